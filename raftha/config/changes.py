@@ -1,0 +1,120 @@
+"""What differs between two readings of a node's file, and what it takes to act on it. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raftha.config.options import NODE_SCHEMA
+from raftha.config.schema import Reload
+from raftha.model.settings import (
+    Credentials,
+    NodeConfig,
+    PostgresConfig,
+    RaftConfig,
+    RestConfig,
+    TlsFiles,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An option or section whose value changed. The values are left out: they may be secret."""
+
+    path: str
+    reload: Reload
+
+
+def compare(old: NodeConfig, new: NodeConfig) -> tuple[Change, ...]:
+    """Every option that changed, in the order of the reference."""
+    before, after = facts(old), facts(new)
+    return tuple(
+        Change(path, _reload(path))
+        for path in dict.fromkeys([*before, *after])
+        if before.get(path) != after.get(path)
+    )
+
+
+def _reload(path: str) -> Reload:
+    option = NODE_SCHEMA.options.get(path)
+    if option is not None:
+        return option.reload
+    return Reload.BOOTSTRAP if path.startswith("bootstrap.") else Reload.RELOAD
+
+
+def facts(config: NodeConfig) -> Mapping[str, object]:
+    """The effective value of each option by its path in the file."""
+    return {
+        "scope": config.scope,
+        "name": config.name,
+        **_raft(config.raft),
+        **_rest(config.restapi),
+        **_postgresql(config.postgresql),
+        "bootstrap.dcs": config.bootstrap.dynamic,
+        "bootstrap.initdb": config.bootstrap.initdb,
+        "tags.nofailover": config.tags.nofailover,
+        "tags.nosync": config.tags.nosync,
+        "tags.noloadbalance": config.tags.noloadbalance,
+        "tags.clonefrom": config.tags.clonefrom,
+        "tags.failover_priority": config.tags.failover_priority,
+        "tags.sync_priority": config.tags.sync_priority,
+        **{f"tags.{name}": value for name, value in config.tags.extra.items()},
+        "log.level": config.log.level,
+        "log.format": config.log.format,
+    }
+
+
+def _raft(raft: RaftConfig) -> Mapping[str, object]:
+    return {
+        "raft.self_addr": raft.self_addr,
+        "raft.bind_addr": raft.bind_addr,
+        "raft.partner_addrs": frozenset(raft.partner_addrs),
+        "raft.data_dir": raft.data_dir,
+        "raft.key_file": raft.key_file,
+        **_tls("raft.", raft.tls),
+    }
+
+
+def _rest(rest: RestConfig) -> Mapping[str, object]:
+    given = rest.authentication
+    return {
+        "restapi.listen": rest.listen,
+        "restapi.connect_address": rest.connect_address,
+        "restapi.authentication.username": given.username if given else None,
+        "restapi.authentication.password": given.password if given else None,
+        **_tls("restapi.", rest.tls),
+        "restapi.verify_client": rest.verify_client,
+    }
+
+
+def _tls(prefix: str, files: TlsFiles | None) -> Mapping[str, object]:
+    return {
+        prefix + "cafile": files.cafile if files else None,
+        prefix + "certfile": files.certfile if files else None,
+        prefix + "keyfile": files.keyfile if files else None,
+    }
+
+
+def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
+    if postgres is None:
+        return {}
+    roles = postgres.authentication
+    return {
+        "postgresql.listen": (postgres.listen_hosts, postgres.port),
+        "postgresql.connect_address": postgres.connect_address,
+        "postgresql.data_dir": postgres.data_dir,
+        "postgresql.bin_dir": postgres.bin_dir,
+        **_role("superuser", roles.superuser),
+        **_role("replication", roles.replication),
+        **_role("rewind", roles.rewind),
+        "postgresql.parameters": dict(postgres.parameters),
+        "postgresql.pg_hba": postgres.pg_hba,
+    }
+
+
+def _role(role: str, credentials: Credentials) -> Mapping[str, object]:
+    prefix = f"postgresql.authentication.{role}."
+    return {
+        prefix + "username": credentials.username,
+        prefix + "password": credentials.password,
+    }

@@ -1,0 +1,284 @@
+"""The settings that the whole cluster shares, as a document and as a typed value. PURE.
+
+The document that is stored holds only what somebody gave, and the number of its format; whatever
+follows from that is worked out here each time it is read, so that a later version may derive
+better. Nothing here compares a document with the one before it (rule R2 is the lease holder's).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from raftha.config.document import Node, from_plain
+from raftha.config.managed import warn_managed, without_managed
+from raftha.config.reading import Reading, read
+from raftha.config.schema import DYNAMIC_SCHEMA
+from raftha.errors import ConfigError, Problem
+from raftha.instants import RHO, Seconds
+from raftha.model.settings import (
+    TIMINGS,
+    DynamicConfig,
+    DynamicPostgres,
+    Profile,
+    SynchronousMode,
+)
+
+FORMAT_VERSION: Final = 1
+
+SHORTEST_HEARTBEAT_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a profile gives: seconds, and the part of the ttl that one store operation may take."""
+
+    ttl: float
+    loop_wait: float
+    fence_budget: float
+    retry_part: float
+
+
+PRESETS: Final[Mapping[Profile, Preset]] = {
+    Profile.FAST: Preset(2.0, 1.0, 0.3, 1 / 4),
+    Profile.LAN: Preset(5.0, 1.0, 0.5, 1 / 4),
+    Profile.SLOW: Preset(10.0, 1.0, 0.5, 1 / 4),
+    Profile.WAN: Preset(30.0, 10.0, 0.5, 1 / 3),
+}
+
+
+def parse_dynamic(document: object, where: str) -> DynamicConfig:
+    """The typed value of a stored or proposed document; `where` names it in messages.
+
+    Raises ConfigError with every problem. Warnings are dropped: they were given when a person
+    wrote the document.
+    """
+    if not isinstance(document, Mapping):
+        raise ConfigError([Problem(where, "must be a mapping of keys to values")])
+    return read_dynamic(from_plain(document, where))[0]
+
+
+def read_dynamic(document: Node) -> tuple[DynamicConfig, tuple[Problem, ...]]:
+    """As `parse_dynamic`, for a document whose places are known, with the warnings."""
+    reading = read(document, DYNAMIC_SCHEMA)
+    config = build_dynamic(reading, "")
+    if reading.problems:
+        raise ConfigError(reading.problems)
+    return config, tuple(reading.warnings)
+
+
+def dump_dynamic(config: DynamicConfig) -> dict[str, object]:
+    """A document for JSON that says every setting; parsed again it gives an equal value."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "profile": config.profile.value,
+        "ttl": config.ttl,
+        "heartbeat": config.heartbeat,
+        "loop_wait": config.loop_wait,
+        "retry_timeout": config.retry_timeout,
+        "fence_budget": config.fence_budget,
+        "primary_health_timeout": config.primary_health_timeout,
+        "primary_start_timeout": config.primary_start_timeout,
+        "maximum_lag_on_failover": config.maximum_lag_on_failover,
+        "synchronous_mode": config.synchronous_mode.value,
+        "postgresql": {
+            "use_slots": config.postgresql.use_slots,
+            "use_pg_rewind": config.postgresql.use_pg_rewind,
+            "parameters": dict(config.postgresql.parameters),
+            "pg_hba": list(config.postgresql.pg_hba),
+        },
+    }
+
+
+def stored_document(given: Mapping[str, object]) -> dict[str, object]:
+    """What goes into the store: what was given, without nulls, and the number of the format."""
+    return {**merge({}, given), "format_version": FORMAT_VERSION}
+
+
+def merge(document: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
+    """The document with the change put over it: sections are merged, null removes a key, any other
+    value replaces what was there."""
+    merged = dict(document)
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping):
+            before = merged.get(key)
+            merged[key] = merge(before if isinstance(before, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def patch_dynamic(
+    document: Mapping[str, object], change: object, where: str
+) -> tuple[dict[str, object], DynamicConfig]:
+    """The stored document after a `PATCH`, and its typed value. Raises ConfigError."""
+    if not isinstance(change, Mapping):
+        raise ConfigError([Problem(where, "must be a mapping of keys to values")])
+    patched = stored_document(merge(document, change))
+    return patched, parse_dynamic(patched, where)
+
+
+def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
+    """The value of the options below `prefix`; adds to the problems of `reading`.
+
+    With problems the result is only good for looking for more of them.
+    """
+    defaults = DynamicConfig()
+    timings = _timings(reading, prefix)
+    lag = reading.get(prefix + "maximum_lag_on_failover", int)
+    start = reading.get(prefix + "primary_start_timeout", float)
+    return DynamicConfig(
+        profile=timings.profile,
+        ttl=Seconds(timings.ttl),
+        heartbeat=Seconds(timings.heartbeat),
+        loop_wait=Seconds(timings.loop_wait),
+        retry_timeout=Seconds(timings.retry_timeout),
+        fence_budget=Seconds(timings.fence_budget),
+        primary_health_timeout=Seconds(
+            _given(reading, prefix + "primary_health_timeout", timings.ttl / 2)
+        ),
+        primary_start_timeout=defaults.primary_start_timeout if start is None else Seconds(start),
+        maximum_lag_on_failover=defaults.maximum_lag_on_failover if lag is None else lag,
+        synchronous_mode=reading.get(prefix + "synchronous_mode", SynchronousMode)
+        or defaults.synchronous_mode,
+        postgresql=_postgres(reading, prefix + "postgresql.", defaults.postgresql),
+    )
+
+
+def _postgres(reading: Reading, prefix: str, defaults: DynamicPostgres) -> DynamicPostgres:
+    slots = reading.get(prefix + "use_slots", bool)
+    rewind = reading.get(prefix + "use_pg_rewind", bool)
+    warn_managed(reading, prefix + "parameters")
+    return DynamicPostgres(
+        use_slots=defaults.use_slots if slots is None else slots,
+        use_pg_rewind=defaults.use_pg_rewind if rewind is None else rewind,
+        parameters=without_managed(reading.get(prefix + "parameters", dict) or {}),
+        pg_hba=reading.get(prefix + "pg_hba", tuple) or (),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timings:
+    """The settings that rule R7 ties together, in seconds."""
+
+    profile: Profile
+    ttl: float
+    heartbeat: float
+    loop_wait: float
+    retry_timeout: float
+    fence_budget: float
+
+    @property
+    def room(self) -> float:
+        """What a store operation or an election, each tried twice, and a fence leave of a lease."""
+        slowest = max(self.retry_timeout, TIMINGS[self.profile].election_max)
+        return self.ttl * (1 - RHO) - 2 * slowest - self.fence_budget
+
+
+def _timings(reading: Reading, prefix: str) -> _Timings:
+    profile = Profile(reading.get(prefix + "profile", str) or Profile.LAN)
+    preset = PRESETS[profile]
+    ttl = _given(reading, prefix + "ttl", preset.ttl)
+    timings = _derive(
+        profile,
+        ttl,
+        _given(reading, prefix + "loop_wait", preset.loop_wait),
+        _given(reading, prefix + "retry_timeout", ttl * preset.retry_part),
+        _given(reading, prefix + "fence_budget", preset.fence_budget),
+        reading.get(prefix + "heartbeat", float),
+    )
+    names = ("profile", "ttl", "heartbeat", "retry_timeout", "fence_budget")
+    refused = [
+        name
+        for name in names
+        if reading.wrote(prefix + name) and reading.get(prefix + name, object) is None
+    ]
+    if not refused:
+        _check_lease(reading, prefix, timings)
+    return timings
+
+
+def _derive(
+    profile: Profile,
+    ttl: float,
+    loop_wait: float,
+    retry_timeout: float,
+    fence_budget: float,
+    heartbeat: float | None,
+) -> _Timings:
+    """Complete the timings. A heartbeat that is not given is made short enough to fit, where one
+    that is long enough does; so Patroni's `loop_wait + 2 * retry_timeout <= ttl` fits too."""
+    first = _Timings(
+        profile=profile,
+        ttl=ttl,
+        heartbeat=ttl / 5,
+        loop_wait=loop_wait,
+        retry_timeout=retry_timeout,
+        fence_budget=fence_budget,
+    )
+    fitting = first.heartbeat if first.heartbeat < first.room else round(0.9 * first.room, 3)
+    derived = fitting if fitting >= SHORTEST_HEARTBEAT_S else first.heartbeat
+    return _Timings(
+        profile=profile,
+        ttl=ttl,
+        heartbeat=derived if heartbeat is None else heartbeat,
+        loop_wait=loop_wait,
+        retry_timeout=retry_timeout,
+        fence_budget=fence_budget,
+    )
+
+
+def _check_lease(reading: Reading, prefix: str, timings: _Timings) -> None:
+    """Rule R7: one lost store operation, or one split vote, must not cost a healthy primary its
+    lease."""
+    limit = timings.ttl * (1 - RHO)
+    election = TIMINGS[timings.profile].election_max
+    works = f"for example {_working_combination(timings)}"
+    path = prefix + "ttl"
+    base = f"heartbeat {timings.heartbeat:g}"
+    fence = f"fence_budget {timings.fence_budget:g}"
+    if timings.heartbeat + 2 * timings.retry_timeout + timings.fence_budget >= limit:
+        reading.refuse(
+            path,
+            f"is too short: {base} + 2 * retry_timeout {timings.retry_timeout:g} + {fence} must be"
+            f" below 0.99 * ttl {timings.ttl:g} = {limit:g}",
+            works,
+        )
+    if timings.heartbeat + 2 * election + timings.fence_budget >= limit:
+        reading.refuse(
+            path,
+            f"is too short for profile {timings.profile}: {base} + 2 * its longest election"
+            f" {election:g} + {fence} must be below 0.99 * ttl {timings.ttl:g} = {limit:g}",
+            works,
+        )
+
+
+def _working_combination(timings: _Timings) -> str:
+    """The shortest ttl, not below the one given, that works with what its profile derives."""
+    preset = PRESETS[timings.profile]
+    ttl = timings.ttl
+    while True:
+        tried = _derive(
+            timings.profile,
+            ttl,
+            timings.loop_wait,
+            ttl * preset.retry_part,
+            preset.fence_budget,
+            None,
+        )
+        if tried.heartbeat < tried.room:
+            break
+        ttl = math.floor(ttl * 2 + 1) / 2
+    return (
+        f"ttl {tried.ttl:g}, heartbeat {tried.heartbeat:g},"
+        f" retry_timeout {tried.retry_timeout:g}, fence_budget {tried.fence_budget:g}"
+    )
+
+
+def _given(reading: Reading, path: str, default: float) -> float:
+    value = reading.get(path, float)
+    return default if value is None else value

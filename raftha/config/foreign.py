@@ -1,0 +1,137 @@
+"""Keys that people bring along from Patroni and that raftha does not have.
+
+Each has an answer of its own. A key whose loss would change what the cluster does is refused; one
+that has simply no work left to do is ignored with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """The answer to a key: refused, or only a warning.
+
+    A refused key whose value is one of `harmless` asks for nothing that raftha would not do, and
+    passes without a word.
+    """
+
+    what: str
+    remedy: str = ""
+    refused: bool = True
+    harmless: tuple[object, ...] = ()
+
+
+_STORE: Final = Foreign(
+    "raftha has its own key store and joins no other",
+    "remove this section and describe the group under `raft`",
+)
+_LATER: Final = Foreign("not supported by this version", "remove it")
+
+
+def _later(harmless: object) -> Foreign:
+    return replace(_LATER, harmless=(harmless,))
+
+
+def _idle(what: str, remedy: str = "remove it") -> Foreign:
+    return Foreign(f"ignored: {what}", remedy, refused=False)
+
+
+_LOG: Final = _idle("raftha logs to standard error", "let systemd or the container keep the log")
+
+NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
+    "etcd": _STORE,
+    "etcd3": _STORE,
+    "consul": _STORE,
+    "zookeeper": _STORE,
+    "exhibitor": _STORE,
+    "kubernetes": _STORE,
+    "citus": Foreign("Citus is not supported", "remove it"),
+    "watchdog": _idle("the guardian process fences PostgreSQL without a watchdog device"),
+    "ctl": _idle("the command line reads `restapi`"),
+    "thread_pool_size": _idle("raftha sizes its own threads"),
+    "thread_stack_size": _idle("raftha sizes its own threads"),
+    "raft.password": Foreign(
+        "a shared password is not supported",
+        "put a key into a file and name it in raft.key_file, or use certificates",
+    ),
+    "restapi.allowlist": _LATER,
+    "restapi.allowlist_include_members": _LATER,
+    "restapi.ciphers": _LATER,
+    "restapi.keyfile_password": _LATER,
+    "restapi.http_extra_headers": _idle("raftha sends no extra headers"),
+    "restapi.https_extra_headers": _idle("raftha sends no extra headers"),
+    "restapi.request_queue_size": _idle("raftha bounds its own queue"),
+    "restapi.server_tokens": _idle("raftha does not name its version in headers"),
+    "bootstrap.users": _idle("the section has no effect in Patroni 4 either", "use SQL"),
+    "bootstrap.method": _LATER,
+    "bootstrap.post_bootstrap": _LATER,
+    "bootstrap.post_init": _LATER,
+    "postgresql.pgpass": _idle("raftha keeps passwords out of files"),
+    "postgresql.basebackup": _LATER,
+    "postgresql.before_stop": _LATER,
+    "postgresql.bin_name": _LATER,
+    "postgresql.callbacks": _LATER,
+    "postgresql.config_dir": _LATER,
+    "postgresql.create_replica_methods": _LATER,
+    "postgresql.create_replica_method": _LATER,
+    "postgresql.custom_conf": _LATER,
+    "postgresql.krbsrvname": _LATER,
+    "postgresql.pg_ctl_timeout": _idle("raftha does not use pg_ctl"),
+    "postgresql.pg_ident": _LATER,
+    "postgresql.pre_promote": _LATER,
+    "postgresql.proxy_address": _LATER,
+    "postgresql.recovery_conf": _LATER,
+    "postgresql.remove_data_directory_on_diverged_timelines": _idle(
+        "a diverged directory is renamed and kept, and a new copy is made"
+    ),
+    "postgresql.remove_data_directory_on_rewind_failure": _idle(
+        "a directory that cannot be rewound is renamed and kept, and a new copy is made"
+    ),
+    "postgresql.use_pg_rewind": Foreign(
+        "belongs to the settings of the whole cluster",
+        "move it to bootstrap.dcs.postgresql.use_pg_rewind",
+    ),
+    "postgresql.use_slots": Foreign(
+        "belongs to the settings of the whole cluster",
+        "move it to bootstrap.dcs.postgresql.use_slots",
+    ),
+    "postgresql.use_unix_socket": _idle("the agent always uses the Unix socket"),
+    "postgresql.use_unix_socket_repl": _idle("the agent always uses the Unix socket"),
+    "tags.nostream": _later(False),
+    "tags.replicatefrom": _LATER,
+    "log.type": Foreign("the key has another name here", "write log.format: plain or json"),
+    "log.dir": _LOG,
+    "log.file_num": _LOG,
+    "log.file_size": _LOG,
+    "log.mode": _LOG,
+    "log.max_queue_size": _LOG,
+    "log.dateformat": _idle("the time is written as ISO 8601 in UTC"),
+    "log.traceback_level": _idle("tracebacks follow log.level"),
+    "log.loggers": _LATER,
+    "log.static_fields": _LATER,
+    "log.deduplicate_heartbeat_logs": _idle("repeated facts are always limited"),
+}
+
+DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
+    "failsafe_mode": _idle("the members are the voters, so there is no outside store to lose"),
+    "check_timeline": _idle("the ancestry of a candidate is always checked"),
+    "ignore_slots": _LATER,
+    "master_start_timeout": Foreign("the key has another name", "write primary_start_timeout"),
+    "master_stop_timeout": _later(0),
+    "max_timelines_history": _idle("the whole history is kept"),
+    "maximum_lag_on_syncnode": _later(-1),
+    "member_slots_ttl": _LATER,
+    "pause": Foreign("pause is not a setting here", "use `raftha pause`", harmless=(False,)),
+    "primary_race_backoff": _later(0),
+    "primary_stop_timeout": _later(0),
+    "slots": _LATER,
+    "standby_cluster": _LATER,
+    "synchronous_mode_strict": _later(False),
+    "synchronous_node_count": _later(1),
+    "postgresql.pg_ident": _LATER,
+    "postgresql.recovery_conf": _LATER,
+}

@@ -1,0 +1,105 @@
+"""Read a node's file and the environment. The only file of this package that does I/O.
+
+It reads one file and looks at its permissions; it writes nothing and resolves no host name.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from raftha.config.checks import check_node
+from raftha.config.document import Node, to_plain
+from raftha.config.dynamic import build_dynamic, merge, stored_document
+from raftha.config.foreign import DYNAMIC_FOREIGN
+from raftha.config.node import build_node
+from raftha.config.options import NODE_SCHEMA
+from raftha.config.reading import Reading, read, require
+from raftha.config.schema import DYNAMIC_PREFIX, Kind
+from raftha.config.source import overlay, parse_yaml
+from raftha.errors import ConfigError, Problem
+from raftha.model.settings import NodeConfig
+
+_POSTGRESQL: Final = "postgresql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A node's settings. `dynamic_document` is what the file gives for the whole cluster, in the
+    form that is stored when the cluster is created."""
+
+    config: NodeConfig
+    warnings: tuple[Problem, ...]
+    dynamic_document: Mapping[str, object] = field(default_factory=dict)
+
+
+def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loaded:
+    """Read and check the file of one node; `RAFTHA_*` variables win over it.
+
+    A witness's file needs no `postgresql`. Raises ConfigError with every problem found.
+    """
+    folder = path.parent.absolute()
+    content, mode = _read(path)
+    document = overlay(parse_yaml(content, path.name), environ, NODE_SCHEMA)
+    document, ignored = _without_postgresql(document) if witness else (document, ())
+    reading = read(document, NODE_SCHEMA)
+    require(reading, NODE_SCHEMA, skip=_POSTGRESQL if witness else "-")
+    check_node(reading, folder, witness)
+    dynamic = build_dynamic(reading, DYNAMIC_PREFIX)
+    if reading.problems:
+        raise ConfigError(reading.problems)
+    return Loaded(
+        config=build_node(reading, dynamic, folder, witness),
+        warnings=(*ignored, *reading.warnings, *_permissions(reading, path, mode)),
+        dynamic_document=_dynamic_document(document),
+    )
+
+
+def _read(path: Path) -> tuple[str, int]:
+    try:
+        with path.open("rb") as file:
+            mode = path.stat().st_mode
+            return file.read().decode("utf-8"), mode
+    except OSError as error:
+        problem = Problem(str(path), f"cannot be read: {error.strerror}", "name an existing file")
+        raise ConfigError([problem]) from error
+    except UnicodeDecodeError as error:
+        problem = Problem(str(path), "is not UTF-8 text", "save it as UTF-8")
+        raise ConfigError([problem]) from error
+
+
+def _without_postgresql(document: Node) -> tuple[Node, tuple[Problem, ...]]:
+    members = dict(document.members or {})
+    dropped = members.pop(_POSTGRESQL, None)
+    if dropped is None:
+        return document, ()
+    warning = Problem(f"{dropped.place}: {_POSTGRESQL}", "ignored by a witness", "remove it")
+    return Node(members, document.place), (warning,)
+
+
+def _permissions(reading: Reading, path: Path, mode: int) -> tuple[Problem, ...]:
+    secrets = [
+        option.path
+        for option in NODE_SCHEMA.options.values()
+        if option.kind is Kind.SECRET and reading.wrote(option.path)
+    ]
+    if not secrets or not mode & stat.S_IROTH:
+        return ()
+    return (
+        Problem(path.name, "holds passwords and can be read by everybody", f"chmod o-r {path}"),
+    )
+
+
+def _dynamic_document(document: Node) -> dict[str, object]:
+    plain = to_plain(document)
+    bootstrap = plain.get("bootstrap") if isinstance(plain, dict) else None
+    if not isinstance(bootstrap, dict):
+        return stored_document({})
+    shared = bootstrap.get("dcs") or {}
+    given = stored_document({k: v for k, v in shared.items() if k not in DYNAMIC_FOREIGN})
+    if bootstrap.get("pg_hba"):
+        return merge(given, {_POSTGRESQL: {"pg_hba": bootstrap["pg_hba"]}})
+    return given

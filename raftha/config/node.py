@@ -1,0 +1,173 @@
+"""A node's file, read without a problem, as the typed `NodeConfig`. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from raftha.config.checks import partners
+from raftha.config.managed import without_managed
+from raftha.config.reading import Reading
+from raftha.config.values import Listen
+from raftha.model.ids import MemberName, Scope
+from raftha.model.settings import (
+    Address,
+    Authentication,
+    BasicAuth,
+    BootstrapConfig,
+    Credentials,
+    DynamicConfig,
+    LogConfig,
+    NodeConfig,
+    PostgresConfig,
+    RaftConfig,
+    RestConfig,
+    Secret,
+    Tags,
+    TlsFiles,
+)
+
+T = TypeVar("T")
+
+
+def build_node(reading: Reading, dynamic: DynamicConfig, folder: Path, witness: bool) -> NodeConfig:
+    """Put the options together. `folder` is what relative paths are relative to.
+
+    The reading must have passed `require` and `check_node` without a problem.
+    """
+    assert not reading.problems, "a file with problems is never built"
+    log = LogConfig()
+    return NodeConfig(
+        scope=Scope(_need(reading, "scope", str)),
+        name=MemberName(_need(reading, "name", str)),
+        raft=_raft(reading, folder),
+        restapi=_rest(reading, folder),
+        postgresql=None if witness else _postgres(reading, folder),
+        bootstrap=_bootstrap(reading, dynamic),
+        tags=_tags(reading),
+        log=LogConfig(
+            level=reading.get("log.level", str) or log.level,
+            format=reading.get("log.format", str) or log.format,
+        ),
+    )
+
+
+def _need(reading: Reading, path: str, kind: type[T]) -> T:
+    value = reading.get(path, kind)
+    assert value is not None, f"{path} is required and was looked for"
+    return value
+
+
+def _raft(reading: Reading, folder: Path) -> RaftConfig:
+    own = _need(reading, "raft.self_addr", Address)
+    return RaftConfig(
+        self_addr=own,
+        bind_addr=reading.get("raft.bind_addr", Address) or own,
+        partner_addrs=partners(reading),
+        data_dir=folder / _need(reading, "raft.data_dir", Path),
+        key_file=_path(reading, "raft.key_file", folder),
+        tls=_tls(reading, "raft.", folder),
+    )
+
+
+def _rest(reading: Reading, folder: Path) -> RestConfig:
+    listen = _need(reading, "restapi.listen", Address)
+    username = reading.get("restapi.authentication.username", str)
+    password = reading.get("restapi.authentication.password", Secret)
+    return RestConfig(
+        listen=listen,
+        connect_address=reading.get("restapi.connect_address", Address) or listen,
+        authentication=(
+            BasicAuth(username=username, password=password) if username and password else None
+        ),
+        tls=_tls(reading, "restapi.", folder),
+        verify_client=reading.get("restapi.verify_client", bool) or False,
+    )
+
+
+def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
+    listen = _need(reading, "postgresql.listen", Listen)
+    connect = reading.get("postgresql.connect_address", Address)
+    return PostgresConfig(
+        listen_hosts=listen.hosts,
+        port=listen.port,
+        connect_address=connect or Address(listen.hosts[0], listen.port),
+        data_dir=folder / _need(reading, "postgresql.data_dir", Path),
+        bin_dir=_path(reading, "postgresql.bin_dir", folder),
+        authentication=_authentication(reading),
+        parameters=without_managed(reading.get("postgresql.parameters", dict) or {}),
+        pg_hba=reading.get("postgresql.pg_hba", tuple) or (),
+    )
+
+
+def _authentication(reading: Reading) -> Authentication:
+    superuser = _credentials(reading, "superuser") or Credentials(
+        username="postgres", password=_password(reading, "superuser")
+    )
+    return Authentication(
+        superuser=superuser,
+        replication=_credentials(reading, "replication")
+        or Credentials(username="replicator", password=_password(reading, "replication")),
+        rewind=_credentials(reading, "rewind") or superuser,
+    )
+
+
+def _credentials(reading: Reading, role: str) -> Credentials | None:
+    username = reading.get(f"postgresql.authentication.{role}.username", str)
+    return Credentials(username=username, password=_password(reading, role)) if username else None
+
+
+def _password(reading: Reading, role: str) -> Secret | None:
+    return reading.get(f"postgresql.authentication.{role}.password", Secret)
+
+
+def _bootstrap(reading: Reading, dynamic: DynamicConfig) -> BootstrapConfig:
+    shared = dynamic.postgresql
+    shared = replace(
+        shared,
+        pg_hba=shared.pg_hba or reading.get("bootstrap.pg_hba", tuple) or (),
+    )
+    return BootstrapConfig(
+        dynamic=replace(dynamic, postgresql=shared),
+        initdb=reading.get("bootstrap.initdb", tuple) or (),
+    )
+
+
+def _tags(reading: Reading) -> Tags:
+    nofailover, failover_priority = _tag(reading, "nofailover", "failover_priority")
+    nosync, sync_priority = _tag(reading, "nosync", "sync_priority")
+    return Tags(
+        nofailover=nofailover,
+        nosync=nosync,
+        noloadbalance=reading.get("tags.noloadbalance", bool) or False,
+        clonefrom=reading.get("tags.clonefrom", bool) or False,
+        failover_priority=failover_priority,
+        sync_priority=sync_priority,
+        extra=dict(reading.extra),
+    )
+
+
+def _tag(reading: Reading, flag: str, priority: str) -> tuple[bool, int]:
+    """A flag and the priority it goes with; the flag wins where they contradict each other."""
+    forbids = reading.get(f"tags.{flag}", bool)
+    number = reading.get(f"tags.{priority}", int)
+    if number is None:
+        return forbids or False, 1
+    if forbids is None:
+        return number == 0, number
+    return forbids, number if forbids else max(1, number)
+
+
+def _path(reading: Reading, path: str, folder: Path) -> Path | None:
+    value = reading.get(path, Path)
+    return None if value is None else folder / value
+
+
+def _tls(reading: Reading, prefix: str, folder: Path) -> TlsFiles | None:
+    cafile = _path(reading, prefix + "cafile", folder)
+    certfile = _path(reading, prefix + "certfile", folder)
+    keyfile = _path(reading, prefix + "keyfile", folder)
+    if cafile is None or certfile is None or keyfile is None:
+        return None
+    return TlsFiles(cafile=cafile, certfile=certfile, keyfile=keyfile)

@@ -1,0 +1,333 @@
+"""The options of a node's file: what belongs to one machine.
+
+The settings of the whole cluster are declared in `schema`; here they appear below `bootstrap.dcs`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from raftha.config.schema import (
+    DYNAMIC_OPTIONS,
+    Kind,
+    Option,
+    Reload,
+    embedded,
+    embedded_foreign,
+    schema,
+)
+
+
+def _option(
+    path: str,
+    kind: Kind,
+    reload: Reload,
+    doc: str,
+    default: str = "",
+    words: tuple[str, ...] = (),
+) -> Option:
+    return Option(path=path, kind=kind, reload=reload, doc=doc, default=default, words=words)
+
+
+def _required(path: str, kind: Kind, reload: Reload, doc: str) -> Option:
+    return Option(path=path, kind=kind, reload=reload, doc=doc, required=True)
+
+
+def _tag_number(path: str, doc: str) -> Option:
+    return Option(
+        path=path,
+        kind=Kind.INTEGER,
+        reload=Reload.RELOAD,
+        doc=doc,
+        default="1",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+
+
+_IDENTITY: Final = (
+    _required(
+        "scope",
+        Kind.NAME,
+        Reload.AGENT_RESTART,
+        "The name of the cluster, the same on every node.",
+    ),
+    _required(
+        "name",
+        Kind.NAME,
+        Reload.AGENT_RESTART,
+        "The name of this node, unique in the cluster without regard to case: at most 63 letters,"
+        " digits, dots, dashes and underscores, not beginning with a dash.",
+    ),
+    _option(
+        "namespace",
+        Kind.TEXT,
+        Reload.AGENT_RESTART,
+        "Accepted from Patroni files. raftha keeps its keys below `/raftha` whatever it says,"
+        " and warns if it says something else.",
+        default="/raftha",
+    ),
+)
+
+_RAFT: Final = (
+    _required(
+        "raft.self_addr",
+        Kind.ADDRESS,
+        Reload.AGENT_RESTART,
+        "The address at which the other nodes reach the Raft port of this one.",
+    ),
+    _option(
+        "raft.bind_addr",
+        Kind.BIND,
+        Reload.AGENT_RESTART,
+        "The address to listen on, where it differs from the advertised one.",
+        default="raft.self_addr",
+    ),
+    _option(
+        "raft.partner_addrs",
+        Kind.ADDRESSES,
+        Reload.AGENT_RESTART,
+        "The Raft addresses of the other nodes. This node's own may be among them, so that all"
+        " nodes can share one list.",
+        default="none",
+    ),
+    _required(
+        "raft.data_dir",
+        Kind.PATH,
+        Reload.AGENT_RESTART,
+        "The directory of the Raft journal. Keep it outside PostgreSQL's data directory, on a disk"
+        " with a quick fsync.",
+    ),
+    _option(
+        "raft.key_file",
+        Kind.PATH,
+        Reload.RELOAD,
+        "A file with a secret key that all nodes share. Use this or certificates.",
+        default="none",
+    ),
+    _option(
+        "raft.cafile",
+        Kind.PATH,
+        Reload.RELOAD,
+        "The certificate authority of the nodes' certificates.",
+        default="none",
+    ),
+    _option(
+        "raft.certfile",
+        Kind.PATH,
+        Reload.RELOAD,
+        "The certificate of this node; it must carry the node's name.",
+        default="none",
+    ),
+    _option(
+        "raft.keyfile",
+        Kind.PATH,
+        Reload.RELOAD,
+        "The private key of that certificate.",
+        default="none",
+    ),
+)
+
+_RESTAPI: Final = (
+    _required(
+        "restapi.listen",
+        Kind.BIND,
+        Reload.AGENT_RESTART,
+        "The address that the HTTP interface listens on. `*` stands for every IPv4 address, `[::]`"
+        " for IPv6 too.",
+    ),
+    _option(
+        "restapi.connect_address",
+        Kind.ADDRESS,
+        Reload.AGENT_RESTART,
+        "The address at which others reach it.",
+        default="restapi.listen, where that names one host",
+    ),
+    _option(
+        "restapi.authentication.username",
+        Kind.TEXT,
+        Reload.RELOAD,
+        "The user name asked of requests that change something.",
+        default="none",
+    ),
+    _option(
+        "restapi.authentication.password",
+        Kind.SECRET,
+        Reload.RELOAD,
+        "The password asked of requests that change something.",
+        default="none",
+    ),
+    _option(
+        "restapi.certfile",
+        Kind.PATH,
+        Reload.RELOAD,
+        "The certificate of the HTTP interface; it turns HTTPS on. `keyfile` and `cafile` go with"
+        " it.",
+        default="none",
+    ),
+    _option("restapi.keyfile", Kind.PATH, Reload.RELOAD, "Its private key.", default="none"),
+    _option(
+        "restapi.cafile",
+        Kind.PATH,
+        Reload.RELOAD,
+        "The certificate authority that peers and clients are checked against.",
+        default="none",
+    ),
+    _option(
+        "restapi.verify_client",
+        Kind.VERIFY,
+        Reload.RELOAD,
+        "With `required` every client must show a certificate of `restapi.cafile`.",
+        default="none",
+    ),
+)
+
+_POSTGRESQL: Final = (
+    _required(
+        "postgresql.listen",
+        Kind.LISTEN,
+        Reload.POSTGRES_RESTART,
+        "The hosts that PostgreSQL listens on and its port, as in `127.0.0.1,10.0.0.1:5432` or"
+        " `*:5432`. The port may be left out if it is 5432.",
+    ),
+    _option(
+        "postgresql.connect_address",
+        Kind.ADDRESS,
+        Reload.RELOAD,
+        "The address at which clients and standbys reach PostgreSQL.",
+        default="the first host of postgresql.listen, where that is a concrete one",
+    ),
+    _required(
+        "postgresql.data_dir",
+        Kind.PATH,
+        Reload.AGENT_RESTART,
+        "PostgreSQL's data directory.",
+    ),
+    _option(
+        "postgresql.bin_dir",
+        Kind.PATH,
+        Reload.POSTGRES_RESTART,
+        "The directory of PostgreSQL's programs.",
+        default="the programs are searched for",
+    ),
+    _option(
+        "postgresql.authentication.superuser.username",
+        Kind.TEXT,
+        Reload.RELOAD,
+        "The superuser that the agent uses.",
+        default="postgres",
+    ),
+    _option(
+        "postgresql.authentication.superuser.password",
+        Kind.SECRET,
+        Reload.RELOAD,
+        "Its password.",
+        default="none",
+    ),
+    _option(
+        "postgresql.authentication.replication.username",
+        Kind.TEXT,
+        Reload.RELOAD,
+        "The role that standbys replicate with.",
+        default="replicator",
+    ),
+    _option(
+        "postgresql.authentication.replication.password",
+        Kind.SECRET,
+        Reload.RELOAD,
+        "Its password.",
+        default="none",
+    ),
+    _option(
+        "postgresql.authentication.rewind.username",
+        Kind.TEXT,
+        Reload.RELOAD,
+        "The role that pg_rewind connects with.",
+        default="the superuser",
+    ),
+    _option(
+        "postgresql.authentication.rewind.password",
+        Kind.SECRET,
+        Reload.RELOAD,
+        "Its password.",
+        default="none, or the superuser's if there is no rewind user",
+    ),
+    _option(
+        "postgresql.parameters",
+        Kind.PARAMETERS,
+        Reload.RELOAD,
+        "Parameters of PostgreSQL for this node only; they win over those of the cluster.",
+        default="none",
+    ),
+    _option(
+        "postgresql.pg_hba",
+        Kind.LINES,
+        Reload.RELOAD,
+        "Lines of pg_hba.conf for this node only.",
+        default="none",
+    ),
+)
+
+_BOOTSTRAP: Final = (
+    _option(
+        "bootstrap.initdb",
+        Kind.INITDB,
+        Reload.BOOTSTRAP,
+        "Options for initdb, as `- data-checksums` or `- encoding: UTF8`.",
+        default="none",
+    ),
+    _option(
+        "bootstrap.pg_hba",
+        Kind.LINES,
+        Reload.BOOTSTRAP,
+        "Accepted from Patroni files: another way to write bootstrap.dcs.postgresql.pg_hba.",
+        default="none",
+    ),
+    *embedded(DYNAMIC_OPTIONS),
+)
+
+
+def _tag(path: str, doc: str) -> Option:
+    return _option(path, Kind.BOOLEAN, Reload.RELOAD, doc, default="false")
+
+
+_TAGS: Final = (
+    _tag("tags.nofailover", "Never promote this node."),
+    _tag("tags.nosync", "Never count this node as a synchronous standby."),
+    _tag("tags.noloadbalance", "Answer 503 to `/replica`, so that balancers leave it out."),
+    _tag("tags.clonefrom", "Prefer this node as the source of new copies."),
+    _tag_number(
+        "tags.failover_priority",
+        "Among standbys that hold the same WAL the highest is promoted; 0 means never.",
+    ),
+    _tag_number(
+        "tags.sync_priority",
+        "The highest are chosen first as synchronous standbys; 0 means never.",
+    ),
+)
+
+_LOG: Final = (
+    _option(
+        "log.level",
+        Kind.WORD,
+        Reload.RELOAD,
+        "The least important messages that are written.",
+        default="INFO",
+        words=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    ),
+    _option(
+        "log.format",
+        Kind.WORD,
+        Reload.RELOAD,
+        "One line of words, or one JSON object, for each event.",
+        default="plain",
+        words=("plain", "json"),
+    ),
+)
+
+NODE_SCHEMA: Final = schema(
+    (*_IDENTITY, *_RAFT, *_RESTAPI, *_POSTGRESQL, *_BOOTSTRAP, *_TAGS, *_LOG),
+    embedded_foreign(),
+    open_sections=frozenset({"tags"}),
+)
+"""A node's file. Any further key below `tags` is a tag of the user's own."""

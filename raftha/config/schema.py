@@ -1,0 +1,251 @@
+"""Every option of raftha, declared once: path, kind, range, default, meaning, when a change acts.
+
+`reading` checks documents against these tables, `reference` prints them for people, `changes`
+takes the reload class from them. It holds no code but the declarations' types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from raftha.config.foreign import DYNAMIC_FOREIGN, NODE_FOREIGN, Foreign
+
+
+class Kind(StrEnum):
+    """How the value of an option is written. The words appear in the reference."""
+
+    TEXT = "text"
+    SECRET = "secret text"
+    NAME = "name"
+    PATH = "path"
+    SECONDS = "seconds"
+    INTEGER = "whole number"
+    BOOLEAN = "true or false"
+    WORD = "one word of a list"
+    SYNCHRONOUS = "on or off"
+    VERIFY = "none or required"
+    ADDRESS = "host:port"
+    ADDRESSES = "list of host:port"
+    BIND = "host:port or *:port"
+    LISTEN = "hosts, comma separated, and :port"
+    LINES = "list of lines"
+    PARAMETERS = "section of PostgreSQL parameters"
+    INITDB = "list of initdb options"
+    FORMAT = "number of the format"
+
+
+TEXTUAL: Final = frozenset(
+    {Kind.TEXT, Kind.SECRET, Kind.NAME, Kind.PATH, Kind.WORD, Kind.ADDRESS, Kind.BIND, Kind.LISTEN}
+)
+"""Kinds whose value in an environment variable is taken as it stands, unless it is quoted."""
+
+
+class Reload(StrEnum):
+    """What it takes for a changed option to act."""
+
+    LIVE = "at once, on every member"
+    RELOAD = "on reload (SIGHUP)"
+    AGENT_RESTART = "restart of the agent"
+    POSTGRES_RESTART = "restart of PostgreSQL"
+    BOOTSTRAP = "read only when the cluster is created"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option. `default` is as people read it; `minimum` and `maximum` are inclusive."""
+
+    path: str
+    kind: Kind
+    doc: str
+    reload: Reload
+    default: str = ""
+    required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The options by path, what is known of other keys, and sections that take any key."""
+
+    options: Mapping[str, Option]
+    foreign: Mapping[str, Foreign]
+    open_sections: frozenset[str] = frozenset()
+    sections: frozenset[str] = field(default=frozenset())
+
+
+DYNAMIC_PREFIX: Final = "bootstrap.dcs."
+
+_HOUR: Final = 3600.0
+
+
+def _seconds(path: str, minimum: float, default: str, doc: str, maximum: float = _HOUR) -> Option:
+    return Option(
+        path=path,
+        kind=Kind.SECONDS,
+        minimum=minimum,
+        maximum=maximum,
+        default=default,
+        doc=doc,
+        reload=Reload.LIVE,
+    )
+
+
+DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        path="format_version",
+        kind=Kind.FORMAT,
+        minimum=1,
+        maximum=1,
+        default="1",
+        doc="The format of the stored document. raftha writes it; nobody needs to.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="profile",
+        kind=Kind.WORD,
+        words=("fast", "lan", "slow", "wan"),
+        default="lan",
+        doc="A preset for every timing that is not given, and for the timers of the Raft group."
+        " `fast` suits quiet machines on one switch (ttl 2), `lan` is the default (ttl 5), `slow`"
+        " suits shared or slow disks (ttl 10), `wan` suits distant sites (ttl 30)."
+        " The timers of the Raft group change when the agent restarts.",
+        reload=Reload.AGENT_RESTART,
+    ),
+    _seconds(
+        "ttl",
+        2,
+        "5, or as the profile says",
+        "How long the leader key lives without a renewal. A lost machine is replaced about this"
+        " long after its last renewal. Machines that are snapshotted or migrated want 15 to 30.",
+    ),
+    _seconds(
+        "heartbeat",
+        0.2,
+        "ttl / 5, less where retry_timeout leaves less",
+        "How often the primary renews the leader key.",
+    ),
+    _seconds(
+        "loop_wait",
+        0.2,
+        "1, in profile wan 10",
+        "The longest time between two looks at the cluster when nothing happens.",
+    ),
+    _seconds(
+        "retry_timeout",
+        0.2,
+        "ttl / 4, in profile wan ttl / 3",
+        "How long one operation of the key store may take before it is given up.",
+    ),
+    _seconds(
+        "fence_budget",
+        0.2,
+        "0.5, in profile fast 0.3",
+        "How long it may take to stop every process of PostgreSQL when the lease runs out; the"
+        " fence starts this long before the end.",
+    ),
+    _seconds(
+        "primary_health_timeout",
+        1,
+        "ttl / 2",
+        "How long the primary may fail its health probe before its lease is no longer renewed.",
+    ),
+    _seconds(
+        "primary_start_timeout",
+        0,
+        "300",
+        "How long a crashed primary may take to start before a standby takes over. 0 means that"
+        " a standby takes over at once.",
+        maximum=86400,
+    ),
+    Option(
+        path="maximum_lag_on_failover",
+        kind=Kind.INTEGER,
+        minimum=0,
+        maximum=2**63 - 1,
+        default="1048576",
+        doc="How many bytes a standby may be behind and still be promoted.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="synchronous_mode",
+        kind=Kind.SYNCHRONOUS,
+        default="on",
+        doc="With `on` every acknowledged commit is on a standby that may be promoted, so that an"
+        " automatic failover loses nothing. With `off` it may lose the last transactions.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="postgresql.use_slots",
+        kind=Kind.BOOLEAN,
+        default="true",
+        doc="Keep a replication slot for each standby, so that its WAL is not removed too early.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="postgresql.use_pg_rewind",
+        kind=Kind.BOOLEAN,
+        default="true",
+        doc="Let a former primary rejoin by pg_rewind where that is possible.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="postgresql.parameters",
+        kind=Kind.PARAMETERS,
+        default="none",
+        doc="Parameters of PostgreSQL for every member. Those that need a restart are shown as"
+        " pending until it is done.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="postgresql.pg_hba",
+        kind=Kind.LINES,
+        default="none",
+        doc="Lines of pg_hba.conf for every member.",
+        reload=Reload.LIVE,
+    ),
+)
+
+
+def _sections(paths: Mapping[str, Option]) -> frozenset[str]:
+    return frozenset(
+        ".".join(parts[:count])
+        for parts in (path.split(".") for path in paths)
+        for count in range(1, len(parts))
+    )
+
+
+def schema(
+    options: tuple[Option, ...],
+    foreign: Mapping[str, Foreign],
+    open_sections: frozenset[str] = frozenset(),
+) -> Schema:
+    """The tables of one document."""
+    by_path = {option.path: option for option in options}
+    return Schema(
+        options=by_path,
+        foreign=foreign,
+        open_sections=open_sections,
+        sections=_sections(by_path),
+    )
+
+
+def embedded(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    """The dynamic options as they appear in a node's file, below `bootstrap.dcs`."""
+    return tuple(
+        replace(option, path=DYNAMIC_PREFIX + option.path, reload=Reload.BOOTSTRAP)
+        for option in options
+    )
+
+
+def embedded_foreign() -> Mapping[str, Foreign]:
+    """What is known of other keys in a node's file, those below `bootstrap.dcs` included."""
+    below = {DYNAMIC_PREFIX + path: answer for path, answer in DYNAMIC_FOREIGN.items()}
+    return {**NODE_FOREIGN, **below}
+
+
+DYNAMIC_SCHEMA: Final = schema(DYNAMIC_OPTIONS, DYNAMIC_FOREIGN)

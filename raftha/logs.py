@@ -1,0 +1,128 @@
+"""Log set-up and the one way to log: an event in words, then facts as key=value.
+
+One event is one line, in plain text or JSON, on standard error. A `Secret` shows itself as `***`
+wherever it stands; a text is never searched for secrets, so none may be put into one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from raftha.clock import Clock
+from raftha.instants import Instant, Seconds, shortest
+
+_ROOT: Final = "raftha"
+_FACTS: Final = "raftha_facts"
+
+
+def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
+    """Send the product's log to `stream` (standard error by default); a later call replaces what
+    an earlier one set. `form` is `plain` or `json`. Raises ValueError for another level or form."""
+    formatters: Mapping[str, type[logging.Formatter]] = {"plain": Plain, "json": Json}
+    if form not in formatters:
+        raise ValueError(f"not a log format: {form!r}; use plain or json")
+    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler.setFormatter(formatters[form]())
+    root = logging.getLogger(_ROOT)
+    root.setLevel(level)
+    root.handlers = [handler]
+    root.propagate = False
+
+
+def event(logger: logging.Logger, level: int, words: str, /, **facts: object) -> None:
+    """Log one event. `words` never change from one time to the next; what changes is a fact."""
+    logger.log(level, "%s", words, extra={_FACTS: facts})
+
+
+class Plain(logging.Formatter):
+    """`2030-01-02T03:04:05.678Z INFO raftha.agent: became leader epoch=1.7 rule=elect-40`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = [f"{key}={_quoted(_shown(value))}" for key, value in _facts(record).items()]
+        line = " ".join([_flat(record.getMessage()), *facts])
+        head = f"{_time(record)} {record.levelname} {record.name}: {line}"
+        return head + (f" traceback={_quoted(_traceback(self, record))}" if record.exc_info else "")
+
+
+class Json(logging.Formatter):
+    """One JSON object: time, level, logger, event, and the facts beside them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        members: dict[str, object] = {
+            key: value
+            if isinstance(value, bool | int | float) or value is None
+            else str(_shown(value))
+            for key, value in _facts(record).items()
+        }
+        members |= {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if record.exc_info:
+            members["traceback"] = _traceback(self, record)
+        return json.dumps(members)
+
+
+class RateLimiter:
+    """Lets a repeated fact through once per period, and says how often it was held back.
+
+    Safe for use by several threads. It remembers at most `capacity` keys; the oldest is forgotten.
+    """
+
+    def __init__(self, clock: Clock, period: Seconds, capacity: int = 1000) -> None:
+        self._clock = clock
+        self._period = period
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[Instant, int]] = {}
+
+    def admit(self, key: str) -> int | None:
+        """None if `key` was let through less than a period ago; otherwise the number of times it
+        was held back since then."""
+        now = self._clock.now()
+        with self._lock:
+            since, held = self._told.get(key, (None, 0))
+            if since is not None and shortest(since, now) < self._period:
+                self._told[key] = (since, held + 1)
+                return None
+            self._told.pop(key, None)
+            if len(self._told) >= self._capacity:
+                del self._told[next(iter(self._told))]
+            self._told[key] = (now, 0)
+            return held
+
+
+def _facts(record: logging.LogRecord) -> Mapping[str, object]:
+    found = getattr(record, _FACTS, None)
+    return found if isinstance(found, dict) else {}
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[^\s\"=\\\x00-\x1f\x7f]+", text) else json.dumps(text)
+
+
+def _flat(text: str) -> str:
+    """On one line: what a library or an error puts into a message may hold line breaks."""
+    return text if text.isprintable() else json.dumps(text)
+
+
+def _time(record: logging.LogRecord) -> str:
+    stamp = datetime.fromtimestamp(record.created, UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return formatter.formatException(record.exc_info) if record.exc_info else ""

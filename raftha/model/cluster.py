@@ -1,0 +1,130 @@
+"""The cluster as the key store tells it: one value for each key, already decoded and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
+from raftha.model.operation import Operation, OperatorRequest
+from raftha.model.settings import Address, DynamicConfig, Tags
+from raftha.model.store import Lease
+
+
+class MemberState(StrEnum):
+    """What a member says of its PostgreSQL, in Patroni's words."""
+
+    WAITING = "waiting"
+    INITIALIZING = "initializing new cluster"
+    CREATING = "creating replica"
+    REWINDING = "running pg_rewind"
+    STARTING = "starting"
+    RUNNING = "running"
+    STREAMING = "streaming"
+    PROMOTING = "promoting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "start failed"
+    HUNG = "not answering"
+
+
+class MemberRole(StrEnum):
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A node with PostgreSQL, as it announced itself under `members/<name>`."""
+
+    name: MemberName
+    api_url: str
+    postgres: Address
+    raft: str
+    slot: str
+    state: MemberState
+    role: MemberRole
+    timeline: Timeline | None = None
+    postgres_version: int | None = None
+    agent_version: str = ""
+    tags: Tags = field(default_factory=Tags)
+    revision: Revision = Revision(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """The leader key. `guardian` is the nonce of the guardian that the epoch dies with."""
+
+    name: MemberName
+    guardian: str
+    epoch: Epoch
+    revision: Revision
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncSet:
+    """Who may be promoted automatically: `leader`, and the standbys that hold every acknowledged
+    commit of its epoch."""
+
+    leader: MemberName
+    standbys: tuple[MemberName, ...]
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRecord:
+    """One promotion: committed before it happens, so that its timeline number is never used again.
+
+    `switch` is where the new timeline leaves `parent`; `wall` is Unix time, for people.
+    """
+
+    timeline: Timeline
+    parent: Timeline | None
+    switch: Lsn | None
+    epoch: Epoch
+    leader: MemberName
+    reason: str
+    wall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initialize:
+    """The `initialize` key: who runs initdb, and then the system identifier it made."""
+
+    by: MemberName
+    system_id: SystemId | None
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Everything under the cluster's prefix at one revision.
+
+    `config_revision` is None while no configuration was stored, and `config` then holds the
+    defaults. `slots` are those that the leader says it has made, `timeline` the one it writes.
+    """
+
+    revision: Revision
+    generation: int
+    initialize: Initialize | None = None
+    config: DynamicConfig = field(default_factory=DynamicConfig)
+    config_revision: Revision | None = None
+    leader: Leader | None = None
+    members: Mapping[MemberName, Member] = field(default_factory=dict)
+    sync: SyncSet | None = None
+    request: OperatorRequest | None = None
+    operation: Operation | None = None
+    history: tuple[HistoryRecord, ...] = ()
+    history_revision: Revision | None = None
+    slots: tuple[str, ...] = ()
+    timeline: Timeline | None = None
+    status_revision: Revision | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def highest_timeline(self) -> Timeline:
+        """The highest timeline number that was ever promised to a promotion; 0 if none was."""
+        return Timeline(max((record.timeline for record in self.history), default=0))

@@ -1,0 +1,206 @@
+"""What is known of a PostgreSQL server and its data directory, and what is wanted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from raftha.instants import Seconds
+from raftha.model.ids import Lsn, SystemId, Timeline
+from raftha.model.settings import Address
+
+
+class DirectoryState(StrEnum):
+    """What lies at `postgresql.data_dir`."""
+
+    ABSENT = "absent"
+    EMPTY = "empty"
+    PRESENT = "present"
+    FOREIGN = "foreign"  # not empty, and not a data directory of PostgreSQL
+    UNREADABLE = "unreadable"
+
+
+class ControlState(StrEnum):
+    """The cluster state that pg_control records."""
+
+    STARTING_UP = "starting up"
+    SHUT_DOWN = "shut down"
+    SHUT_DOWN_IN_RECOVERY = "shut down in recovery"
+    SHUTTING_DOWN = "shutting down"
+    CRASH_RECOVERY = "in crash recovery"
+    ARCHIVE_RECOVERY = "in archive recovery"
+    PRODUCTION = "in production"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlData:
+    """pg_controldata, the part that decisions rest on."""
+
+    system_id: SystemId
+    state: ControlState
+    checkpoint: Lsn
+    redo: Lsn
+    timeline: Timeline
+    minimum_recovery_end: Lsn
+    minimum_recovery_timeline: Timeline
+    checksums: bool
+    wal_log_hints: bool
+    max_connections: int
+    max_worker_processes: int
+    max_wal_senders: int
+    max_prepared_transactions: int
+    max_locks_per_transaction: int
+
+    @property
+    def was_primary(self) -> bool:
+        """The last run was as a primary."""
+        return self.state in (
+            ControlState.SHUT_DOWN,
+            ControlState.SHUTTING_DOWN,
+            ControlState.PRODUCTION,
+            ControlState.CRASH_RECOVERY,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataDirectory:
+    """A data directory as it lies on disk; `problem` says what is wrong with it, for people."""
+
+    path: Path
+    state: DirectoryState
+    major: int | None = None
+    control: ControlData | None = None
+    standby_signal: bool = False
+    backup_label: bool = False
+    problem: str | None = None
+
+
+class SyncState(StrEnum):
+    """`pg_stat_replication.sync_state`."""
+
+    ASYNC = "async"
+    POTENTIAL = "potential"
+    SYNC = "sync"
+    QUORUM = "quorum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A row of pg_stat_replication: a standby attached to this server."""
+
+    application_name: str
+    state: str
+    sync_state: SyncState
+    flush: Lsn | None
+    replay: Lsn | None
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """The row of pg_stat_wal_receiver of a standby."""
+
+    status: str
+    host: str | None
+    port: int | None
+    slot: str | None
+    pid: int
+
+
+class ReplayPause(StrEnum):
+    """`pg_get_wal_replay_pause_state()`."""
+
+    NOT_PAUSED = "not paused"
+    PAUSE_REQUESTED = "pause requested"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """A running server's answer to one round of queries.
+
+    `written` is a primary's current WAL position, `flushed` what of it is on disk; `received` (None
+    until a receiver has run, which is *unknown*, never *low*) and `replayed` are a standby's.
+    `timeline` is the one written or, on a standby, the one last received or replayed.
+    """
+
+    version: int  # server_version_num, such as 150018
+    system_id: SystemId
+    in_recovery: bool
+    timeline: Timeline
+    started: str  # pg_postmaster_start_time, as text
+    written: Lsn | None = None
+    flushed: Lsn | None = None
+    received: Lsn | None = None
+    replayed: Lsn | None = None
+    replay_pause: ReplayPause = ReplayPause.NOT_PAUSED
+    replay_lag_seconds: Seconds | None = None
+    receiver: Receiver | None = None
+    attached: tuple[Attached, ...] = ()
+    slots: tuple[str, ...] = ()
+    synchronous_standby_names: str = ""
+    conf_loaded: str = ""  # pg_conf_load_time, as text
+    pending_restart: tuple[str, ...] = ()
+
+    @property
+    def is_primary(self) -> bool:
+        return not self.in_recovery
+
+    @property
+    def position(self) -> Lsn | None:
+        """The newest WAL this server holds; None if that cannot be said."""
+        if self.is_primary:
+            return self.written
+        known = [lsn for lsn in (self.received, self.replayed) if lsn is not None]
+        return max(known) if known else None
+
+
+class ServerRole(StrEnum):
+    PRIMARY = "primary"
+    STANDBY = "standby"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where a standby streams from, through which slot, under which application name."""
+
+    address: Address
+    slot: str | None
+    application_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPlan:
+    """How a server is to be configured: the input from which every file of it is rendered.
+
+    A standby without `upstream` replays what it has and serves reads. `closed` keeps everybody but
+    the local superuser out by pg_hba.conf.
+    """
+
+    role: ServerRole
+    upstream: Upstream | None = None
+    synchronous_standby_names: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    pg_hba: tuple[str, ...] = ()
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binaries:
+    """A PostgreSQL installation found on this machine."""
+
+    bin_dir: Path
+    major: int
+    version: str
+    origin: str  # "configured", "system", "path" or "embedded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineSwitch:
+    """A line of a `.history` file: this timeline ended at `switch`."""
+
+    timeline: Timeline
+    switch: Lsn
+    reason: str = ""

@@ -1,0 +1,185 @@
+"""What a node tells to people, load balancers and its peers: the values behind HTTP and the CLI.
+
+`NodeReport` is published by the loop at each tick; `PeerReport` is measured when a peer asks;
+`ClusterReport` is put together when somebody asks for the whole cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from raftha.instants import Instant, Seconds
+from raftha.model.cluster import HistoryRecord, MemberRole, MemberState
+from raftha.model.ids import Lsn, MemberName, SystemId, Timeline
+from raftha.model.operation import OperationState as OperationState
+from raftha.model.operation import OperationStep as OperationStep
+from raftha.model.operation import RequestKind as RequestKind
+from raftha.model.postgres import ServerStatus
+from raftha.model.settings import Tags
+from raftha.model.store import RaftStatus
+
+
+class ReportedRole(StrEnum):
+    """The role of a node in the cluster, in the words of the screen."""
+
+    PRIMARY = "primary"
+    SYNC_STANDBY = "sync standby"
+    STANDBY = "standby"
+    WITNESS = "witness"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """This node at its last tick; whoever answers from it says its age.
+
+    `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
+    to clients: promoted, and its synchronous set settled. `rule` and `reason` are the last
+    decision's.
+    """
+
+    taken: Instant
+    scope: str
+    name: MemberName
+    agent_version: str
+    witness: bool
+    state: MemberState
+    role: MemberRole
+    ttl: Seconds
+    loop_wait: Seconds
+    raft: RaftStatus
+    holds_leader_key: bool = False
+    valid_until: Instant | None = None
+    routed: bool = False
+    is_sync_standby: bool = False
+    server: ServerStatus | None = None
+    server_answered: Instant | None = None
+    system_id: SystemId | None = None
+    leader: MemberName | None = None
+    leader_position: Lsn | None = None
+    store_seen: Instant | None = None
+    maximum_lag_on_failover: int = 1048576
+    tags: Tags = field(default_factory=Tags)
+    rule: str = ""
+    reason: str = ""
+    problems: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that is wrong or unusual, and what to do about it."""
+
+    subject: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReport:
+    """A member's answer to a peer, measured at that moment and not taken from its last view.
+
+    `primary_alive` is the guardian's word that a server that accepts writes runs there. `position`
+    is the newest WAL held (None: unknown). `stopped_at` is the shutdown checkpoint of a server
+    that was a primary and stopped cleanly. `obstacle` is why this member would not take over.
+    """
+
+    name: MemberName
+    system_id: SystemId | None
+    state: MemberState
+    role: MemberRole
+    primary_alive: bool
+    timeline: Timeline | None
+    position: Lsn | None
+    received: Lsn | None
+    replayed: Lsn | None
+    replay_lag_seconds: Seconds | None = None
+    stopped_at: Lsn | None = None
+    streaming_from: str | None = None
+    obstacle: str | None = None
+    wants_lead: bool = True
+    agent_version: str = ""
+    rule: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberReport:
+    """A line of the status table. Lags are None where they cannot be known."""
+
+    name: str
+    address: str
+    api_url: str
+    role: ReportedRole
+    state: str
+    timeline: Timeline | None
+    received: Lsn | None
+    replayed: Lsn | None
+    position: Lsn | None
+    lag_bytes: int | None
+    lag_seconds: Seconds | None
+    raft_address: str
+    raft_role: str
+    tags: Mapping[str, str | int | float | bool]
+    last_seen_seconds: Seconds | None
+    is_leader: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterReport:
+    """The whole cluster as one node can tell it. With `majority` false it is what that node last
+    knew, `age_seconds` old."""
+
+    scope: str
+    answered_by: MemberName
+    majority: bool
+    age_seconds: Seconds
+    system_id: SystemId | None
+    postgres_version: str | None
+    leader: MemberName | None
+    lease_remaining_seconds: Seconds | None
+    ttl: Seconds
+    synchronous_mode: str
+    sync_standbys: tuple[str, ...]
+    raft_leader: str | None
+    raft_term: int
+    quorum: int
+    voters: int
+    voters_connected: int
+    members: tuple[MemberReport, ...]
+    history: tuple[HistoryRecord, ...] = ()
+    request: Mapping[str, str] | None = None
+    problems: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRequest:
+    """A switchover or failover that an operator asks for, as it came in."""
+
+    kind: RequestKind
+    leader: MemberName | None = None
+    candidate: MemberName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """A step and when the answering node saw it committed, counted from the request."""
+
+    step: OperationStep
+    by: MemberName
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationReport:
+    """The latest operator request. `write_gap_seconds` runs from the moment the old primary began
+    to stop until the new one took writes; all times are on the answering node's clock."""
+
+    id: str
+    kind: RequestKind
+    state: OperationState
+    message: str
+    steps: tuple[StepTaken, ...] = ()
+    write_gap_seconds: Seconds | None = None

@@ -1,0 +1,252 @@
+"""Settings as typed values: what the file of one node says, and what the whole cluster shares.
+
+`NodeConfig` is read from the node's YAML file and the environment; `DynamicConfig` lives in the
+store's `config` key. Both are built by `raftha.config`, which checks them; here are only the types,
+the defaults and the arithmetic between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from raftha.instants import RHO, Seconds
+from raftha.model.ids import MemberName, Scope
+
+
+class Secret:
+    """A password or key that shows itself only when asked: never in logs, reprs or errors."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host (name, IPv4 or IPv6, without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Paths of a certificate authority, a certificate and its key, all PEM."""
+
+    cafile: Path
+    certfile: Path
+    keyfile: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftConfig:
+    """`raft:` of a node's file. At most one of `key_file` and `tls` is set; with neither, only
+    loopback addresses are accepted."""
+
+    self_addr: Address
+    bind_addr: Address
+    partner_addrs: tuple[Address, ...]
+    data_dir: Path
+    key_file: Path | None = None
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftTimings:
+    """Timers of the Raft group, in seconds (figures measured: `docs/consensus.md`)."""
+
+    election_min: Seconds = Seconds(0.3)
+    election_max: Seconds = Seconds(0.6)
+    append_period: Seconds = Seconds(0.08)
+    fallback: Seconds = Seconds(0.6)
+    ping_period: Seconds = Seconds(0.1)
+    dead_after: Seconds = Seconds(1.0)
+    connect_timeout: Seconds = Seconds(1.0)
+    redial_period: Seconds = Seconds(0.2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasicAuth:
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestConfig:
+    """`restapi:` of a node's file. `tls` turns HTTPS on; `verify_client` asks for certificates."""
+
+    listen: Address
+    connect_address: Address
+    authentication: BasicAuth | None = None
+    tls: TlsFiles | None = None
+    verify_client: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    username: str
+    password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """`postgresql.authentication`: the three roles that the agent makes and uses."""
+
+    superuser: Credentials
+    replication: Credentials
+    rewind: Credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresConfig:
+    """`postgresql:` of a node's file. `listen_hosts` as PostgreSQL's listen_addresses."""
+
+    listen_hosts: tuple[str, ...]
+    connect_address: Address
+    data_dir: Path
+    authentication: Authentication
+    port: int
+    bin_dir: Path | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    pg_hba: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """`tags:` of a node's file; `extra` are the user's own, usable in health checks."""
+
+    nofailover: bool = False
+    nosync: bool = False
+    noloadbalance: bool = False
+    clonefrom: bool = False
+    failover_priority: int = 1
+    sync_priority: int = 1
+    extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def may_lead(self) -> bool:
+        """Neither tag forbids promotion."""
+        return not self.nofailover and self.failover_priority > 0
+
+
+class SynchronousMode(StrEnum):
+    OFF = "off"
+    ON = "on"
+
+
+class Profile(StrEnum):
+    """Presets for machines and networks; each sets every timing that is not given."""
+
+    FAST = "fast"
+    LAN = "lan"
+    SLOW = "slow"
+    WAN = "wan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicPostgres:
+    """`postgresql:` of the dynamic configuration: the same on every member."""
+
+    use_slots: bool = True
+    use_pg_rewind: bool = True
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    pg_hba: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicConfig:
+    """The cluster-wide settings; times in seconds. Defaults are those of profile `lan`."""
+
+    profile: Profile = Profile.LAN
+    ttl: Seconds = Seconds(5.0)
+    heartbeat: Seconds = Seconds(1.0)
+    loop_wait: Seconds = Seconds(1.0)
+    retry_timeout: Seconds = Seconds(1.25)
+    fence_budget: Seconds = Seconds(0.5)
+    primary_health_timeout: Seconds = Seconds(2.5)
+    primary_start_timeout: Seconds = Seconds(300.0)
+    maximum_lag_on_failover: int = 1048576
+    synchronous_mode: SynchronousMode = SynchronousMode.ON
+    postgresql: DynamicPostgres = field(default_factory=DynamicPostgres)
+
+    @property
+    def holder_ttl(self) -> Seconds:
+        """How long a holder may believe in its lease, counted from the hand-over of a renewal."""
+        return Seconds(self.ttl * (1 - RHO))
+
+    @property
+    def expiry_ttl(self) -> Seconds:
+        """How long anybody else must wait before it proposes the lease's end."""
+        return Seconds(self.ttl * (1 + RHO))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapConfig:
+    """`bootstrap:` of a node's file: what the one node that initialises the cluster uses."""
+
+    dynamic: DynamicConfig = field(default_factory=DynamicConfig)
+    initdb: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    level: str = "INFO"
+    format: str = "plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """One node's file, checked. A witness's file has no `postgresql`."""
+
+    scope: Scope
+    name: MemberName
+    raft: RaftConfig
+    restapi: RestConfig
+    postgresql: PostgresConfig | None = None
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+    tags: Tags = field(default_factory=Tags)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+TIMINGS: Final[Mapping[Profile, RaftTimings]] = {
+    Profile.FAST: RaftTimings(election_min=Seconds(0.25), election_max=Seconds(0.5)),
+    Profile.LAN: RaftTimings(),
+    Profile.SLOW: RaftTimings(
+        election_min=Seconds(0.8),
+        election_max=Seconds(1.6),
+        append_period=Seconds(0.2),
+        fallback=Seconds(1.6),
+        dead_after=Seconds(2.0),
+        connect_timeout=Seconds(2.0),
+    ),
+    Profile.WAN: RaftTimings(
+        election_min=Seconds(1.0),
+        election_max=Seconds(2.0),
+        append_period=Seconds(0.25),
+        fallback=Seconds(2.0),
+        dead_after=Seconds(3.0),
+        connect_timeout=Seconds(3.0),
+        redial_period=Seconds(0.5),
+    ),
+}

@@ -1,0 +1,266 @@
+"""Values of the key store: entries, leases, guarded commands, outcomes, events.
+
+There is no blind write: a `Transact` names in its guards every key that it writes, so a delayed or
+repeated command cannot undo what happened in between. There is no time of day: a lease is a holder,
+a duration and a revision, and who measures what is written in `docs/consensus.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+from raftha.instants import Instant, Seconds
+from raftha.model.ids import Epoch, Revision
+
+Key = NewType("Key", str)
+LeaseId = NewType("LeaseId", str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One key. `create_revision` is when it last came into being, `mod_revision` its last write."""
+
+    key: Key
+    value: bytes
+    create_revision: Revision
+    mod_revision: Revision
+    lease: LeaseId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A lease. `revision` grows with each renewal; `note` is the holder's, carried by renewals."""
+
+    id: LeaseId
+    holder: str
+    ttl: Seconds
+    revision: Revision
+    note: bytes = b""
+
+
+# Guards: every one must hold at apply, or nothing of the command happens.
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAbsent:
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAt:
+    """The key exists and was last written at this revision."""
+
+    key: Key
+    mod_revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCreatedAt:
+    """The key exists and is the same incarnation: how a leader's writes are fenced by its epoch."""
+
+    key: Key
+    create_revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAt:
+    """The lease exists and was last renewed at this revision."""
+
+    lease: LeaseId
+    revision: Revision
+
+
+Guard = KeyAbsent | KeyAt | KeyCreatedAt | LeaseAt
+
+
+# Writes, performed in order when all guards hold; all of one command share one revision.
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    key: Key
+    value: bytes
+    lease: LeaseId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Bring a lease into being; refused if the id is in use."""
+
+    lease: LeaseId
+    holder: str
+    ttl: Seconds
+    note: bytes = b""
+
+
+Write = Put | Remove | Grant
+
+
+# Commands.
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """All the writes or none. Every key written must be named by a guard."""
+
+    guards: tuple[Guard, ...]
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Renew a lease that is still at `expect`; it gets the ttl and note given here."""
+
+    lease: LeaseId
+    expect: Revision
+    ttl: Seconds
+    note: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """End a lease that is still at `expect`, and remove the keys attached to it."""
+
+    lease: LeaseId
+    expect: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Change nothing: once it commits, the local replica holds everything committed before it."""
+
+
+Command = Transact | Refresh | Revoke | Barrier
+
+
+# Outcomes: what became of a command.
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """It happened once. `handed_over` was read before the command first left this process, so that
+    a lease it grants or renews may be counted from there. `revision` is the one it made."""
+
+    revision: Revision
+    handed_over: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It did not happen and never will: this guard did not hold."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """It did not happen and never will: no raft leader, queue full, too large, stopping."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have happened or may still happen; a later command of this session settles it."""
+
+    reason: str
+
+
+Outcome = Committed | Rejected | NotSent | Unknown
+
+
+class Cause(StrEnum):
+    """Why a key went away."""
+
+    DELETED = "deleted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A key was created or written."""
+
+    revision: Revision
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A key was removed; `previous` is what it held."""
+
+    revision: Revision
+    previous: Entry
+    cause: Cause
+
+
+Event = Changed | Gone
+
+
+class RaftRole(StrEnum):
+    LEADER = "leader"
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoterStatus:
+    """One voter as this node sees it. `last_contact` is None if nothing was heard since start."""
+
+    address: str
+    name: str | None
+    is_self: bool
+    connected: bool
+    witness: bool | None = None
+    last_contact: Instant | None = None
+    match_index: int | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftStatus:
+    """The Raft group as this node sees it. `majority` says that a majority is in touch *now*:
+    a raft leader is known and was heard (or answered this leader) within the fallback time."""
+
+    role: RaftRole
+    leader: str | None
+    term: int
+    commit_index: int
+    applied_index: int
+    majority: bool
+    voters: tuple[VoterStatus, ...]
+    fsync_seconds: Seconds = Seconds(0.0)
+
+    @property
+    def quorum(self) -> int:
+        """Voters needed for a majority."""
+        return len(self.voters) // 2 + 1
+
+    @property
+    def connected(self) -> int:
+        """Voters in touch with this node, itself included."""
+        return sum(1 for voter in self.voters if voter.connected or voter.is_self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The local replica at one revision: consistent, immutable, perhaps behind the majority."""
+
+    revision: Revision
+    generation: int
+    taken: Instant
+    entries: Mapping[Key, Entry] = field(default_factory=dict)
+    leases: Mapping[LeaseId, Lease] = field(default_factory=dict)
+
+    def epoch_of(self, key: Key) -> Epoch | None:
+        """The epoch of a key's present incarnation; None if it does not exist."""
+        entry = self.entries.get(key)
+        return None if entry is None else Epoch(self.generation, entry.create_revision)

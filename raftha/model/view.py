@@ -1,0 +1,122 @@
+"""All that one decision may look at: gathered once, frozen, and enough to repeat the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from raftha.instants import Instant, remaining
+from raftha.model.cluster import Cluster
+from raftha.model.ids import Epoch, MemberName, Revision
+from raftha.model.postgres import DataDirectory, ServerStatus
+from raftha.model.report import PeerReport
+from raftha.model.settings import Address, DynamicConfig, Tags
+from raftha.model.store import LeaseId, RaftStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """This node as its file describes it: changes only when the file is read again."""
+
+    name: MemberName
+    slot: str
+    postgres: Address
+    api_url: str
+    raft: str
+    agent_version: str
+    tags: Tags = field(default_factory=Tags)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    pg_hba: tuple[str, ...] = ()
+    bootstrap: DynamicConfig = field(default_factory=DynamicConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """The leader lease as its holder may count on it: `valid_until` is already shortened by the
+    clock bound, and was counted from the hand-over of the last renewal that committed."""
+
+    lease: LeaseId
+    epoch: Epoch
+    revision: Revision
+    valid_until: Instant
+
+    def is_valid(self, now: Instant) -> bool:
+        return remaining(self.valid_until, now) > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardianView:
+    """The guardian's last word. `running` is a postmaster or any process left of its tree;
+    `primary` says that it was started or promoted to accept writes, under `epoch`."""
+
+    alive: bool
+    nonce: str = ""
+    running: bool = False
+    primary: bool = False
+    epoch: Epoch | None = None
+    process: str = ""
+    burned: tuple[Epoch, ...] = ()
+    last_exit: str | None = None
+
+
+class JobKind(StrEnum):
+    """Slow work, one at a time."""
+
+    INITDB = "initdb"
+    CREATE_ROLES = "create roles"
+    CLONE = "pg_basebackup"
+    REJOIN = "pg_rewind"
+    CHECKPOINT = "checkpoint"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    kind: JobKind
+    started: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """The last job that ended; `error` is None if it did what it was for."""
+
+    kind: JobKind
+    ended: Instant
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerAnswer:
+    """What a member said when asked at `asked`; `report` is None if it did not answer in time."""
+
+    asked: Instant
+    report: PeerReport | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The node, the cluster and the clock at one instant.
+
+    `pending` names the store writes in flight, so that none is sent twice. `server` is the last
+    answer of PostgreSQL of the process that runs now, None if that one has not answered yet;
+    `server_seen` is when. `stopping` says that the operator ends this agent.
+    """
+
+    now: Instant
+    wall: float
+    me: Identity
+    raft: RaftStatus
+    cluster: Cluster
+    guardian: GuardianView
+    directory: DataDirectory
+    lease: HeldLease | None = None
+    server: ServerStatus | None = None
+    server_seen: Instant | None = None
+    server_problem: str = ""
+    peers: Mapping[MemberName, PeerAnswer] = field(default_factory=dict)
+    job: JobView | None = None
+    finished: JobResult | None = None
+    pending: frozenset[str] = frozenset()
+    stopping: bool = False

@@ -1,0 +1,60 @@
+"""The printed reference, the tables behind it, and what a reload has to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raftha.config.changes import Change, compare, facts
+from raftha.config.dynamic import dump_dynamic
+from raftha.config.options import NODE_SCHEMA
+from raftha.config.reference import reference
+from raftha.config.schema import DYNAMIC_PREFIX, DYNAMIC_SCHEMA, Reload
+from raftha.model.settings import DynamicConfig
+
+
+def test_the_page_is_fresh() -> None:
+    page = Path(__file__).parents[3] / "docs" / "configuration.md"
+    assert page.read_text(encoding="utf-8") == reference(), (
+        "run python -m raftha.config.reference > docs/configuration.md"
+    )
+
+
+def test_every_option_is_documented_in_a_sentence() -> None:
+    for option in NODE_SCHEMA.options.values():
+        assert option.doc.endswith("."), option.path
+        assert option.required or option.default, option.path
+    assert not set(NODE_SCHEMA.foreign) & set(NODE_SCHEMA.options)
+
+
+def test_the_written_defaults_are_the_models() -> None:
+    dumped = dump_dynamic(DynamicConfig())
+    for path, option in DYNAMIC_SCHEMA.options.items():
+        if path in ("primary_start_timeout", "maximum_lag_on_failover"):
+            assert float(option.default) == dumped[path]
+        if path in ("profile", "synchronous_mode"):
+            assert option.default == dumped[path]
+
+
+def test_every_option_of_a_node_is_compared(load_text: Any, good: str) -> None:
+    known = set(facts(load_text(good).config))
+    wanted = {path for path in NODE_SCHEMA.options if not path.startswith(DYNAMIC_PREFIX)}
+    assert wanted - known == {"namespace", "bootstrap.pg_hba"}
+
+
+def test_each_change_says_what_it_takes(load_text: Any, good: str) -> None:
+    old = load_text(good).config
+    text = good.replace("127.0.0.1:5432", "127.0.0.1:5433").replace("8008", "8009")
+    text += "  authentication: {superuser: {username: postgres, password: new}}\n"
+    new = load_text(text + "tags: {rack: b2}\nbootstrap: {dcs: {ttl: 9}}\n").config
+    assert compare(old, old) == ()
+    assert compare(old, new) == (
+        Change("restapi.listen", Reload.AGENT_RESTART),
+        Change("restapi.connect_address", Reload.AGENT_RESTART),
+        Change("postgresql.listen", Reload.POSTGRES_RESTART),
+        Change("postgresql.connect_address", Reload.RELOAD),
+        Change("postgresql.authentication.superuser.password", Reload.RELOAD),
+        Change("postgresql.authentication.rewind.password", Reload.RELOAD),
+        Change("bootstrap.dcs", Reload.BOOTSTRAP),
+        Change("tags.rack", Reload.RELOAD),
+    )
