@@ -1,0 +1,180 @@
+"""What agent and guardian say to one another, and the rules of the deadline. PURE.
+
+One JSON object per line. A request carries `id` and `do`; its reply the same `id` and either
+the answer's fields or `refused`, a sentence for people. A line with `event` is pushed, unasked.
+
+The rules below are the whole of what makes a promotion or a primary legitimate. They do no I/O,
+read no clock, and consult nothing but their arguments.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NamedTuple
+
+MAX_LINE: Final = 1 << 20
+"""Longest line in bytes: argv and environment of a postmaster stay far below it."""
+
+BURNED_KEPT: Final = 16
+"""How many burned epochs are remembered. The highest alone decides; the others are for people."""
+
+EpochPair = tuple[int, int]
+"""(generation, revision): compared in that order."""
+
+Message = dict[str, Any]
+
+
+class Reading(NamedTuple):
+    """Seconds since boot on CLOCK_BOOTTIME and on CLOCK_MONOTONIC_RAW."""
+
+    boot: float
+    raw: float
+
+
+class Proof(NamedTuple):
+    """What this guardian knows about the right to write.
+
+    `epoch` is the highest one ever armed here, `renewal` the revision of the renewal that `kill`
+    rests on. `kill` is None before the first arming and while disarmed. `burned` are the epochs
+    that a fence ended, in ascending order: nothing is ever started under them again.
+    """
+
+    epoch: EpochPair | None = None
+    renewal: int = 0
+    kill: Reading | None = None
+    burned: tuple[EpochPair, ...] = ()
+
+
+class Arm(NamedTuple):
+    """The request to put a deadline in force: the kill starts when either clock reaches it."""
+
+    epoch: EpochPair
+    renewal: int
+    kill: Reading
+
+
+class Malformed(ValueError):
+    """A line is not a message, or a field of it has the wrong form."""
+
+
+def is_past(kill: Reading, now: Reading) -> bool:
+    """Whether either clock has reached its instant."""
+    return now.boot >= kill.boot or now.raw >= kill.raw
+
+
+def is_due(proof: Proof, now: Reading) -> bool:
+    """Whether a primary must be killed now."""
+    return proof.kill is not None and is_past(proof.kill, now)
+
+
+def may_arm(proof: Proof, request: Arm, now: Reading) -> str | None:
+    """Why this deadline may not be put in force; None if it may.
+
+    Backwards is always allowed within an epoch. Forwards needs a renewal that is newer than the one
+    the present deadline rests on. A new epoch must be above every epoch seen or burned, and alive.
+    """
+    highest_burned = proof.burned[-1] if proof.burned else None
+    if highest_burned is not None and request.epoch <= highest_burned:
+        return f"epoch {show(request.epoch)} is not above {show(highest_burned)}, which was fenced"
+    if proof.epoch is None or request.epoch > proof.epoch:
+        if is_past(request.kill, now):
+            return f"the deadline of the new epoch {show(request.epoch)} has already passed"
+        return None
+    if request.epoch < proof.epoch:
+        return f"epoch {show(request.epoch)} is older than {show(proof.epoch)}, seen before"
+    if request.renewal > proof.renewal:
+        return None
+    if proof.kill is None:
+        return f"disarmed: renewal {request.renewal} is not newer than {proof.renewal}"
+    is_back = request.kill.boot <= proof.kill.boot and request.kill.raw <= proof.kill.raw
+    if is_back:
+        return None
+    return (
+        f"renewal {request.renewal} is not newer than {proof.renewal}: "
+        "with it the deadline may only be moved back"
+    )
+
+
+def armed(proof: Proof, request: Arm) -> Proof:
+    """The state after a request that `may_arm` allowed."""
+    same_epoch = request.epoch == proof.epoch
+    renewal = max(proof.renewal, request.renewal) if same_epoch else request.renewal
+    return proof._replace(epoch=request.epoch, renewal=renewal, kill=request.kill)
+
+
+def may_act(proof: Proof, epoch: EpochPair, now: Reading) -> str | None:
+    """Why no primary may be made under this epoch now (start, promote); None if one may."""
+    if epoch in proof.burned:
+        return f"epoch {show(epoch)} was fenced: win a new one"
+    if proof.epoch != epoch:
+        held = show(proof.epoch) if proof.epoch else "none"
+        return f"no proof of epoch {show(epoch)}: the epoch armed here is {held}"
+    if proof.kill is None:
+        return f"epoch {show(epoch)} has no deadline in force: arm it first"
+    if is_past(proof.kill, now):
+        return f"the deadline of epoch {show(epoch)} has passed: renew the lease and arm again"
+    return None
+
+
+def may_disarm(proof: Proof, epoch: EpochPair) -> str | None:
+    """Why the deadline may not be taken away; None if it may."""
+    if proof.epoch == epoch:
+        return None
+    held = show(proof.epoch) if proof.epoch else "none"
+    return f"epoch {show(epoch)} is not the one armed here ({held})"
+
+
+def burned(proof: Proof) -> Proof:
+    """The state after a fence: the epoch held, if any, is spent."""
+    if proof.epoch is None or proof.epoch in proof.burned:
+        return proof._replace(kill=None)
+    spent = (*proof.burned, proof.epoch)[-BURNED_KEPT:]
+    return proof._replace(kill=None, burned=spent)
+
+
+def show(epoch: EpochPair) -> str:
+    """The form that people read."""
+    return f"{epoch[0]}.{epoch[1]}"
+
+
+def encode(message: Message) -> bytes:
+    """One line of the wire."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message in one line. Raises Malformed."""
+    try:
+        message = json.loads(line)
+    except ValueError as problem:
+        raise Malformed(f"not JSON: {problem}") from problem
+    if not isinstance(message, dict):
+        raise Malformed("not a JSON object")
+    return message
+
+
+def epoch_in(message: Message, field: str = "epoch") -> EpochPair:
+    """The epoch in a message. Raises Malformed."""
+    value = message.get(field)
+    if not isinstance(value, list) or [type(part) for part in value] != [int, int]:
+        raise Malformed(f"{field}: [generation, revision] expected, not {value!r}")
+    return value[0], value[1]
+
+
+def arm_in(message: Message) -> Arm:
+    """The arming in a message. Raises Malformed, also for an instant that is not finite."""
+    renewal = message.get("renewal")
+    if type(renewal) is not int:
+        raise Malformed(f"renewal: a revision expected, not {renewal!r}")
+    kill = Reading(_instant(message, "kill_boot"), _instant(message, "kill_raw"))
+    return Arm(epoch_in(message), renewal, kill)
+
+
+def _instant(message: Message, field: str) -> float:
+    value = message.get(field)
+    if type(value) not in (int, float):
+        raise Malformed(f"{field}: seconds since boot expected, not {value!r}")
+    seconds = float(value or 0)
+    if not 0 <= seconds < float("inf"):
+        raise Malformed(f"{field}: not an instant of this host: {value!r}")
+    return seconds

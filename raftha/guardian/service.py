@@ -1,0 +1,180 @@
+"""The guardian's loop: time first, then requests, one at a time, each answered or refused.
+
+Requests of anybody but the newest agent are refused, save questions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from raftha.guardian import kernel, launch, protocol
+from raftha.guardian.journal import Journal
+from raftha.guardian.links import Links, Peer
+from raftha.guardian.protocol import Malformed, Message
+from raftha.guardian.switch import GUARDING_PAUSE_S, KillSwitch, Refused
+
+ROLES: Final = ("agent", "observer")
+QUESTIONS: Final = ("hello", "status")
+NEVER: Final = float("inf")
+
+
+class Service:
+    """Connects the sockets with the kill switch."""
+
+    def __init__(
+        self, switch: KillSwitch, links: Links, journal: Journal, idle_exit_s: float
+    ) -> None:
+        self._switch = switch
+        self._links = links
+        self._journal = journal
+        self._idle_exit_s = idle_exit_s or NEVER
+        self._idle_since: float | None = None
+        self._nonce = os.urandom(16).hex()
+        self._awaiting_kill: list[tuple[Peer, object]] = []
+        self._end: str | None = None
+        self._handlers: dict[str, Callable[[Peer, Message], Message | None]] = {
+            "hello": self._hello,
+            "status": self._status,
+            "start": self._start,
+            "arm": self._arm,
+            "disarm": self._disarm,
+            "promote": self._promote,
+            "stop": self._stop,
+            "kill": self._kill,
+            "quit": self._quit,
+        }
+
+    def run(self) -> str:
+        """Serve until the end is asked for and nothing runs; why it ended."""
+        self._journal.note(f"begin: nonce {self._nonce}, {self._switch.status()['pgdata']}")
+        while not self._is_over:
+            self._switch.tick()
+            self._answer_kills()
+            if not self._switch.is_guarding:
+                self._journal.flush()
+            self._watch_idleness()
+            for peer, line in self._wait():
+                self._switch.tick()
+                self._serve(peer, line)
+            self._obey_signals()
+        return str(self._end)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._end is not None and self._switch.is_idle
+
+    def _wait(self) -> list[tuple[Peer, bytes]]:
+        """The next lines; none when a tick is due. Turns 20 times a second while guarding."""
+        while True:
+            pause = self._pause_s()
+            lines = self._links.wait(pause)
+            if lines or self._links.has_signals or pause != GUARDING_PAUSE_S:
+                return lines
+
+    def _pause_s(self) -> float:
+        pause = 0.0 if self._is_over else self._switch.pause_s()
+        if self._idle_since is None:
+            return pause
+        idle = kernel.read_clocks().boot - self._idle_since
+        return max(0.0, min(pause, self._idle_exit_s - idle))
+
+    def _watch_idleness(self) -> None:
+        if self._links.has_agent or not self._switch.is_idle:
+            self._idle_since = None
+            return
+        now = kernel.read_clocks().boot
+        if self._idle_since is None:
+            self._idle_since = now
+        if now - self._idle_since >= self._idle_exit_s:
+            self._end = "neither agent nor server"
+
+    def _obey_signals(self) -> None:
+        told = self._links.take_signals()
+        if signal.SIGTERM in told or signal.SIGINT in told:
+            self._end = "told to stop by a signal"
+            if not self._switch.is_idle:
+                self._switch.kill("guardian told to stop")
+
+    def _serve(self, peer: Peer, line: bytes) -> None:
+        request: Message = {}
+        try:
+            request = protocol.decode(line)
+            answer = self._handle(peer, request)
+        except (Refused, Malformed) as problem:
+            answer = {"refused": str(problem)}
+            self._journal.note(f"refused {request.get('do')}: {problem}")
+        if answer is not None:
+            self._links.send(peer, {"id": request.get("id"), **answer})
+
+    def _handle(self, peer: Peer, request: Message) -> Message | None:
+        word = request.get("do")
+        handler = self._handlers.get(word) if isinstance(word, str) else None
+        if handler is None:
+            raise Malformed(f"unknown request {word!r}")
+        if word not in QUESTIONS and not self._links.is_agent(peer):
+            raise Refused("only the agent that connected last may ask for this")
+        return handler(peer, request)
+
+    def _hello(self, peer: Peer, request: Message) -> Message:
+        role = request.get("role")
+        if role not in ROLES:
+            raise Malformed(f"role: one of {', '.join(ROLES)} expected, not {role!r}")
+        self._links.greet(peer, str(role))
+        return {"nonce": self._nonce, "guardian_pid": os.getpid()}
+
+    def _status(self, _peer: Peer, _request: Message) -> Message:
+        identity = {"nonce": self._nonce, "guardian_pid": os.getpid()}
+        return {**identity, **self._switch.status()}
+
+    def _start(self, _peer: Peer, request: Message) -> Message:
+        argv, env = request.get("argv"), request.get("env")
+        log = request.get("log")
+        if not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
+            raise Malformed("argv: a list of words expected")
+        if not isinstance(env, dict) or not all(isinstance(v, str) for v in env.values()):
+            raise Malformed("env: names with values expected")
+        if not isinstance(log, str) or not os.path.isabs(argv[0]) or not os.path.isabs(log):
+            raise Malformed("argv[0] and log: absolute paths expected")
+        epoch = protocol.epoch_in(request) if request.get("epoch") is not None else None
+        pgdata = str(self._switch.status()["pgdata"])
+        server = self._switch.start(launch.Order(tuple(argv), env, pgdata, log), epoch)
+        self._journal.note(f"started {server.pid}, epoch {epoch}")
+        return {"pid": server.pid, "started": server.started}
+
+    def _arm(self, _peer: Peer, request: Message) -> Message:
+        self._switch.arm(protocol.arm_in(request))
+        return {}
+
+    def _disarm(self, _peer: Peer, request: Message) -> Message:
+        self._switch.disarm(protocol.epoch_in(request))
+        self._journal.note("disarmed")
+        return {}
+
+    def _promote(self, _peer: Peer, request: Message) -> Message:
+        self._switch.promote(protocol.epoch_in(request))
+        self._journal.note(f"promoted under {request['epoch']}")
+        return {}
+
+    def _stop(self, _peer: Peer, request: Message) -> Message:
+        self._switch.stop(str(request.get("mode")))
+        return {}
+
+    def _kill(self, peer: Peer, request: Message) -> None:
+        self._switch.kill("asked to kill")
+        self._awaiting_kill.append((peer, request.get("id")))
+
+    def _answer_kills(self) -> None:
+        if not self._awaiting_kill or not self._switch.is_idle:
+            return
+        waiting, self._awaiting_kill = self._awaiting_kill, []
+        for peer, identity in waiting:
+            self._links.send(peer, {"id": identity})
+
+    def _quit(self, _peer: Peer, _request: Message) -> Message:
+        if not self._switch.is_idle:
+            raise Refused("a server runs: stop it first")
+        self._end = "asked to quit"
+        return {}

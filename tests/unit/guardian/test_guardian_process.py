@@ -1,0 +1,111 @@
+"""The parts of the guardian's process that need no server: options, ledger, lock file, journal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from raftha.guardian import events, launch, ledger, lockfile
+from raftha.guardian.journal import LINES_KEPT, Journal
+from raftha.guardian.main import UsageError, parse
+from raftha.guardian.protocol import Malformed
+
+REQUIRED = ["--socket", "/run/g.sock", "--pgdata", "/nowhere/data"]
+
+
+def test_options_have_defaults() -> None:
+    options = parse(REQUIRED)
+    assert (options.socket, options.pgdata) == ("/run/g.sock", "/nowhere/data")
+    assert (options.idle_exit_s, options.dead_man_s, options.foreground) == (30.0, 0.25, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--pgdata", "/x"], "--socket"),
+        (["--socket", "/x"], "--pgdata"),
+        (["--socket", "x", "--pgdata", "/x"], "--socket"),
+        ([*REQUIRED, "--log"], "--log"),
+        ([*REQUIRED, "--colour", "red"], "--colour"),
+        ([*REQUIRED, "--idle-exit-seconds", "soon"], "--idle-exit"),
+        ([*REQUIRED, "--dead-man-seconds", "-1"], "--dead-man"),
+        ([*REQUIRED, "--dead-man-seconds", "nan"], "--dead-man"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(words: list[str], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        parse(words)
+
+
+def test_burned_epochs_survive_on_disk(tmp_path: Path) -> None:
+    path = str(tmp_path / "burned")
+    assert ledger.load(path) == ()
+    ledger.save(path, ((1, 2), (2, 1)))
+    assert ledger.load(path) == ((1, 2), (2, 1))
+    assert os.listdir(tmp_path) == ["burned"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"burned": [[1]]}', '{"burned": [["a", 2]]}'])
+def test_a_damaged_ledger_is_not_taken_for_an_empty_one(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "burned"
+    path.write_text(content)
+    with pytest.raises(ledger.LedgerDamaged, match="burned"):
+        ledger.load(str(path))
+
+
+def test_only_a_dead_servers_lock_file_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / lockfile.NAME
+    path.write_text("41\n/data\n")
+    lockfile.remove(str(tmp_path), {42})
+    assert path.exists()
+    lockfile.remove(str(tmp_path), {41, 42})
+    assert not path.exists()
+    lockfile.remove(str(tmp_path), {41})
+
+
+def test_the_journal_waits_for_flush_and_forgets_the_oldest(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    journal = Journal(str(path))
+    for number in range(LINES_KEPT + 5):
+        journal.note(f"line {number}")
+    assert not path.exists()
+    journal.flush()
+    lines = path.read_text().splitlines()
+    assert len(lines) == LINES_KEPT
+    assert lines[-1].endswith(f"line {LINES_KEPT + 4}")
+
+
+def test_a_file_is_created_by_a_child_or_the_reason_told(tmp_path: Path) -> None:
+    launch.create_file(str(tmp_path / "promote"), lambda: True)
+    assert (tmp_path / "promote").exists()
+    os.wait()
+    with pytest.raises(launch.LaunchFailed, match="No such file"):
+        launch.create_file(str(tmp_path / "no" / "promote"), lambda: True)
+    os.wait()
+
+
+def test_a_file_on_a_hung_disk_is_given_up(tmp_path: Path) -> None:
+    """Opening a pipe that nobody reads hangs like a dead disk does."""
+    os.mkfifo(tmp_path / "promote")
+    with pytest.raises(launch.LaunchFailed, match="in time"):
+        launch.create_file(str(tmp_path / "promote"), lambda: False)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == -9
+
+
+def test_events_are_read_into_values() -> None:
+    facts = {"reason": "exit", "seconds": 0.1, "killed": 3, "epoch": None, "renewal": 7}
+    exited = {"event": "postmaster-exited", "pid": 4, "started": 5, "status": -9, **facts}
+    event = events.event_from(exited)
+    assert isinstance(event, events.PostmasterExited)
+    assert not event.is_fenced
+    fenced = events.event_from({"event": "fenced", **facts, "reason": "deadline"})
+    assert isinstance(fenced, events.Fenced)
+    assert fenced.is_deadline
+
+
+@pytest.mark.parametrize("message", [{"event": "party"}, {"event": "fenced"}])
+def test_what_is_no_event_is_refused(message: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        events.event_from(message)
