@@ -1,0 +1,1 @@
+"""PostgreSQL on this machine: programs, files, connections. Never starts or promotes a server."""

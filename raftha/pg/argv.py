@@ -1,0 +1,146 @@
+"""Argument lists for the programs of PostgreSQL. PURE. No password is ever among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from raftha.errors import Problem
+from raftha.model.ids import Lsn, Timeline
+from raftha.model.postgres import Binaries
+from raftha.pg.conf import ENFORCED, conninfo
+
+InitdbOptions = Sequence[tuple[str, str | None]]
+
+_BLOCKED: Final = frozenset({"pgdata", "nosync", "no-sync", "pwfile", "sync-only", "version"})
+_OURS: Final = frozenset(
+    {"username", "pwprompt", "auth", "auth-local", "auth-host", "help", "show"}
+)
+_OPTION: Final = re.compile(r"[a-z][a-z0-9-]*")
+_DEFAULTS: Final[Mapping[str, str]] = {
+    "encoding": "UTF8",
+    "locale": "C.UTF-8",  # does not depend on the version of glibc, which may differ per machine
+    "lc-messages": "C",
+}
+
+
+def initdb_problems(options: InitdbOptions) -> tuple[Problem, ...]:
+    """What is wrong with a user's `bootstrap.initdb`."""
+    problems = (_initdb_problem(name, value) for name, value in options)
+    return tuple(problem for problem in problems if problem is not None)
+
+
+def initdb(
+    binaries: Binaries, target: Path, superuser: str, pwfile: Path | None, options: InitdbOptions
+) -> list[str]:
+    """Make a data directory at `target`, with checksums; a failed one is left for inspection."""
+    given = {name for name, _ in options}
+    locale_given = any(name == "no-locale" or name.startswith("l") for name in given)
+    defaults = {
+        name: value
+        for name, value in _DEFAULTS.items()
+        if name not in given and not (name.startswith("l") and locale_given)
+    }
+    checksums = [] if "no-data-checksums" in given else ["--data-checksums"]
+    return [
+        str(binaries.bin_dir / "initdb"),
+        f"--pgdata={target}",
+        f"--username={superuser}",
+        "--auth-local=peer",
+        "--auth-host=scram-sha-256",
+        "--no-clean",
+        *checksums,
+        *([] if pwfile is None else [f"--pwfile={pwfile}"]),
+        *(f"--{name}={value}" for name, value in defaults.items()),
+        *(f"--{name}" if value is None else f"--{name}={value}" for name, value in options),
+    ]
+
+
+def basebackup(
+    binaries: Binaries, target: Path, connection: Mapping[str, str], slot: str | None
+) -> list[str]:
+    """Copy a running server to `target`, with the WAL that the copy needs.
+
+    `--progress` is also what ends an orphan: once nobody reads its lines, it dies writing one.
+    """
+    return [
+        str(binaries.bin_dir / "pg_basebackup"),
+        f"--pgdata={target}",
+        f"--dbname={conninfo(connection)}",
+        "--wal-method=stream",
+        "--checkpoint=fast",
+        "--no-password",
+        "--progress",
+        *([] if slot is None else [f"--slot={slot}"]),
+    ]
+
+
+def rewind(binaries: Binaries, target: Path, connection: Mapping[str, str]) -> list[str]:
+    """Turn a diverged, cleanly stopped directory into one that can follow the source."""
+    return [
+        str(binaries.bin_dir / "pg_rewind"),
+        f"--target-pgdata={target}",
+        f"--source-server={conninfo(connection)}",
+        "--no-ensure-shutdown",
+        "--progress",
+    ]
+
+
+def postgres(binaries: Binaries, data_dir: Path, run_dir: Path) -> list[str]:
+    """The server. What must hold whatever ALTER SYSTEM says stands here: it wins over files."""
+    fixed = {
+        "restart_after_crash": ENFORCED["restart_after_crash"],
+        "hot_standby": ENFORCED["hot_standby"],
+        "wal_log_hints": ENFORCED["wal_log_hints"],
+        "unix_socket_directories": str(run_dir),
+    }
+    settings = [part for name, value in fixed.items() for part in ("-c", f"{name}={value}")]
+    return [str(binaries.bin_dir / "postgres"), "-D", str(data_dir), *settings]
+
+
+def single_user(binaries: Binaries, data_dir: Path) -> list[str]:
+    """Crash recovery without a server: nothing listens, nothing is archived."""
+    settings = ("archive_mode=on", "archive_command=false", "synchronous_standby_names=")
+    return [
+        str(binaries.bin_dir / "postgres"),
+        "--single",
+        "-F",
+        "-D",
+        str(data_dir),
+        *(part for setting in settings for part in ("-c", setting)),
+        "template1",
+    ]
+
+
+def controldata(binaries: Binaries, data_dir: Path) -> list[str]:
+    """Print pg_control."""
+    return [str(binaries.bin_dir / "pg_controldata"), "-D", str(data_dir)]
+
+
+def waldump(binaries: Binaries, data_dir: Path, timeline: Timeline, start: Lsn) -> list[str]:
+    """Read WAL from `start` to where it ends, which the program reports as an error."""
+    return [
+        str(binaries.bin_dir / "pg_waldump"),
+        "--quiet",
+        f"--path={data_dir / 'pg_wal'}",
+        f"--timeline={timeline:d}",
+        f"--start={start}",
+    ]
+
+
+def version(bin_dir: Path) -> list[str]:
+    """Print the version of an installation."""
+    return [str(bin_dir / "postgres"), "--version"]
+
+
+def _initdb_problem(name: str, value: str | None) -> Problem | None:
+    where = f"bootstrap.initdb.{name}"
+    if name in _BLOCKED or name in _OURS:
+        return Problem(where, "raftha sets it itself", "remove it")
+    if _OPTION.fullmatch(name) is None:
+        return Problem(where, "not the name of an option of initdb", "write it without dashes")
+    if value is not None and "\0" in value:
+        return Problem(where, "a value cannot hold a NUL character")
+    return None

@@ -1,0 +1,54 @@
+"""Makes the first data directory of a cluster.
+
+It is made beside its place and renamed, so that a half-made one is never taken for a cluster. Where
+there is data already, nothing is done.
+"""
+
+from __future__ import annotations
+
+from raftha import files
+from raftha.errors import ConfigError, PostgresError
+from raftha.model.ids import SystemId
+from raftha.pg import argv
+from raftha.pg.directory import control_data
+from raftha.pg.job import Job, begin_copy, explained, finish_copy, set_aside
+
+
+def initialise(job: Job, options: argv.InitdbOptions) -> SystemId:
+    """Run initdb; the new cluster's system identifier.
+
+    Raises ConfigError for options that may not be used, PostgresError if there is data already,
+    CommandFailed if initdb fails: what it made is then kept as `<data_dir>.failed-<stamp>`.
+    """
+    problems = argv.initdb_problems(options)
+    if problems:
+        raise ConfigError(problems)
+    layout = job.layout
+    if layout.data_dir.exists() and any(layout.data_dir.iterdir()):
+        raise PostgresError(f"{layout.data_dir} is not empty: it is not initialised again")
+    with explained(f"making {layout.data_dir}"):
+        begin_copy(layout)
+    try:
+        _initdb(job, options)
+        system_id = control_data(job.binaries, layout.copy, job.clock).system_id
+        finish_copy(layout, layout.failed(job.stamp))
+    except PostgresError:
+        set_aside(layout.copy, layout.failed(job.stamp))
+        layout.copy_marker.unlink(missing_ok=True)
+        raise
+    return system_id
+
+
+def _initdb(job: Job, options: argv.InitdbOptions) -> None:
+    superuser = job.config.authentication.superuser
+    pwfile = None
+    if superuser.password is not None:
+        pwfile = job.layout.password_input
+        with explained(f"writing {pwfile}"):
+            pwfile.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.replace(pwfile, superuser.password.reveal().encode() + b"\n")
+    try:
+        job.run(argv.initdb(job.binaries, job.layout.copy, superuser.username, pwfile, options))
+    finally:
+        if pwfile is not None:
+            pwfile.unlink(missing_ok=True)

@@ -1,0 +1,317 @@
+"""The text of postgresql.conf and of libpq connection strings, and what may stand in them. PURE.
+
+`parse(render(x)) == x` for every text but one with a NUL, which PostgreSQL cannot hold at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from raftha.errors import Problem
+from raftha.model.postgres import ControlData, ServerPlan, ServerRole, Upstream
+from raftha.model.settings import PostgresConfig
+
+HEADER: Final = "# Written by raftha: changes made here are lost. Use the cluster's configuration."
+BASE_CONF: Final = "postgresql.base.conf"
+IDENT_FILE: Final = "raftha_ident.conf"
+
+DEFAULTS: Final[Mapping[str, str]] = {
+    "log_destination": "stderr",
+    "logging_collector": "off",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "max_connections": "100",
+    "max_replication_slots": "16",
+    "max_wal_senders": "16",
+    "max_worker_processes": "8",
+    "wal_keep_size": "128MB",
+    "wal_receiver_timeout": "10s",
+    "wal_sender_timeout": "10s",
+}
+"""What a user may change."""
+
+ENFORCED: Final[Mapping[str, str]] = {
+    "hot_standby": "on",
+    "recovery_target_timeline": "latest",
+    "restart_after_crash": "off",  # a crash restart bypasses the guardian (R20)
+    "wal_log_hints": "on",  # pg_rewind needs it where checksums are off
+    "wal_retrieve_retry_interval": "200ms",  # at the default 5 s a follower attaches late (R23)
+}
+"""What a user may not change: the promises rest on it."""
+
+FLOORS: Final[Mapping[str, int]] = {
+    "max_connections": 25,
+    "max_locks_per_transaction": 32,
+    "max_replication_slots": 4,
+    "max_wal_senders": 5,
+    "max_worker_processes": 2,
+}
+
+MANAGED: Final = frozenset(
+    {
+        "config_file",
+        "data_directory",
+        "external_pid_file",
+        "hba_file",
+        "ident_file",
+        "listen_addresses",
+        "port",
+        "primary_conninfo",
+        "primary_slot_name",
+        "promote_trigger_file",
+        "recovery_target",
+        "recovery_target_action",
+        "recovery_target_inclusive",
+        "recovery_target_lsn",
+        "recovery_target_name",
+        "recovery_target_time",
+        "recovery_target_xid",
+        "synchronous_standby_names",
+        "unix_socket_directories",
+    }
+)
+"""What the agent alone writes."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)?")
+_SETTING: Final = re.compile(
+    rf"\s*(?P<name>{_NAME.pattern})\s*=?\s*"
+    r"(?:'(?P<quoted>(?:[^'\\\n]|\\.|'')*)'|(?P<plain>[^\s'#=]+))\s*(?:#.*)?"
+)
+_ESCAPE: Final = re.compile(r"''|\\([0-7]{1,3}|.)", re.DOTALL)
+_LETTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_WRITTEN: Final = {
+    "'": "''",
+    "\\": "\\\\",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
+_SHARED_MEMORY: Final = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+)
+_SOCKET_PATH_LIMIT: Final = 107  # sun_path of Linux, less its final NUL
+
+
+def forbidden(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
+    """What is wrong with parameters that a user wants to set; empty if they may all be used."""
+    problems = (_problem_of(name, value) for name, value in sorted(parameters.items()))
+    return tuple(problem for problem in problems if problem is not None)
+
+
+def render(settings: Mapping[str, str]) -> str:
+    """Lines of `name = 'value'` in order of names. Raises ValueError for what no file can hold."""
+    return "".join(f"{_checked(name)} = {quote(settings[name])}\n" for name in sorted(settings))
+
+
+def parse(text: str) -> dict[str, str]:
+    """The settings of a file, the last of each name; comments and includes are passed over.
+
+    Names are lowered, as PostgreSQL does. A line that PostgreSQL would refuse is passed over too.
+    """
+    found: dict[str, str] = {}
+    for line in text.split("\n"):
+        match = _SETTING.fullmatch(line)
+        if match is None or match["name"].lower().startswith("include"):
+            continue
+        quoted = match["quoted"]
+        found[match["name"].lower()] = match["plain"] if quoted is None else _unescape(quoted)
+    return found
+
+
+def quote(value: str) -> str:
+    """A value as a quoted string of postgresql.conf. Raises ValueError for a NUL."""
+    if "\0" in value:
+        raise ValueError("a value of PostgreSQL cannot hold a NUL character")
+    return "'" + "".join(_WRITTEN.get(letter, letter) for letter in value) + "'"
+
+
+def conninfo(parameters: Mapping[str, str]) -> str:
+    """A connection string of libpq: every value is quoted. Raises ValueError for a NUL."""
+    if any("\0" in value for value in parameters.values()):
+        raise ValueError("a connection string cannot hold a NUL character")
+    escaped = {
+        name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in parameters.items()
+    }
+    return " ".join(f"{name}='{value}'" for name, value in escaped.items())
+
+
+def connection(
+    upstream: Upstream, user: str, passfile: Path, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """libpq parameters to reach an upstream; the password stays in `passfile`."""
+    return {
+        "host": upstream.address.host,
+        "port": str(upstream.address.port),
+        "user": user,
+        "passfile": str(passfile),
+        "application_name": upstream.application_name,
+        "connect_timeout": "5",
+        "gssencmode": "disable",  # asking a KDC that nobody configured costs seconds
+        **(extra or {}),
+    }
+
+
+def pgpass(logins: Iterable[tuple[str, str]]) -> str:
+    """A password file that answers for (user, password) at every host. Raises ValueError."""
+    lines = []
+    for user, password in logins:
+        if any(letter in user + password for letter in "\n\r\0"):
+            raise ValueError(f"the name or password of {user!r} holds a line break or a NUL")
+        escaped = (text.replace("\\", "\\\\").replace(":", "\\:") for text in (user, password))
+        lines.append("*:*:*:" + ":".join(escaped) + "\n")
+    return "".join(dict.fromkeys(lines))
+
+
+def settings(
+    *,
+    config: PostgresConfig,
+    plan: ServerPlan,
+    scope: str,
+    run_dir: Path,
+    passfile: Path,
+    control: ControlData | None,
+) -> dict[str, str]:
+    """Every setting of the server for this plan.
+
+    A parameter in the node's own file wins over the cluster's. On a standby the five parameters
+    that size shared memory are never below `control`: replay would stop, and a promotion with it.
+    """
+    lowered = {
+        name.lower(): value
+        for source in (plan.parameters, config.parameters)
+        for name, value in source.items()
+    }
+    wanted = {**DEFAULTS, "cluster_name": scope, "wal_level": "replica", **lowered}
+    if plan.role is ServerRole.STANDBY and control is not None:
+        wanted |= _raised(wanted, control)
+    return {
+        **{name: value for name, value in wanted.items() if name not in MANAGED},
+        **ENFORCED,
+        "hba_file": str(config.data_dir / "pg_hba.conf"),
+        "ident_file": str(config.data_dir / IDENT_FILE),
+        "listen_addresses": ",".join(config.listen_hosts),
+        "port": str(config.port),
+        "primary_conninfo": _primary_conninfo(plan, config, passfile),
+        "primary_slot_name": (plan.upstream.slot or "") if plan.upstream else "",
+        "synchronous_standby_names": plan.synchronous_standby_names,
+        "unix_socket_directories": str(run_dir),
+    }
+
+
+def file(settings: Mapping[str, str]) -> str:
+    """The whole postgresql.conf: the original is included first, so that ours wins."""
+    return f"{HEADER}\ninclude_if_exists = '{BASE_CONF}'\n\n{render(settings)}"
+
+
+def without_managed(auto_conf: str) -> str:
+    """postgresql.auto.conf less what ALTER SYSTEM must not override; the same text if nothing is.
+
+    The server reads that file last, so one ALTER SYSTEM could undo a pledge or a fence.
+    """
+    present = parse(auto_conf)
+    kept = {name: present[name] for name in present if name not in MANAGED | ENFORCED.keys()}
+    if kept == present:
+        return auto_conf
+    return "# Do not edit this file manually!\n" + render(kept)
+
+
+def socket_problem(run_dir: Path, port: int) -> Problem | None:
+    """Why no Unix socket can be made in `run_dir`; None if one can."""
+    path = f"{run_dir}/.s.PGSQL.{port}"
+    if len(path.encode()) > _SOCKET_PATH_LIMIT:
+        return Problem(
+            str(run_dir),
+            f"the socket's path would have {len(path.encode())} bytes, at most "
+            f"{_SOCKET_PATH_LIMIT} are possible",
+            "choose a shorter directory",
+        )
+    if any(letter in path for letter in ',"'):
+        return Problem(str(run_dir), "a socket directory cannot hold a comma or a quote")
+    return None
+
+
+def _problem_of(name: str, value: str) -> Problem | None:
+    lowered, where = name.lower(), f"postgresql.parameters.{name}"
+    if _NAME.fullmatch(name) is None:
+        return Problem(where, "not the name of a parameter")
+    if "\0" in value:
+        return Problem(where, "a value cannot hold a NUL character")
+    if lowered in MANAGED or lowered.startswith("include"):
+        return Problem(where, "raftha sets it itself", "remove it")
+    if lowered in ENFORCED and value.strip().lower() != ENFORCED[lowered]:
+        return Problem(where, f"must be {ENFORCED[lowered]}: failover rests on it", "remove it")
+    if lowered == "wal_level" and value.strip().lower() not in ("replica", "logical"):
+        return Problem(where, "standbys need more WAL than that", "use replica or logical")
+    if lowered in ("fsync", "full_page_writes") and _is_false(value):
+        return Problem(where, "a power cut would lose acknowledged commits", "leave it on")
+    return _floor_problem(where, lowered, value)
+
+
+def _floor_problem(where: str, name: str, value: str) -> Problem | None:
+    floor = FLOORS.get(name)
+    if floor is None:
+        return None
+    number = _integer(value)
+    if number is None:
+        return Problem(where, f"{value!r} is not a whole number")
+    if number < floor:
+        return Problem(where, f"{number} is too low to run a cluster", f"use {floor} or more")
+    return None
+
+
+def _is_false(value: str) -> bool:
+    text = value.strip().lower()
+    unique_prefix = len(text) > 0 and any(word.startswith(text) for word in ("false", "no"))
+    return text in ("0", "of", "off") or unique_prefix
+
+
+def _integer(value: str) -> int | None:
+    try:
+        return int(value.strip())
+    except ValueError:
+        return None
+
+
+def _checked(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"not the name of a parameter: {name!r}")
+    return name
+
+
+def _unescape(text: str) -> str:
+    def meaning(match: re.Match[str]) -> str:
+        escape = match[1]
+        if escape is None:
+            return "'"
+        if escape[0] in "01234567":
+            return chr(int(escape, 8) & 0xFF)
+        return _LETTERS.get(escape, escape)
+
+    return _ESCAPE.sub(meaning, text)
+
+
+def _raised(wanted: Mapping[str, str], control: ControlData) -> dict[str, str]:
+    least = {
+        "max_connections": control.max_connections,
+        "max_worker_processes": control.max_worker_processes,
+        "max_wal_senders": control.max_wal_senders,
+        "max_prepared_transactions": control.max_prepared_transactions,
+        "max_locks_per_transaction": control.max_locks_per_transaction,
+    }
+    present = {name: _integer(wanted.get(name, "0")) for name in _SHARED_MEMORY}
+    return {name: str(least[name]) for name in _SHARED_MEMORY if (present[name] or 0) < least[name]}
+
+
+def _primary_conninfo(plan: ServerPlan, config: PostgresConfig, passfile: Path) -> str:
+    if plan.upstream is None:
+        return ""
+    user = config.authentication.replication.username
+    return conninfo(connection(plan.upstream, user, passfile))

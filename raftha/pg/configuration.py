@@ -1,0 +1,171 @@
+"""Writes the files that configure a server. Never starts, promotes or reloads it.
+
+`standby.signal` is put before everything else and taken away after everything else, so that a
+crash between two files leaves a standby, never a primary.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+from raftha import files
+from raftha.errors import ConfigError
+from raftha.model.ids import Timeline
+from raftha.model.postgres import ControlData, ServerPlan, ServerRole
+from raftha.model.settings import PostgresConfig
+from raftha.pg import conf, hba, timeline
+from raftha.pg.layout import Layout
+
+
+def apply(
+    layout: Layout,
+    config: PostgresConfig,
+    scope: str,
+    plan: ServerPlan,
+    control: ControlData | None,
+) -> bool:
+    """Make the files fit the plan; whether any of them changed.
+
+    Raises ConfigError if the plan holds what may not be set (nothing is written then), OSError.
+    """
+    _check(layout, config, plan)
+    data_dir = layout.data_dir
+    settings = conf.settings(
+        config=config,
+        plan=plan,
+        scope=scope,
+        run_dir=layout.run_dir,
+        passfile=layout.passfile,
+        control=control,
+    )
+    changed = False
+    if plan.role is ServerRole.STANDBY:
+        changed |= _written(data_dir / "standby.signal", "")
+    changed |= write_passfile(layout, config)
+    changed |= _keep_original(data_dir)
+    changed |= _written(data_dir / "postgresql.conf", conf.file(settings))
+    changed |= _rewritten(data_dir / "postgresql.auto.conf", conf.without_managed)
+    changed |= _written_access(data_dir, config, plan)
+    return changed
+
+
+def write_passfile(layout: Layout, config: PostgresConfig) -> bool:
+    """Put the passwords where libpq looks for them; whether the file changed. Raises OSError."""
+    layout.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logins = (
+        (who.username, who.password.reveal())
+        for who in (
+            config.authentication.superuser,
+            config.authentication.replication,
+            config.authentication.rewind,
+        )
+        if who.password is not None
+    )
+    return _written(layout.passfile, conf.pgpass(logins))
+
+
+def mark_standby(data_dir: Path) -> None:
+    """Make sure, durably, that this directory starts as a standby. Raises OSError."""
+    _written(data_dir / "standby.signal", "")
+
+
+def unmark_standby(data_dir: Path) -> bool:
+    """Have a stopped directory start as a primary; whether it would not have. Raises OSError."""
+    return _removed(data_dir / "standby.signal") | _removed(data_dir / "recovery.signal")
+
+
+def place_history_files(
+    data_dir: Path, current: Timeline, burned: frozenset[Timeline]
+) -> tuple[Timeline, ...]:
+    """Reserve numbers so that the coming promotion skips them (R25); those newly reserved.
+
+    To be called right before the promotion: a server that starts as a standby with such a file and
+    without the history that follows it does not start, so `clear_history_files` undoes this.
+    """
+    placed = []
+    for number in timeline.to_reserve(current, burned):
+        path = data_dir / "pg_wal" / timeline.history_file(number)
+        if not path.exists():
+            files.replace(path, timeline.PLACEHOLDER.encode())
+            placed.append(number)
+    return tuple(placed)
+
+
+def clear_history_files(data_dir: Path) -> tuple[Timeline, ...]:
+    """Remove the reservations, and only them; the numbers freed. The server must be stopped.
+
+    A receiver fetches from its primary again whatever history it misses.
+    """
+    freed = []
+    for path in sorted((data_dir / "pg_wal").glob("*.history")):
+        number = timeline.timeline_of_history(path.name)
+        if number is not None and path.read_text(errors="replace") == timeline.PLACEHOLDER:
+            path.unlink()
+            freed.append(number)
+    if freed:
+        files.sync_directory(data_dir / "pg_wal")
+    return tuple(freed)
+
+
+def _check(layout: Layout, config: PostgresConfig, plan: ServerPlan) -> None:
+    socket = conf.socket_problem(layout.run_dir, config.port)
+    problems = [
+        *conf.forbidden({**plan.parameters, **config.parameters}),
+        *hba.problems(_access_lines(config, plan)),
+        *([] if socket is None else [socket]),
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _access_lines(config: PostgresConfig, plan: ServerPlan) -> tuple[str, ...]:
+    return config.pg_hba or plan.pg_hba
+
+
+def _written_access(data_dir: Path, config: PostgresConfig, plan: ServerPlan) -> bool:
+    system_user = pwd.getpwuid(os.geteuid()).pw_name
+    original = _read(data_dir / "pg_ident.conf") or ""
+    superuser = config.authentication.superuser.username
+    text = hba.render(config.authentication, _access_lines(config, plan), closed=plan.closed)
+    changed = _written(data_dir / conf.IDENT_FILE, hba.render_map(system_user, superuser, original))
+    return _written(data_dir / "pg_hba.conf", text) or changed
+
+
+def _keep_original(data_dir: Path) -> bool:
+    """Keep the configuration that was there before raftha's first, once."""
+    base = data_dir / conf.BASE_CONF
+    original = _read(data_dir / "postgresql.conf")
+    if base.exists() or original is None or original.startswith(conf.HEADER):
+        return False
+    return _written(base, original)
+
+
+def _rewritten(path: Path, change: Callable[[str], str]) -> bool:
+    text = _read(path)
+    return text is not None and _written(path, change(text))
+
+
+def _written(path: Path, text: str) -> bool:
+    if _read(path) == text:
+        return False
+    files.replace(path, text.encode("utf-8", "surrogateescape"))
+    return True
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    files.sync_directory(path.parent)
+    return True
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,122 @@
+"""Looks at a data directory that may be damaged, foreign or absent. Changes nothing in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from raftha.clock import Clock
+from raftha.errors import ConfigError, PostgresError
+from raftha.model.postgres import Binaries, ControlData, DataDirectory, DirectoryState
+from raftha.pg import argv, controldata, versions
+from raftha.pg.layout import Layout
+from raftha.pg.run import run
+
+Choose = Callable[[int], Binaries]
+"""Finds the installation for a major. Raises ConfigError."""
+
+_CONTROL_TIMEOUT: Final = 10.0  # seconds; it reads one file of 8 KiB
+_FORBIDDEN_MODE: Final = 0o027  # PostgreSQL starts with 0700 and 0750 only
+
+
+def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
+    """What lies there; never raises for a broken directory, but says so in `problem`.
+
+    A directory with a `problem` must not be started.
+    """
+    path = layout.data_dir
+    try:
+        names = set(os.listdir(path))
+        details = path.stat()
+    except FileNotFoundError:
+        return DataDirectory(path=path, state=DirectoryState.ABSENT)
+    except OSError as error:
+        return _unreadable(path, f"cannot be read: {error.strerror}")
+    if not names:
+        return DataDirectory(path=path, state=DirectoryState.EMPTY)
+    if "PG_VERSION" not in names:
+        return DataDirectory(
+            path=path,
+            state=DirectoryState.FOREIGN,
+            problem=f"{path} is not empty and holds no PG_VERSION: move its content elsewhere",
+        )
+    wrong = _ownership_problem(details)
+    if wrong is not None:
+        return _unreadable(path, wrong)
+    present = DataDirectory(
+        path=path,
+        state=DirectoryState.PRESENT,
+        standby_signal="standby.signal" in names,
+        backup_label="backup_label" in names,
+    )
+    return _looked_into(present, layout, choose, clock)
+
+
+def control_data(binaries: Binaries, data_dir: Path, clock: Clock) -> ControlData:
+    """Run pg_controldata. Raises PostgresError."""
+    command = argv.controldata(binaries, data_dir)
+    return controldata.parse(run(command, clock=clock, timeout=_CONTROL_TIMEOUT))
+
+
+def running_pid(data_dir: Path) -> int | None:
+    """The postmaster that runs on this directory; None if postmaster.pid is absent or stale.
+
+    The pid counts only while a process of that number works in this very directory.
+    """
+    try:
+        first, *_ = (data_dir / "postmaster.pid").read_text(errors="replace").splitlines()
+        pid = int(first)
+        works_here = os.path.samefile(f"/proc/{pid}/cwd", data_dir)
+    except (OSError, ValueError):
+        return None
+    return pid if works_here else None
+
+
+def require_stopped(data_dir: Path) -> None:
+    """Raises PostgresError while a server runs on the directory."""
+    pid = running_pid(data_dir)
+    if pid is not None:
+        raise PostgresError(f"PostgreSQL (pid {pid}) still runs on {data_dir}: stop it first")
+
+
+def _looked_into(
+    found: DataDirectory, layout: Layout, choose: Choose, clock: Clock
+) -> DataDirectory:
+    try:
+        major = int((found.path / "PG_VERSION").read_text(errors="replace").strip())
+    except (OSError, ValueError):
+        return replace(found, problem=f"{found.path}/PG_VERSION cannot be read")
+    found = replace(found, major=major)
+    if not versions.OLDEST <= major <= versions.NEWEST:
+        return replace(
+            found,
+            problem=f"{found.path} is of PostgreSQL {major}; supported are "
+            f"{versions.OLDEST} to {versions.NEWEST}",
+        )
+    try:
+        found = replace(found, control=control_data(choose(major), found.path, clock))
+    except (ConfigError, PostgresError) as error:
+        return replace(found, problem=f"{found.path} cannot be used: {error}")
+    if layout.rewind_marker.exists():
+        return replace(
+            found,
+            problem=f"a rewind of {found.path} began and did not end: it needs a new copy",
+        )
+    return found
+
+
+def _unreadable(path: Path, what: str) -> DataDirectory:
+    return DataDirectory(path=path, state=DirectoryState.UNREADABLE, problem=f"{path} {what}")
+
+
+def _ownership_problem(details: os.stat_result) -> str | None:
+    if details.st_uid != os.geteuid():
+        return f"belongs to user {details.st_uid}, raftha runs as {os.geteuid()}: use chown"
+    mode = stat.S_IMODE(details.st_mode)
+    if mode & _FORBIDDEN_MODE:
+        return f"has mode {mode:o}: use chmod 0700"
+    return None

@@ -1,0 +1,260 @@
+"""One PostgreSQL instance of this machine: its files, its state, its answers.
+
+It does not start, promote or stop the server: whoever does gets the command from here. It decides
+nothing, and has never heard of leases.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from raftha.clock import Clock, SystemClock
+from raftha.errors import PostgresError, PostgresUnavailable
+from raftha.instants import remaining
+from raftha.model.ids import Lsn, Timeline
+from raftha.model.postgres import Binaries, DataDirectory, ServerPlan, ServerRole, ServerStatus
+from raftha.model.settings import Authentication, PostgresConfig
+from raftha.pg import argv, configuration, directory, queries, receiver, roles, versions
+from raftha.pg.layout import Layout
+from raftha.pg.probe import DiskProbe
+from raftha.pg.run import environment
+from raftha.pg.session import Row, Session
+
+_STATEMENT_TIMEOUT: Final = 5.0
+_POLL: Final = 0.01  # seconds between two looks for the effect of a reload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotChanges:
+    """What `ensure_slots` did; a slot in both lists had lost its WAL and was made anew."""
+
+    created: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+class Instance:
+    """`status` belongs to one thread and `probe` to one; other methods may be called from any.
+
+    Times are seconds. Methods that talk to the server raise PostgresUnavailable if it does not
+    answer within `timeout`, PostgresError if it refuses.
+    """
+
+    def __init__(
+        self,
+        config: PostgresConfig,
+        scope: str,
+        name: str,
+        run_dir: Path,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config
+        self.scope = scope
+        self.name = name
+        self.layout = Layout(data_dir=config.data_dir, run_dir=run_dir)
+        self.clock: Clock = clock or SystemClock()
+        self._binaries: dict[int | None, Binaries] = {}
+        self._kept = self._session()
+        self._disk = DiskProbe(config.data_dir)
+
+    def binaries(self, data_major: int | None) -> Binaries:
+        """The installation for a directory of this major (None: the newest). Raises ConfigError.
+
+        It is looked for once; a new minor release in the same place needs no new look.
+        """
+        known = self._binaries.get(data_major)
+        if known is None:
+            known = versions.choose(self.config.bin_dir, data_major)
+            self._binaries[data_major] = known
+        return known
+
+    def inspect(self) -> DataDirectory:
+        """What lies at `data_dir`; a directory with a `problem` must not be started."""
+        return directory.inspect(self.layout, self.binaries, self.clock)
+
+    def start_command(self, binaries: Binaries) -> tuple[list[str], dict[str, str]]:
+        """Arguments and environment by which the server is to be started."""
+        command = argv.postgres(binaries, self.config.data_dir, self.layout.run_dir)
+        return command, environment(os.environ)
+
+    def configure(self, plan: ServerPlan) -> bool:
+        """Write every file of the plan; whether any changed. It reloads nothing.
+
+        `standby.signal` is removed only for a primary's plan, and never under a running server: a
+        promotion removes it itself and fails without it. On a stopped standby reserved timeline
+        numbers are freed, or it would not start. Raises ConfigError, OSError.
+        """
+        found = self.inspect()
+        changed = configuration.apply(self.layout, self.config, self.scope, plan, found.control)
+        if directory.running_pid(self.config.data_dir) is not None:
+            return changed
+        if plan.role is ServerRole.PRIMARY:
+            return configuration.unmark_standby(self.config.data_dir) or changed
+        return bool(configuration.clear_history_files(self.config.data_dir)) or changed
+
+    def status(self, timeout: float) -> ServerStatus:
+        """The server's state, over a connection that is kept. See also `probe`."""
+        deadline = self.clock.now().plus(timeout)
+        try:
+            rows = self._kept.query(queries.STATUS, (), timeout)
+        except PostgresUnavailable:
+            raise
+        except PostgresError:
+            # A promotion between two expressions of the statement makes it fail, once.
+            left = remaining(deadline, self.clock.now())
+            rows = self._kept.query(queries.STATUS, (), max(left, _POLL))
+        status = queries.parse_status(rows[0][0])
+        if status.is_primary or status.receiver is not None:
+            return status
+        replayed = self._replayed_timeline(remaining(deadline, self.clock.now()))
+        return replace(status, timeline=max(status.timeline, replayed or status.timeline))
+
+    def probe(self, timeout: float) -> None:
+        """Whether this server could serve a client that comes now, and its disks take writes.
+
+        A new connection, a read, and beside them a synced write on each file system. Writes no WAL
+        and waits for no standby. Raises PostgresUnavailable within `timeout`.
+        """
+        deadline = self.clock.now().plus(timeout)
+        self._disk.start()
+        self._once(queries.READ, (), timeout)
+        self._disk.finish(remaining(deadline, self.clock.now()))
+
+    def reload(self, timeout: float) -> str:
+        """Have the files read again; the new load time, once the postmaster has read them.
+
+        Backends and the checkpointer take the new settings later: a changed synchronous set counts
+        only after a `checkpoint` that follows (R18).
+        """
+        deadline = self.clock.now().plus(timeout)
+        before = self.conf_loaded(timeout)
+        self._once(queries.RELOAD, (), timeout)
+        while (left := remaining(deadline, self.clock.now())) > 0:
+            if (loaded := self.conf_loaded(left)) != before:
+                return loaded
+            threading.Event().wait(_POLL)
+        raise PostgresUnavailable(f"the configuration was not read again within {timeout:g} s")
+
+    def conf_loaded(self, timeout: float) -> str:
+        """When the postmaster last read its files, as text, seen by a new connection."""
+        return str(self._once(queries.CONF_LOADED, (), timeout)[0][0])
+
+    def checkpoint(self, timeout: float) -> None:
+        """Run a checkpoint (on a standby, a restart point) to its end."""
+        self._once(queries.CHECKPOINT, (), timeout)
+
+    def flush_position(self, timeout: float) -> Lsn:
+        """A primary's flushed WAL position; PostgresError on a standby."""
+        return Lsn.parse(str(self._once(queries.FLUSHED, (), timeout)[0][0]))
+
+    def slots(self, timeout: float) -> tuple[queries.Slot, ...]:
+        """The lasting physical slots."""
+        return queries.parse_slots(self._once(queries.SLOTS, (), timeout))
+
+    def create_slot(self, name: str, timeout: float = _STATEMENT_TIMEOUT) -> bool:
+        """Make a physical slot that keeps WAL from now on; False if there is a sound one."""
+        return bool(self.ensure_slots({name}, None, timeout).created)
+
+    def drop_slot(self, name: str, timeout: float = _STATEMENT_TIMEOUT) -> bool:
+        """Drop a slot; False if there is none. PostgresError while it is in use."""
+        if all(slot.name != name for slot in self.slots(timeout)):
+            return False
+        self._once(queries.DROP_SLOT, (name,), timeout)
+        return True
+
+    def ensure_slots(
+        self,
+        wanted: Iterable[str],
+        keep: Iterable[str] | None,
+        timeout: float = _STATEMENT_TIMEOUT,
+    ) -> SlotChanges:
+        """Make the wanted slots; drop idle ones that are neither wanted nor kept.
+
+        `keep` None drops none. A wanted slot that lost its WAL is made anew.
+        """
+        names = frozenset(wanted)
+        present = self.slots(timeout)
+        kept = None if keep is None else names | frozenset(keep)
+        dropped = [
+            slot.name
+            for slot in present
+            if not slot.active
+            and ((slot.lost and slot.name in names) or (kept is not None and slot.name not in kept))
+        ]
+        for name in dropped:
+            self._once(queries.DROP_SLOT, (name,), timeout)
+        missing = sorted(names - ({slot.name for slot in present} - set(dropped)))
+        for name in missing:
+            self._once(queries.CREATE_SLOT, (name,), timeout)
+        return SlotChanges(created=tuple(missing), dropped=tuple(dropped))
+
+    def cut_stream(self, timeout: float = 0.3) -> bool:
+        """Stop the WAL receiver for good; whether one had been there. See `receiver.cut`."""
+        session = self._session()
+        try:
+            return receiver.cut(session, self.config.data_dir, self.clock, timeout)
+        finally:
+            session.close()
+
+    def terminate_duplicates(self, timeout: float = _STATEMENT_TIMEOUT) -> tuple[str, ...]:
+        """End all but the newest of the standbys that share a name without regard to case (R21).
+
+        Returns their names. `ANY k` counts connections, so two of one name could acknowledge for
+        two members.
+        """
+        rows = self._once(queries.DUPLICATES, (), timeout)
+        for pid, _ in rows:
+            self._once(queries.TERMINATE, (pid,), timeout)
+        return tuple(str(name) for _, name in rows)
+
+    def place_history_files(
+        self, current: Timeline, burned: Iterable[Timeline]
+    ) -> tuple[Timeline, ...]:
+        """Reserve the burned timeline numbers above `current`, right before a promotion (R25)."""
+        data_dir = self.config.data_dir
+        return configuration.place_history_files(data_dir, current, frozenset(burned))
+
+    def create_roles(
+        self, authentication: Authentication, timeout: float = _STATEMENT_TIMEOUT
+    ) -> bool:
+        """Make or repair the roles; whether anything was written."""
+        session = self._session()
+        try:
+            return roles.create_roles(session, authentication, timeout)
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        """Close the connection that `status` keeps."""
+        self._kept.close()
+
+    def _session(self, **extra: str) -> Session:
+        parameters = {
+            "host": str(self.layout.run_dir),
+            "port": str(self.config.port),
+            "user": self.config.authentication.superuser.username,
+            **extra,
+        }
+        return Session(parameters, self.clock)
+
+    def _once(self, sql: str, values: Row, timeout: float) -> list[Row]:
+        session = self._session()
+        try:
+            return session.query(sql, values, timeout)
+        finally:
+            session.close()
+
+    def _replayed_timeline(self, timeout: float) -> Timeline | None:
+        """What a standby has replayed, which only a replication connection tells."""
+        session = self._session(replication="true")
+        try:
+            rows = session.query(queries.IDENTIFY_SYSTEM, (), timeout)
+        except PostgresError:
+            return None
+        finally:
+            session.close()
+        return queries.parse_identity(rows[0]).timeline

@@ -1,0 +1,136 @@
+"""What every slow job has: its directory, its programs, its limits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from raftha import files
+from raftha.clock import Clock
+from raftha.errors import PostgresError
+from raftha.instants import Instant, remaining
+from raftha.model.postgres import Binaries
+from raftha.model.settings import PostgresConfig
+from raftha.pg.layout import Layout
+from raftha.pg.run import Cancel, Progress, ignore, never, run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """`stamp` names what is kept aside, `deadline` ends the whole job, `cancel` is asked often."""
+
+    config: PostgresConfig
+    layout: Layout
+    binaries: Binaries
+    clock: Clock
+    stamp: str
+    deadline: Instant
+    cancel: Cancel = never
+    progress: Progress = ignore
+
+    def run(self, argv: Sequence[str]) -> str:
+        """Run a program within what is left of the job's time. Raises CommandFailed."""
+        return run(
+            argv,
+            clock=self.clock,
+            timeout=max(0.1, self.left()),
+            cancel=self.cancel,
+            progress=self.progress,
+            extra_environment={"PGPASSFILE": str(self.layout.passfile)},
+        )
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return remaining(self.deadline, self.clock.now())
+
+
+def new_job(
+    *,
+    config: PostgresConfig,
+    run_dir: Path,
+    binaries: Binaries,
+    clock: Clock,
+    stamp: str,
+    timeout: float,
+    cancel: Cancel = never,
+    progress: Progress = ignore,
+) -> Job:
+    """A job that begins now and may take `timeout` seconds."""
+    return Job(
+        config=config,
+        layout=Layout(data_dir=config.data_dir, run_dir=run_dir),
+        binaries=binaries,
+        clock=clock,
+        stamp=stamp,
+        deadline=clock.now().plus(timeout),
+        cancel=cancel,
+        progress=progress,
+    )
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turns an OSError of a job's own file work into a PostgresError that says what failed."""
+    try:
+        yield
+    except OSError as error:
+        raise PostgresError(f"{what} failed: {error}") from error
+
+
+def begin_copy(layout: Layout) -> None:
+    """Make place for a directory in the making; what an earlier job left half made is removed.
+
+    Only a directory that our marker names is removed. Raises PostgresError, OSError.
+    """
+    layout.data_dir.parent.mkdir(parents=True, exist_ok=True)
+    if layout.copy.exists():
+        if not layout.copy_marker.exists():
+            raise PostgresError(
+                f"{layout.copy} is in the way and raftha did not make it: move it elsewhere"
+            )
+        shutil.rmtree(layout.copy)
+    files.replace(layout.copy_marker, b"a data directory in the making lies beside\n")
+    layout.copy.mkdir(mode=0o700)
+
+
+def finish_copy(layout: Layout, replaced: Path) -> None:
+    """Put the complete copy in place; a directory that was there is moved to `replaced`.
+
+    A crash in between leaves no data directory and the old one aside: nothing is lost, and the
+    copy is made again. Raises PostgresError if the directories cannot be exchanged.
+    """
+    target = layout.data_dir
+    try:
+        if target.exists() and any(target.iterdir()):
+            files.rename(target, _free(replaced))
+        files.rename(layout.copy, target)
+        if layout.rewind_marker.exists():
+            layout.rewind_marker.unlink()
+        layout.copy_marker.unlink()
+        files.sync_directory(target.parent)
+    except OSError as error:
+        raise PostgresError(
+            f"{layout.copy} cannot become {target}: {error.strerror}; data_dir must be an ordinary "
+            "directory, not a mount point, in a directory that raftha may write"
+        ) from error
+
+
+def set_aside(path: Path, target: Path) -> Path | None:
+    """Move what lies at `path` to a free name like `target`; None if nothing lies there."""
+    if not path.exists():
+        return None
+    free = _free(target)
+    files.rename(path, free)
+    return free
+
+
+def _free(target: Path) -> Path:
+    """A rename onto an empty directory would succeed, so a name in use gets a number."""
+    candidate, number = target, 1
+    while candidate.exists():
+        number += 1
+        candidate = target.with_name(f"{target.name}-{number}")
+    return candidate

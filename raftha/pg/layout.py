@@ -1,0 +1,58 @@
+"""Where everything of one instance lies. PURE.
+
+Copies and evidence lie *beside* the data directory, on the same file system, because a directory
+can be exchanged only by a rename. Nothing of raftha's own that must survive an exchange lies in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The paths around one data directory; a `stamp` is wall-clock text that names evidence."""
+
+    data_dir: Path
+    run_dir: Path
+
+    @property
+    def passfile(self) -> Path:
+        """Passwords for libpq; outside the data directory so that no base backup carries them."""
+        return self.run_dir / "pgpass"
+
+    @property
+    def password_input(self) -> Path:
+        """The superuser's password on its way to initdb; removed as soon as initdb ends."""
+        return self.run_dir / "initdb-password"
+
+    @property
+    def copy(self) -> Path:
+        """A directory in the making, renamed to `data_dir` once it is complete."""
+        return self._beside(".new")
+
+    @property
+    def copy_marker(self) -> Path:
+        """Says that `copy` is ours: without it a directory of that name is never removed."""
+        return self._beside(".new.raftha")
+
+    @property
+    def rewind_marker(self) -> Path:
+        """While it exists, a rewind has begun and not ended: the directory must not be started."""
+        return self._beside(".rewinding")
+
+    def failed(self, stamp: str) -> Path:
+        """Where a bootstrap that failed is kept."""
+        return self._beside(f".failed-{stamp}")
+
+    def diverged(self, stamp: str) -> Path:
+        """Where a directory is kept that a new copy replaced."""
+        return self._beside(f".diverged-{stamp}")
+
+    def diverged_wal(self, stamp: str) -> Path:
+        """Where the write-ahead log is kept that a rewind is about to undo."""
+        return self._beside(f".diverged-wal-{stamp}")
+
+    def _beside(self, suffix: str) -> Path:
+        return self.data_dir.with_name(self.data_dir.name + suffix)

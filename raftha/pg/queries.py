@@ -1,0 +1,221 @@
+"""Every SQL text of the product, with the reader of its answer beside it. PURE.
+
+Valid on PostgreSQL 14 to 18. Everything is schema-qualified: a user's search_path or a function
+of his own of the same name never comes between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from raftha.errors import PostgresError
+from raftha.instants import Seconds
+from raftha.model.ids import Lsn, SystemId, Timeline
+from raftha.model.postgres import Attached, Receiver, ReplayPause, ServerStatus, SyncState
+
+_UNREADABLE: Final = (KeyError, TypeError, ValueError, IndexError)
+
+STATUS: Final = """
+SELECT pg_catalog.json_build_object(
+  'version', pg_catalog.current_setting('server_version_num')::int,
+  'system_id', (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
+  'in_recovery', r.recovering,
+  'started', pg_catalog.pg_postmaster_start_time()::text,
+  'written', CASE WHEN NOT r.recovering THEN pg_catalog.pg_current_wal_lsn() END,
+  'flushed', CASE WHEN NOT r.recovering THEN pg_catalog.pg_current_wal_flush_lsn() END,
+  'segment', CASE WHEN NOT r.recovering
+    THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) END,
+  'received', CASE WHEN r.recovering THEN pg_catalog.pg_last_wal_receive_lsn() END,
+  'replayed', CASE WHEN r.recovering THEN pg_catalog.pg_last_wal_replay_lsn() END,
+  'replay_pause', CASE WHEN r.recovering THEN pg_catalog.pg_get_wal_replay_pause_state() END,
+  'replay_lag', CASE WHEN r.recovering
+    AND pg_catalog.pg_last_wal_receive_lsn() > pg_catalog.pg_last_wal_replay_lsn()
+    THEN EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()
+                            - pg_catalog.pg_last_xact_replay_timestamp()) END,
+  'control_timelines', (SELECT pg_catalog.json_build_array(c.timeline_id,
+      (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()))
+    FROM pg_catalog.pg_control_checkpoint() AS c),
+  'receiver', (SELECT pg_catalog.json_build_object('status', w.status, 'host', w.sender_host,
+      'port', w.sender_port, 'slot', w.slot_name, 'pid', w.pid, 'timeline', w.received_tli)
+    FROM pg_catalog.pg_stat_wal_receiver AS w WHERE w.pid IS NOT NULL),
+  'attached', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'application_name', s.application_name, 'state', s.state, 'sync_state', s.sync_state,
+      'flush', s.flush_lsn, 'replay', s.replay_lsn, 'pid', s.pid) ORDER BY s.pid)
+    FROM pg_catalog.pg_stat_replication AS s
+    WHERE s.state <> 'backup' AND s.application_name <> 'raftha'),
+  'slots', (SELECT pg_catalog.json_agg(p.slot_name ORDER BY p.slot_name)
+    FROM pg_catalog.pg_replication_slots AS p
+    WHERE p.slot_type = 'physical' AND NOT p.temporary),
+  'synchronous_standby_names', pg_catalog.current_setting('synchronous_standby_names'),
+  'conf_loaded', pg_catalog.pg_conf_load_time()::text,
+  'pending_restart', (SELECT pg_catalog.json_agg(g.name ORDER BY g.name)
+    FROM pg_catalog.pg_settings AS g WHERE g.pending_restart)
+)::text FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering) AS r
+"""
+
+READ: Final = "SELECT oid FROM pg_catalog.pg_database ORDER BY oid LIMIT 1"
+CONF_LOADED: Final = "SELECT pg_catalog.pg_conf_load_time()::text"
+RELOAD: Final = "SELECT pg_catalog.pg_reload_conf()"
+CHECKPOINT: Final = "CHECKPOINT"
+FLUSHED: Final = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"
+UPSTREAM: Final = "SELECT pg_catalog.current_setting('primary_conninfo')"
+RECEIVER_PID: Final = "SELECT pid FROM pg_catalog.pg_stat_wal_receiver WHERE pid IS NOT NULL"
+IDENTIFY_SYSTEM: Final = "IDENTIFY_SYSTEM"
+
+SLOTS: Final = """
+SELECT slot_name, active, COALESCE(wal_status, ''), restart_lsn IS NOT NULL
+FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary
+ORDER BY slot_name
+"""
+CREATE_SLOT: Final = "SELECT pg_catalog.pg_create_physical_replication_slot(%s, true)"
+DROP_SLOT: Final = "SELECT pg_catalog.pg_drop_replication_slot(%s)"
+
+DUPLICATES: Final = """
+SELECT pid, application_name FROM (
+  SELECT pid, application_name, pg_catalog.row_number() OVER (
+    PARTITION BY pg_catalog.lower(application_name) ORDER BY backend_start DESC, pid DESC) AS rank
+  FROM pg_catalog.pg_stat_replication
+  WHERE state IN ('startup', 'catchup', 'streaming', 'stopping')
+    AND application_name NOT IN ('raftha', 'pg_basebackup')
+) AS ranked WHERE rank > 1 ORDER BY pid
+"""
+TERMINATE: Final = "SELECT pg_catalog.pg_terminate_backend(%s)"
+
+ROLE: Final = """
+SELECT rolsuper, rolreplication, rolcanlogin, rolpassword
+FROM pg_catalog.pg_authid WHERE rolname = %s
+"""
+REWIND_FUNCTIONS: Final = (
+    "pg_catalog.pg_ls_dir(text, boolean, boolean)",
+    "pg_catalog.pg_stat_file(text, boolean)",
+    "pg_catalog.pg_read_binary_file(text)",
+    "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
+)
+"""What pg_rewind calls on its source, from its manual."""
+MAY_EXECUTE: Final = "SELECT pg_catalog.has_function_privilege(%s, %s, 'EXECUTE')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A physical slot; `lost`: WAL that it ought to keep is gone."""
+
+    name: str
+    active: bool
+    lost: bool
+    reserving: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An answer to IDENTIFY_SYSTEM: a standby names the timeline that it has replayed."""
+
+    system_id: SystemId
+    timeline: Timeline
+    position: Lsn
+
+
+def identifier(name: str) -> str:
+    """A name quoted for SQL. Raises ValueError for a NUL."""
+    if "\0" in name:
+        raise ValueError("a name cannot hold a NUL character")
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def grant_execute(function: str, role: str) -> str:
+    """The statement that lets a role call a function; its text is a psycopg2 template."""
+    return f"GRANT EXECUTE ON FUNCTION {function} TO {identifier(role)}"
+
+
+def timeline_history(timeline: Timeline) -> str:
+    """The replication command that asks for a history file."""
+    return f"TIMELINE_HISTORY {timeline:d}"
+
+
+def parse_status(text: str) -> ServerStatus:
+    """Reads the answer to STATUS. Raises PostgresError."""
+    try:
+        return _status(json.loads(text))
+    except _UNREADABLE as error:
+        raise PostgresError(f"the server's status cannot be read: {error!r}") from error
+
+
+def parse_slots(rows: Sequence[Sequence[Any]]) -> tuple[Slot, ...]:
+    """Reads the answer to SLOTS."""
+    return tuple(
+        Slot(name=str(name), active=bool(active), lost=wal_status == "lost", reserving=bool(kept))
+        for name, active, wal_status, kept in rows
+    )
+
+
+def parse_identity(row: Sequence[Any]) -> Identity:
+    """Reads the answer to IDENTIFY_SYSTEM. Raises PostgresError."""
+    try:
+        return Identity(
+            system_id=SystemId(str(row[0])),
+            timeline=Timeline(int(row[1])),
+            position=Lsn.parse(str(row[2])),
+        )
+    except _UNREADABLE as error:
+        raise PostgresError(f"IDENTIFY_SYSTEM answered something unexpected: {row!r}") from error
+
+
+def _status(answer: Mapping[str, Any]) -> ServerStatus:
+    receiver = answer["receiver"]
+    lag = answer["replay_lag"]
+    return ServerStatus(
+        version=int(answer["version"]),
+        system_id=SystemId(answer["system_id"]),
+        in_recovery=bool(answer["in_recovery"]),
+        timeline=_timeline(answer),
+        started=str(answer["started"]),
+        written=_lsn(answer["written"]),
+        flushed=_lsn(answer["flushed"]),
+        received=_lsn(answer["received"]),
+        replayed=_lsn(answer["replayed"]),
+        replay_pause=ReplayPause(answer["replay_pause"] or ReplayPause.NOT_PAUSED),
+        replay_lag_seconds=None if lag is None else Seconds(max(0.0, float(lag))),
+        receiver=None if receiver is None else _receiver(receiver),
+        attached=tuple(_attached(row) for row in answer["attached"] or ()),
+        slots=tuple(answer["slots"] or ()),
+        synchronous_standby_names=str(answer["synchronous_standby_names"]),
+        conf_loaded=str(answer["conf_loaded"]),
+        pending_restart=tuple(answer["pending_restart"] or ()),
+    )
+
+
+def _timeline(answer: Mapping[str, Any]) -> Timeline:
+    """The control file is behind after a promotion, so a primary's WAL file name comes first."""
+    if answer["segment"] is not None:
+        return Timeline(int(answer["segment"][:8], 16))
+    known = [int(number) for number in answer["control_timelines"] if number is not None]
+    if answer["receiver"] is not None and answer["receiver"]["timeline"] is not None:
+        known.append(int(answer["receiver"]["timeline"]))
+    return Timeline(max(known))
+
+
+def _lsn(text: str | None) -> Lsn | None:
+    return None if text is None else Lsn.parse(text)
+
+
+def _receiver(row: Mapping[str, Any]) -> Receiver:
+    return Receiver(
+        status=str(row["status"]),
+        host=row["host"],
+        port=row["port"],
+        slot=row["slot"] or None,
+        pid=int(row["pid"]),
+    )
+
+
+def _attached(row: Mapping[str, Any]) -> Attached:
+    return Attached(
+        application_name=str(row["application_name"]),
+        state=str(row["state"]),
+        sync_state=SyncState(row["sync_state"]),
+        flush=_lsn(row["flush"]),
+        replay=_lsn(row["replay"]),
+        pid=int(row["pid"]),
+    )

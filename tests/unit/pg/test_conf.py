@@ -1,0 +1,187 @@
+"""postgresql.conf, connection strings and password files as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2.extensions
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raftha.model.ids import Lsn, SystemId, Timeline
+from raftha.model.postgres import ControlData, ControlState, ServerPlan, ServerRole, Upstream
+from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig
+from raftha.pg import conf
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_$]{0,20}(\.[a-z_][a-z0-9_$]{0,20})?", fullmatch=True).filter(
+    lambda name: not name.startswith("include")
+)
+VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+CONFIG = PostgresConfig(
+    listen_hosts=("127.0.0.1", "::1"),
+    connect_address=Address("10.0.0.1", 5432),
+    data_dir=Path("/data/pg"),
+    authentication=Authentication(
+        superuser=Credentials(username="postgres"),
+        replication=Credentials(username="re pl'"),
+        rewind=Credentials(username="rewind"),
+    ),
+    port=5432,
+)
+CONTROL = ControlData(
+    system_id=SystemId("1"),
+    state=ControlState.SHUT_DOWN,
+    checkpoint=Lsn(1),
+    redo=Lsn(1),
+    timeline=Timeline(1),
+    minimum_recovery_end=Lsn(0),
+    minimum_recovery_timeline=Timeline(0),
+    checksums=True,
+    wal_log_hints=True,
+    max_connections=500,
+    max_worker_processes=4,
+    max_wal_senders=10,
+    max_prepared_transactions=7,
+    max_locks_per_transaction=64,
+)
+UPSTREAM = Upstream(address=Address("fe80::1", 5433), slot="n2", application_name="n2-ab'\\c")
+
+
+def settings_for(plan: ServerPlan, config: PostgresConfig = CONFIG) -> dict[str, str]:
+    return conf.settings(
+        config=config,
+        plan=plan,
+        scope="demo",
+        run_dir=Path("/run/raftha"),
+        passfile=Path("/run/raftha/pgpass"),
+        control=CONTROL,
+    )
+
+
+@given(st.dictionaries(NAMES, VALUES))
+def test_what_is_rendered_is_parsed_back(values: dict[str, str]) -> None:
+    assert conf.parse(conf.render(values)) == values
+
+
+@given(st.text())
+def test_any_text_can_be_parsed(text: str) -> None:
+    conf.parse(text)
+
+
+@given(st.dictionaries(st.sampled_from(["host", "user", "application_name"]), VALUES, min_size=1))
+def test_a_connection_string_is_read_back_by_libpq(values: dict[str, str]) -> None:
+    assert psycopg2.extensions.parse_dsn(conf.conninfo(values)) == values
+
+
+def test_the_forms_that_people_write_are_parsed() -> None:
+    text = """
+    # a comment
+    Max_Connections 100   # no equals sign
+    work_mem = '4MB'
+    work_mem='8MB'
+    a.b = 'it''s \\'q\\' \\101\\n'
+    include 'other.conf'
+    include_dir = 'conf.d'
+    broken = 'no end
+    """
+    assert conf.parse(text) == {"max_connections": "100", "work_mem": "8MB", "a.b": "it's 'q' A\n"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1a", "a=b", "a\nb", "a.b.c"])
+def test_a_name_that_is_none_is_not_rendered(name: str) -> None:
+    with pytest.raises(ValueError, match="name of a parameter"):
+        conf.render({name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("primary_conninfo", ""),
+        ("PORT", "1"),
+        ("synchronous_standby_names", "*"),
+        ("restart_after_crash", "on"),
+        ("wal_log_hints", "off"),
+        ("wal_level", "minimal"),
+        ("fsync", "off"),
+        ("fsync", "FALSE"),
+        ("full_page_writes", "n"),
+        ("full_page_writes", "0"),
+        ("max_wal_senders", "2"),
+        ("max_connections", "many"),
+        ("include_if_exists", "x"),
+        ("bad name", "x"),
+        ("work_mem", "\0"),
+    ],
+)
+def test_a_forbidden_parameter_is_named(name: str, value: str) -> None:
+    (problem,) = conf.forbidden({name: value})
+    assert problem.where == f"postgresql.parameters.{name}"
+
+
+def test_ordinary_parameters_are_allowed() -> None:
+    allowed = {
+        "work_mem": "4MB",
+        "fsync": "on",
+        "full_page_writes": "true",
+        "wal_level": "logical",
+        "restart_after_crash": "off",
+        "max_connections": "25",
+        "pg_stat_statements.max": "1",
+    }
+    assert conf.forbidden(allowed) == ()
+
+
+def test_a_standby_never_has_less_shared_memory_than_pg_control_demands() -> None:
+    found = settings_for(ServerPlan(role=ServerRole.STANDBY, parameters={"max_connections": "600"}))
+    assert found["max_connections"] == "600"
+    assert found["max_prepared_transactions"] == "7"
+    lower = ServerPlan(role=ServerRole.STANDBY, parameters={"max_connections": "100"})
+    assert settings_for(lower)["max_connections"] == "500"
+    as_primary = replace(lower, role=ServerRole.PRIMARY)
+    assert settings_for(as_primary)["max_connections"] == "100"
+
+
+def test_the_nodes_own_parameter_wins_over_the_clusters() -> None:
+    plan = ServerPlan(role=ServerRole.PRIMARY, parameters={"Work_Mem": "1MB", "x.y": "1"})
+    found = settings_for(plan, replace(CONFIG, parameters={"work_mem": "2MB"}))
+    assert (found["work_mem"], found["x.y"]) == ("2MB", "1")
+
+
+def test_a_standby_streams_through_its_slot_under_its_name() -> None:
+    found = settings_for(ServerPlan(role=ServerRole.STANDBY, upstream=UPSTREAM))
+    dsn = psycopg2.extensions.parse_dsn(found["primary_conninfo"])
+    assert (dsn["host"], dsn["port"], dsn["user"]) == ("fe80::1", "5433", "re pl'")
+    assert dsn["application_name"] == UPSTREAM.application_name
+    assert dsn["passfile"] == "/run/raftha/pgpass"
+    assert "password" not in dsn
+    assert found["primary_slot_name"] == "n2"
+
+
+def test_without_an_upstream_nothing_is_followed() -> None:
+    found = settings_for(ServerPlan(role=ServerRole.STANDBY))
+    assert (found["primary_conninfo"], found["primary_slot_name"]) == ("", "")
+    assert found["restart_after_crash"] == "off"
+    assert found["wal_retrieve_retry_interval"] == "200ms"
+
+
+def test_alter_system_keeps_what_is_not_ours() -> None:
+    text = (
+        "# hand made\nwork_mem = '4MB'\nprimary_conninfo = 'host=x'\nrestart_after_crash = 'on'\n"
+    )
+    assert conf.parse(conf.without_managed(text)) == {"work_mem": "4MB"}
+    harmless = "# hand made\nwork_mem = '4MB'\n"
+    assert conf.without_managed(harmless) == harmless
+
+
+def test_pgpass_escapes_and_refuses_line_breaks() -> None:
+    assert conf.pgpass([("a:b", "c\\d:e"), ("a:b", "c\\d:e")]) == "*:*:*:a\\:b:c\\\\d\\:e\n"
+    with pytest.raises(ValueError, match="line break"):
+        conf.pgpass([("a", "b\nc")])
+
+
+def test_a_socket_path_that_is_too_long_is_a_problem() -> None:
+    assert conf.socket_problem(Path("/run"), 5432) is None
+    assert conf.socket_problem(Path("/" + "x" * 100), 5432) is not None
+    assert conf.socket_problem(Path("/a,b"), 5432) is not None

@@ -1,0 +1,163 @@
+"""What is written into and beside a data directory, in plain directories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from raftha.clock import SystemClock
+from raftha.errors import ConfigError, PostgresError, PostgresUnavailable, Problem
+from raftha.model.ids import Timeline
+from raftha.model.postgres import Binaries, ServerPlan, ServerRole
+from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig, Secret
+from raftha.pg import conf, configuration, directory, job, timeline
+from raftha.pg.layout import Layout
+from raftha.pg.probe import FILE_NAME, DiskProbe
+
+STANDBY = ServerPlan(role=ServerRole.STANDBY)
+PRIMARY = ServerPlan(role=ServerRole.PRIMARY)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    data = tmp_path / "data"
+    (data / "pg_wal").mkdir(parents=True)
+    (data / "postgresql.conf").write_text("work_mem = '4MB' # theirs\n")
+    (data / "pg_ident.conf").write_text("theirs a b\n")
+    with TemporaryDirectory(prefix="raftha-") as short:  # a socket's path has 107 bytes
+        yield Layout(data_dir=data, run_dir=Path(short))
+
+
+@pytest.fixture
+def config(layout: Layout) -> PostgresConfig:
+    return PostgresConfig(
+        listen_hosts=("127.0.0.1",),
+        connect_address=Address("127.0.0.1", 5432),
+        data_dir=layout.data_dir,
+        authentication=Authentication(
+            superuser=Credentials(username="postgres", password=Secret("a")),
+            replication=Credentials(username="repl", password=Secret("b")),
+            rewind=Credentials(username="rewind"),
+        ),
+        port=5432,
+    )
+
+
+def apply(layout: Layout, config: PostgresConfig, plan: ServerPlan) -> bool:
+    return configuration.apply(layout, config, "demo", plan, None)
+
+
+def test_the_same_plan_twice_changes_nothing(layout: Layout, config: PostgresConfig) -> None:
+    assert apply(layout, config, STANDBY)
+    assert not apply(layout, config, STANDBY)
+
+
+def test_the_original_configuration_is_kept_once(layout: Layout, config: PostgresConfig) -> None:
+    apply(layout, config, STANDBY)
+    apply(layout, config, PRIMARY)
+    base = layout.data_dir / conf.BASE_CONF
+    assert base.read_text() == "work_mem = '4MB' # theirs\n"
+    assert conf.BASE_CONF in (layout.data_dir / "postgresql.conf").read_text()
+    assert "theirs a b" in (layout.data_dir / conf.IDENT_FILE).read_text()
+
+
+def test_only_a_primarys_plan_takes_the_signal_away(layout: Layout, config: PostgresConfig) -> None:
+    signal = layout.data_dir / "standby.signal"
+    apply(layout, config, STANDBY)
+    assert signal.exists()
+    apply(layout, config, replace(STANDBY, closed=True))
+    assert signal.exists()
+    apply(layout, config, PRIMARY)
+    assert not signal.exists()
+
+
+def test_a_forbidden_parameter_writes_nothing(layout: Layout, config: PostgresConfig) -> None:
+    with pytest.raises(ConfigError, match="raftha sets it itself"):
+        apply(layout, config, replace(STANDBY, parameters={"port": "1"}))
+    assert not (layout.data_dir / "standby.signal").exists()
+
+
+def test_passwords_are_for_us_alone(layout: Layout, config: PostgresConfig) -> None:
+    apply(layout, config, STANDBY)
+    assert layout.passfile.stat().st_mode & 0o777 == 0o600
+    assert layout.passfile.read_text() == "*:*:*:postgres:a\n*:*:*:repl:b\n"
+
+
+def test_reservations_are_placed_and_only_they_are_cleared(layout: Layout) -> None:
+    real = layout.data_dir / "pg_wal" / "00000003.history"
+    real.write_text("1\t0/3000000\tno recovery target specified\n")
+    burned = frozenset({Timeline(3), Timeline(4)})
+    assert configuration.place_history_files(layout.data_dir, Timeline(1), burned) == (2, 4)
+    assert configuration.place_history_files(layout.data_dir, Timeline(1), burned) == ()
+    assert configuration.clear_history_files(layout.data_dir) == (2, 4)
+    assert timeline.parse_history(real.read_text()) != ()
+
+
+def test_a_pid_file_counts_only_with_its_process(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file = layout.data_dir / "postmaster.pid"
+    assert directory.running_pid(layout.data_dir) is None
+    pid_file.write_text(f"{os.getpid()}\n")
+    assert directory.running_pid(layout.data_dir) is None
+    monkeypatch.chdir(layout.data_dir)
+    assert directory.running_pid(layout.data_dir) == os.getpid()
+    with pytest.raises(PostgresError, match="still runs"):
+        directory.require_stopped(layout.data_dir)
+
+
+def test_a_directory_without_its_programs_is_described(layout: Layout) -> None:
+    def choose(_major: int) -> Binaries:
+        raise ConfigError([Problem("bin_dir", "nothing there")])
+
+    layout.data_dir.chmod(0o700)
+    (layout.data_dir / "PG_VERSION").write_text("15\n")
+    found = directory.inspect(layout, choose, SystemClock())
+    assert found.major == 15
+    assert "nothing there" in (found.problem or "")
+
+
+def test_a_finished_copy_replaces_and_keeps_what_was_there(layout: Layout) -> None:
+    layout.rewind_marker.write_text("")
+    job.begin_copy(layout)
+    (layout.copy / "PG_VERSION").write_text("15\n")
+    job.finish_copy(layout, layout.diverged("S"))
+    assert (layout.data_dir / "PG_VERSION").exists()
+    assert (layout.diverged("S") / "postgresql.conf").exists()
+    assert not any(path.exists() for path in (layout.copy, layout.copy_marker))
+    assert not layout.rewind_marker.exists()
+
+
+def test_a_name_in_use_is_never_written_over(layout: Layout) -> None:
+    layout.failed("S").mkdir()
+    moved = job.set_aside(layout.data_dir, layout.failed("S"))
+    assert moved is not None
+    assert moved.name == "data.failed-S-2"
+
+
+def test_a_half_copy_of_ours_is_made_anew(layout: Layout) -> None:
+    job.begin_copy(layout)
+    (layout.copy / "half").write_text("")
+    job.begin_copy(layout)
+    assert list(layout.copy.iterdir()) == []
+
+
+def test_the_disk_probe_leaves_one_small_file(layout: Layout) -> None:
+    probe = DiskProbe(layout.data_dir)
+    for _ in range(2):
+        probe.start()
+        probe.finish(5.0)
+    assert (layout.data_dir / "pg_wal" / FILE_NAME).stat().st_size == 4096
+
+
+def test_a_disk_that_refuses_is_reported(layout: Layout) -> None:
+    (layout.data_dir / "pg_wal").rmdir()
+    probe = DiskProbe(layout.data_dir)
+    probe.start()
+    with pytest.raises(PostgresUnavailable, match="refuses writes"):
+        probe.finish(5.0)
