@@ -104,7 +104,8 @@ class Cluster:
     """Everything under the cluster's prefix at one revision.
 
     `config_revision` is None while no configuration was stored, and `config` then holds the
-    defaults. `slots` are those that the leader says it has made, `timeline` the one it writes.
+    defaults. `slots` are those that the leader says it has made, `timeline` the one it writes;
+    `checkpointed` says that its checkpoint after the promotion is done, which pg_rewind needs.
     """
 
     revision: Revision
@@ -121,6 +122,7 @@ class Cluster:
     history_revision: Revision | None = None
     slots: tuple[str, ...] = ()
     timeline: Timeline | None = None
+    checkpointed: bool = False
     status_revision: Revision | None = None
     problems: tuple[str, ...] = ()
 

@@ -1,0 +1,158 @@
+"""Performs what was decided. Each act is attempted once; what came of it shows in the next view.
+
+Acts that must hold true at the moment they happen (start as a primary, promote, stop) go through
+the guardian, which checks its own proof. What fails here is logged, and the next tick decides anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+from raftha.agent.guarding import Guarding
+from raftha.agent.jobs import Jobs
+from raftha.agent.keeper import LeaseKeeper, Store
+from raftha.agent.peers import Peers
+from raftha.agent.worker import Worker
+from raftha.errors import RafthaError
+from raftha.guardian.events import StopMode as GuardianStop
+from raftha.ha import actions as act
+from raftha.ha.keys import LEADER_LEASE
+from raftha.instants import Seconds
+from raftha.logs import event
+from raftha.model.cluster import Cluster
+from raftha.model.ids import Timeline
+from raftha.model.store import Outcome
+from raftha.pg.instance import Instance
+
+LOG = logging.getLogger(__name__)
+
+SQL_TIMEOUT = 2.0
+"""For statements that take milliseconds; a server that hangs longer is found out by the probe."""
+
+
+class Effects:
+    """The one place where decisions become acts. Used by the loop's thread alone, but for jobs."""
+
+    def __init__(
+        self,
+        *,
+        instance: Instance,
+        guarding: Guarding,
+        keeper: LeaseKeeper,
+        store: Store,
+        peers: Peers,
+        worker: Worker,
+        jobs: Jobs,
+        log_path: Path,
+        changed: Callable[[], None],
+        look: Callable[[], None],
+    ) -> None:
+        self._instance = instance
+        self._guarding = guarding
+        self._keeper = keeper
+        self._store = store
+        self._peers = peers
+        self._worker = worker
+        self._jobs = jobs
+        self._log_path = log_path
+        self._changed = changed
+        self._look = look
+        self._pending: set[str] = set()
+        self.ended = False
+        self.stop_asked = False
+
+    @property
+    def pending(self) -> frozenset[str]:
+        """The store writes in flight."""
+        return frozenset(self._pending) | ({"leader"} if self._keeper.busy else frozenset())
+
+    def perform(self, action: act.Action, cluster: Cluster) -> bool:
+        """Attempt one act; False if it failed and what was noted about it must be forgotten."""
+        try:
+            self._perform(action, cluster)
+        except (RafthaError, OSError) as error:
+            name = type(action).__name__
+            event(LOG, logging.ERROR, "act failed", act=name, why=str(error))
+            return False
+        return True
+
+    def _perform(self, action: act.Action, cluster: Cluster) -> None:
+        match action:
+            case act.Submit():
+                self._submit(action, cluster.config.retry_timeout)
+            case act.AcquireLeader():
+                self._keeper.acquire(action.command, action.lease, action.ttl)
+            case act.Readopt():
+                self._keeper.readopt(action.epoch, LEADER_LEASE, action.revision)
+            case act.ReleaseLeader():
+                self._keeper.release()
+            case act.Start():
+                self._start(action)
+            case act.Stop():
+                self._stop(action.mode)
+            case act.Configure():
+                if self._instance.configure(action.plan):
+                    self._instance.reload(SQL_TIMEOUT)
+                    self._look()
+            case act.Promote():
+                self._promote(action, cluster)
+            case act.EnsureSlots():
+                self._instance.ensure_slots(action.wanted, None, SQL_TIMEOUT)
+                self._look()
+            case act.AskPeers():
+                self._peers.ask(cluster.members[n] for n in action.names if n in cluster.members)
+            case act.RestoreGuardian():
+                self._guarding.restore()
+                self._changed()
+            case act.CancelJob():
+                self._worker.cancel()
+            case act.EndAgent():
+                self.ended = True
+            case act.InitDb() | act.CreateRoles() | act.Clone() | act.Rejoin() | act.Checkpoint():
+                self._jobs.start(action, cluster)
+            case _:
+                assert_never(action)
+
+    def _submit(self, action: act.Submit, timeout: Seconds) -> None:
+        self._pending.add(action.intent)
+
+        def done(outcome: Outcome) -> None:
+            event(LOG, logging.DEBUG, "store write", intent=action.intent, outcome=str(outcome))
+            self._pending.discard(action.intent)
+            self._changed()
+
+        self._store.submit(action.command, timeout=timeout, done=done)
+
+    def _start(self, action: act.Start) -> None:
+        self.stop_asked = False
+        found = self._instance.inspect()
+        self._instance.configure(action.plan)
+        argv, env = self._instance.start_command(self._instance.binaries(found.major))
+        self._guarding.start(argv, env, self._log_path, action.epoch)
+        event(LOG, logging.INFO, "server started", role=action.plan.role, epoch=action.epoch)
+
+    def _stop(self, mode: act.StopMode) -> None:
+        event(LOG, logging.INFO, "stopping the server", mode=mode)
+        self.stop_asked = True
+        match mode:
+            case act.StopMode.FAST:
+                self._guarding.stop(GuardianStop.FAST)
+            case act.StopMode.IMMEDIATE:
+                self._guarding.stop(GuardianStop.IMMEDIATE)
+            case act.StopMode.KILL:
+                self._guarding.kill()
+            case _:
+                assert_never(mode)
+
+    def _promote(self, action: act.Promote, cluster: Cluster) -> None:
+        record = cluster.history[-1]
+        parent = record.parent or Timeline(1)
+        self._instance.place_history_files(parent, action.burned)
+        if self._instance.configure(action.plan):
+            self._instance.reload(SQL_TIMEOUT)
+        self._guarding.promote(action.epoch)
+        self._look()
+        event(LOG, logging.INFO, "promoting", epoch=str(action.epoch), why=record.reason)

@@ -1,0 +1,140 @@
+"""The agent's hold on its guardian: one connection, found again when it is lost.
+
+Everything here may fail with GuardianError; whoever calls decides what that means. The last status
+asked for is never reused: a guardian that does not answer is not alive.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from raftha.errors import GuardianError, GuardianGone
+from raftha.guardian.client import GuardianClient, spawn
+from raftha.guardian.events import Fenced, GuardianEvent, GuardianLost, PostmasterExited, StopMode
+from raftha.instants import Instant, Seconds
+from raftha.logs import event
+from raftha.model.ids import Epoch, Revision
+from raftha.model.view import GuardianView
+
+LOG = logging.getLogger(__name__)
+
+ASK_TIMEOUT = Seconds(1.0)
+KILL_TIMEOUT = Seconds(5.0)
+IDLE_EXIT_S = 30.0
+"""A guardian without agent and server ends by itself after so long."""
+
+
+class Guarding:
+    """`changed` is called from the connection's reader on every event; it must not call back."""
+
+    def __init__(
+        self,
+        *,
+        socket_path: Path,
+        data_dir: Path,
+        log_path: Path,
+        dead_man_seconds: Callable[[], float],
+        changed: Callable[[], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        self._socket_path = socket_path
+        self._data_dir = data_dir
+        self._log_path = log_path
+        self._dead_man_seconds = dead_man_seconds
+        self._changed = changed
+        self._lost = lost
+        self._connection: GuardianClient | None = None
+        self._connecting = threading.Lock()
+
+    def restore(self) -> None:
+        """Have a guardian and a connection to it. Raises GuardianError."""
+        with self._connecting:
+            self._drop()
+            spawn(
+                self._socket_path,
+                self._data_dir,
+                self._log_path,
+                IDLE_EXIT_S,
+                dead_man_seconds=self._dead_man_seconds(),
+            )
+            connection = GuardianClient(self._socket_path, on_event=self._heard)
+            connection.connect()
+            self._connection = connection
+
+    def view(self) -> GuardianView:
+        """Its state at this moment; not alive if it does not answer. Never raises."""
+        try:
+            status = self._ask().status(ASK_TIMEOUT)
+        except GuardianError:
+            return GuardianView(alive=False)
+        server = status.server
+        return GuardianView(
+            alive=True,
+            nonce=status.nonce,
+            running=server is not None or status.remaining > 0,
+            primary=status.is_primary,
+            epoch=status.server_epoch,
+            process="" if server is None else f"{server.pid}@{server.started}",
+            burned=status.burned,
+            last_exit=None if status.last_exit is None else str(status.last_exit),
+        )
+
+    def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None:
+        self._ask().arm(epoch, renewal, kill_at, ASK_TIMEOUT)
+
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str], log: Path, epoch: Epoch | None
+    ) -> None:
+        self._ask().start_server(argv, env, log, epoch)
+
+    def promote(self, epoch: Epoch) -> None:
+        self._ask().promote(epoch, ASK_TIMEOUT)
+
+    def stop(self, mode: StopMode) -> None:
+        self._ask().stop(mode, ASK_TIMEOUT)
+
+    def kill(self) -> None:
+        """End every process of the instance; returns when none is left."""
+        self._ask().kill(KILL_TIMEOUT)
+
+    def quit(self) -> None:
+        """End the guardian, which refuses while a server runs."""
+        self._ask().quit(ASK_TIMEOUT)
+
+    def close(self) -> None:
+        """Let go of the connection; the guardian goes on."""
+        with self._connecting:
+            self._drop()
+
+    def _ask(self) -> GuardianClient:
+        connection = self._connection
+        if connection is None:
+            raise GuardianGone("not connected to a guardian yet")
+        return connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _heard(self, heard: GuardianEvent) -> None:
+        match heard:
+            case Fenced():
+                event(
+                    LOG,
+                    logging.WARNING,
+                    "guardian killed the server",
+                    why=heard.reason,
+                    seconds=round(heard.seconds, 3),
+                    outlived_sigquit=heard.killed,
+                    epoch=str(heard.epoch),
+                )
+            case PostmasterExited():
+                event(LOG, logging.INFO, "server ended", status=heard.status, why=heard.reason)
+            case GuardianLost():
+                event(LOG, logging.ERROR, "guardian lost", why=heard.reason)
+                self._lost(heard.reason)
+        self._changed()

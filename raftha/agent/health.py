@@ -1,0 +1,87 @@
+"""Whether a renewal may go out: the loop makes progress, and PostgreSQL was seen fit to serve.
+
+A primary that cannot serve must lose its lease, or nobody else could take over. A busy server, a
+long checkpoint and an absent standby are no reason: the probe waits for none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raftha.agent.observer import HURRY, Sample
+from raftha.clock import Clock
+from raftha.ha.keys import encode_position
+from raftha.ha.memory import Memory
+from raftha.instants import Instant, Seconds, longest
+from raftha.model.settings import DynamicConfig
+from raftha.model.view import GuardianView
+
+
+class Health:
+    """Reads values that others publish; called from the keeper's and the observer's threads."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        settings: Callable[[], DynamicConfig],
+        guardian: Callable[[], GuardianView],
+        sample: Callable[[], Sample],
+        last_tick: Callable[[], Instant],
+        memory: Callable[[], Memory],
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._guardian = guardian
+        self._sample = sample
+        self._last_tick = last_tick
+        self._memory = memory
+
+    def hold_back(self) -> str | None:
+        """Why a renewal must not go out now; None if it may."""
+        now, settings = self._clock.now(), self._settings()
+        stood = longest(self._last_tick(), now)
+        if stood > max(settings.primary_health_timeout, 2 * settings.loop_wait):
+            return f"the loop has stood still for {stood:.1f} s"
+        guardian, sample = self._guardian(), self._sample()
+        if not (guardian.running and guardian.primary):
+            return None
+        if sample.process != guardian.process or sample.appeared is None:
+            return None
+        if sample.probed is None:
+            waited = longest(sample.appeared, now)
+            if waited <= settings.primary_start_timeout:
+                return None
+            return f"PostgreSQL has not answered since its start {waited:.0f} s ago"
+        silent = longest(sample.probed, now)
+        if silent <= settings.primary_health_timeout:
+            return None
+        return f"PostgreSQL was last fit to serve {silent:.1f} s ago: {sample.problem}"
+
+    def note(self) -> bytes:
+        """What a renewal carries: how far this primary has written."""
+        status = self._sample().status
+        if status is None or not status.is_primary or status.written is None:
+            return b""
+        return encode_position(status.timeline, status.written)
+
+    def pace(self) -> Seconds:
+        """How soon to look at PostgreSQL again."""
+        guardian, sample, memory = self._guardian(), self._sample(), self._memory()
+        if not guardian.running:
+            return self._settings().loop_wait
+        status = sample.status
+        is_promoting = (
+            guardian.primary and status is not None and not status.is_primary and not sample.problem
+        )
+        settling = memory.arming is not None or memory.drained is not None or memory.gated
+        attaching = (
+            status is not None
+            and status.in_recovery
+            and memory.plan is not None
+            and memory.plan.upstream is not None
+            and status.receiver is None
+        )
+        if status is None or is_promoting or settling:
+            return HURRY
+        return Seconds(4 * HURRY) if attaching else self._settings().loop_wait

@@ -1,0 +1,148 @@
+"""The jobs of a member: what initdb, a clone, a rejoin and a checkpoint do, step by step.
+
+Each runs on the worker's thread. A directory that is replaced or rewound is kept aside first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import assert_never
+
+from raftha.agent.worker import Cancelled, Worker
+from raftha.clock import Clock
+from raftha.errors import PostgresError
+from raftha.ha import actions as act
+from raftha.logs import event
+from raftha.model.cluster import Cluster, Member
+from raftha.model.ids import SystemId
+from raftha.model.postgres import Upstream
+from raftha.model.settings import NodeConfig, PostgresConfig
+from raftha.model.view import Identity, JobKind
+from raftha.pg import bootstrap, clone, configuration, rewind
+from raftha.pg.instance import Instance
+from raftha.pg.job import Job, new_job
+from raftha.pg.run import Cancelled as JobCancelled
+from raftha.pg.timeline import Relation
+
+LOG = logging.getLogger(__name__)
+
+COPY_TIMEOUT = 24 * 3600.0
+"""A base backup or a rewind of a large cluster may take hours; it is cancellable all the time."""
+
+COPY_NAME = "raftha copy"
+INITDB_TIMEOUT = 300.0
+CHECKPOINT_TIMEOUT = 3600.0
+
+Action = act.InitDb | act.CreateRoles | act.Clone | act.Rejoin | act.Checkpoint
+
+
+class Jobs:
+    """Starts the job of an action, unless one runs."""
+
+    def __init__(
+        self,
+        *,
+        config: Callable[[], NodeConfig],
+        postgres: PostgresConfig,
+        identity: Callable[[], Identity],
+        instance: Instance,
+        worker: Worker,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._postgres = postgres
+        self._identity = identity
+        self._instance = instance
+        self._worker = worker
+        self._clock = clock
+
+    def start(self, action: Action, cluster: Cluster) -> bool:
+        """Start it; False if a job runs already."""
+        match action:
+            case act.InitDb():
+                return self._worker.start(JobKind.INITDB, self._initdb)
+            case act.CreateRoles():
+                return self._worker.start(JobKind.CREATE_ROLES, self._create_roles)
+            case act.Clone():
+                work = self._cloning(self._upstream(action.source), _system_id(cluster))
+                return self._worker.start(JobKind.CLONE, work)
+            case act.Rejoin():
+                return self._worker.start(JobKind.REJOIN, self._rejoining(action, cluster))
+            case act.Checkpoint():
+                return self._worker.start(JobKind.CHECKPOINT, self._checkpoint)
+            case _:
+                assert_never(action)
+
+    def _job(self, cancel: Cancelled, timeout: float) -> Job:
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._clock.wall()))
+        return new_job(
+            config=self._postgres,
+            run_dir=self._instance.layout.run_dir,
+            binaries=self._instance.binaries(self._instance.inspect().major),
+            clock=self._clock,
+            stamp=stamp,
+            timeout=timeout,
+            cancel=cancel,
+        )
+
+    def _initdb(self, cancel: Cancelled) -> None:
+        options = self._config().bootstrap.initdb
+        bootstrap.initialise(self._job(cancel, INITDB_TIMEOUT), options)
+
+    def _create_roles(self, _cancel: Cancelled) -> None:
+        self._instance.create_roles(self._postgres.authentication)
+
+    def _checkpoint(self, _cancel: Cancelled) -> None:
+        self._instance.checkpoint(CHECKPOINT_TIMEOUT)
+
+    def _upstream(self, source: Member) -> Upstream:
+        # Not the member's name: a copy's stream must never count as the standby itself (R21).
+        return Upstream(
+            address=source.postgres, slot=self._identity().slot, application_name=COPY_NAME
+        )
+
+    def _cloning(
+        self, upstream: Upstream, system_id: SystemId | None
+    ) -> Callable[[Cancelled], None]:
+        return lambda cancel: clone.clone(self._job(cancel, COPY_TIMEOUT), upstream, system_id)
+
+    def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Callable[[Cancelled], None]:
+        upstream, system_id = self._upstream(action.source), _system_id(cluster)
+        may_rewind = cluster.config.postgresql.use_pg_rewind
+
+        def work(cancel: Cancelled) -> None:
+            job = self._job(cancel, COPY_TIMEOUT)
+            if not action.forced and _brought_back(job, upstream, system_id, may_rewind):
+                return
+            clone.clone(self._job(cancel, COPY_TIMEOUT), upstream, system_id)
+
+        return work
+
+
+def _system_id(cluster: Cluster) -> SystemId | None:
+    return None if cluster.initialize is None else cluster.initialize.system_id
+
+
+def _brought_back(
+    job: Job, upstream: Upstream, system_id: SystemId | None, may_rewind: bool
+) -> bool:
+    """Make the directory a standby that can follow, keeping what diverged; False if it needs a
+    copy. Raises PostgresError if the upstream does not answer: a copy would fail as well."""
+    comparison = rewind.compare(job, upstream, system_id)
+    if comparison.relation is Relation.FOLLOWS:
+        configuration.mark_standby(job.layout.data_dir)
+        event(LOG, logging.INFO, "nothing diverged", last_record=str(comparison.last_record))
+        return True
+    if not may_rewind:
+        return False
+    try:
+        kept = rewind.rewind(job, upstream, comparison)
+    except JobCancelled:
+        raise
+    except PostgresError as error:
+        event(LOG, logging.WARNING, "pg_rewind is impossible, cloning instead", why=str(error))
+        return False
+    event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
+    return True

@@ -1,0 +1,281 @@
+"""Keeps the leader lease: wins it, renews it, lets it go. The only place that counts a lease.
+
+A lease is counted from the hand-over of the very command that won or renewed it, and only if that
+command is known to have committed. The guardian's deadline is moved before the lease is believed,
+so that whoever sees `held` can rely on the kill switch behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import Protocol
+
+from raftha.clock import Clock
+from raftha.errors import GuardianError
+from raftha.instants import RHO, Instant, Seconds, longest
+from raftha.logs import event
+from raftha.model.ids import Epoch, Revision
+from raftha.model.settings import DynamicConfig
+from raftha.model.store import (
+    Command,
+    Committed,
+    Key,
+    LeaseId,
+    NotSent,
+    Outcome,
+    Refresh,
+    Rejected,
+    Revoke,
+    Snapshot,
+    Transact,
+    Unknown,
+)
+from raftha.model.view import HeldLease
+
+LOG = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """The part of the key store that the keeper uses."""
+
+    def submit(
+        self, command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]
+    ) -> None: ...
+
+    def peek(self) -> Snapshot: ...
+
+
+class Guard(Protocol):
+    """The part of the guardian that the keeper uses. Raises GuardianError."""
+
+    def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """A command in flight, and what its commit would mean."""
+
+    ttl: Seconds
+    lease: LeaseId
+    renews: Epoch | None
+
+
+class LeaseKeeper:
+    """`step` is called by one thread at a time; the others only read `held` or ask for something.
+
+    `hold_back` answers why a renewal must not go out now (the loop stands still, PostgreSQL does
+    not answer), or None; `note` is what the renewal carries.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        guard: Guard,
+        clock: Clock,
+        leader_key: Key,
+        settings: Callable[[], DynamicConfig],
+        hold_back: Callable[[], str | None],
+        note: Callable[[], bytes],
+        changed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._guard = guard
+        self._clock = clock
+        self._leader_key = leader_key
+        self._settings = settings
+        self._hold_back = hold_back
+        self._note = note
+        self._changed = changed
+        self._held: HeldLease | None = None
+        self._ttl = Seconds(0.0)
+        self._counted_from: Instant | None = None
+        self._attempt: _Attempt | None = None
+        self._attempted: Instant | None = None
+        self._releasing = False
+        self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._wake = threading.Event()
+        self._held_back = ""
+
+    @property
+    def held(self) -> HeldLease | None:
+        """The lease as last counted; its validity is for the reader's clock to judge."""
+        return self._held
+
+    @property
+    def busy(self) -> bool:
+        """A command to win or to give back the lease is in flight."""
+        attempt = self._attempt
+        return self._releasing or (attempt is not None and attempt.renews is None)
+
+    # What others ask for: queued, so that one thread alone changes the state.
+
+    def acquire(self, command: Transact, lease: LeaseId, ttl: Seconds) -> None:
+        """Hand the race for the leader key over; `held` tells whether it was won."""
+        self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=None)))
+
+    def readopt(self, epoch: Epoch, lease: LeaseId, revision: Revision) -> None:
+        """Renew a lease that an earlier process of this node held and left its guardian with."""
+        ttl = self._settings().ttl
+        command = Refresh(lease, revision, ttl, self._note())
+        self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=epoch)))
+
+    def release(self) -> None:
+        """Stop believing in the lease, and give it back. Only after a verified stop."""
+        self._post(self._release)
+
+    def forget(self, why: str) -> None:
+        """Stop believing in the lease, without a word to the store: it lapses by itself."""
+        self._post(lambda: self._forget(why))
+
+    def _post(self, request: Callable[[], None]) -> None:
+        self._requests.put(request)
+        self._wake.set()
+
+    # The thread's side.
+
+    def run(self, stopped: threading.Event) -> None:
+        """Step until stopped, at least each heartbeat."""
+        while not stopped.is_set():
+            pause = self.step(self._clock.now())
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def step(self, now: Instant) -> Seconds:
+        """Take in what has come back, renew if it is time; how long nothing is due."""
+        while not self._requests.empty():
+            self._requests.get_nowait()()
+        self._shorten(self._settings())
+        held, settings = self._held, self._settings()
+        if held is None or self._attempt is not None:
+            return settings.heartbeat
+        waited = settings.heartbeat
+        if self._attempted is not None:
+            waited = longest(self._attempted, now)
+        if waited < settings.heartbeat:
+            return Seconds(settings.heartbeat - waited)
+        return self._renew(held, settings)
+
+    def _take(self, command: Command, attempt: _Attempt) -> None:
+        if self._attempt is None and self._held is None:
+            self._hand_over(command, attempt)
+
+    def _release(self) -> None:
+        held = self._held
+        if held is None or self._releasing:
+            return
+        self._releasing = True
+        self._held = None
+        timeout = self._settings().retry_timeout
+        self._store.submit(
+            Revoke(held.lease, held.revision),
+            timeout=timeout,
+            done=lambda outcome: self._post(lambda: self._released(outcome)),
+        )
+
+    def _forget(self, why: str) -> None:
+        if self._held is not None:
+            event(LOG, logging.WARNING, "lease forgotten", why=why, epoch=str(self._held.epoch))
+            self._held = None
+            self._changed()
+
+    def _renew(self, held: HeldLease, settings: DynamicConfig) -> Seconds:
+        reason = self._hold_back()
+        if reason != self._held_back and reason is not None:
+            event(LOG, logging.WARNING, "renewal held back", why=reason)
+        self._held_back = reason or ""
+        if reason is not None:
+            return Seconds(settings.heartbeat / 4)
+        command = Refresh(held.lease, held.revision, settings.ttl, self._note())
+        self._hand_over(command, _Attempt(ttl=settings.ttl, lease=held.lease, renews=held.epoch))
+        return settings.heartbeat
+
+    def _shorten(self, settings: DynamicConfig) -> None:
+        """Before a shorter ttl is proposed, live by it: others may expire by it once it commits."""
+        held, start = self._held, self._counted_from
+        if held is None or start is None or settings.ttl >= self._ttl:
+            return
+        shorter = replace(held, valid_until=start.plus(settings.ttl * (1 - RHO)))
+        self._ttl = settings.ttl
+        self._held = shorter
+        self._arm(shorter)
+
+    def _hand_over(self, command: Command, attempt: _Attempt) -> None:
+        self._attempt = attempt
+        self._attempted = self._clock.now()
+
+        def done(outcome: Outcome) -> None:
+            self._post(lambda: self._settle(attempt, outcome))
+
+        self._store.submit(command, timeout=self._settings().retry_timeout, done=done)
+
+    def _released(self, outcome: Outcome) -> None:
+        self._releasing = False
+        event(LOG, logging.INFO, "leader key released", outcome=type(outcome).__name__)
+        self._changed()
+
+    def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
+        self._attempt = None
+        held = self._held
+        is_stale = attempt.renews is not None and held is not None and held.epoch != attempt.renews
+        if is_stale or (self._releasing and attempt.renews is not None):
+            return
+        match outcome:
+            case Committed():
+                self._count(attempt, outcome)
+            case Rejected():
+                self._rejected(attempt, outcome.reason)
+            case NotSent() | Unknown():
+                self._catch_up(attempt, outcome.reason)
+        self._changed()
+
+    def _count(self, attempt: _Attempt, outcome: Committed) -> None:
+        generation = self._store.peek().generation
+        epoch = attempt.renews or Epoch(generation, outcome.revision)
+        held = HeldLease(
+            lease=attempt.lease,
+            epoch=epoch,
+            revision=outcome.revision,
+            valid_until=outcome.handed_over.plus(attempt.ttl * (1 - RHO)),
+        )
+        self._ttl = attempt.ttl
+        self._counted_from = outcome.handed_over
+        if self._arm(held):
+            if self._held is None:
+                event(LOG, logging.INFO, "leader lease held", epoch=str(epoch))
+            self._held = held
+
+    def _arm(self, held: HeldLease) -> bool:
+        budget = self._settings().fence_budget
+        try:
+            self._guard.arm(held.epoch, held.revision, held.valid_until.plus(-budget))
+        except GuardianError as error:
+            self._forget(f"the guardian did not take the deadline: {error}")
+            return False
+        return True
+
+    def _rejected(self, attempt: _Attempt, reason: str) -> None:
+        if attempt.renews is None:
+            event(LOG, logging.INFO, "race lost", why=reason)
+            return
+        self._catch_up(attempt, reason)
+
+    def _catch_up(self, attempt: _Attempt, reason: str) -> None:
+        """A renewal may have committed unheard: take its revision over, never its time."""
+        event(LOG, logging.WARNING, "lease command without success", why=reason)
+        held = self._held
+        if held is None:
+            return
+        snapshot = self._store.peek()
+        lease = snapshot.leases.get(held.lease)
+        epoch = snapshot.epoch_of(self._leader_key)
+        if epoch is not None and epoch != held.epoch and epoch > held.epoch:
+            self._forget("the leader key has changed hands")
+        elif lease is not None and epoch == held.epoch and lease.revision > held.revision:
+            self._held = replace(held, revision=lease.revision)
+        # The next attempt need not wait for a whole heartbeat.
+        self._attempted = None if attempt.renews is not None else self._attempted

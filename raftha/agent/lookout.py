@@ -1,0 +1,134 @@
+"""Gathers the view: bounded reads of the store, the guardian, PostgreSQL and the jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from raftha.agent.effects import Effects
+from raftha.agent.guarding import Guarding
+from raftha.agent.keeper import LeaseKeeper
+from raftha.agent.observer import Observer
+from raftha.agent.peers import Peers
+from raftha.agent.worker import Worker
+from raftha.clock import Clock
+from raftha.ha.documents import read_cluster
+from raftha.ha.keys import Keys
+from raftha.model.cluster import Cluster
+from raftha.model.ids import Revision
+from raftha.model.postgres import DataDirectory
+from raftha.model.settings import DynamicConfig
+from raftha.model.store import RaftStatus, Snapshot
+from raftha.model.view import GuardianView, Identity, View
+from raftha.pg.instance import Instance
+
+
+class Store(Protocol):
+    """The part of the key store that is looked at."""
+
+    def peek(self) -> Snapshot: ...
+
+    def status(self) -> RaftStatus: ...
+
+
+class ClusterReader:
+    """The cluster as the local replica holds it; decoded once for each revision.
+
+    `before_birth` are the settings while the store holds none."""
+
+    def __init__(self, store: Store, keys: Keys, before_birth: DynamicConfig) -> None:
+        self._store = store
+        self._keys = keys
+        self._before_birth = before_birth
+        self._known: Cluster | None = None
+
+    def read(self) -> Cluster:
+        """May be called from any thread."""
+        snapshot = self._store.peek()
+        known = self._known
+        if known is None or known.revision != snapshot.revision or snapshot.revision == Revision(0):
+            known = read_cluster(self._keys, snapshot)
+            if known.config_revision is None:
+                known = replace(known, config=self._before_birth)
+            self._known = known
+        return known
+
+
+class Lookout:
+    """Reads everything a decision may look at. `observe` belongs to the loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        identity: Callable[[], Identity],
+        store: Store,
+        reader: ClusterReader,
+        instance: Instance,
+        guarding: Guarding,
+        keeper: LeaseKeeper,
+        observer: Observer,
+        worker: Worker,
+        peers: Peers,
+        effects: Effects,
+        stopping: threading.Event,
+    ) -> None:
+        self._clock = clock
+        self._identity = identity
+        self._store = store
+        self._reader = reader
+        self._instance = instance
+        self._guarding = guarding
+        self._keeper = keeper
+        self._observer = observer
+        self._worker = worker
+        self._peers = peers
+        self._effects = effects
+        self._stopping = stopping
+        self._directory: DataDirectory | None = None
+        self.guardian = GuardianView(alive=False)
+
+    def observe(self) -> View:
+        """The view at this moment."""
+        guardian = self._guarding.view()
+        if guardian.process != self.guardian.process:
+            self._directory = None
+            self._observer.kick()
+        self.guardian = guardian
+        job, result = self._worker.job, self._worker.result
+        sample = self._observer.sample
+        is_current = sample.process == guardian.process and guardian.running
+        return View(
+            now=self._clock.now(),
+            wall=self._clock.wall(),
+            me=self._identity(),
+            raft=self._store.status(),
+            cluster=self._reader.read(),
+            guardian=guardian,
+            directory=self._look_at_directory(guardian),
+            lease=self._keeper.held,
+            server=sample.status if is_current and not sample.problem else None,
+            server_seen=sample.answered if is_current else None,
+            server_problem=sample.problem if is_current else "",
+            peers=self._peers.answers,
+            job=job,
+            finished=result,
+            pending=self._effects.pending,
+            stopping=self._stopping.is_set(),
+        )
+
+    def _look_at_directory(self, guardian: GuardianView) -> DataDirectory:
+        """Looking in means running a program, so a running server's directory is looked into only
+        once, unless it vanishes."""
+        known = self._directory
+        path = self._instance.layout.data_dir
+        settled = guardian.running and not self._is_stopping()
+        if known is not None and settled and (path / "global" / "pg_control").exists():
+            return known
+        self._directory = self._instance.inspect()
+        return self._directory
+
+    def _is_stopping(self) -> bool:
+        return self._stopping.is_set() or self._effects.stop_asked

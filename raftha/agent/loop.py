@@ -1,0 +1,104 @@
+"""The loop: observe, decide, record, perform. It wakes on events, and at least each `loop_wait`.
+
+Nothing here decides. While things change it looks again soon; while nothing does, its pauses grow.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from raftha.agent.effects import Effects
+from raftha.agent.recorder import Recorder
+from raftha.clock import Clock
+from raftha.ha.decide import decide
+from raftha.ha.keys import Keys
+from raftha.ha.memory import Memory
+from raftha.ha.table import Decision
+from raftha.instants import Instant, Seconds
+from raftha.logs import event
+from raftha.model.view import View
+
+LOG = logging.getLogger(__name__)
+
+FIRST_PAUSE_S: Final = 0.05
+GROWTH: Final = 1.3
+"""Pause between two ticks without any event: from the first, growing, up to `loop_wait`."""
+
+_NUMBERS = re.compile(r"[0-9.]+ s|[0-9A-F]+/[0-9A-F]+")
+
+
+class Loop:
+    """`observe` gathers a view; `publish` makes what was seen and decided known to the outside."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        keys: Keys,
+        observe: Callable[[], View],
+        effects: Effects,
+        recorder: Recorder,
+        publish: Callable[[View, Decision], None],
+    ) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._observe = observe
+        self._effects = effects
+        self._recorder = recorder
+        self._publish = publish
+        self._woken = threading.Event()
+        self._memory = Memory()
+        self._pause = FIRST_PAUSE_S
+        self._said = ""
+        self.last_tick: Instant = clock.now()
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered between ticks."""
+        return self._memory
+
+    def wake(self) -> None:
+        """Something happened: look now."""
+        self._woken.set()
+
+    def run(self) -> None:
+        """Tick until the agent has ended."""
+        while not self._effects.ended:
+            view, decision = self.tick()
+            self._wait(view, decision)
+
+    def tick(self) -> tuple[View, Decision]:
+        """One round."""
+        self._woken.clear()
+        view = self._observe()
+        decision = decide(view, self._memory, self._keys)
+        self._say(decision)
+        self._recorder.record(view, decision)
+        self._publish(view, decision)
+        is_quiet = not decision.actions and decision.memory == self._memory
+        self._memory = decision.memory
+        for action in decision.actions:
+            if not self._effects.perform(action, view.cluster):
+                self._memory = replace(self._memory, plan=None)
+        self.last_tick = self._clock.now()
+        longest_pause = view.cluster.config.loop_wait
+        self._pause = min(self._pause * GROWTH, longest_pause) if is_quiet else FIRST_PAUSE_S
+        return view, decision
+
+    def _wait(self, view: View, _decision: Decision) -> None:
+        pause = Seconds(min(self._pause, view.cluster.config.loop_wait))
+        if self._woken.wait(pause):
+            self._pause = FIRST_PAUSE_S
+
+    def _say(self, decision: Decision) -> None:
+        """One line when the decision changes; a reason that differs in its figures alone is not
+        news."""
+        words = decision.rule + _NUMBERS.sub("#", decision.reason)
+        if words != self._said:
+            self._said = words
+            event(LOG, logging.INFO, decision.reason, rule=decision.rule)

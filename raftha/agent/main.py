@@ -1,0 +1,221 @@
+"""Runs a member or a witness as a process: checks, locks, signals, and the order of start and end.
+
+Returns an exit code: 0 after an orderly stop, 2 for something the user has to correct. A failure
+that leaves the process unable to trust itself ends it at once with 70: the guardian, which outlives
+it, keeps the deadline.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from random import SystemRandom
+from types import FrameType
+from typing import NoReturn
+
+from raftha import __version__
+from raftha.agent.build import Member, build_member, build_witness
+from raftha.clock import Clock, SystemClock
+from raftha.config.changes import compare
+from raftha.config.load import load
+from raftha.config.schema import Reload
+from raftha.consensus.node import RaftNode, open_store
+from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
+from raftha.logs import event, set_up
+from raftha.model.settings import TIMINGS, NodeConfig, PostgresConfig
+from raftha.pg.instance import Instance
+
+LOG = logging.getLogger(__name__)
+
+EXIT_USAGE = 2
+EXIT_FATAL = 70
+LONGEST_RUN_DIR = 80
+"""A Unix socket's path holds 107 bytes, and PostgreSQL's own file name takes up to 20 of them."""
+
+
+def run(config: NodeConfig, config_path: Path) -> int:
+    """Run a member until it is stopped."""
+    set_up(config.log.level, config.log.format)
+    try:
+        return _run_member(config, config_path, SystemClock())
+    except RafthaError as error:
+        return _refused(error)
+
+
+def run_witness(config: NodeConfig, config_path: Path) -> int:
+    """Run a witness until it is stopped."""
+    set_up(config.log.level, config.log.format)
+    try:
+        return _run_witness(config, config_path, SystemClock())
+    except RafthaError as error:
+        return _refused(error)
+
+
+def _refused(error: RafthaError) -> int:
+    print(f"raftha: {error}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def fatal(reason: str) -> NoReturn:
+    """End the process at once: nothing may be sent or believed after this."""
+    event(LOG, logging.CRITICAL, "fatal", why=reason)
+    logging.shutdown()
+    os._exit(EXIT_FATAL)
+
+
+def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
+    postgres = config.postgresql
+    if postgres is None:
+        raise ConfigError([Problem(str(config_path), "postgresql is missing", "or use a witness")])
+    run_dir = _run_directory(config)
+    lock = _lock(postgres.data_dir)
+    _check_binaries(config, postgres, run_dir, clock)
+    node = _open(config, clock, witness=False)
+    member = build_member(config, postgres, node, run_dir, clock, fatal)
+    parts = member.parts
+    parts.api.start()
+    node.start()
+    event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
+    _on_signals(member.stop, lambda: _reload(member, config_path))
+    try:
+        member.run()
+    finally:
+        parts.api.stop()
+        node.stop()
+        parts.peers.close()
+        _dismiss_guardian(member)
+        os.close(lock)
+    event(LOG, logging.INFO, "agent ended", name=config.name)
+    return 0
+
+
+def _dismiss_guardian(member: Member) -> None:
+    """It refuses while a server runs, which after an orderly stop none does."""
+    try:
+        member.parts.guarding.quit()
+    except GuardianError as error:
+        event(LOG, logging.INFO, "guardian stays", why=str(error))
+    member.parts.guarding.close()
+
+
+def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
+    node = _open(config, clock, witness=True)
+    api = build_witness(config, node, clock)
+    stopping = threading.Event()
+    api.start()
+    node.start()
+    event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
+
+    def on_reload() -> None:
+        _check_again(config, config_path)
+
+    _on_signals(stopping.set, on_reload)
+    try:
+        while not stopping.wait(3600.0):
+            continue
+    finally:
+        api.stop()
+        node.stop()
+    return 0
+
+
+def _open(config: NodeConfig, clock: Clock, *, witness: bool) -> RaftNode:
+    return open_store(
+        scope=config.scope,
+        name=config.name,
+        config=config.raft,
+        timings=TIMINGS[config.bootstrap.dynamic.profile],
+        clock=clock,
+        random=SystemRandom(),
+        witness=witness,
+        fatal=fatal,
+    )
+
+
+def _run_directory(config: NodeConfig) -> Path:
+    """Where sockets, logs and the password file lie: outside of what a re-clone exchanges."""
+    path = config.raft.data_dir.resolve() / "run"
+    if len(str(path)) > LONGEST_RUN_DIR:
+        what = f"{path} is too long for Unix sockets ({len(str(path))} bytes)"
+        remedy = f"choose a raft.data_dir of at most {LONGEST_RUN_DIR - 4} bytes"
+        raise ConfigError([Problem("raft.data_dir", what, remedy)])
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError([Problem("raft.data_dir", f"{path}: {error.strerror}")]) from error
+    return path
+
+
+def _lock(data_dir: Path) -> int:
+    """Keep a second agent off this data directory. The lock lies beside it and ends with us."""
+    path = data_dir.with_name(f".{data_dir.name}.raftha.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        what = f"{path} cannot be made: {error.strerror}"
+        raise ConfigError([Problem("postgresql.data_dir", what)]) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        os.close(handle)
+        what = f"another agent (pid {owner}) already runs on {data_dir}"
+        raise ConfigError([Problem("postgresql.data_dir", what, "stop it first")]) from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def _check_binaries(
+    config: NodeConfig, postgres: PostgresConfig, run_dir: Path, clock: Clock
+) -> None:
+    instance = Instance(postgres, config.scope, config.name, run_dir, clock)
+    binaries = instance.binaries(instance.inspect().major)
+    event(
+        LOG,
+        logging.INFO,
+        "PostgreSQL found",
+        version=binaries.version,
+        bin_dir=str(binaries.bin_dir),
+        origin=binaries.origin,
+    )
+
+
+def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    def on_stop(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    def on_reload(_number: int, _frame: FrameType | None) -> None:
+        # Reading files takes its time; a signal handler must not.
+        threading.Thread(target=reload, name="reload", daemon=True).start()
+
+    signal.signal(signal.SIGTERM, on_stop)
+    signal.signal(signal.SIGINT, on_stop)
+    signal.signal(signal.SIGHUP, on_reload)
+
+
+def _reload(member: Member, config_path: Path) -> None:
+    fresh = _check_again(member.config, config_path)
+    if fresh is not None:
+        member.reload(fresh)
+
+
+def _check_again(known: NodeConfig, config_path: Path) -> NodeConfig | None:
+    """Read the file anew; say what changed and what of it needs a restart."""
+    try:
+        loaded = load(config_path, os.environ, witness=known.postgresql is None)
+    except ConfigError as error:
+        event(LOG, logging.ERROR, "configuration refused, the old one stays", why=str(error))
+        return None
+    for change in compare(known, loaded.config):
+        needs_restart = change.reload in (Reload.AGENT_RESTART, Reload.POSTGRES_RESTART)
+        words = "changed, effective after a restart" if needs_restart else "changed"
+        event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
+    return loaded.config

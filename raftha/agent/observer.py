@@ -1,0 +1,145 @@
+"""Watches the PostgreSQL server: asks for its status, and probes whether it could serve.
+
+One thread, because the kept connection belongs to one. What it finds is published as one immutable
+value; whoever reads it sees of which process, and when, it was said.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from raftha.clock import Clock
+from raftha.errors import PostgresError
+from raftha.instants import Instant, Seconds, longest
+from raftha.logs import event
+from raftha.model.postgres import ServerStatus
+from raftha.pg.instance import Instance
+
+LOG = logging.getLogger(__name__)
+
+HURRY = Seconds(0.05)
+"""Between two looks while something is about to change (a start, a promotion, a hand-over)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The last answers of the server process `process`, first seen at `appeared`. `probed` is when
+    it was last seen fit to serve; `problem` is why the last question failed, if it did."""
+
+    process: str = ""
+    appeared: Instant | None = None
+    status: ServerStatus | None = None
+    answered: Instant | None = None
+    probed: Instant | None = None
+    problem: str = ""
+
+
+class Observer:
+    """`process` answers which server process runs now, empty if none; `pace` how often to look;
+    `timeout` how long a question may take; `changed` is called when something of note changed."""
+
+    def __init__(
+        self,
+        *,
+        instance: Instance,
+        clock: Clock,
+        process: Callable[[], str],
+        pace: Callable[[], Seconds],
+        timeout: Callable[[], Seconds],
+        changed: Callable[[], None],
+    ) -> None:
+        self._instance = instance
+        self._clock = clock
+        self._process = process
+        self._pace = pace
+        self._timeout = timeout
+        self._changed = changed
+        self._sample = Sample()
+        self._kick = threading.Event()
+        self._fresh = threading.Condition()
+        self._rounds = 0
+
+    @property
+    def sample(self) -> Sample:
+        """The last answers."""
+        return self._sample
+
+    def kick(self) -> None:
+        """Look now."""
+        self._kick.set()
+
+    def look(self, timeout: Seconds) -> Sample:
+        """Answers that were asked for after this call; the last ones if none come in time."""
+        with self._fresh:
+            wanted = self._rounds + 2  # the round that runs now may have begun before
+            self._kick.set()
+            self._fresh.wait_for(lambda: self._rounds >= wanted or self._idle(), timeout)
+            return self._sample
+
+    def _idle(self) -> bool:
+        return self._process() == ""
+
+    def run(self, stopped: threading.Event) -> None:
+        """Look again and again until stopped."""
+        while not stopped.is_set():
+            self.step()
+            pause = self._pace()
+            self._kick.wait(pause)
+            self._kick.clear()
+        self._instance.close()
+
+    def step(self) -> None:
+        """One look."""
+        process = self._process()
+        before = self._sample
+        after = Sample() if not process else self._ask(process, before)
+        self._sample = after
+        with self._fresh:
+            self._rounds += 1
+            self._fresh.notify_all()
+        if _differs(before, after):
+            self._changed()
+
+    def _ask(self, process: str, before: Sample) -> Sample:
+        timeout = self._timeout()
+        asked = self._clock.now()
+        is_known = before.process == process
+        base = before if is_known else Sample(process=process, appeared=asked)
+        try:
+            status = self._instance.status(timeout)
+            answered = self._clock.now()
+            probed = base.probed if status.is_primary else asked
+            if probed is None or longest(probed, asked) >= timeout / 2:
+                self._instance.probe(timeout)
+                probed = asked
+        except PostgresError as error:
+            if not base.problem:
+                event(LOG, logging.INFO, "server does not answer", why=str(error))
+            return replace(base, problem=str(error))
+        return replace(base, status=status, answered=answered, probed=probed, problem="")
+
+
+def _differs(before: Sample, after: Sample) -> bool:
+    """Something changed that a rule may look at; positions move all the time and do not count."""
+    if (before.process, before.problem == "") != (after.process, after.problem == ""):
+        return True
+    return _outline(before.status) != _outline(after.status)
+
+
+def _outline(status: ServerStatus | None) -> object:
+    if status is None:
+        return None
+    attached = tuple((a.application_name, a.state, a.sync_state) for a in status.attached)
+    receiver = status.receiver and (status.receiver.status, status.receiver.host)
+    return (
+        status.in_recovery,
+        status.timeline,
+        receiver,
+        attached,
+        status.slots,
+        status.synchronous_standby_names,
+        status.replay_pause,
+    )

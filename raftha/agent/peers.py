@@ -1,0 +1,74 @@
+"""Asks other members over HTTP, all at once and each with a deadline. Never raises for a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from raftha.api.client import ApiClient, ApiError
+from raftha.clock import Clock
+from raftha.instants import Instant, Seconds
+from raftha.model.cluster import Member
+from raftha.model.ids import MemberName
+from raftha.model.view import PeerAnswer
+
+AT_ONCE = 9
+"""A group has nine members at most."""
+
+
+class Peers:
+    """`connect` makes the HTTP client for a member's URL."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        connect: Callable[[str, Seconds], ApiClient],
+        timeout: Callable[[], Seconds],
+        changed: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._connect = connect
+        self._timeout = timeout
+        self._changed = changed
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="peer")
+        self._asking: dict[MemberName, Future[PeerAnswer]] = {}
+        self._answers: dict[MemberName, PeerAnswer] = {}
+
+    @property
+    def answers(self) -> Mapping[MemberName, PeerAnswer]:
+        """The last answer of each member that was ever asked."""
+        return dict(self._answers)
+
+    def ask(self, members: Iterable[Member]) -> None:
+        """Ask these, unless they are being asked; `changed` is called for each answer."""
+        for member in members:
+            running = self._asking.get(member.name)
+            if running is None or running.done():
+                self._asking[member.name] = self._pool.submit(self._one, member)
+
+    def ask_now(
+        self, members: Iterable[Member], timeout: Seconds
+    ) -> Mapping[MemberName, PeerAnswer]:
+        """Ask these afresh and wait for whoever answers in time."""
+        futures = {member.name: self._pool.submit(self._measure, member) for member in members}
+        done, _ = wait(futures.values(), timeout=timeout)
+        return {name: future.result() for name, future in futures.items() if future in done}
+
+    def close(self) -> None:
+        """Ask nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _one(self, member: Member) -> PeerAnswer:
+        answer = self._measure(member)
+        self._answers[member.name] = answer
+        self._changed()
+        return answer
+
+    def _measure(self, member: Member) -> PeerAnswer:
+        asked: Instant = self._clock.now()
+        try:
+            report = self._connect(member.api_url, self._timeout()).peer()
+        except ApiError as error:
+            return PeerAnswer(asked=asked, report=None, problem=str(error))
+        return PeerAnswer(asked=asked, report=report)

@@ -1,0 +1,279 @@
+"""Puts together what the outside is told, from views and answers. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from raftha.ha.announce import role, state
+from raftha.ha.candidates import obstacle
+from raftha.ha.explain import problems
+from raftha.ha.situation import Situation
+from raftha.ha.sync import is_settled
+from raftha.ha.table import Decision
+from raftha.instants import Instant, Seconds, longest, remaining
+from raftha.model.cluster import Cluster, Member
+from raftha.model.ids import Lsn, MemberName, SystemId
+from raftha.model.postgres import ControlState, ServerStatus
+from raftha.model.report import (
+    ClusterReport,
+    MemberReport,
+    NodeReport,
+    Notice,
+    PeerReport,
+    ReportedRole,
+)
+from raftha.model.settings import Tags
+from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+from raftha.model.view import GuardianView, PeerAnswer
+
+
+def node_report(s: Situation, decision: Decision, scope: str) -> NodeReport:
+    """This node at this tick."""
+    view, lease, server = s.view, s.lease, s.server
+    cluster = s.cluster
+    seen = s.memory.leader_seen
+    routed = lease is not None and server is not None and server.is_primary
+    if routed and server is not None:
+        routed = is_settled(s, server) and not s.memory.gated and s.memory.drained is None
+    return NodeReport(
+        taken=view.now,
+        scope=scope,
+        name=view.me.name,
+        agent_version=view.me.agent_version,
+        witness=False,
+        state=state(s),
+        role=role(s),
+        ttl=s.config.ttl,
+        loop_wait=s.config.loop_wait,
+        raft=view.raft,
+        holds_leader_key=lease is not None,
+        valid_until=None if lease is None else lease.valid_until,
+        routed=routed,
+        is_sync_standby=cluster.sync is not None and s.me in cluster.sync.standbys,
+        server=server,
+        server_answered=view.server_seen,
+        system_id=system_id(cluster),
+        leader=None if cluster.leader is None else cluster.leader.name,
+        leader_position=None if seen is None else seen.position,
+        store_seen=view.now if view.raft.majority else None,
+        maximum_lag_on_failover=s.config.maximum_lag_on_failover,
+        tags=view.me.tags,
+        rule=decision.rule,
+        reason=decision.reason,
+        problems=problems(s),
+    )
+
+
+def peer_report(
+    s: Situation, node: NodeReport, guardian: GuardianView, server: ServerStatus | None
+) -> PeerReport:
+    """This member measured now: the guardian and the server were asked a moment ago."""
+    control = s.view.directory.control
+    stopped_at = None
+    if not guardian.running and control is not None and control.state is ControlState.SHUT_DOWN:
+        stopped_at = control.checkpoint
+    receiver = None if server is None else server.receiver
+    return PeerReport(
+        name=s.me,
+        system_id=server.system_id if server else (control.system_id if control else None),
+        state=node.state,
+        role=node.role,
+        primary_alive=guardian.running and guardian.primary,
+        timeline=None if server is None else server.timeline,
+        position=None if server is None else server.position,
+        received=None if server is None else server.received,
+        replayed=None if server is None else server.replayed,
+        replay_lag_seconds=None if server is None else server.replay_lag_seconds,
+        stopped_at=stopped_at,
+        streaming_from=None if receiver is None else f"{receiver.host}:{receiver.port}",
+        obstacle=obstacle(s),
+        wants_lead=s.view.me.tags.may_lead,
+        agent_version=s.view.me.agent_version,
+        rule=node.rule,
+        reason=node.reason,
+    )
+
+
+def system_id(cluster: Cluster) -> SystemId | None:
+    return None if cluster.initialize is None else cluster.initialize.system_id
+
+
+def cluster_report(
+    *,
+    scope: str,
+    me: MemberName,
+    now: Instant,
+    cluster: Cluster,
+    raft: RaftStatus,
+    answers: Mapping[MemberName, PeerAnswer],
+    seen: Instant | None,
+    notices: Sequence[Notice],
+) -> ClusterReport:
+    """The whole cluster as this node can tell it, from its replica and fresh answers."""
+    leader = cluster.leader
+    head = _head(cluster, answers)
+    members = [_member(m, cluster, answers, raft, head, now) for m in _ordered(cluster)]
+    witnesses = [_witness(v, raft, now) for v in raft.voters if v.witness]
+    lease_left = None
+    if leader is not None and seen is not None:
+        lease_left = Seconds(max(0.0, remaining(seen.plus(leader.lease.ttl), now)))
+    versions = [m.postgres_version for m in cluster.members.values() if m.postgres_version]
+    return ClusterReport(
+        scope=scope,
+        answered_by=me,
+        majority=raft.majority,
+        age_seconds=Seconds(0.0) if raft.majority or seen is None else longest(seen, now),
+        system_id=system_id(cluster),
+        postgres_version=version_text(max(versions)) if versions else None,
+        leader=None if leader is None else leader.name,
+        lease_remaining_seconds=lease_left,
+        ttl=cluster.config.ttl,
+        synchronous_mode=cluster.config.synchronous_mode,
+        sync_standbys=() if cluster.sync is None else tuple(cluster.sync.standbys),
+        raft_leader=_voter_name(raft, raft.leader),
+        raft_term=raft.term,
+        quorum=raft.quorum,
+        voters=len(raft.voters),
+        voters_connected=raft.connected,
+        members=(*members, *witnesses),
+        history=cluster.history,
+        request=_request(cluster),
+        problems=tuple(notices),
+    )
+
+
+def version_text(number: int) -> str:
+    """150018 as 15.18."""
+    return f"{number // 10000}.{number % 10000}"
+
+
+def _request(cluster: Cluster) -> Mapping[str, str] | None:
+    request = cluster.request
+    if request is None:
+        return None
+    return {
+        "kind": request.kind,
+        "leader": request.leader or "",
+        "candidate": request.candidate or "",
+    }
+
+
+def _ordered(cluster: Cluster) -> list[Member]:
+    return [cluster.members[name] for name in sorted(cluster.members)]
+
+
+def _head(cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]) -> Lsn | None:
+    """Where the leader writes, by its own answer."""
+    leader = cluster.leader
+    answer = answers.get(leader.name) if leader else None
+    return answer.report.position if answer and answer.report else None
+
+
+def _member(
+    member: Member,
+    cluster: Cluster,
+    answers: Mapping[MemberName, PeerAnswer],
+    raft: RaftStatus,
+    head: Lsn | None,
+    now: Instant,
+) -> MemberReport:
+    answer = answers.get(member.name)
+    report = None if answer is None else answer.report
+    is_leader = cluster.leader is not None and cluster.leader.name == member.name
+    voter = next((v for v in raft.voters if v.address == member.raft), None)
+    position = None if report is None else report.position
+    lag = None
+    if not is_leader and head is not None and position is not None:
+        lag = position.behind(head)
+    return MemberReport(
+        name=member.name,
+        address=str(member.postgres),
+        api_url=member.api_url,
+        role=_role(member, report, cluster, is_leader),
+        state=report.state if report else "no answer",
+        timeline=report.timeline if report else member.timeline,
+        received=None if report is None else (report.received or position),
+        replayed=None if report is None else (report.replayed or position),
+        position=position,
+        lag_bytes=lag,
+        lag_seconds=None if report is None or is_leader else report.replay_lag_seconds,
+        raft_address=member.raft,
+        raft_role=_raft_role(raft, member.raft),
+        tags=tag_words(member.tags),
+        last_seen_seconds=_last_seen(voter, now),
+        is_leader=is_leader,
+        note=_note(report, answer),
+    )
+
+
+def _note(report: PeerReport | None, answer: PeerAnswer | None) -> str:
+    if report is None:
+        return "" if answer is None else answer.problem
+    return report.reason
+
+
+def _role(
+    member: Member, report: PeerReport | None, cluster: Cluster, is_leader: bool
+) -> ReportedRole:
+    sync = cluster.sync
+    told = member.role if report is None else report.role
+    if told == "primary":
+        return ReportedRole.PRIMARY if is_leader or report is not None else ReportedRole.NONE
+    if told == "none":
+        return ReportedRole.NONE
+    if sync is not None and member.name in sync.standbys:
+        return ReportedRole.SYNC_STANDBY
+    return ReportedRole.STANDBY
+
+
+def _witness(voter: VoterStatus, raft: RaftStatus, now: Instant) -> MemberReport:
+    return MemberReport(
+        name=voter.name or voter.address,
+        address="-",
+        api_url="",
+        role=ReportedRole.WITNESS,
+        state="running" if voter.connected or voter.is_self else "no answer",
+        timeline=None,
+        received=None,
+        replayed=None,
+        position=None,
+        lag_bytes=None,
+        lag_seconds=None,
+        raft_address=voter.address,
+        raft_role=_raft_role(raft, voter.address),
+        tags={},
+        last_seen_seconds=_last_seen(voter, now),
+        note=voter.problem or "",
+    )
+
+
+def _last_seen(voter: VoterStatus | None, now: Instant) -> Seconds | None:
+    if voter is None:
+        return None
+    if voter.is_self:
+        return Seconds(0.0)
+    return None if voter.last_contact is None else longest(voter.last_contact, now)
+
+
+def _raft_role(raft: RaftStatus, address: str) -> str:
+    if raft.leader == address:
+        return RaftRole.LEADER
+    voter = next((v for v in raft.voters if v.address == address), None)
+    if voter is None or not (voter.connected or voter.is_self):
+        return "-"
+    return RaftRole.FOLLOWER
+
+
+def _voter_name(raft: RaftStatus, address: str | None) -> str | None:
+    for voter in raft.voters:
+        if voter.address == address:
+            return voter.name or voter.address
+    return address
+
+
+def tag_words(tags: Tags) -> dict[str, str | int | float | bool]:
+    """The tags that differ from their defaults, and the user's own."""
+    default = asdict(Tags())
+    given = {k: v for k, v in asdict(tags).items() if k != "extra" and v != default[k]}
+    return {**given, **tags.extra}

@@ -1,0 +1,135 @@
+"""Answers HTTP for a member. Called from many threads; it reads published values, and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from raftha.agent.guarding import Guarding
+from raftha.agent.lookout import ClusterReader, Store
+from raftha.agent.observer import Observer
+from raftha.agent.operations import Operations
+from raftha.agent.peers import Peers
+from raftha.agent.report import cluster_report, node_report, peer_report
+from raftha.clock import Clock
+from raftha.errors import RafthaError
+from raftha.ha.explain import cluster_problems
+from raftha.ha.keys import Keys
+from raftha.ha.situation import Situation
+from raftha.ha.table import Decision
+from raftha.instants import Instant, Seconds
+from raftha.model.ids import MemberName
+from raftha.model.report import (
+    ClusterReport,
+    NodeReport,
+    Notice,
+    OperationReport,
+    OperationRequest,
+    PeerReport,
+)
+from raftha.model.view import PeerAnswer, View
+
+MEASURE_S = Seconds(0.4)
+ASK_S = Seconds(1.0)
+
+
+class MemberResponder:
+    """What a member tells. `publish` is the loop's; everything else is for others."""
+
+    def __init__(
+        self,
+        *,
+        scope: str,
+        clock: Clock,
+        keys: Keys,
+        store: Store,
+        reader: ClusterReader,
+        observer: Observer,
+        guarding: Guarding,
+        peers: Peers,
+        operations: Callable[[], Operations],
+    ) -> None:
+        self._scope = scope
+        self._clock = clock
+        self._keys = keys
+        self._store = store
+        self._reader = reader
+        self._observer = observer
+        self._guarding = guarding
+        self._peers = peers
+        self._operations = operations
+        self._last: tuple[Situation, NodeReport] | None = None
+        self._renewed: tuple[int, Instant] | None = None
+
+    def publish(self, view: View, decision: Decision) -> None:
+        """Take the last tick in."""
+        situation = Situation(view, decision.memory, self._keys)
+        self._last = (situation, node_report(situation, decision, self._scope))
+        self._note_renewal(view)
+        self._operations().notice()
+
+    def node(self) -> NodeReport:
+        return self._now()[1]
+
+    def peer(self) -> PeerReport | None:
+        situation, node = self._now()
+        guardian = self._guarding.view()
+        sample = self._observer.look(MEASURE_S)
+        is_current = guardian.running and sample.process == guardian.process
+        server = sample.status if is_current and not sample.problem else None
+        return peer_report(situation, node, guardian, server)
+
+    def cluster(self) -> ClusterReport:
+        situation, node = self._now()
+        cluster, raft = self._reader.read(), self._store.status()
+        answers = self._answers(situation)
+        notices = (*node.problems, *cluster_problems(cluster, raft, answers))
+        return cluster_report(
+            scope=self._scope,
+            me=node.name,
+            now=self._clock.now(),
+            cluster=cluster,
+            raft=raft,
+            answers=answers,
+            seen=self._renewed[1] if self._renewed else None,
+            notices=_distinct(notices),
+        )
+
+    def operate(self, request: OperationRequest) -> OperationReport:
+        return self._operations().operate(request)
+
+    def operation(self) -> OperationReport | None:
+        return self._operations().report()
+
+    def situation(self) -> Situation:
+        """The last view, with answers of the members asked for now."""
+        situation, _ = self._now()
+        return _with_answers(situation, self._answers(situation))
+
+    def _now(self) -> tuple[Situation, NodeReport]:
+        if self._last is None:
+            raise RafthaError("the agent is starting: it has not looked around yet")
+        return self._last
+
+    def _answers(self, situation: Situation) -> dict[MemberName, PeerAnswer]:
+        asked = self._clock.now()
+        answers = dict(self._peers.ask_now(situation.other_members, ASK_S))
+        answers[situation.me] = PeerAnswer(asked=asked, report=self.peer())
+        return answers
+
+    def _note_renewal(self, view: View) -> None:
+        leader = view.cluster.leader
+        if leader is None:
+            return
+        revision = int(leader.lease.revision)
+        if self._renewed is None or self._renewed[0] != revision:
+            self._renewed = (revision, view.now)
+
+
+def _with_answers(situation: Situation, answers: Mapping[MemberName, PeerAnswer]) -> Situation:
+    view = replace(situation.view, peers={**situation.view.peers, **answers})
+    return replace(situation, view=view)
+
+
+def _distinct(notices: tuple[Notice, ...]) -> tuple[Notice, ...]:
+    return tuple(dict.fromkeys(notices))

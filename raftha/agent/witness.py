@@ -1,0 +1,95 @@
+"""A voter without PostgreSQL: it votes, and tells about the group and the cluster it stores.
+
+It holds the whole key store, so `status` works through it; it has no opinion of its own about
+PostgreSQL, and cannot be asked to operate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha import __version__
+from raftha.agent.lookout import ClusterReader, Store
+from raftha.agent.operations import Operations, witness_refusal
+from raftha.agent.peers import Peers
+from raftha.agent.report import cluster_report, system_id
+from raftha.agent.responder import ASK_S
+from raftha.clock import Clock
+from raftha.ha.explain import cluster_problems, group_problems
+from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.report import (
+    ClusterReport,
+    NodeReport,
+    OperationReport,
+    OperationRequest,
+    PeerReport,
+)
+from raftha.model.settings import NodeConfig
+
+
+class WitnessResponder:
+    """What a witness tells."""
+
+    def __init__(
+        self,
+        *,
+        config: NodeConfig,
+        clock: Clock,
+        store: Store,
+        reader: ClusterReader,
+        peers: Peers,
+        operations: Operations,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._store = store
+        self._reader = reader
+        self._peers = peers
+        self._operations = operations
+
+    def node(self) -> NodeReport:
+        cluster, raft = self._reader.read(), self._store.status()
+        now = self._clock.now()
+        return NodeReport(
+            taken=now,
+            scope=self._config.scope,
+            name=self._config.name,
+            agent_version=__version__,
+            witness=True,
+            state=MemberState.RUNNING,
+            role=MemberRole.NONE,
+            ttl=cluster.config.ttl,
+            loop_wait=cluster.config.loop_wait,
+            raft=raft,
+            system_id=system_id(cluster),
+            leader=None if cluster.leader is None else cluster.leader.name,
+            store_seen=now if raft.majority else None,
+            tags=self._config.tags,
+            reason="a witness votes and stores; it has no PostgreSQL",
+            problems=group_problems(raft),
+        )
+
+    def peer(self) -> PeerReport | None:
+        return None
+
+    def cluster(self) -> ClusterReport:
+        cluster, raft = self._reader.read(), self._store.status()
+        answers = dict(self._peers.ask_now(cluster.members.values(), ASK_S))
+        notices = (*group_problems(raft), *cluster_problems(cluster, raft, answers))
+        report = cluster_report(
+            scope=self._config.scope,
+            me=self._config.name,
+            now=self._clock.now(),
+            cluster=cluster,
+            raft=raft,
+            answers=answers,
+            seen=None,
+            notices=notices,
+        )
+        return replace(report, lease_remaining_seconds=None)
+
+    def operate(self, request: OperationRequest) -> OperationReport:
+        return witness_refusal(request.kind, self._config.name)
+
+    def operation(self) -> OperationReport | None:
+        return self._operations.report()

@@ -1,0 +1,71 @@
+"""Slow work on a thread of its own: one job at a time, cancellable, its end an event."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from raftha.clock import Clock
+from raftha.errors import RafthaError
+from raftha.logs import event
+from raftha.model.view import JobKind, JobResult, JobView
+
+LOG = logging.getLogger(__name__)
+
+Cancelled = Callable[[], bool]
+
+
+class Worker:
+    """Jobs get a function that says whether they were cancelled. A job that fails raises a
+    RafthaError or an OSError; anything else is a bug and ends the process through `fatal`."""
+
+    def __init__(
+        self, clock: Clock, changed: Callable[[], None], fatal: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._changed = changed
+        self._fatal = fatal
+        self._job: JobView | None = None
+        self._result: JobResult | None = None
+        self._cancel = threading.Event()
+
+    @property
+    def job(self) -> JobView | None:
+        """The job that runs now."""
+        return self._job
+
+    @property
+    def result(self) -> JobResult | None:
+        """How the last job ended."""
+        return self._result
+
+    def start(self, kind: JobKind, work: Callable[[Cancelled], None]) -> bool:
+        """Start a job; False if one runs already. To be called from one thread."""
+        if self._job is not None:
+            return False
+        self._cancel.clear()
+        self._job = JobView(kind=kind, started=self._clock.now())
+        event(LOG, logging.DEBUG, "job started", kind=kind)
+        threading.Thread(target=self._run, args=(kind, work), name="worker", daemon=True).start()
+        return True
+
+    def cancel(self) -> None:
+        """Ask the running job to give up."""
+        self._cancel.set()
+
+    def _run(self, kind: JobKind, work: Callable[[Cancelled], None]) -> None:
+        error: str | None = None
+        try:
+            work(self._cancel.is_set)
+        except (RafthaError, OSError) as problem:
+            error = str(problem)
+        except Exception as bug:
+            LOG.exception("job failed unexpectedly")
+            self._fatal(f"the job {kind} failed unexpectedly: {bug!r}")
+            return
+        level = logging.DEBUG if error is None else logging.ERROR
+        event(LOG, level, "job ended", kind=kind, error=error)
+        self._result = JobResult(kind=kind, ended=self._clock.now(), error=error)
+        self._job = None
+        self._changed()

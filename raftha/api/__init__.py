@@ -1,0 +1,1 @@
+"""HTTP: what load balancers, monitors, peers and the CLI ask of a node, and the answers."""

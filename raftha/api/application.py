@@ -1,0 +1,144 @@
+"""From a request's method, path and body to a reply: which part of the API answers what.
+
+Health checks must never wait behind slow questions: those that ask other members or wait for an
+operation share a few places, and one more is told at once that the node is busy.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore, Event
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from raftha.api import auth, codec, listing, operations, routes
+from raftha.api.auth import Caller
+from raftha.api.reply import Reply, refusal
+from raftha.api.responder import Responder
+from raftha.clock import Clock
+from raftha.errors import RafthaError
+from raftha.model.report import ClusterReport
+from raftha.model.settings import RestConfig
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES: Final = 65536
+SLOW_PLACES: Final = 4
+"""Requests for the whole cluster and waits for an operation that may run at once."""
+
+_READS: Final = ("GET", "HEAD", "OPTIONS")
+_OWN_PATHS: Final = ("/patroni", "/cluster", "/history", "/peer", "/operation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request. `body` is None where the client did not say how long it is."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes | None
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Answers requests for a node; `stopping` ends waits early."""
+
+    config: RestConfig
+    responder: Responder
+    clock: Clock
+    stopping: Event = field(default_factory=Event)
+    slow: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOW_PLACES))
+
+    def reply(self, request: Request) -> Reply:
+        """The reply to one request."""
+        try:
+            if request.method in _READS:
+                return self._read(request)
+            if request.method == "POST" and request.path in operations.PATHS:
+                return self._change(request)
+        except RafthaError as error:
+            return refusal(503, str(error))
+        return _not_here(request)
+
+    def _read(self, request: Request) -> Reply:
+        match request.path:
+            case "/cluster":
+                return self._in_place(lambda: self._cluster(listing.cluster_document))
+            case "/history":
+                return self._in_place(lambda: self._cluster(listing.history_rows))
+            case "/peer":
+                peer = self.responder.peer()
+                return _reported(None if peer is None else codec.document(peer))
+            case "/operation":
+                operation = self.responder.operation()
+                return _reported(None if operation is None else codec.document(operation))
+            case _:
+                return self._about_node(request)
+
+    def _about_node(self, request: Request) -> Reply:
+        answer = routes.answer(
+            request.path,
+            request.query,
+            self.responder.node(),
+            self.clock.now(),
+            self.clock.wall(),
+        )
+        return _not_here(request) if answer is None else answer
+
+    def _cluster(self, render: Callable[[ClusterReport], Any]) -> Reply:
+        return Reply(status=200, body=render(self.responder.cluster()))
+
+    def _change(self, request: Request) -> Reply:
+        denied = auth.objection(self.config, request.caller)
+        if denied is not None:
+            log.warning(
+                "change refused: path=%s caller=%s status=%d",
+                request.path,
+                request.caller.address,
+                denied.status,
+            )
+            return denied
+        body = request.body
+        if body is None:
+            return refusal(411, "the request has no Content-Length")
+        if len(body) > MAX_BODY_BYTES:
+            return refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+        log.warning("change asked for: path=%s caller=%s", request.path, request.caller.address)
+        return self._in_place(
+            lambda: operations.perform(
+                request.path, body, self.responder, self.clock, self.stopping
+            )
+        )
+
+    def _in_place(self, work: Callable[[], Reply]) -> Reply:
+        if not self.slow.acquire(blocking=False):
+            return refusal(503, "busy with other requests of this kind", (("Retry-After", "1"),))
+        try:
+            return work()
+        finally:
+            self.slow.release()
+
+
+def parse_query(text: str) -> dict[str, str]:
+    """The parameters behind the question mark; the first of each name counts."""
+    return dict(reversed(parse_qsl(text, keep_blank_values=True)))
+
+
+def _reported(document: dict[str, Any] | None) -> Reply:
+    """204 where there is nothing to report: no operation yet, or no PostgreSQL on a witness."""
+    if document is None:
+        return Reply(status=204, body=None)
+    return Reply(status=200, body={**document, "age_seconds": 0.0})
+
+
+def _not_here(request: Request) -> Reply:
+    known = request.path in (*routes.CHECKS, *_OWN_PATHS, *operations.PATHS)
+    if known:
+        allowed = "POST" if request.path in operations.PATHS else ", ".join(_READS)
+        return refusal(405, f"{request.path} takes {allowed}", (("Allow", allowed),))
+    paths = " ".join((*routes.CHECKS, *_OWN_PATHS, *operations.PATHS))
+    return refusal(404, f"there is no {request.path}; there are: {paths}")

@@ -1,0 +1,80 @@
+"""Who may ask for changes. Reading is open, as in Patroni; switching over is not.
+
+PURE. Off the loopback interface a change needs the configured name and password or a certificate
+that the configured authority signed; with neither configured there it is refused, never allowed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from raftha.api.reply import Reply, refusal
+from raftha.model.settings import BasicAuth, RestConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whom a request came from: its address, `Authorization` header, and whether TLS verified a
+    certificate of it."""
+
+    address: str
+    authorization: str | None
+    verified: bool
+
+
+def objection(config: RestConfig, caller: Caller) -> Reply | None:
+    """Why this caller may not change anything; None if it may."""
+    if caller.verified and config.verify_client:
+        return None
+    if config.authentication is not None:
+        return _wrong_credentials(config.authentication, caller.authorization)
+    if is_loopback(caller.address):
+        return None
+    return refusal(
+        403,
+        "changes are accepted from this machine only, because no way to know the caller is "
+        "configured: set restapi.authentication, or TLS with restapi.verify_client, on every node",
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """The address is one of this machine alone, also as IPv4 inside IPv6."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped.is_loopback
+    return parsed.is_loopback
+
+
+def basic(auth: BasicAuth) -> str:
+    """The value of the `Authorization` header."""
+    pair = f"{auth.username}:{auth.password.reveal()}".encode()
+    return "Basic " + base64.b64encode(pair).decode("ascii")
+
+
+def _wrong_credentials(auth: BasicAuth, header: str | None) -> Reply | None:
+    if header is not None and hmac.compare_digest(_pair(header), _pair(basic(auth))):
+        return None
+    return refusal(
+        401,
+        "this change needs the name and password of restapi.authentication"
+        + ("" if header is None else "; those given are not right"),
+        (("WWW-Authenticate", 'Basic realm="raftha"'),),
+    )
+
+
+def _pair(header: str) -> bytes:
+    """The name and password in a header; empty, which matches nobody, if it has none."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,194 @@
+"""The HTTP client: how an agent asks its peers, and how the CLI asks any node.
+
+One connection for each request: a peer may be frozen, and a connection that was good a second ago
+says nothing about the next. Every request ends at its timeout.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from raftha.api import auth, codec, tls
+from raftha.api.codec import BadDocument
+from raftha.clock import Clock, SystemClock
+from raftha.errors import RafthaError
+from raftha.instants import Instant, Seconds, remaining
+from raftha.model.report import (
+    ClusterReport,
+    OperationReport,
+    OperationRequest,
+    PeerReport,
+    RequestKind,
+)
+from raftha.model.settings import BasicAuth, TlsFiles
+
+_MAX_ANSWER_BYTES: Final = 8 << 20
+_CHUNK_BYTES: Final = 65536
+
+
+class ApiError(RafthaError):
+    """A request to a node had no usable answer."""
+
+
+class Unreachable(ApiError):
+    """The node did not answer in time. `sent` false: it never saw the request."""
+
+    def __init__(self, message: str, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Refused(ApiError):
+    """The node answered, and not with what was asked for."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A status and a body as they came."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiClient:
+    """Asks the node at `url` (`http://host:port` or https). `timeout` bounds each request.
+
+    Every method raises Unreachable or Refused. `auth` goes out only with changes.
+    """
+
+    url: str
+    timeout: Seconds
+    auth: BasicAuth | None = None
+    tls: TlsFiles | None = None
+    verify: bool = True
+    clock: Clock = field(default_factory=SystemClock)
+
+    def peer(self) -> PeerReport | None:
+        """The member measured now; None if the node is a witness."""
+        answer = self._expect("/peer", 200, 204)
+        return None if answer.status == 204 else self._read(answer, codec.peer_report)
+
+    def cluster(self) -> ClusterReport:
+        """The whole cluster as this node tells it."""
+        return self.cluster_documents()[1]
+
+    def cluster_documents(self) -> tuple[dict[str, Any], ClusterReport]:
+        """`/cluster` as it came, in Patroni's words, and the report within it."""
+        answer = self._expect("/cluster", 200)
+        document = self._read(answer, lambda raw: raw)
+        return document, self._read(answer, lambda raw: codec.cluster_report(raw.get("report")))
+
+    def operation(self) -> OperationReport | None:
+        """The latest operator's request that the node knows of."""
+        answer = self._expect("/operation", 200, 204)
+        return None if answer.status == 204 else self._read(answer, codec.operation_report)
+
+    def operate(self, request: OperationRequest) -> OperationReport:
+        """Hand a request over without waiting for its outcome. After Unreachable with `sent` it
+        may have been accepted."""
+        path = "/switchover" if request.kind is RequestKind.SWITCHOVER else "/failover"
+        body = {"leader": request.leader, "candidate": request.candidate, "wait": False}
+        answer = self._exchange("POST", path, codec.encode(body))
+        if answer.status not in (200, 202, 412, 503):
+            raise Refused(answer.status, self._reason(answer))
+        try:
+            return codec.operation_report(codec.parse(answer.body))
+        except BadDocument:
+            raise Refused(answer.status, self._reason(answer)) from None
+
+    def get(self, path: str) -> Answer:
+        """The answer to a GET, whatever its status."""
+        return self._exchange("GET", path, None)
+
+    def _expect(self, path: str, *statuses: int) -> Answer:
+        answer = self.get(path)
+        if answer.status not in statuses:
+            raise Refused(answer.status, self._reason(answer))
+        return answer
+
+    def _read(self, answer: Answer, decode: Any) -> Any:
+        try:
+            return decode(codec.parse(answer.body))
+        except BadDocument as error:
+            raise Refused(answer.status, f"{self.url}: {error}") from error
+
+    def _reason(self, answer: Answer) -> str:
+        try:
+            reason = codec.parse(answer.body).get("reason")
+        except BadDocument:
+            reason = None
+        return f"{self.url} answered {answer.status}: {reason or 'no reason given'}"
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> Answer:
+        deadline = self.clock.now().plus(self.timeout)
+        connection = self._connection()
+        sent = False
+        try:
+            connection.connect()
+            sent = True
+            self._limit(connection.sock, deadline)
+            connection.request(method, path, body=body, headers=self._headers(body))
+            self._limit(connection.sock, deadline)
+            response = connection.getresponse()
+            return Answer(status=response.status, body=self._body(connection, response, deadline))
+        except (OSError, http.client.HTTPException) as error:
+            detail = str(error) or type(error).__name__
+            raise Unreachable(f"{self.url}: {detail}", sent) from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError as error:
+            raise Unreachable(f"{self.url}: not an address: {error}", sent=False) from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Unreachable(f"{self.url}: must be http://host:port or https", sent=False)
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, port, timeout=self.timeout)
+        context = tls.client_context(self.tls, self.verify)
+        return http.client.HTTPSConnection(
+            parts.hostname, port, timeout=self.timeout, context=context
+        )
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {"Connection": "close"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            if self.auth is not None:
+                headers["Authorization"] = auth.basic(self.auth)
+        return headers
+
+    def _body(
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        deadline: Instant,
+    ) -> bytes:
+        """Read in pieces, so that an answer that drips does not outlive the deadline."""
+        pieces = bytearray()
+        while piece := response.read1(_CHUNK_BYTES):
+            pieces += piece
+            if len(pieces) > _MAX_ANSWER_BYTES:
+                raise http.client.HTTPException("the answer is too large")
+            self._limit(connection.sock, deadline)
+        if response.length:
+            raise http.client.IncompleteRead(bytes(pieces), response.length)
+        return bytes(pieces)
+
+    def _limit(self, sock: socket.socket | None, deadline: Instant) -> None:
+        left = remaining(deadline, self.clock.now())
+        if left <= 0:
+            raise TimeoutError(f"no answer within {self.timeout:g} s")
+        if sock is not None:
+            sock.settimeout(left)

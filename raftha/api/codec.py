@@ -1,0 +1,102 @@
+"""Reports to JSON and back, for peers and for the CLI.
+
+PURE. Decoding is strict: what does not have the type it should have raises `BadDocument` and never
+reaches a decision. Keys that are not known are left out, so that a newer node can be read by an
+older one. WAL positions travel in PostgreSQL's own form, such as `0/3000060`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from raftha.errors import RafthaError
+from raftha.model.ids import Lsn
+from raftha.model.report import ClusterReport, OperationReport, PeerReport
+
+_POSITIONS: Final = ("position", "received", "replayed", "stopped_at", "switch")
+"""The fields of the reports, and of what they hold, that are WAL positions."""
+
+_Report = TypeVar("_Report", PeerReport, ClusterReport, OperationReport)
+
+
+class BadDocument(RafthaError):
+    """JSON that is not what it should be: broken, or of another shape."""
+
+
+def document(report: PeerReport | ClusterReport | OperationReport) -> dict[str, Any]:
+    """A report as JSON's own types."""
+    plain = _plain(report)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def encode(value: object) -> bytes:
+    """JSON of what `document` or a route made."""
+    return msgspec.json.encode(value)
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """A JSON object. Raises BadDocument."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadDocument(f"not a JSON object: {error}") from error
+
+
+def peer_report(raw: object) -> PeerReport:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(_with_positions(raw), PeerReport)
+
+
+def operation_report(raw: object) -> OperationReport:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, OperationReport)
+
+
+def cluster_report(raw: object) -> ClusterReport:
+    """Read what `document` wrote. Raises BadDocument."""
+    if not isinstance(raw, Mapping):
+        raise BadDocument("a cluster report must be a JSON object")
+    lists = {
+        name: [_with_positions(item) for item in raw[name]]
+        for name in ("members", "history")
+        if isinstance(raw.get(name), list)
+    }
+    return _convert({**raw, **lists}, ClusterReport)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Lsn):
+        return str(value)
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return str(value)
+    return value
+
+
+def _with_positions(raw: object) -> object:
+    """Positions from text into the shape of `Lsn`; what is no text is left for the type check."""
+    if not isinstance(raw, Mapping):
+        return raw
+    texts = {name: raw[name] for name in _POSITIONS if isinstance(raw.get(name), str)}
+    try:
+        lifted = {name: {"value": Lsn.parse(text).value} for name, text in texts.items()}
+    except ValueError as error:
+        raise BadDocument(f"a WAL position cannot be read: {error}") from error
+    return {**raw, **lifted}
+
+
+def _convert(raw: object, shape: type[_Report]) -> _Report:
+    try:
+        return msgspec.convert(raw, shape)
+    except msgspec.ValidationError as error:
+        raise BadDocument(f"not a {shape.__name__}: {error}") from error

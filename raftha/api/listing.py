@@ -1,0 +1,83 @@
+"""`/cluster` and `/history` in Patroni's form, with all of raftha's own report beside it.
+
+PURE. Patroni's keys keep Patroni's words (`leader`, `replica`, `sync_standby`); what is ours lies
+under `report`, in the words of the screen, and is what peers and the CLI decode.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from raftha.api import codec
+from raftha.model.ids import Lsn
+from raftha.model.report import ClusterReport, MemberReport, ReportedRole
+
+_ROLE_WORDS: Final = {
+    ReportedRole.SYNC_STANDBY: "sync_standby",
+    ReportedRole.STANDBY: "replica",
+    ReportedRole.WITNESS: "witness",
+    ReportedRole.NONE: "replica",
+}
+
+
+def cluster_document(report: ClusterReport) -> dict[str, Any]:
+    """What `/cluster` answers."""
+    position = next((member.position for member in report.members if member.is_leader), None)
+    return {
+        "scope": report.scope,
+        "members": [_member_document(member, position) for member in report.members],
+        "majority": report.majority,
+        "age_seconds": report.age_seconds,
+        "answered_by": report.answered_by,
+        "report": codec.document(report),
+    }
+
+
+def history_rows(report: ClusterReport) -> list[list[Any]]:
+    """What `/history` answers: for each timeline that ended, [timeline, position in bytes, reason,
+    time of day, new leader]."""
+    return [
+        [
+            record.parent,
+            None if record.switch is None else record.switch.value,
+            record.reason,
+            datetime.fromtimestamp(record.wall, UTC).isoformat(),
+            record.leader,
+        ]
+        for record in report.history
+        if record.parent is not None
+    ]
+
+
+def _member_document(member: MemberReport, leader_position: Lsn | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": member.name,
+        "role": _role_word(member),
+        "state": member.state,
+        "api_url": member.api_url,
+    }
+    if member.role is not ReportedRole.WITNESS:
+        host, _, port = member.address.rpartition(":")
+        document["host"] = host.strip("[]")
+        document["port"] = int(port) if port.isdecimal() else None
+        document["timeline"] = member.timeline
+    if member.tags:
+        document["tags"] = dict(member.tags)
+    if member.is_leader or member.role is ReportedRole.WITNESS:
+        return document
+    document["lag"] = "unknown" if member.lag_bytes is None else member.lag_bytes
+    for word, lsn in (("receive", member.received), ("replay", member.replayed)):
+        document[f"{word}_lsn"] = "unknown" if lsn is None else str(lsn)
+        document[f"{word}_lag"] = _lag(lsn, leader_position)
+    return document
+
+
+def _lag(here: Lsn | None, there: Lsn | None) -> int | str:
+    return "unknown" if here is None or there is None else here.behind(there)
+
+
+def _role_word(member: MemberReport) -> str:
+    if member.is_leader:
+        return "leader"
+    return _ROLE_WORDS.get(member.role, "replica")

@@ -1,0 +1,98 @@
+"""`POST /switchover` and `POST /failover`: read the body, hand it over, wait for the outcome.
+
+An operation that was handed over is never repeated here: what its outcome is, or that it is not
+known, is for the agent to say and for the caller to act on.
+"""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Final
+
+import msgspec
+
+from raftha.api import codec
+from raftha.api.reply import Reply, refusal
+from raftha.api.responder import Responder
+from raftha.clock import Clock
+from raftha.instants import remaining
+from raftha.model.ids import MemberName
+from raftha.model.report import (
+    OperationReport,
+    OperationRequest,
+    OperationState,
+    RequestKind,
+)
+
+PATHS: Final = {
+    "/switchover": RequestKind.SWITCHOVER,
+    "/failover": RequestKind.FAILOVER,
+}
+
+WAIT_S: Final = 30.0
+"""How long a caller that waits is kept; a hand-over takes about a second, a slow stop longer."""
+
+_POLL_S: Final = 0.1
+_STATUS: Final = {
+    OperationState.DONE: 200,
+    OperationState.RUNNING: 202,
+    OperationState.REFUSED: 412,
+    OperationState.UNKNOWN: 503,
+}
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    leader: str | None = None
+    candidate: str | None = None
+    scheduled_at: str | None = None
+    wait: bool = True
+
+
+def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping: Event) -> Reply:
+    """Answer a POST. 200 done, 202 accepted, 400 bad request, 412 refused, 501 not supported, 503
+    outcome not known. `stopping` ends the wait."""
+    try:
+        asked = msgspec.json.decode(body or b"{}", type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return refusal(400, f"the body is not a request: {error}")
+    request = _request(PATHS[path], asked)
+    if isinstance(request, Reply):
+        return request
+    report = responder.operate(request)
+    if asked.wait and report.state is OperationState.RUNNING:
+        report = _outcome(report, responder, clock, stopping)
+    return Reply(status=_STATUS[report.state], body={**codec.document(report), "age_seconds": 0.0})
+
+
+def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
+    """As Patroni: a failover that names a leader is a switchover."""
+    if asked.scheduled_at is not None:
+        return refusal(501, "scheduled_at is not supported: ask when it is to happen")
+    if kind is RequestKind.FAILOVER and asked.candidate is None:
+        return refusal(400, "a failover needs a candidate: name the member that is to take over")
+    if asked.leader is not None:
+        kind = RequestKind.SWITCHOVER
+    elif kind is RequestKind.SWITCHOVER:
+        return refusal(400, "a switchover needs the leader's name, so that it cannot hit another")
+    if asked.leader is not None and asked.leader == asked.candidate:
+        return refusal(400, f"leader and candidate are the same member, {asked.leader}")
+    return OperationRequest(
+        kind=kind,
+        leader=None if asked.leader is None else MemberName(asked.leader),
+        candidate=None if asked.candidate is None else MemberName(asked.candidate),
+    )
+
+
+def _outcome(
+    accepted: OperationReport, responder: Responder, clock: Clock, stopping: Event
+) -> OperationReport:
+    """The operation's last word; the newest known if the wait ends first."""
+    deadline = clock.now().plus(WAIT_S)
+    newest = accepted
+    while newest.state is OperationState.RUNNING and remaining(deadline, clock.now()) > 0:
+        if stopping.wait(_POLL_S):
+            break
+        report = responder.operation()
+        if report is not None and report.id == accepted.id:
+            newest = report
+    return newest

@@ -1,0 +1,1 @@
+"""The command `raftha`: starts nodes, shows the cluster, hands the lead over."""

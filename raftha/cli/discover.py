@@ -1,0 +1,160 @@
+"""Find the cluster: which nodes to ask, with which credentials, and whose answer to believe.
+
+It never joins Raft. A node without a majority tells what it last knew, so its answer is used only
+if no other node has a majority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from raftha.api.client import ApiClient
+from raftha.config.load import load
+from raftha.errors import ConfigError, RafthaError
+from raftha.instants import Seconds
+from raftha.model.report import ClusterReport
+from raftha.model.settings import Address, BasicAuth, NodeConfig, Secret, TlsFiles
+
+TIMEOUT: Final = Seconds(5.0)
+"""A node asks the others for about a second before it answers for the cluster."""
+
+
+class NotNamed(RafthaError):
+    """Nothing says which cluster is meant."""
+
+
+class NobodyAnswers(RafthaError):
+    """No node of the cluster gave an answer; the message has a line for each that was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Whom to ask: addresses in stages, each stage only if the one before had no majority."""
+
+    stages: tuple[tuple[str, ...], ...]
+    auth: BasicAuth | None = None
+    tls: TlsFiles | None = None
+    verify: bool = True
+
+    def client(self, url: str) -> ApiClient:
+        """A client of one node; a name and password within the address win over the file's."""
+        bare, auth = _without_credentials(url)
+        return ApiClient(
+            url=bare, timeout=TIMEOUT, auth=auth or self.auth, tls=self.tls, verify=self.verify
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The answer that was believed: from whom, as it came, and decoded."""
+
+    client: ApiClient
+    document: Mapping[str, Any]
+    report: ClusterReport
+
+
+def contact(
+    file: Path | None,
+    urls: Sequence[str],
+    environ: Mapping[str, str],
+    folders: Sequence[Path],
+    verify: bool = True,
+) -> Contact:
+    """Whom the options name, else RAFTHA_URL, else the first node file in `folders` that can be
+    read. Raises ConfigError or NotNamed."""
+    named = tuple(urls) or tuple(environ.get("RAFTHA_URL", "").replace(",", " ").split())
+    if file is not None:
+        return _from_config(load(file, environ, witness=True).config, tuple(urls), verify)
+    if named:
+        return Contact(stages=(named,), verify=verify)
+    refused: list[str] = []
+    for path in (path for folder in folders for path in sorted(folder.glob("*.yml"))):
+        try:
+            return _from_config(load(path, environ, witness=True).config, (), verify)
+        except ConfigError as error:
+            refused.append(f"\n{path}: {error}")
+    looked = ", ".join(f"{folder}/*.yml" for folder in folders)
+    raise NotNamed(
+        f"which cluster? Give -c FILE or --url, or set RAFTHA_URL; nothing usable is in {looked}"
+        + "".join(refused)
+    )
+
+
+def find(contact: Contact) -> Found:
+    """The best answer about the cluster: one with a majority if there is any, else the youngest.
+    Raises NobodyAnswers."""
+    asked: set[str] = set()
+    errors: list[str] = []
+    best: Found | None = None
+    stages = list(contact.stages)
+    while stages:
+        stage = [url for url in dict.fromkeys(stages.pop(0)) if url not in asked]
+        asked.update(stage)
+        for answer in _ask(contact.client(url) for url in stage):
+            if isinstance(answer, RafthaError):
+                errors.append(str(answer))
+            elif answer.report.majority:
+                return answer
+            elif best is None or answer.report.age_seconds < best.report.age_seconds:
+                best = answer
+                stages.append(tuple(member.api_url for member in answer.report.members))
+    if best is None:
+        raise NobodyAnswers("\n".join(["no node of the cluster answers:", *errors]))
+    return best
+
+
+def _ask(clients: Iterable[ApiClient]) -> Iterator[Found | RafthaError]:
+    """Ask all at once, and give the answers as they come. The threads die with the process."""
+    answers: SimpleQueue[Found | RafthaError] = SimpleQueue()
+    threads = [
+        Thread(target=lambda client=client: answers.put(_one(client)), daemon=True)
+        for client in clients
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        yield answers.get()
+
+
+def _one(client: ApiClient) -> Found | RafthaError:
+    try:
+        document, report = client.cluster_documents()
+    except RafthaError as error:
+        return error
+    return Found(client=client, document=document, report=report)
+
+
+def _from_config(config: NodeConfig, urls: tuple[str, ...], verify: bool) -> Contact:
+    """A node's own address first. Of its partners the file knows the Raft address only; their API
+    is taken to be on the same port as ours."""
+    rest = config.restapi
+    scheme = "http" if rest.tls is None else "https"
+    own = f"{scheme}://{rest.connect_address}"
+    partners = tuple(
+        f"{scheme}://{Address(partner.host, rest.connect_address.port)}"
+        for partner in config.raft.partner_addrs
+    )
+    return Contact(
+        stages=((*urls,) or (own,), (own, *partners)),
+        auth=rest.authentication,
+        tls=rest.tls,
+        verify=verify,
+    )
+
+
+def _without_credentials(url: str) -> tuple[str, BasicAuth | None]:
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+    except ValueError:
+        return url, None
+    name, password = parts.username, parts.password
+    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+    if name is None or password is None:
+        return bare, None
+    return bare, BasicAuth(username=unquote(name), password=Secret(unquote(password)))

@@ -1,0 +1,217 @@
+"""The commands and their options. What they do is in the files beside this one, imported when a
+command runs, so that `raftha status` starts fast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from raftha import __version__
+from raftha.cli.exits import Exit
+from raftha.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raftha.cli.discover import Contact
+    from raftha.model.report import RequestKind
+
+SYSTEM_FOLDER: Final = Path("/etc/raftha")
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """The options that say which cluster is meant."""
+
+    file: Path | None = None
+    urls: tuple[str, ...] = ()
+    insecure: bool = False
+
+    def over(self, general: Where) -> Where:
+        """These, and where they say nothing those given before the command."""
+        return Where(
+            file=self.file or (None if self.urls else general.file),
+            urls=self.urls or (() if self.file else general.urls),
+            insecure=self.insecure or general.insecure,
+        )
+
+
+def _where_options(command: _Command) -> _Command:
+    for option in (
+        click.option("-k", "--insecure", is_flag=True, help="Accept any server certificate."),
+        click.option("--url", "urls", multiple=True, help="Address of a node, http://host:port."),
+        click.option("-c", "--config-file", "file", type=_FILE, help="A node's file."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@_where_options
+@click.pass_context
+def cli(context: click.Context, file: Path | None, urls: tuple[str, ...], insecure: bool) -> None:
+    """Keep a PostgreSQL cluster available: run its nodes, see it, hand the lead over."""
+    context.obj = Where(file=file, urls=urls, insecure=insecure)
+
+
+@cli.command()
+@click.argument("config", type=_FILE)
+@click.pass_context
+def run(context: click.Context, config: Path) -> None:
+    """Run a member: PostgreSQL and a vote."""
+    from raftha.cli import run as starter
+
+    context.exit(starter.run(config))
+
+
+@cli.command()
+@click.argument("config", type=_FILE)
+@click.pass_context
+def witness(context: click.Context, config: Path) -> None:
+    """Run a witness: a vote without PostgreSQL."""
+    from raftha.cli import run as starter
+
+    context.exit(starter.witness(config))
+
+
+@cli.command("check-config")
+@click.argument("config", type=_FILE)
+@click.option("--witness", "as_witness", is_flag=True, help="Check it as a witness's file.")
+@click.pass_context
+def check_config(context: click.Context, config: Path, as_witness: bool) -> None:
+    """Check a node's file without starting anything."""
+    from raftha.cli import run as starter
+
+    context.exit(starter.check_config(config, as_witness))
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"raftha {__version__}")
+
+
+@cli.command()
+@_where_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
+    help="json and yaml are what /cluster answers.",
+)
+@click.option(
+    "-w",
+    "--watch",
+    type=click.FloatRange(min=0.2),
+    is_flag=False,
+    flag_value=2.0,
+    metavar="[SECONDS]",
+    help="Show again every so many seconds (2).",
+)
+@click.pass_context
+def status(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
+    """Show the cluster: who leads, who follows how closely, what is wrong and what to do."""
+    from raftha.cli import show
+
+    contact = _contact(context, Where(**where))
+    if watch is None:
+        context.exit(show.status(contact, output))
+    context.exit(show.repeat(lambda: show.status(contact, output), watch, Event().wait))
+
+
+cli.add_command(status, "list")
+
+
+@cli.command()
+@_where_options
+@click.pass_context
+def history(context: click.Context, /, **where: Any) -> None:
+    """Show each timeline: where it began, who led it, and why."""
+    from raftha.cli import show
+
+    context.exit(show.history(_contact(context, Where(**where))))
+
+
+def _operation_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--wait/--no-wait", default=True, help="Stay until the outcome is known."),
+        click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask."),
+    ):
+        command = option(command)
+    return _where_options(command)
+
+
+@cli.command()
+@_operation_options
+@click.option("--leader", "--primary", "leader", help="The leader that is to hand over.")
+@click.option("--candidate", help="The member that is to take over.")
+@click.pass_context
+def switchover(
+    context: click.Context,
+    /,
+    leader: str | None,
+    candidate: str | None,
+    yes: bool,
+    wait: bool,
+    **where: Any,
+) -> None:
+    """Hand the lead over to a standby, as planned and without loss."""
+    from raftha.model.report import RequestKind
+
+    contact = _contact(context, Where(**where))
+    context.exit(_operate(contact, RequestKind.SWITCHOVER, leader, candidate, yes, wait))
+
+
+@cli.command()
+@_operation_options
+@click.option("--candidate", required=True, help="The member that is to take over.")
+@click.pass_context
+def failover(
+    context: click.Context, /, candidate: str, yes: bool, wait: bool, **where: Any
+) -> None:
+    """Make a member the leader, because there is none or it is to be overruled."""
+    from raftha.model.report import RequestKind
+
+    contact = _contact(context, Where(**where))
+    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, yes, wait))
+
+
+def main() -> None:
+    """The entry point of the command."""
+    cli(prog_name="raftha")
+
+
+def _operate(
+    contact: Contact,
+    kind: RequestKind,
+    leader: str | None,
+    candidate: str | None,
+    yes: bool,
+    wait: bool,
+) -> Exit:
+    from raftha.cli import operate
+    from raftha.clock import SystemClock
+
+    wish = operate.Wish(kind=kind, leader=leader, candidate=candidate, yes=yes, wait=wait)
+    return operate.perform(contact, wish, SystemClock(), Event().wait)
+
+
+def _contact(context: click.Context, where: Where) -> Contact:
+    """Whom to ask; ends the command with a usage error if that cannot be told."""
+    from raftha.cli import discover
+
+    chosen = where.over(context.obj)
+    folders = (SYSTEM_FOLDER, Path("~/.config/raftha").expanduser())
+    try:
+        return discover.contact(
+            chosen.file, chosen.urls, os.environ, folders, verify=not chosen.insecure
+        )
+    except (ConfigError, discover.NotNamed) as error:
+        raise click.UsageError(str(error)) from error

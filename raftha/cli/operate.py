@@ -1,0 +1,260 @@
+"""`raftha switchover` and `raftha failover`: explain, ask, hand over, and report every step.
+
+The request is sent once. When its outcome cannot be learned that is what is said, and nothing is
+sent again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Final
+
+import click
+
+from raftha.api.client import ApiClient, ApiError, Refused, Unreachable
+from raftha.cli import discover
+from raftha.cli.discover import Contact, Found, NobodyAnswers
+from raftha.cli.exits import Exit
+from raftha.clock import Clock
+from raftha.errors import RafthaError
+from raftha.instants import remaining
+from raftha.model.ids import MemberName
+from raftha.model.report import (
+    ClusterReport,
+    MemberReport,
+    OperationReport,
+    OperationRequest,
+    OperationState,
+    OperationStep,
+    ReportedRole,
+    RequestKind,
+)
+
+PATIENCE_S: Final = 120.0
+"""How long the outcome is waited for; a clean stop of a busy primary may take a minute."""
+
+_POLL_S: Final = 0.2
+_STANDBYS: Final = (ReportedRole.STANDBY, ReportedRole.SYNC_STANDBY)
+
+
+class NotPossible(RafthaError):
+    """What was asked for does not fit the cluster as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line says."""
+
+    kind: RequestKind
+    leader: str | None
+    candidate: str | None
+    yes: bool
+    wait: bool
+
+
+def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
+    """Carry the wish out, in conversation with the operator."""
+    if not wish.yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to confirm: add --yes")
+    try:
+        found = discover.find(contact)
+    except NobodyAnswers as error:
+        click.secho(str(error), fg="red", err=True)
+        return Exit.UNREACHABLE
+    if not found.report.majority:
+        _complain("no node that answers is in touch with a majority; nothing can be changed now")
+        return Exit.UNREACHABLE
+    try:
+        request = _request(found.report, wish)
+    except NotPossible as error:
+        _complain(str(error))
+        return Exit.REFUSED
+    _explain(found.report, request)
+    if not wish.yes and not click.confirm(f"Start the {request.kind.value}?"):
+        click.echo("Nothing was changed.")
+        return Exit.REFUSED
+    return _hand_over(_clients(contact, found), request, wish.wait, clock, wait)
+
+
+def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
+    """The request that the cluster as it is allows. Raises NotPossible."""
+    members = {member.name: member for member in report.members}
+    for name in (wish.leader, wish.candidate):
+        if name is not None and name not in members:
+            raise NotPossible(f"{name} is no member of {report.scope}: {', '.join(members)} are")
+    standbys = [member.name for member in report.members if member.role in _STANDBYS]
+    if wish.candidate is not None and wish.candidate == report.leader:
+        raise NotPossible(f"{wish.candidate} is the leader already")
+    if wish.candidate is not None and members[wish.candidate].role is ReportedRole.WITNESS:
+        raise NotPossible(f"{wish.candidate} is a witness and holds no PostgreSQL")
+    candidate = wish.candidate
+    if wish.kind is RequestKind.SWITCHOVER:
+        _check_leader(report, wish.leader)
+        if not standbys:
+            raise NotPossible("there is no standby that could take over")
+        candidate = candidate or _choice(standbys, wish.yes)
+    return OperationRequest(
+        kind=wish.kind,
+        leader=report.leader if wish.kind is RequestKind.SWITCHOVER else None,
+        candidate=None if candidate is None else MemberName(candidate),
+    )
+
+
+def _check_leader(report: ClusterReport, named: str | None) -> None:
+    if report.leader is None:
+        raise NotPossible(
+            "the cluster has no leader that could hand over; if it does not choose one itself, use "
+            "raftha failover --candidate NAME"
+        )
+    if named is not None and named != report.leader:
+        raise NotPossible(f"the leader is {report.leader}, not {named}")
+
+
+def _choice(standbys: list[str], yes: bool) -> str | None:
+    """The candidate that the operator picks; None leaves it to the cluster."""
+    if len(standbys) == 1 or yes:
+        return standbys[0] if len(standbys) == 1 else None
+    picked = click.prompt(
+        f"Candidate ({', '.join(standbys)}; enter lets the cluster choose)",
+        default="",
+        show_default=False,
+        type=click.Choice([*standbys, ""]),
+        show_choices=False,
+    )
+    return str(picked) or None
+
+
+def _explain(report: ClusterReport, request: OperationRequest) -> None:
+    click.echo(f"cluster {report.scope}")
+    for member in report.members:
+        click.echo(f"  {_short(member)}")
+    takes_over = request.candidate or "the standby that the cluster finds fittest"
+    if request.kind is RequestKind.SWITCHOVER:
+        click.echo(
+            f"{request.leader} stops, and {takes_over} takes over with every commit; "
+            "writes pause for about a second."
+        )
+        return
+    stops = f"{report.leader} is stopped, and " if report.leader else ""
+    click.echo(f"{stops}{takes_over} takes over; writes pause until it is promoted.")
+    if request.candidate not in report.sync_standbys:
+        click.secho(
+            f"{takes_over} is not a synchronous standby: commits that it has not received would be "
+            "lost.",
+            fg="red",
+        )
+
+
+def _short(member: MemberReport) -> str:
+    lag = "" if member.lag_bytes is None else f", {member.lag_bytes} bytes behind"
+    return f"{member.name}: {member.role.value}, {member.state}{lag}"
+
+
+def _clients(contact: Contact, found: Found) -> list[ApiClient]:
+    """Who may be asked, the one that answered first."""
+    others = [contact.client(member.api_url) for member in found.report.members]
+    return [found.client, *(client for client in others if client.url != found.client.url)]
+
+
+def _hand_over(
+    clients: list[ApiClient],
+    request: OperationRequest,
+    waiting: bool,
+    clock: Clock,
+    wait: Callable[[float], object],
+) -> Exit:
+    try:
+        accepted = _send(clients, request)
+        if accepted.state is not OperationState.RUNNING or not waiting:
+            return _conclude(accepted, set())
+        return _follow(clients, accepted, clock, wait)
+    except Refused as error:
+        _complain(str(error))
+        return Exit.REFUSED
+    except Unreachable as error:
+        _complain(str(error))
+        if not error.sent:
+            return Exit.UNREACHABLE
+        _complain("the request may have been accepted: see raftha status")
+        return Exit.UNKNOWN
+    except KeyboardInterrupt:
+        _complain("\nno longer watched; it goes on in the cluster: see raftha status")
+        return Exit.UNKNOWN
+
+
+def _send(clients: list[ApiClient], request: OperationRequest) -> OperationReport:
+    """Hand the request to the first node that takes it. Another is tried only after one that
+    cannot have seen it."""
+    for client in clients[:-1]:
+        try:
+            return client.operate(request)
+        except Unreachable as error:
+            if error.sent:
+                raise
+    return clients[-1].operate(request)
+
+
+def _follow(
+    clients: list[ApiClient],
+    accepted: OperationReport,
+    clock: Clock,
+    wait: Callable[[float], object],
+) -> Exit:
+    """Print the steps as any node tells them, until the operation has ended."""
+    deadline = clock.now().plus(PATIENCE_S)
+    shown: set[OperationStep] = set()
+    nodes = cycle(clients)
+    node = next(nodes)
+    report = accepted
+    while remaining(deadline, clock.now()) > 0:
+        _print_steps(report, shown)
+        if report.state is not OperationState.RUNNING:
+            return _conclude(report, shown)
+        wait(_POLL_S)
+        newest = _ask(node)
+        if newest is None or newest.id != accepted.id:
+            node = next(nodes)
+        else:
+            report = newest
+    _complain(f"no outcome within {PATIENCE_S:g} s: see raftha status")
+    return Exit.UNKNOWN
+
+
+def _ask(node: ApiClient) -> OperationReport | None:
+    try:
+        return node.operation()
+    except ApiError:
+        return None
+
+
+def _print_steps(report: OperationReport, shown: set[OperationStep]) -> None:
+    for taken in report.steps:
+        if taken.step not in shown:
+            shown.add(taken.step)
+            click.echo(f"{taken.seconds:6.1f} s  {taken.step.value} ({taken.by})")
+
+
+def _conclude(report: OperationReport, shown: set[OperationStep]) -> Exit:
+    _print_steps(report, shown)
+    match report.state:
+        case OperationState.DONE:
+            click.secho(report.message, fg="green")
+            if report.write_gap_seconds is not None:
+                click.echo(f"writes were paused for {report.write_gap_seconds:.1f} s")
+            return Exit.DONE
+        case OperationState.RUNNING:
+            click.echo(f"accepted as {report.id}: {report.message}")
+            return Exit.DONE
+        case OperationState.REFUSED:
+            _complain(f"refused: {report.message}")
+            return Exit.REFUSED
+        case OperationState.UNKNOWN:
+            _complain(f"outcome unknown: {report.message}; see raftha status")
+            return Exit.UNKNOWN
+
+
+def _complain(message: str) -> None:
+    click.secho(message, fg="red", err=True)

@@ -1,0 +1,183 @@
+"""The status screen as text: what a person needs to see first stands first.
+
+It takes a report and gives text; it must never soften what it was told. Without colour it also
+draws no lines, so that a pipe gets plain columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from raftha.model.report import ClusterReport, MemberReport, ReportedRole
+
+PLAIN_WIDTH: Final = 200
+"""Columns of what is not shown on a terminal: enough that nothing is folded."""
+
+_WELL: Final = ("running", "streaming")
+_STEP: Final = 1024.0
+
+
+def status(report: ClusterReport, width: int, colour: bool) -> str:
+    """The whole screen, ending with a line break."""
+    out = StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        emoji=False,
+    )
+    for line in _warning(report):
+        console.print(Text(line, style="bold red"))
+    for line in _header(report):
+        console.print(Text(line))
+    console.print()
+    console.print(_members(report, framed=colour))
+    for text in _below(report):
+        console.print(text)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def human_bytes(count: int) -> str:
+    """A number of bytes in the largest unit that leaves at least 1, in steps of 1024."""
+    if count < _STEP:
+        return f"{count} B"
+    size = count / _STEP
+    for unit in ("kB", "MB", "GB"):
+        if size < _STEP:
+            return f"{size:.1f} {unit}"
+        size /= _STEP
+    return f"{size:.1f} TB"
+
+
+def member_line(member: MemberReport) -> str:
+    """A member in one short line."""
+    parts = [member.name, member.role.value, member.state]
+    lag = _lag(member)
+    return "  ".join(part for part in (*parts, f"lag {lag}" if lag else "") if part)
+
+
+def _warning(report: ClusterReport) -> Iterator[str]:
+    if report.majority:
+        return
+    yield (
+        f"NO MAJORITY: no node that answers is in touch with a majority of the {report.voters} "
+        "voters."
+    )
+    yield (
+        f"What follows is what {report.answered_by} last knew, {_seconds(report.age_seconds)} ago; "
+        "it may be wrong by now."
+    )
+
+
+def _header(report: ClusterReport) -> Iterator[str]:
+    yield (
+        f"cluster {report.scope}, system {report.system_id or 'unknown'}, "
+        f"PostgreSQL {report.postgres_version or 'unknown'}"
+    )
+    yield _leader(report)
+    yield (
+        f"raft leader {report.raft_leader or 'unknown'}, term {report.raft_term}; "
+        f"{report.voters} voters, {report.voters_connected} in touch, {report.quorum} needed"
+    )
+    standbys = ", ".join(report.sync_standbys) or "none"
+    yield f"synchronous mode {report.synchronous_mode}; synchronous standbys: {standbys}"
+    if report.request:
+        words = ", ".join(f"{key} {value}" for key, value in report.request.items())
+        yield f"operator's request: {words}"
+
+
+def _leader(report: ClusterReport) -> str:
+    if report.leader is None:
+        return "no leader is known"
+    if report.lease_remaining_seconds is None:
+        return f"leader {report.leader}; what is left of its lease is not known"
+    return (
+        f"leader {report.leader}; {_seconds(report.lease_remaining_seconds)} left of its lease "
+        f"of {report.ttl:g} s"
+    )
+
+
+def _members(report: ClusterReport, framed: bool) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD if framed else None,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, 1) if framed else (0, 2, 0, 0),
+        collapse_padding=True,
+    )
+    tagged = any(member.tags for member in report.members)
+    for heading in ("member", "address", "role", "state"):
+        table.add_column(heading, overflow="fold", no_wrap=heading != "state")
+    for heading in ("TL", "received", "replayed", "lag"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("raft", no_wrap=True)
+    if tagged:
+        table.add_column("tags", overflow="fold")
+    table.add_column("seen", justify="right", no_wrap=True)
+    for member in report.members:
+        table.add_row(*_cells(member, tagged))
+    return table
+
+
+def _cells(member: MemberReport, tagged: bool) -> list[Text]:
+    well = member.state in _WELL or member.role is ReportedRole.WITNESS
+    cells = [
+        Text(member.name, style="bold" if member.is_leader else ""),
+        Text(member.address),
+        Text(member.role.value, style="bold green" if member.is_leader else ""),
+        Text(member.state, style="" if well else "red"),
+        Text("" if member.timeline is None else str(member.timeline)),
+        Text("" if member.received is None else str(member.received)),
+        Text(str(member.replayed or member.position or "")),
+        Text(_lag(member)),
+        Text(member.raft_role),
+    ]
+    if tagged:
+        cells.append(Text(", ".join(_tag(key, value) for key, value in member.tags.items())))
+    seen = member.last_seen_seconds
+    cells.append(Text("never" if seen is None else _seconds(seen)))
+    return cells
+
+
+def _tag(key: str, value: object) -> str:
+    return key if value is True else f"{key}={str(value).lower()}"
+
+
+def _lag(member: MemberReport) -> str:
+    if member.role in (ReportedRole.PRIMARY, ReportedRole.WITNESS):
+        return ""
+    if member.lag_bytes is None:
+        return "unknown"
+    if member.lag_seconds is None:
+        return human_bytes(member.lag_bytes)
+    return f"{human_bytes(member.lag_bytes)}, {_seconds(member.lag_seconds)}"
+
+
+def _below(report: ClusterReport) -> Iterator[Text]:
+    notes = [member for member in report.members if member.note]
+    if notes:
+        yield Text("\nnotes", style="bold")
+    for member in notes:
+        yield Text(f"  {member.name}: {member.note}")
+    if report.problems:
+        yield Text("\nproblems", style="bold red")
+    for notice in report.problems:
+        yield Text(f"  {notice.subject}: {notice.what}", style="red")
+        yield Text(f"    to do: {notice.remedy}")
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

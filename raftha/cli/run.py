@@ -1,0 +1,69 @@
+"""`raftha run`, `raftha witness` and `raftha check-config`: read a node's file, and start it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from raftha.cli.exits import Exit
+from raftha.config.load import Loaded, load
+from raftha.errors import ConfigError, Problem
+
+
+def run(path: Path) -> int:
+    """Run a member until it is told to stop; the process's exit code."""
+    if os.geteuid() == 0:
+        click.echo(
+            "raftha: PostgreSQL does not run as root; start the agent as the user that owns the "
+            f"data directory, such as: runuser -u postgres -- raftha run {path}",
+            err=True,
+        )
+        return Exit.USAGE
+    loaded = _load(path, witness=False)
+    if loaded is None:
+        return Exit.USAGE
+    import raftha.agent.main  # brings in PostgreSQL and Raft
+
+    return raftha.agent.main.run(loaded.config, path)
+
+
+def witness(path: Path) -> int:
+    """Run a witness until it is told to stop; the process's exit code."""
+    loaded = _load(path, witness=True)
+    if loaded is None:
+        return Exit.USAGE
+    import raftha.agent.main  # brings in Raft
+
+    return raftha.agent.main.run_witness(loaded.config, path)
+
+
+def check_config(path: Path, as_witness: bool) -> Exit:
+    """Say whether a node would start with this file."""
+    loaded = _load(path, as_witness)
+    if loaded is None:
+        return Exit.USAGE
+    kind = "witness" if loaded.config.postgresql is None else "member"
+    click.echo(f"{path}: good; {kind} {loaded.config.name} of cluster {loaded.config.scope}")
+    return Exit.DONE
+
+
+def _load(path: Path, witness: bool) -> Loaded | None:
+    """The node's settings, with its warnings printed; None if there are problems, which are."""
+    try:
+        loaded = load(path, os.environ, witness=witness)
+    except ConfigError as error:
+        _print(path, "problem", error.problems)
+        return None
+    _print(path, "warning", loaded.warnings)
+    return loaded
+
+
+def _print(path: Path, kind: str, problems: tuple[Problem, ...]) -> None:
+    if not problems:
+        return
+    plural = "" if len(problems) == 1 else "s"
+    click.echo(f"raftha: {path}: {len(problems)} {kind}{plural}", err=True)
+    for problem in problems:
+        click.echo(f"  {problem}", err=True)

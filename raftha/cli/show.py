@@ -1,0 +1,74 @@
+"""`raftha status` and `raftha history`: ask, and print."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import click
+import yaml
+
+from raftha.api.codec import BadDocument
+from raftha.cli import discover
+from raftha.cli.discover import Contact, Found, NobodyAnswers
+from raftha.cli.exits import Exit
+
+_CLEAR: Final = "\x1b[H\x1b[2J"
+
+
+def status(contact: Contact, output: str) -> Exit:
+    """Print the cluster once."""
+    try:
+        found = discover.find(contact)
+    except NobodyAnswers as error:
+        click.secho(str(error), fg="red", err=True)
+        return Exit.UNREACHABLE
+    click.echo(_rendered(found, output), nl=False)
+    return Exit.DONE
+
+
+def repeat(show: Callable[[], Exit], seconds: float, wait: Callable[[float], object]) -> Exit:
+    """Show again and again, until interrupted; the last showing's code."""
+    last = Exit.DONE
+    try:
+        while True:
+            if sys.stdout.isatty():
+                click.echo(_CLEAR, nl=False)
+            last = show()
+            wait(seconds)
+    except KeyboardInterrupt:
+        return last
+
+
+def history(contact: Contact) -> Exit:
+    """Print the promotions that the store remembers, the oldest first."""
+    try:
+        report = discover.find(contact).report
+    except (NobodyAnswers, BadDocument) as error:
+        click.secho(str(error), fg="red", err=True)
+        return Exit.UNREACHABLE
+    for record in report.history:
+        begun = f"from {record.switch}" if record.switch is not None else "from initdb"
+        click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {record.reason}")
+    return Exit.DONE
+
+
+def _rendered(found: Found, output: str) -> str:
+    match output:
+        case "json":
+            return json.dumps(found.document, indent=2) + "\n"
+        case "yaml":
+            return yaml.safe_dump(dict(found.document), sort_keys=False)
+        case _:
+            return _screen(found)
+
+
+def _screen(found: Found) -> str:
+    from raftha.cli import render  # rich takes longer to import than all the rest
+
+    colour = sys.stdout.isatty()
+    width = shutil.get_terminal_size((120, 40)).columns if colour else render.PLAIN_WIDTH
+    return render.status(found.report, width, colour)

@@ -1,0 +1,84 @@
+"""What a member says of itself in the store: written when it changes, and only then. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import Action, Submit
+from raftha.ha.keys import encode_member
+from raftha.ha.situation import Situation
+from raftha.model.cluster import Member, MemberRole, MemberState
+from raftha.model.ids import Revision
+from raftha.model.store import KeyAbsent, KeyAt, Put, Transact
+from raftha.model.view import JobKind
+
+_JOB_STATES = {
+    JobKind.INITDB: MemberState.INITIALIZING,
+    JobKind.CREATE_ROLES: MemberState.INITIALIZING,
+    JobKind.CLONE: MemberState.CREATING,
+    JobKind.REJOIN: MemberState.REWINDING,
+    JobKind.START: MemberState.STARTING,
+}
+
+
+def announcement(s: Situation) -> tuple[Action, ...]:
+    """The write that brings `members/<name>` up to date, if it is not."""
+    if not s.view.raft.majority or "member" in s.view.pending:
+        return ()
+    wanted = member(s)
+    known = s.cluster.members.get(s.me)
+    if known is not None and replace(known, revision=Revision(0)) == wanted:
+        return ()
+    key = s.keys.member(s.me)
+    guard = KeyAbsent(key) if known is None else KeyAt(key, known.revision)
+    return (Submit("member", Transact((guard,), (Put(key, encode_member(wanted)),))),)
+
+
+def member(s: Situation) -> Member:
+    """This node as it should be announced now."""
+    me, server = s.view.me, s.server
+    return Member(
+        name=me.name,
+        api_url=me.api_url,
+        postgres=me.postgres,
+        raft=me.raft,
+        slot=me.slot,
+        state=state(s),
+        role=role(s),
+        timeline=None if server is None else server.timeline,
+        postgres_version=None if server is None else server.version,
+        agent_version=me.agent_version,
+        tags=me.tags,
+    )
+
+
+def state(s: Situation) -> MemberState:
+    """One word for what PostgreSQL does here."""
+    job, server = s.view.job, s.server
+    if s.view.stopping or (s.running and s.memory.stop is not None and _stopping(s)):
+        return MemberState.STOPPING if s.running else MemberState.STOPPED
+    if job is not None and job.kind in _JOB_STATES:
+        return _JOB_STATES[job.kind]
+    if not s.running:
+        return MemberState.WAITING if s.directory_empty else MemberState.STOPPED
+    if server is None:
+        return MemberState.HUNG if s.view.server_seen is not None else MemberState.STARTING
+    if server.is_primary:
+        return MemberState.RUNNING
+    if s.lease is not None:
+        return MemberState.PROMOTING
+    streams = server.receiver is not None and server.receiver.status == "streaming"
+    return MemberState.STREAMING if streams else MemberState.RUNNING
+
+
+def _stopping(s: Situation) -> bool:
+    sent = s.memory.stop
+    return sent is not None and sent.process == s.view.guardian.process
+
+
+def role(s: Situation) -> MemberRole:
+    """The PostgreSQL role of what runs here."""
+    server = s.server
+    if server is None:
+        return MemberRole.NONE
+    return MemberRole.PRIMARY if server.is_primary else MemberRole.STANDBY

@@ -1,0 +1,163 @@
+"""Who may take over, and why not: the same judgement for the race and for the screen. PURE."""
+
+from __future__ import annotations
+
+from raftha.ha.situation import Situation
+from raftha.model.cluster import Cluster, HistoryRecord
+from raftha.model.ids import Lsn, MemberName, Timeline
+from raftha.model.operation import OperatorRequest, RequestKind
+from raftha.model.postgres import ReplayPause, ServerStatus
+from raftha.model.report import PeerReport
+
+
+def obstacle(s: Situation) -> str | None:
+    """Why this node must not be promoted now; None if nothing stands against it."""
+    server = s.server
+    if not s.view.me.tags.may_lead:
+        return "its tags forbid it (nofailover, or failover_priority 0)"
+    if s.view.stopping:
+        return "it is being stopped"
+    request = s.request
+    if (
+        request is not None
+        and request.leader == s.me
+        and s.since(s.memory.lost_since) < s.config.ttl
+    ):
+        return "it has just handed the leader key over"
+    if server is None:
+        return "PostgreSQL is not running"
+    if server.replay_pause is not ReplayPause.NOT_PAUSED:
+        return f"replay is {server.replay_pause}"
+    if server.position is None:
+        return "its WAL position is unknown"
+    return _sync_obstacle(s) or _line_obstacle(s, server) or _lag_obstacle(s, server)
+
+
+def _sync_obstacle(s: Situation) -> str | None:
+    sync = s.cluster.sync
+    if sync is None or s.me == sync.leader or s.me in sync.standbys:
+        return None
+    allowed = ", ".join((sync.leader, *sync.standbys))
+    return f"only {allowed} provably holds every acknowledged commit"
+
+
+def _line_obstacle(s: Situation, server: ServerStatus) -> str | None:
+    position = server.position
+    if position is not None and diverged(s, server.timeline, position):
+        return f"its timeline {server.timeline} left the cluster's line"
+    return None
+
+
+def diverged(s: Situation, timeline: Timeline, position: Lsn) -> bool:
+    """WAL on `timeline` up to `position` is not a beginning of what the cluster's line holds."""
+    target = line(s.cluster)
+    if target is None or timeline == target:
+        return False
+    switch = switch_point(s.cluster.history, target, timeline)
+    return switch is None or position > switch
+
+
+def line(cluster: Cluster) -> Timeline | None:
+    """The timeline that the cluster's line ends in: the one that the leader was promoted to, or is
+    about to be; without a leader the one last written."""
+    leader = cluster.leader
+    if leader is not None:
+        for record in reversed(cluster.history):
+            if record.epoch == leader.epoch:
+                return record.timeline
+    return cluster.timeline
+
+
+def switch_point(
+    history: tuple[HistoryRecord, ...], target: Timeline, timeline: Timeline
+) -> Lsn | None:
+    """Where the line that ends in `target` left `timeline`; None if it never was on it."""
+    by_number = {record.timeline: record for record in history}
+    current = target
+    for _ in range(len(history)):
+        record = by_number.get(current)
+        if record is None or record.parent is None:
+            return None
+        if record.parent == timeline:
+            return record.switch
+        current = record.parent
+    return None
+
+
+def _lag_obstacle(s: Situation, server: ServerStatus) -> str | None:
+    """Without a synchronous set, the bound is what the last leader said of itself (S7)."""
+    seen = s.memory.leader_seen
+    position = server.position
+    if s.cluster.sync is not None or seen is None or seen.position is None or position is None:
+        return None
+    if seen.timeline is not None and server.timeline > seen.timeline:
+        return None
+    lag = position.behind(seen.position)
+    if lag <= s.config.maximum_lag_on_failover:
+        return None
+    return f"it is {lag} bytes behind, more than maximum_lag_on_failover allows"
+
+
+def is_ahead(peer: PeerReport, timeline: Timeline, position: Lsn) -> bool:
+    """A peer that may lead holds more than this."""
+    if not peer.wants_lead or peer.obstacle is not None:
+        return False
+    if peer.timeline is None or peer.position is None:
+        return False
+    return (peer.timeline, peer.position) > (timeline, position)
+
+
+def refusal(s: Situation, request: OperatorRequest) -> str | None:
+    """Why an operator's request cannot be done as things stand; None if it can."""
+    leader = s.cluster.leader
+    if not s.view.raft.majority:
+        return "no majority of the voters is in touch: nothing can be changed safely"
+    if request.leader is not None and (leader is None or leader.name != request.leader):
+        holder = leader.name if leader else "nobody"
+        return f"{request.leader} is not the leader: {holder} holds the leader key"
+    if leader is None and request.kind is RequestKind.SWITCHOVER:
+        return "there is no leader to switch over from: use failover --candidate"
+    if request.candidate is None:
+        return _no_candidate(s, leader.name) if leader is not None else "name a candidate"
+    return _candidate_refusal(s, request.candidate, leader.name if leader else None)
+
+
+def _no_candidate(s: Situation, leader: MemberName) -> str | None:
+    reasons = []
+    for member in s.cluster.members.values():
+        if member.name == leader:
+            continue
+        reason = _candidate_refusal(s, member.name, leader)
+        if reason is None:
+            return None
+        reasons.append(reason)
+    return "no member can take over: " + ("; ".join(reasons) or "there is no other member")
+
+
+def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None) -> str | None:
+    member = s.cluster.members.get(name)
+    if member is None:
+        known = ", ".join(sorted(s.cluster.members))
+        return f"{name} is not a member of this cluster (members: {known})"
+    if name == leader:
+        return f"{name} is the leader already"
+    if not member.tags.may_lead:
+        return f"{name} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
+    report = s.peer(name) if name != s.me else None
+    if name != s.me and report is None:
+        return f"{name} does not answer"
+    return None if report is None else _lagging(s, name, report)
+
+
+def _lagging(s: Situation, name: MemberName, report: PeerReport) -> str | None:
+    server = s.server
+    if report.position is None:
+        return f"{name} has no known WAL position: {report.state}"
+    if server is None or not server.is_primary or server.written is None:
+        return None
+    lag = report.position.behind(server.written)
+    if lag > s.config.maximum_lag_on_failover:
+        return f"{name} lags {lag} bytes behind the primary, more than maximum_lag_on_failover"
+    if report.timeline is not None and report.timeline != server.timeline:
+        return f"{name} is on timeline {report.timeline}, the primary on {server.timeline}"
+    return None

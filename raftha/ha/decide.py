@@ -1,0 +1,114 @@
+"""`decide`: the ordered table of rules, and the one function that applies it. PURE.
+
+The first rule that matches decides. What it returns is data; nothing has happened yet. The member's
+announcement goes along with every decision, because it never conflicts with one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from raftha.ha.announce import announcement
+from raftha.ha.keys import Keys, decode_position
+from raftha.ha.memory import LeaderSeen, Memory
+from raftha.ha.rules import bootstrap, election, follower, handover, leader, safety, work
+from raftha.ha.situation import Situation
+from raftha.ha.table import Decision, Rule, Verdict
+from raftha.instants import longest
+from raftha.model.view import View
+
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 30.0
+"""Pause after a failed job: doubled with each failure in a row, up to the longest."""
+
+
+def _nothing(s: Situation) -> Verdict:
+    return Verdict(f"{s.me} has nothing to do")
+
+
+IDLE = Rule(
+    id="idle-10",
+    when="no other rule matches",
+    then="nothing",
+    why="the table is total",
+    check=_nothing,
+)
+
+RULES: Final[tuple[Rule, ...]] = (
+    *safety.RULES,
+    *handover.RULES,
+    *work.RULES,
+    *bootstrap.RULES,
+    *handover.REQUEST_RULES,
+    *leader.RULES,
+    *election.RULES,
+    *follower.RULES,
+    IDLE,
+)
+
+
+def decide(view: View, memory: Memory, keys: Keys) -> Decision:
+    """What to do now. Total: every view gets a decision, and the same one each time."""
+    situation = Situation(view, observe_memory(view, memory), keys)
+    for rule in RULES:
+        verdict = rule.check(situation)
+        if verdict is not None:
+            return Decision(
+                rule=rule.id,
+                reason=verdict.reason,
+                actions=(*verdict.actions, *announcement(situation)),
+                memory=verdict.memory or situation.memory,
+            )
+    raise AssertionError("the last rule matches always")
+
+
+def observe_memory(view: View, memory: Memory) -> Memory:
+    """Bring up to date what is remembered about time: since when something is as it is."""
+    memory = _count_failures(view, memory)
+    cluster = view.cluster
+    leader_key = cluster.leader
+    known = cluster.initialize is not None
+    vacant = leader_key is None and known and view.raft.majority
+    lost_since = (memory.lost_since or view.now) if vacant else None
+    alone_since = None if view.raft.majority else (memory.alone_since or view.now)
+    seen = memory.leader_seen
+    if leader_key is not None and (seen is None or seen.revision != leader_key.lease.revision):
+        note = decode_position(leader_key.lease.note)
+        seen = LeaderSeen(
+            revision=leader_key.lease.revision,
+            at=view.now,
+            timeline=note[0] if note else (seen.timeline if seen else None),
+            position=note[1] if note else (seen.position if seen else None),
+        )
+    stop = memory.stop
+    if stop is not None and view.guardian.running and stop.process != view.guardian.process:
+        stop = None
+    return replace(
+        memory,
+        lost_since=lost_since,
+        live_primary_since=memory.live_primary_since if vacant else None,
+        alone_since=alone_since,
+        leader_seen=seen,
+        stop=stop,
+    )
+
+
+def _count_failures(view: View, memory: Memory) -> Memory:
+    done = view.finished
+    if done is None or memory.last_job == done.ended:
+        return memory
+    if done.error is None:
+        return replace(memory, last_job=done.ended, failures=0, retry_at=None, failed="")
+    failures = memory.failures + 1
+    pause = min(FIRST_RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S)
+    retry_at = done.ended.plus(pause)
+    if longest(view.now, retry_at) < 0:
+        retry_at = view.now
+    return replace(
+        memory,
+        last_job=done.ended,
+        failures=failures,
+        retry_at=retry_at,
+        failed=f"{done.kind}: {done.error}",
+    )

@@ -1,0 +1,316 @@
+"""Reads every document under the cluster's prefix into one `Cluster`. PURE.
+
+A document that cannot be read is reported in `Cluster.problems` and counts as absent for everything
+but writing: nothing overwrites what it does not understand, because its revision is not named.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from raftha.config.dynamic import parse_dynamic
+from raftha.errors import ConfigError
+from raftha.ha.keys import FORMAT, Keys
+from raftha.model.cluster import (
+    Cluster,
+    HistoryRecord,
+    Initialize,
+    Leader,
+    Member,
+    MemberRole,
+    MemberState,
+    SyncSet,
+)
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
+from raftha.model.operation import (
+    Operation,
+    OperationState,
+    OperationStep,
+    OperatorRequest,
+    RequestKind,
+    Step,
+)
+from raftha.model.settings import Address, DynamicConfig, Tags
+from raftha.model.store import Entry, Key, Snapshot
+
+
+class UnreadableError(ValueError):
+    """A stored document has a shape that this version does not know."""
+
+
+def _decode(value: bytes) -> dict[str, Any]:
+    document = msgspec.json.decode(value)
+    if not isinstance(document, dict):
+        raise UnreadableError("not an object")
+    if document.get("format_version") != FORMAT:
+        raise UnreadableError(f"format version {document.get('format_version')!r}, known: {FORMAT}")
+    return document
+
+
+T = TypeVar("T")
+
+
+class _Reader:
+    """Reads the entries of one snapshot and collects what could not be read."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.problems: list[str] = []
+
+    def read(self, key: Key) -> tuple[Entry, dict[str, Any]] | None:
+        entry = self.snapshot.entries.get(key)
+        if entry is None:
+            return None
+        try:
+            return entry, _decode(entry.value)
+        except (msgspec.MsgspecError, UnreadableError) as error:
+            self.problems.append(f"the key {key} cannot be read: {error}")
+            return None
+
+    def convert(self, key: Key, document: Any, kind: type[T]) -> T | None:
+        try:
+            return msgspec.convert(document, kind)
+        except msgspec.ValidationError as error:
+            self.problems.append(f"the key {key} cannot be read: {error}")
+            return None
+
+
+class _LeaderDoc(msgspec.Struct):
+    name: str
+    guardian: str
+
+
+class _InitializeDoc(msgspec.Struct):
+    by: str
+    system_id: str | None
+
+
+class _SyncDoc(msgspec.Struct):
+    leader: str
+    sync_standby: list[str]
+
+
+class _StatusDoc(msgspec.Struct):
+    slots: list[str]
+    timeline: int | None
+    checkpointed: bool
+
+
+class _RequestDoc(msgspec.Struct):
+    id: str
+    kind: RequestKind
+    leader: str | None
+    candidate: str | None
+
+
+class _OperationDoc(msgspec.Struct):
+    id: str
+    kind: RequestKind
+    leader: str | None
+    candidate: str | None
+    state: OperationState
+    message: str
+    steps: list[tuple[OperationStep, str]]
+
+
+class _RecordDoc(msgspec.Struct):
+    timeline: int
+    parent: int | None
+    switch: str | None
+    generation: int
+    epoch: int
+    leader: str
+    reason: str
+    time: float
+
+
+class _HistoryDoc(msgspec.Struct):
+    records: list[_RecordDoc]
+
+
+class _MemberDoc(msgspec.Struct):
+    api_url: str
+    host: str
+    port: int
+    raft: str
+    slot: str
+    state: MemberState
+    role: MemberRole
+    timeline: int | None
+    postgres_version: int | None
+    version: str
+    tags: Tags
+
+
+def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
+    """Decode everything under the prefix. Total: what cannot be read is named in `problems`."""
+    reader = _Reader(snapshot)
+    config, config_revision = _read_config(keys, reader)
+    history, history_revision = _read_history(keys, reader)
+    status = _typed(reader, keys.status, _StatusDoc)
+    return Cluster(
+        revision=snapshot.revision,
+        generation=snapshot.generation,
+        initialize=_read_initialize(keys, reader),
+        config=config,
+        config_revision=config_revision,
+        leader=_read_leader(keys, reader),
+        members=_read_members(keys, reader),
+        sync=_read_sync(keys, reader),
+        request=_read_request(keys, reader),
+        operation=_read_operation(keys, reader),
+        history=history,
+        history_revision=history_revision,
+        slots=tuple(status[1].slots) if status else (),
+        timeline=Timeline(status[1].timeline) if status and status[1].timeline else None,
+        checkpointed=status[1].checkpointed if status else False,
+        status_revision=status[0].mod_revision if status else None,
+        problems=tuple(reader.problems),
+    )
+
+
+def _typed(reader: _Reader, key: Key, kind: type[T]) -> tuple[Entry, T] | None:
+    found = reader.read(key)
+    if found is None:
+        return None
+    value = reader.convert(key, found[1], kind)
+    return None if value is None else (found[0], value)
+
+
+def _read_initialize(keys: Keys, reader: _Reader) -> Initialize | None:
+    found = _typed(reader, keys.initialize, _InitializeDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    return Initialize(
+        by=MemberName(doc.by),
+        system_id=None if doc.system_id is None else SystemId(doc.system_id),
+        revision=entry.mod_revision,
+    )
+
+
+def _read_config(keys: Keys, reader: _Reader) -> tuple[DynamicConfig, Revision | None]:
+    found = reader.read(keys.config)
+    if found is None:
+        return DynamicConfig(), None
+    entry, document = found
+    document.pop("format_version")
+    try:
+        return parse_dynamic(document, keys.config), entry.mod_revision
+    except ConfigError as error:
+        reader.problems.append(str(error))
+        return DynamicConfig(), entry.mod_revision
+
+
+def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
+    found = _typed(reader, keys.leader, _LeaderDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    lease = reader.snapshot.leases.get(entry.lease) if entry.lease else None
+    if lease is None:
+        reader.problems.append(f"the key {keys.leader} has no lease")
+        return None
+    return Leader(
+        name=MemberName(doc.name),
+        guardian=doc.guardian,
+        epoch=Epoch(reader.snapshot.generation, entry.create_revision),
+        revision=entry.mod_revision,
+        lease=lease,
+    )
+
+
+def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
+    found = _typed(reader, keys.sync, _SyncDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    return SyncSet(
+        leader=MemberName(doc.leader),
+        standbys=tuple(MemberName(name) for name in doc.sync_standby),
+        revision=entry.mod_revision,
+    )
+
+
+def _name(text: str | None) -> MemberName | None:
+    return None if text is None else MemberName(text)
+
+
+def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
+    found = _typed(reader, keys.failover, _RequestDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    return OperatorRequest(
+        id=doc.id,
+        kind=doc.kind,
+        leader=_name(doc.leader),
+        candidate=_name(doc.candidate),
+        revision=entry.mod_revision,
+    )
+
+
+def _read_operation(keys: Keys, reader: _Reader) -> Operation | None:
+    found = _typed(reader, keys.operation, _OperationDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    return Operation(
+        id=doc.id,
+        kind=doc.kind,
+        leader=_name(doc.leader),
+        candidate=_name(doc.candidate),
+        state=doc.state,
+        message=doc.message,
+        steps=tuple(Step(step=step, by=MemberName(by)) for step, by in doc.steps),
+        revision=entry.mod_revision,
+    )
+
+
+def _read_history(keys: Keys, reader: _Reader) -> tuple[tuple[HistoryRecord, ...], Revision | None]:
+    found = _typed(reader, keys.history, _HistoryDoc)
+    if found is None:
+        return (), None
+    entry, doc = found
+    records = tuple(
+        HistoryRecord(
+            timeline=Timeline(row.timeline),
+            parent=None if row.parent is None else Timeline(row.parent),
+            switch=None if row.switch is None else Lsn.parse(row.switch),
+            epoch=Epoch(row.generation, row.epoch),
+            leader=MemberName(row.leader),
+            reason=row.reason,
+            wall=row.time,
+        )
+        for row in doc.records
+    )
+    return records, entry.mod_revision
+
+
+def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
+    members = {}
+    for key in sorted(reader.snapshot.entries):
+        if not key.startswith(keys.members):
+            continue
+        found = _typed(reader, key, _MemberDoc)
+        if found is None:
+            continue
+        entry, doc = found
+        name = MemberName(key.removeprefix(keys.members))
+        members[name] = Member(
+            name=name,
+            api_url=doc.api_url,
+            postgres=Address(doc.host, doc.port),
+            raft=doc.raft,
+            slot=doc.slot,
+            state=doc.state,
+            role=doc.role,
+            timeline=None if doc.timeline is None else Timeline(doc.timeline),
+            postgres_version=doc.postgres_version,
+            agent_version=doc.version,
+            tags=doc.tags,
+            revision=entry.mod_revision,
+        )
+    return members

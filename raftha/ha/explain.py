@@ -1,0 +1,111 @@
+"""What is wrong or unusual, as people should read it, each with what to do about it. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raftha.ha.situation import Situation
+from raftha.model.cluster import Cluster
+from raftha.model.ids import MemberName
+from raftha.model.postgres import DirectoryState
+from raftha.model.report import Notice
+from raftha.model.settings import SynchronousMode
+from raftha.model.store import RaftStatus
+from raftha.model.view import PeerAnswer
+
+WAITS_SHOWN_S = 5.0
+
+
+def problems(s: Situation) -> tuple[Notice, ...]:
+    """Those that this node knows of itself."""
+    found = list(group_problems(s.view.raft))
+    directory = s.view.directory
+    if directory.problem is not None:
+        remedy = "see the message; the directory is left as it is"
+        if directory.state is DirectoryState.FOREIGN:
+            remedy = "move its content elsewhere, or correct postgresql.data_dir"
+        found.append(Notice(subject=s.me, what=directory.problem, remedy=remedy))
+    if s.memory.failures > 0:
+        what = f"{s.memory.failed} ({s.memory.failures} times in a row)"
+        found.append(
+            Notice(subject=s.me, what=what, remedy="it is tried again; see the agent's log")
+        )
+    found += [
+        Notice(subject="store", what=what, remedy="was it written by a newer version?")
+        for what in s.cluster.problems
+    ]
+    return tuple(found)
+
+
+def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
+    """What is wrong with the group of voters."""
+    found = []
+    if not raft.majority:
+        missing = [
+            voter.name or voter.address
+            for voter in raft.voters
+            if not voter.connected and not voter.is_self
+        ]
+        names = ", ".join(missing) or "an election"
+        found.append(
+            Notice(
+                subject="raft",
+                what=f"no majority: {raft.connected} of {len(raft.voters)} voters are in touch, "
+                f"{raft.quorum} are needed; waiting for {names}",
+                remedy="start the missing nodes or mend the network between them; until then "
+                "nothing is writable",
+            )
+        )
+    for voter in raft.voters:
+        subject = voter.name or voter.address
+        if voter.problem:
+            found.append(Notice(subject=subject, what=voter.problem, remedy="see the agent's log"))
+        elif not voter.connected and not voter.is_self and raft.majority:
+            found.append(
+                Notice(
+                    subject=subject,
+                    what="this voter is not in touch",
+                    remedy="start its agent or mend the network; one more loss may stop writes",
+                )
+            )
+    return tuple(found)
+
+
+def cluster_problems(
+    cluster: Cluster, raft: RaftStatus, answers: Mapping[MemberName, PeerAnswer]
+) -> tuple[Notice, ...]:
+    """What is wrong with the cluster as a whole."""
+    found = []
+    if cluster.initialize is None or cluster.initialize.system_id is None:
+        return ()
+    if cluster.leader is None and raft.majority:
+        reasons = [
+            f"{name}: {answer.report.obstacle}"
+            for name, answer in sorted(answers.items())
+            if answer.report is not None and answer.report.obstacle
+        ]
+        found.append(
+            Notice(
+                subject=cluster_name(cluster),
+                what="there is no leader: nothing is writable. " + "; ".join(reasons),
+                remedy="start the members that are down; `raftha failover --candidate` if one of "
+                "them will not come back",
+            )
+        )
+    wants_sync = cluster.config.synchronous_mode is not SynchronousMode.OFF
+    if wants_sync and cluster.leader and not (cluster.sync and cluster.sync.standbys):
+        found.append(
+            Notice(
+                subject=cluster.leader.name,
+                what="no synchronous standby: commits wait for nobody, and nobody could take over "
+                "automatically",
+                remedy="start another member, or wait for it to catch up",
+            )
+        )
+    return tuple(found)
+
+
+def cluster_name(cluster: Cluster) -> str:
+    """What to call the cluster in a notice."""
+    leader = cluster.sync.leader if cluster.sync else None
+    return f"cluster (last leader {leader})" if leader else "cluster"

@@ -1,0 +1,168 @@
+"""The keys of one cluster and the documents under them: JSON with a `format_version`. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from raftha.config.dynamic import dump_dynamic
+from raftha.model.cluster import HistoryRecord, Member
+from raftha.model.ids import Lsn, MemberName, Scope, SystemId, Timeline
+from raftha.model.operation import Operation, OperatorRequest
+from raftha.model.settings import DynamicConfig
+from raftha.model.store import Key, LeaseId
+
+FORMAT: Final = 1
+LEADER_LEASE: Final = LeaseId("leader")
+
+
+class Keys:
+    """The names of the keys of one cluster."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.prefix = f"/raftha/{scope}/"
+
+    def _key(self, name: str) -> Key:
+        return Key(self.prefix + name)
+
+    @property
+    def initialize(self) -> Key:
+        return self._key("initialize")
+
+    @property
+    def config(self) -> Key:
+        return self._key("config")
+
+    @property
+    def leader(self) -> Key:
+        return self._key("leader")
+
+    @property
+    def sync(self) -> Key:
+        return self._key("sync")
+
+    @property
+    def failover(self) -> Key:
+        return self._key("failover")
+
+    @property
+    def operation(self) -> Key:
+        return self._key("operation")
+
+    @property
+    def status(self) -> Key:
+        return self._key("status")
+
+    @property
+    def history(self) -> Key:
+        return self._key("history")
+
+    @property
+    def members(self) -> str:
+        return self._key("members/")
+
+    def member(self, name: MemberName) -> Key:
+        return self._key(f"members/{name}")
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """A stored document: JSON, keys in the order given, with its format version."""
+    return msgspec.json.encode({"format_version": FORMAT, **document})
+
+
+def encode_leader(name: MemberName, guardian: str) -> bytes:
+    return encode({"name": name, "guardian": guardian})
+
+
+def encode_initialize(by: MemberName, system_id: SystemId | None) -> bytes:
+    return encode({"by": by, "system_id": system_id})
+
+
+def encode_config(config: DynamicConfig) -> bytes:
+    return encode(dump_dynamic(config))
+
+
+def encode_sync(leader: MemberName, standbys: tuple[MemberName, ...]) -> bytes:
+    return encode({"leader": leader, "sync_standby": list(standbys)})
+
+
+def encode_status(
+    slots: tuple[str, ...], timeline: Timeline | None, *, checkpointed: bool
+) -> bytes:
+    return encode({"slots": list(slots), "timeline": timeline, "checkpointed": checkpointed})
+
+
+def encode_request(request: OperatorRequest) -> bytes:
+    return encode(
+        {
+            "id": request.id,
+            "kind": request.kind,
+            "leader": request.leader,
+            "candidate": request.candidate,
+        }
+    )
+
+
+def encode_operation(operation: Operation) -> bytes:
+    return encode(
+        {
+            "id": operation.id,
+            "kind": operation.kind,
+            "leader": operation.leader,
+            "candidate": operation.candidate,
+            "state": operation.state,
+            "message": operation.message,
+            "steps": [[step.step, step.by] for step in operation.steps],
+        }
+    )
+
+
+def encode_history(records: tuple[HistoryRecord, ...]) -> bytes:
+    rows = [
+        {
+            "timeline": record.timeline,
+            "parent": record.parent,
+            "switch": None if record.switch is None else str(record.switch),
+            "generation": record.epoch.generation,
+            "epoch": record.epoch.revision,
+            "leader": record.leader,
+            "reason": record.reason,
+            "time": record.wall,
+        }
+        for record in records
+    ]
+    return encode({"records": rows})
+
+
+def encode_member(member: Member) -> bytes:
+    return encode(
+        {
+            "api_url": member.api_url,
+            "host": member.postgres.host,
+            "port": member.postgres.port,
+            "raft": member.raft,
+            "slot": member.slot,
+            "state": member.state,
+            "role": member.role,
+            "timeline": member.timeline,
+            "postgres_version": member.postgres_version,
+            "version": member.agent_version,
+            "tags": msgspec.to_builtins(member.tags),
+        }
+    )
+
+
+def encode_position(timeline: Timeline, position: Lsn) -> bytes:
+    """The note that a renewal carries: how far the primary had written, for the bound of loss."""
+    return msgspec.json.encode([timeline, position.value])
+
+
+def decode_position(note: bytes) -> tuple[Timeline, Lsn] | None:
+    """The note of the leader's lease; None if it holds none."""
+    try:
+        timeline, position = msgspec.json.decode(note, type=tuple[int, int])
+    except msgspec.MsgspecError:
+        return None
+    return Timeline(timeline), Lsn(position)

@@ -1,0 +1,80 @@
+"""The little that a node remembers between two ticks. Everything else is observed anew. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftha.ha.actions import StopMode
+from raftha.instants import Instant
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
+from raftha.model.postgres import ServerPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSent:
+    """A stop that was asked of one process, so that it is not asked again each tick."""
+
+    process: str
+    mode: StopMode
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arming:
+    """A standby on its way into the synchronous set: its name is in force since `since`; a
+    checkpoint was asked for; it counts once it has flushed `required`."""
+
+    name: MemberName
+    since: Instant
+    checkpointed: bool = False
+    required: Lsn | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderSeen:
+    """The last renewal of the leader's lease that reached this node, and what its note said."""
+
+    revision: Revision
+    at: Instant
+    timeline: Timeline | None = None
+    position: Lsn | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What each field is for:
+
+    `plan`: the configuration last written; None makes the next tick write it again.
+    `stop`, `starts`: acts already asked for, and how often a start was tried under one epoch.
+    `promoted`: the epoch the guardian was told to promote under, and when.
+    `checkpoint_asked`: when the checkpoint after the promotion was asked for.
+    `lost_since`: the leader key has been missing since. `live_primary_since`: a peer has said since
+    then that a primary runs without it. `alone_since`: no majority has been in touch since.
+    `leader_seen`: the last renewal of the leader that reached this node.
+    `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
+    `gated`: the server was restarted in place and still keeps sessions out.
+    `drained`, `drain_since`: the operator request, or the stop, that PostgreSQL is drained for.
+    `race`: the reason with which this node went into its last race, for the history.
+    `failures`, `retry_at`, `failed`: jobs that failed in a row, and when the next try is due.
+    """
+
+    plan: ServerPlan | None = None
+    stop: StopSent | None = None
+    starts: int = 0
+    promoted: Epoch | None = None
+    promoted_at: Instant | None = None
+    checkpoint_asked: Instant | None = None
+    lost_since: Instant | None = None
+    live_primary_since: Instant | None = None
+    alone_since: Instant | None = None
+    leader_seen: LeaderSeen | None = None
+    arming: Arming | None = None
+    missing_since: Instant | None = None
+    gated: bool = False
+    drained: str | None = None
+    drain_since: Instant | None = None
+    race: str = ""
+    failures: int = 0
+    retry_at: Instant | None = None
+    failed: str = ""
+    last_job: Instant | None = None

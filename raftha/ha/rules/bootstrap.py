@@ -1,0 +1,202 @@
+"""How a cluster comes into being, and what a node does before it has one. PURE.
+
+The node that initialises holds the leader key from the start, so that a second node can take over
+when the first dies in the middle; `initialize` gets the system identifier once all is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import (
+    AcquireLeader,
+    Action,
+    Configure,
+    CreateRoles,
+    InitDb,
+    ReleaseLeader,
+    Start,
+    Submit,
+)
+from raftha.ha.keys import (
+    LEADER_LEASE,
+    encode_config,
+    encode_history,
+    encode_initialize,
+    encode_leader,
+    encode_status,
+    encode_sync,
+)
+from raftha.ha.plans import primary_plan, standby_plan
+from raftha.ha.situation import Situation
+from raftha.ha.table import Rule, Verdict
+from raftha.model.cluster import HistoryRecord
+from raftha.model.postgres import ServerStatus
+from raftha.model.settings import SynchronousMode
+from raftha.model.store import Grant, Guard, KeyAbsent, KeyAt, Put, Transact, Write
+from raftha.model.view import HeldLease, JobKind
+
+
+def _no_majority(s: Situation) -> Verdict | None:
+    if s.view.raft.majority or s.lease is not None:
+        return None
+    raft = s.view.raft
+    missing = [
+        f"{voter.name} ({voter.address})" if voter.name else voter.address
+        for voter in raft.voters
+        if not voter.connected and not voter.is_self
+    ]
+    names = ", ".join(missing) or "an election"
+    reason = f"waiting for a majority ({raft.connected} of {len(raft.voters)} voters): {names}"
+    waited = s.since(s.memory.alone_since)
+    if s.running or not s.directory_ready or waited < s.config.ttl:
+        return Verdict(reason)
+    plan = standby_plan(s.cluster, s.view.me, None)
+    reason += "; PostgreSQL serves reads meanwhile"
+    return Verdict(reason, (Start(plan),), replace(s.memory, plan=plan))
+
+
+def _may_initialise(s: Situation) -> bool:
+    initialize = s.cluster.initialize
+    return initialize is None or initialize.system_id is None
+
+
+def _nobody_initialised(s: Situation) -> Verdict | None:
+    initialize = s.cluster.initialize
+    if not _may_initialise(s) or s.cluster.leader is not None or s.lease is not None:
+        return None
+    obstacle = _cannot_initialise(s)
+    if obstacle:
+        return Verdict(obstacle)
+    guards: tuple[Guard, ...] = (
+        KeyAbsent(s.keys.initialize)
+        if initialize is None
+        else KeyAt(s.keys.initialize, initialize.revision),
+        KeyAbsent(s.keys.leader),
+    )
+    writes: tuple[Write, ...] = (
+        Put(s.keys.initialize, encode_initialize(s.me, None)),
+        Grant(LEADER_LEASE, s.me, s.view.me.bootstrap.ttl),
+        Put(s.keys.leader, encode_leader(s.me, s.view.guardian.nonce), LEADER_LEASE),
+    )
+    acquire = AcquireLeader(Transact(guards, writes), LEADER_LEASE, s.view.me.bootstrap.ttl)
+    actions = () if "leader" in s.view.pending else (acquire,)
+    return Verdict("no cluster yet: racing to initialise it", actions)
+
+
+def _cannot_initialise(s: Situation) -> str:
+    directory = s.view.directory
+    if s.backing_off():
+        return f"initialising failed here ({s.memory.failed}): waiting before the next try"
+    if s.directory_empty:
+        return ""
+    control = directory.control
+    if control is None or directory.standby_signal or not control.was_primary:
+        return (
+            f"{directory.path} holds a standby of a cluster that this store does not know: only "
+            "the node with the primary's data directory can bring it in"
+        )
+    return ""
+
+
+def _somebody_initialises(s: Situation) -> Verdict | None:
+    leader = s.other_leader
+    if not _may_initialise(s) or leader is None:
+        return None
+    return Verdict(f"waiting for {leader.name} to initialise the cluster")
+
+
+def _initialise(s: Situation) -> Verdict | None:
+    lease = s.lease
+    if not _may_initialise(s) or lease is None:
+        return None
+    failed = s.view.finished
+    if s.backing_off() and failed is not None and failed.error:
+        reason = f"{failed.kind} failed: {failed.error}"
+        return Verdict(reason, () if s.running else (ReleaseLeader(lease.epoch),))
+    if s.directory_empty:
+        return Verdict("initialising a new cluster", (InitDb(),))
+    if not s.running:
+        plan = primary_plan(s.cluster, s.view.me, "", closed=True)
+        start = Start(plan, lease.epoch)
+        return Verdict("starting the new primary", (start,), replace(s.memory, plan=plan))
+    server = s.server
+    if server is None:
+        return Verdict(f"the new primary is starting: {s.view.server_problem}")
+    done = s.view.finished
+    if done is None or done.kind is not JobKind.CREATE_ROLES:
+        return Verdict("creating the roles", (CreateRoles(),))
+    return _finish(s, lease, server)
+
+
+def _finish(s: Situation, lease: HeldLease, server: ServerStatus) -> Verdict:
+    plan = primary_plan(s.cluster, s.view.me, "")
+    actions: tuple[Action, ...] = (Configure(plan), Submit("initialize", _birth(s, lease, server)))
+    if "initialize" in s.view.pending:
+        actions = ()
+    memory = replace(s.memory, plan=plan)
+    return Verdict("the cluster is initialised: saying so to everybody", actions, memory)
+
+
+def _birth(s: Situation, lease: HeldLease, server: ServerStatus) -> Transact:
+    """Everything that makes the cluster known, in one command."""
+    keys, me, boot = s.keys, s.me, s.view.me.bootstrap
+    record = HistoryRecord(
+        timeline=server.timeline,
+        parent=None,
+        switch=None,
+        epoch=lease.epoch,
+        leader=me,
+        reason="initialised",
+        wall=s.view.wall,
+    )
+    initialize = s.cluster.initialize
+    guards: list[Guard] = [s.epoch_guard(lease), KeyAbsent(keys.history), KeyAbsent(keys.status)]
+    writes: list[Write] = [
+        Put(keys.initialize, encode_initialize(me, server.system_id)),
+        Put(keys.history, encode_history((record,))),
+        Put(keys.status, encode_status((), server.timeline, checkpointed=True)),
+    ]
+    if initialize is not None:
+        guards.append(KeyAt(keys.initialize, initialize.revision))
+    if s.cluster.config_revision is None:
+        guards.append(KeyAbsent(keys.config))
+        writes.append(Put(keys.config, encode_config(boot)))
+    if boot.synchronous_mode is not SynchronousMode.OFF and s.cluster.sync is None:
+        guards.append(KeyAbsent(keys.sync))
+        writes.append(Put(keys.sync, encode_sync(me, ())))
+    return Transact(tuple(guards), tuple(writes))
+
+
+RULES = (
+    Rule(
+        id="boot-10",
+        when="no majority of the voters is in touch and no lease is held",
+        then="wait and name who is missing; after a ttl serve reads as a standby without upstream",
+        why="nothing can be decided without a majority (a lone node of three must not initialise)",
+        check=_no_majority,
+    ),
+    Rule(
+        id="boot-20",
+        when="the cluster is not initialised and nobody holds the leader key",
+        then="race for `initialize` and the leader key in one command, with an empty directory or "
+        "a primary's",
+        why="exactly one node initialises; a standby's directory cannot be the origin",
+        check=_nobody_initialised,
+    ),
+    Rule(
+        id="boot-30",
+        when="another node initialises",
+        then="wait",
+        why="there is nothing to clone from yet",
+        check=_somebody_initialises,
+    ),
+    Rule(
+        id="boot-40",
+        when="this node won the race to initialise",
+        then="initdb, start closed to everybody, create the roles, then store the system id, the "
+        "configuration and the first history record in one command",
+        why="the others must never see half a cluster",
+        check=_initialise,
+    ),
+)

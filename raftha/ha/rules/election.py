@@ -1,0 +1,237 @@
+"""The race for a leader key that nobody holds. PURE.
+
+Safety is the lease's, never the poll's: what the members answer decides only who should win. So a
+member that does not answer holds nobody up, and a primary that is reported alive holds the race up
+for one ttl at most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import AcquireLeader, Action, AskPeers, Start
+from raftha.ha.candidates import is_ahead, obstacle
+from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
+from raftha.ha.memory import Memory
+from raftha.ha.plans import standby_plan
+from raftha.ha.situation import Situation
+from raftha.ha.table import Rule, Verdict
+from raftha.instants import longest
+from raftha.model.ids import MemberName, Revision
+from raftha.model.postgres import ServerStatus
+from raftha.model.settings import SynchronousMode
+from raftha.model.store import Grant, Guard, Key, KeyAbsent, KeyAt, Put, Transact, Write
+
+ASK_AGAIN_S = 0.5
+"""How often the members are asked anew while the race is held up."""
+
+
+def _vacant(s: Situation) -> bool:
+    """The leader key is free, and was free at the last tick's revision too."""
+    return s.cluster.leader is None and s.lease is None and not s.is_primary
+
+
+def _not_running(s: Situation) -> Verdict | None:
+    if not _vacant(s) or s.running:
+        return None
+    if not s.directory_ready:
+        return Verdict("there is no leader to clone from yet")
+    if not s.view.me.tags.may_lead and s.backing_off():
+        return Verdict("there is no leader")
+    plan = standby_plan(s.cluster, s.view.me, None)
+    memory = replace(s.memory, plan=plan)
+    return Verdict("there is no leader: starting as a standby", (Start(plan),), memory)
+
+
+def _unfit(s: Situation) -> Verdict | None:
+    if not _vacant(s):
+        return None
+    why_not = obstacle(s)
+    if why_not is None:
+        return None
+    return Verdict(f"there is no leader, and {s.me} does not race: {why_not}", _ask(s))
+
+
+def _ask(s: Situation) -> tuple[Action, ...]:
+    """Ask everybody who was not asked since the key went, or whose answer grew old."""
+    names = []
+    for member in s.other_members:
+        answer = s.view.peers.get(member.name)
+        fresh = (
+            answer is not None
+            and s.memory.lost_since is not None
+            and longest(s.memory.lost_since, answer.asked) >= 0
+            and s.since(answer.asked) < ASK_AGAIN_S
+        )
+        if not fresh:
+            names.append(member.name)
+    return (AskPeers(tuple(names)),) if names else ()
+
+
+def _answered(s: Situation, name: MemberName) -> bool:
+    answer = s.view.peers.get(name)
+    lost = s.memory.lost_since
+    return answer is not None and lost is not None and longest(lost, answer.asked) >= 0
+
+
+def _asking(s: Situation) -> Verdict | None:
+    if not _vacant(s):
+        return None
+    waiting = [m.name for m in s.other_members if not _answered(s, m.name)]
+    if not waiting:
+        return None
+    return Verdict(f"there is no leader: asking {', '.join(waiting)}", _ask(s))
+
+
+def _live_primary(s: Situation) -> Verdict | None:
+    if not _vacant(s):
+        return None
+    for member in s.other_members:
+        report = s.peer(member.name)
+        if report is None or not report.primary_alive:
+            continue
+        since = s.memory.live_primary_since or s.now
+        waited = longest(since, s.now)
+        if waited >= s.config.ttl:
+            return None
+        memory = replace(s.memory, live_primary_since=since)
+        reason = f"{member.name} still runs a primary: waiting {s.config.ttl - waited:.1f} s more"
+        return Verdict(reason, _ask(s), memory)
+    return None
+
+
+def _another_was_chosen(s: Situation) -> Verdict | None:
+    request = s.request
+    if not _vacant(s) or request is None or request.candidate in (None, s.me):
+        return None
+    report = s.peer(request.candidate) if request.candidate else None
+    waited = s.since(s.memory.lost_since)
+    if report is None or report.obstacle is not None or waited >= s.config.ttl:
+        return None
+    return Verdict(f"leaving the leader key to {request.candidate}, as was asked for", _ask(s))
+
+
+def _somebody_is_ahead(s: Situation) -> Verdict | None:
+    server = s.server
+    if not _vacant(s) or server is None or server.position is None:
+        return None
+    for member in s.other_members:
+        report = s.peer(member.name)
+        if report is None or report.position is None:
+            continue
+        if is_ahead(report, server.timeline, server.position):
+            lag = server.position.behind(report.position)
+            reason = f"leaving the leader key to {member.name}: it is {lag} bytes ahead"
+            return Verdict(reason, _ask(s))
+    return None
+
+
+def _race(s: Situation) -> Verdict | None:
+    if not _vacant(s) or s.server is None:
+        return None
+    if "leader" in s.view.pending:
+        return Verdict("racing for the leader key")
+    if s.backing_off() and s.other_members:
+        return Verdict(f"not racing yet: {s.memory.failed}", _ask(s))
+    acquire = AcquireLeader(_claim(s), LEADER_LEASE, s.config.ttl)
+    reason = f"racing for the leader key at {_position(s.server)}"
+    memory: Memory = replace(s.memory, promoted=None, starts=0, stop=None, race=_grounds(s))
+    return Verdict(reason, (acquire,), memory)
+
+
+def _grounds(s: Situation) -> str:
+    """Why this node takes over, for people who read the history later."""
+    old = s.cluster.sync.leader if s.cluster.sync else None
+    seen = [
+        f"{name} {answer.report.position if answer.report else 'did not answer'}"
+        for name, answer in sorted(s.view.peers.items())
+    ]
+    who = f"the lease of {old} ended" if old else "nobody held the leader key"
+    if s.request is not None:
+        who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
+    position = s.server.position if s.server else None
+    return f"{who}; positions: {s.me} {position}, " + (", ".join(seen) or "no other member")
+
+
+def _position(server: ServerStatus) -> str:
+    return f"timeline {server.timeline}, {server.position}"
+
+
+def _claim(s: Situation) -> Transact:
+    """Create the key, judged by exactly the `sync` and `config` that eligibility was judged by;
+    take `sync` over, and forget the slots of the old leader."""
+    keys = s.keys
+    sync = s.cluster.sync
+    guards: tuple[Guard, ...] = (
+        KeyAbsent(keys.leader),
+        _at(keys.sync, None if sync is None else sync.revision),
+        _at(keys.config, s.cluster.config_revision),
+        _at(keys.status, s.cluster.status_revision),
+    )
+    writes: tuple[Write, ...] = (
+        Grant(LEADER_LEASE, s.me, s.config.ttl),
+        Put(keys.leader, encode_leader(s.me, s.view.guardian.nonce), LEADER_LEASE),
+        Put(keys.status, encode_status((), s.cluster.timeline, checkpointed=False)),
+    )
+    if sync is not None or s.config.synchronous_mode is not SynchronousMode.OFF:
+        writes = (*writes, Put(keys.sync, encode_sync(s.me, ())))
+    return Transact(guards, writes)
+
+
+def _at(key: Key, revision: Revision | None) -> Guard:
+    return KeyAbsent(key) if revision is None else KeyAt(key, revision)
+
+
+RULES = (
+    Rule(
+        id="elect-10",
+        when="nobody holds the leader key and PostgreSQL does not run here",
+        then="start as a standby without upstream, if there is a data directory",
+        why="only a running standby knows its position; every node starts as a standby, so that "
+        "none is a primary without a promotion",
+        check=_not_running,
+    ),
+    Rule(
+        id="elect-20",
+        when="nobody holds the leader key and this node may not lead now",
+        then="say why, and wait",
+        why="tags, unknown or diverged WAL, not in the synchronous set: promoting it would lose "
+        "what was acknowledged (S6, S7)",
+        check=_unfit,
+    ),
+    Rule(
+        id="elect-30",
+        when="nobody holds the leader key and not every member was asked since",
+        then="ask all the others directly, the vanished primary too",
+        why="positions told before the key lapsed may be old",
+        check=_asking,
+    ),
+    Rule(
+        id="elect-40",
+        when="a member says that a primary still runs there",
+        then="wait, for one ttl at most",
+        why="it may be about to win its key back; but safety is the lease's, not the poll's",
+        check=_live_primary,
+    ),
+    Rule(
+        id="elect-50",
+        when="an operator asked for another candidate, who answers and may lead",
+        then="leave the key to it, for one ttl at most",
+        why="a switchover goes where it was asked to go",
+        check=_another_was_chosen,
+    ),
+    Rule(
+        id="elect-60",
+        when="a reachable member that may lead holds more WAL",
+        then="leave the key to it",
+        why="whoever holds the most loses the least",
+        check=_somebody_is_ahead,
+    ),
+    Rule(
+        id="elect-70",
+        when="nothing stands against this node",
+        then="create the leader key, guarded by the `sync` and `config` it was judged by",
+        why="one create wins; a delayed write of the old leader cannot change who may lead (R4)",
+        check=_race,
+    ),
+)

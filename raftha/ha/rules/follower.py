@@ -1,0 +1,185 @@
+"""What a member does while another one leads. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import Clone, Configure, Rejoin, Start, StopMode
+from raftha.ha.candidates import diverged
+from raftha.ha.plans import standby_plan
+from raftha.ha.rules.safety import stop
+from raftha.ha.situation import Situation
+from raftha.ha.table import Rule, Verdict
+from raftha.model.cluster import Member, MemberState
+from raftha.model.postgres import ControlData
+
+
+def _follows(s: Situation) -> bool:
+    return s.other_leader is not None and s.lease is None
+
+
+def _unknown_leader(s: Situation) -> Verdict | None:
+    leader = s.other_leader
+    if not _follows(s) or leader is None or s.leader_member is not None:
+        return None
+    return Verdict(f"{leader.name} leads but has not announced itself yet")
+
+
+def _slot_missing(s: Situation) -> bool:
+    return s.config.postgresql.use_slots and s.view.me.slot not in s.cluster.slots
+
+
+def _wait_for_slot(s: Situation, leader: Member) -> Verdict:
+    return Verdict(f"waiting for {leader.name} to make the slot {s.view.me.slot}")
+
+
+def _clone(s: Situation) -> Verdict | None:
+    leader = s.leader_member
+    if not _follows(s) or leader is None or s.running:
+        return None
+    if not s.directory_empty and not s.directory_interrupted:
+        return None
+    if not s.leader_is_ready:
+        return Verdict(f"waiting for {leader.name} to be the primary before cloning from it")
+    if _slot_missing(s):
+        return _wait_for_slot(s, leader)
+    if s.backing_off():
+        return _pause(s)
+    return Verdict(f"cloning from {leader.name}", (Clone(leader),))
+
+
+def _pause(s: Situation) -> Verdict:
+    return Verdict(f"trying again later ({s.memory.failures} in a row failed): {s.memory.failed}")
+
+
+def _start(s: Situation) -> Verdict | None:
+    leader = s.leader_member
+    if not _follows(s) or leader is None or s.running:
+        return None
+    control = s.view.directory.control
+    if control is None:
+        return None
+    if _needs_rejoin(s, control):
+        return _rejoin(s, leader)
+    if _slot_missing(s):
+        return _wait_for_slot(s, leader)
+    if s.backing_off():
+        return _pause(s)
+    plan = standby_plan(s.cluster, s.view.me, leader)
+    memory = replace(s.memory, plan=plan)
+    return Verdict(f"starting as a standby of {leader.name}", (Start(plan),), memory)
+
+
+def _needs_rejoin(s: Situation, control: ControlData) -> bool:
+    """The directory was a primary's, or holds WAL that the cluster's line does not."""
+    if control.was_primary and not s.view.directory.standby_signal:
+        return True
+    end = max(control.checkpoint, control.minimum_recovery_end)
+    timeline = max(control.timeline, control.minimum_recovery_timeline)
+    return diverged(s, timeline, end)
+
+
+def _rejoin(s: Situation, leader: Member) -> Verdict:
+    if not s.leader_is_ready:
+        return Verdict(f"waiting for {leader.name} to be the primary before joining it again")
+    if _slot_missing(s):
+        return _wait_for_slot(s, leader)
+    if not s.cluster.checkpointed:
+        return Verdict(f"waiting for the checkpoint of {leader.name} after its promotion")
+    if s.backing_off():
+        return _pause(s)
+    control = s.view.directory.control
+    forced = control is not None and _numbers_collide(s, control)
+    return Verdict(f"comparing the WAL here with that of {leader.name}", (Rejoin(leader, forced),))
+
+
+def _numbers_collide(s: Situation, control: ControlData) -> bool:
+    """A primary ran here on a timeline that the store promised to somebody else: PostgreSQL could
+    not tell the two apart, because their history files are the same."""
+    for record in s.cluster.history:
+        if record.timeline == control.timeline and record.leader != s.me and control.was_primary:
+            return not s.view.directory.standby_signal and s.cluster.timeline == control.timeline
+    return False
+
+
+def _starting(s: Situation) -> Verdict | None:
+    if not _follows(s) or not s.running or s.server is not None:
+        return None
+    return Verdict(f"PostgreSQL does not answer yet: {s.view.server_problem or 'starting'}")
+
+
+def _diverged(s: Situation) -> Verdict | None:
+    leader, server = s.leader_member, s.server
+    if not _follows(s) or leader is None or server is None or server.position is None:
+        return None
+    if not diverged(s, server.timeline, server.position):
+        return None
+    reason = (
+        f"timeline {server.timeline} at {server.position} is not on the line of {leader.name}: "
+        "stopping to join it again"
+    )
+    return stop(s, StopMode.FAST, reason)
+
+
+def _follow(s: Situation) -> Verdict | None:
+    leader, server = s.leader_member, s.server
+    if not _follows(s) or leader is None or server is None:
+        return None
+    if _slot_missing(s):
+        return _wait_for_slot(s, leader)
+    plan = standby_plan(s.cluster, s.view.me, leader)
+    if plan != s.memory.plan:
+        memory = replace(s.memory, plan=plan)
+        return Verdict(f"following {leader.name}", (Configure(plan),), memory)
+    state = "streaming" if server.receiver is not None else "not streaming yet"
+    if leader.state is MemberState.STOPPING:
+        state += f", {leader.name} is stopping"
+    return Verdict(f"no action: I am {s.me}, a standby of {leader.name}, {state}")
+
+
+RULES = (
+    Rule(
+        id="follow-10",
+        when="the leader has not announced itself",
+        then="wait",
+        why="its address is not known yet",
+        check=_unknown_leader,
+    ),
+    Rule(
+        id="follow-20",
+        when="another member leads, and there is no data directory here or one half rewound",
+        then="wait until the leader is the primary and has made the slot, then take a base backup",
+        why="with the slot first, the WAL that the copy needs stays, and PostgreSQL never logs "
+        "a missing slot",
+        check=_clone,
+    ),
+    Rule(
+        id="follow-30",
+        when="another member leads and PostgreSQL does not run here",
+        then="if the directory was a primary's or left the line, keep what diverged aside and "
+        "rewind or clone; then start as a standby",
+        why="a diverged directory must never stream from the new line (S9)",
+        check=_start,
+    ),
+    Rule(
+        id="follow-40",
+        when="another member leads and PostgreSQL here has not answered yet",
+        then="wait",
+        why="recovery takes the time it takes",
+        check=_starting,
+    ),
+    Rule(
+        id="follow-50",
+        when="the standby here holds WAL that the leader's line does not",
+        then="stop it, to join again",
+        why="it can never stream from there, and must not be promoted",
+        check=_diverged,
+    ),
+    Rule(
+        id="follow-60",
+        when="another member leads and a standby runs here",
+        then="point it at the leader",
+        why="the healthy state of a standby: nothing is done unless something differs",
+        check=_follow,
+    ),
+)

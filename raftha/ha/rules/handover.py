@@ -1,0 +1,214 @@
+"""Giving the leader key away in good order: switchover, failover, a planned stop. PURE.
+
+The primary writes a checkpoint while it still serves, then stops. The shutdown record is the last
+it will ever write in this epoch: who holds it holds everything. Only then the key is released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import AskPeers, CancelJob, Checkpoint, EndAgent, ReleaseLeader, StopMode
+from raftha.ha.candidates import refusal
+from raftha.ha.keys import encode_sync
+from raftha.ha.operations import note, refuse
+from raftha.ha.rules.safety import stop
+from raftha.ha.situation import Situation
+from raftha.ha.table import Rule, Verdict
+from raftha.model.ids import MemberName
+from raftha.model.operation import OperationStep, OperatorRequest
+from raftha.model.postgres import ControlState
+from raftha.model.store import Put, Write
+from raftha.model.view import HeldLease, JobKind
+
+CHECKPOINT_WAIT_S = 60.0
+"""A checkpoint that takes longer is not waited for: the stop writes the rest."""
+
+STOP_PATIENCE_S = 60.0
+"""After so long a fast stop becomes an immediate one, which loses nothing but the clean record."""
+
+
+def _handover(s: Situation) -> Verdict | None:
+    lease, request = s.lease, s.request
+    if lease is None or request is None or s.view.stopping:
+        return None
+    started = s.memory.drained == request.id
+    # A request that names another leader, or none, is closed by its heir (operations.py).
+    if not started and request.leader != s.me:
+        return None
+    if not started:
+        return _begin(s, lease, request)
+    if s.running:
+        return _drain(s, lease, request)
+    return _stopped(s, lease, request)
+
+
+def _begin(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict | None:
+    server = s.server
+    if server is None or not server.is_primary:
+        return None
+    names = tuple(member.name for member in s.other_members)
+    unasked = [n for n in names if n not in s.view.peers or s.since(s.view.peers[n].asked) > 2.0]
+    if unasked:
+        return Verdict(f"{request.kind}: asking the members", (AskPeers(names),))
+    reason = refusal(s, request)
+    if reason is not None:
+        return Verdict(f"{request.kind} refused: {reason}", refuse(s, lease, reason))
+    target = request.candidate or "the best standby"
+    memory = replace(s.memory, drained=request.id, drain_since=s.now)
+    reason = f"{request.kind} to {target}: writing a checkpoint first"
+    return Verdict(reason, (Checkpoint(),), memory)
+
+
+def _drain(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict:
+    waited = s.since(s.memory.drain_since)
+    job = s.view.job
+    if job is not None and job.kind is JobKind.CHECKPOINT and waited < CHECKPOINT_WAIT_S:
+        return Verdict(f"{request.kind}: the checkpoint has been running for {waited:.1f} s")
+    noted = note(s, lease, OperationStep.DRAINING, f"{s.me} is being stopped")
+    if s.stop_was_sent(StopMode.FAST):
+        return _await_stop(s, f"{request.kind}: PostgreSQL is stopping")
+    verdict = stop(s, StopMode.FAST, f"{request.kind}: stopping PostgreSQL")
+    return replace(verdict, actions=(*noted, *verdict.actions))
+
+
+def _await_stop(s: Situation, reason: str) -> Verdict:
+    """A fast stop may wait for a standby that is gone; once the shutdown record is written and a
+    candidate holds it, or patience has run out, what is left is ended."""
+    sent = s.memory.stop
+    waited = s.since(sent.at) if sent is not None else 0.0
+    control = s.view.directory.control
+    if control is not None and control.state is ControlState.SHUT_DOWN and waited > 1.0:
+        return stop(s, StopMode.KILL, f"{reason}: the record is written, ending what is left")
+    if waited > STOP_PATIENCE_S:
+        return stop(s, StopMode.IMMEDIATE, f"{reason}: no end after {waited:.0f} s")
+    return Verdict(reason)
+
+
+def _stopped(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict:
+    holders = _holders(s)
+    wanted = request.candidate
+    ready = (wanted in holders) if wanted is not None else bool(holders)
+    waited = s.since(s.memory.stop.at) if s.memory.stop is not None else 0.0
+    if ready:
+        return _release(s, lease, request, holders)
+    if waited > 2 * s.config.ttl:
+        reason = f"{wanted or 'no member'} did not receive the last WAL within {waited:.0f} s"
+        memory = replace(s.memory, drained=None, drain_since=None, starts=0)
+        return Verdict(f"{request.kind} refused: {reason}", refuse(s, lease, reason), memory)
+    names = tuple(member.name for member in s.other_members)
+    return Verdict("stopped; asking who holds the last WAL", (AskPeers(names),))
+
+
+def _holders(s: Situation) -> tuple[MemberName, ...]:
+    """The members that hold the shutdown record, as they said after it was written."""
+    control, sent = s.view.directory.control, s.memory.stop
+    if control is None or control.state is not ControlState.SHUT_DOWN or sent is None:
+        return ()
+    found = []
+    for member in s.other_members:
+        answer = s.view.peers.get(member.name)
+        if answer is None or answer.report is None or s.since(answer.asked) > s.since(sent.at):
+            continue
+        position = answer.report.position
+        same_line = answer.report.timeline == control.timeline
+        if same_line and position is not None and position > control.checkpoint:
+            found.append(member.name)
+    return tuple(found)
+
+
+def _release(
+    s: Situation, lease: HeldLease, request: OperatorRequest, holders: tuple[MemberName, ...]
+) -> Verdict:
+    operation = s.cluster.operation
+    noted = operation is None or operation.id != request.id or operation.has(OperationStep.STOPPED)
+    if noted:
+        memory = replace(s.memory, drained=None, drain_since=None, starts=0, gated=False)
+        return Verdict("handed over: releasing the key", (ReleaseLeader(lease.epoch),), memory)
+    heir = request.candidate or holders[0]
+    sync = s.cluster.sync
+    more: tuple[Write, ...] = ()
+    if sync is not None and heir not in sync.standbys:
+        # Nothing will be written in this epoch any more, so whoever holds all of it may lead.
+        more = (Put(s.keys.sync, encode_sync(s.me, (heir,))),)
+    actions = note(s, lease, OperationStep.STOPPED, f"{s.me} has stopped", *more)
+    return Verdict(f"{heir} holds everything: writing it down", actions)
+
+
+def _stop_job(s: Situation) -> Verdict | None:
+    if not s.view.stopping or s.view.job is None:
+        return None
+    return Verdict(f"stopping: giving up {s.view.job.kind}", (CancelJob(),))
+
+
+def _stop_server(s: Situation) -> Verdict | None:
+    if not s.view.stopping or not s.running:
+        return None
+    since = s.memory.drain_since or s.now
+    memory = replace(s.memory, drain_since=since)
+    sync = s.cluster.sync
+    in_sync = sync is not None and s.me in sync.standbys and s.lease is None
+    if in_sync and s.other_leader is not None and s.view.raft.majority:
+        waited = s.since(since)
+        if waited < 2 * s.config.loop_wait:
+            return Verdict("stopping: waiting to be let out of the synchronous set", (), memory)
+    if s.stop_was_sent(StopMode.FAST):
+        return _await_stop(s, "stopping: PostgreSQL is stopping")
+    drain = s.lease is not None and s.memory.drained != "stop" and s.server is not None
+    if drain:
+        memory = replace(memory, drained="stop")
+        return Verdict("stopping: writing a checkpoint first", (Checkpoint(),), memory)
+    busy = s.view.job is not None and s.view.job.kind is JobKind.CHECKPOINT
+    if busy and s.since(since) < CHECKPOINT_WAIT_S:
+        return Verdict("stopping: the checkpoint is running", (), memory)
+    verdict = stop(s, StopMode.FAST, "stopping PostgreSQL")
+    kept = verdict.memory or s.memory
+    return replace(verdict, memory=replace(kept, drain_since=since, drained="stop"))
+
+
+def _end(s: Situation) -> Verdict | None:
+    if not s.view.stopping or s.running:
+        return None
+    if s.view.lease is not None and s.lease is not None:
+        return Verdict("stopped: releasing the key", (ReleaseLeader(s.lease.epoch),))
+    return Verdict("stopped", (EndAgent(),))
+
+
+RULES = (
+    Rule(
+        id="stop-10",
+        when="the agent is being stopped and a job other than a checkpoint runs",
+        then="cancel it",
+        why="half a copy is worth nothing to a node that goes away",
+        check=lambda s: (
+            None
+            if s.view.job is not None and s.view.job.kind is JobKind.CHECKPOINT
+            else _stop_job(s)
+        ),
+    ),
+    Rule(
+        id="stop-20",
+        when="the agent is being stopped and PostgreSQL runs",
+        then="leave the synchronous set first; a primary writes a checkpoint; then a fast stop",
+        why="commits should not wait for a standby that goes, and a short stop is a short outage",
+        check=_stop_server,
+    ),
+    Rule(
+        id="stop-30",
+        when="the agent is being stopped and PostgreSQL is down",
+        then="release the leader key, then end",
+        why="after a verified stop nobody has to wait for a lease to lapse",
+        check=_end,
+    ),
+)
+
+REQUEST_RULES = (
+    Rule(
+        id="hand-10",
+        when="an operator asked to hand the leader key over and this node holds it",
+        then="refuse with the reason, or: checkpoint, fast stop, see who holds the last WAL, put "
+        "the heir into `sync`, release the key",
+        why="a planned change loses nothing and pauses writes for as short as can be",
+        check=_handover,
+    ),
+)

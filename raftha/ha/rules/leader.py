@@ -1,0 +1,286 @@
+"""What the holder of the leader key does: start, promote, serve. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha import sync
+from raftha.ha.actions import (
+    Action,
+    Checkpoint,
+    Configure,
+    EnsureSlots,
+    Promote,
+    ReleaseLeader,
+    Start,
+    StopMode,
+    Submit,
+)
+from raftha.ha.keys import encode_history, encode_status
+from raftha.ha.memory import Memory
+from raftha.ha.operations import closing_steps
+from raftha.ha.plans import names_for, primary_plan, standby_plan
+from raftha.ha.rules.safety import stop
+from raftha.ha.situation import Situation
+from raftha.ha.table import Rule, Verdict
+from raftha.instants import Seconds, longest
+from raftha.model.cluster import HistoryRecord, MemberState
+from raftha.model.ids import MemberName, Timeline
+from raftha.model.postgres import ServerStatus
+from raftha.model.settings import SynchronousMode
+from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
+from raftha.model.view import HeldLease, JobKind
+
+STARTS_PER_EPOCH = 3
+"""Restarts in place before the lease is given to somebody else."""
+
+
+def record_of(s: Situation, lease: HeldLease) -> HistoryRecord | None:
+    """The promotion that was committed for this epoch."""
+    for record in reversed(s.cluster.history):
+        if record.epoch == lease.epoch:
+            return record
+    return None
+
+
+def _release(s: Situation, lease: HeldLease, reason: str) -> Verdict:
+    pause = s.now.plus(2 * s.config.ttl)
+    memory = replace(s.memory, starts=0, promoted=None, retry_at=pause, failed=reason)
+    return Verdict(f"giving the leader key back: {reason}", (ReleaseLeader(lease.epoch),), memory)
+
+
+def _start(s: Situation) -> Verdict | None:
+    lease = s.lease
+    if lease is None or s.running:
+        return None
+    if not s.directory_ready:
+        return _release(s, lease, f"{s.view.directory.path} is {s.view.directory.state}")
+    if lease.epoch in s.view.guardian.burned:
+        return _release(s, lease, "the guardian fenced this epoch")
+    if s.memory.starts >= STARTS_PER_EPOCH:
+        return _release(s, lease, f"PostgreSQL did not start in {STARTS_PER_EPOCH} tries")
+    record = record_of(s, lease)
+    if record is not None and not _is_on(s, record):
+        return _release(s, lease, f"the promotion to timeline {record.timeline} was cut short")
+    starts = s.memory.starts + 1
+    if record is None:
+        plan = standby_plan(s.cluster, s.view.me, None)
+        memory = replace(s.memory, starts=starts, plan=plan, promoted=None)
+        return Verdict("starting as a standby, to be promoted", (Start(plan),), memory)
+    standbys = s.cluster.sync.standbys if s.cluster.sync else ()
+    names = names_for(standbys[0]) if standbys else ""
+    plan = primary_plan(s.cluster, s.view.me, names, closed=bool(standbys))
+    memory = replace(s.memory, starts=starts, plan=plan, gated=bool(standbys))
+    return Verdict("restarting the primary in place", (Start(plan, lease.epoch),), memory)
+
+
+def _is_on(s: Situation, record: HistoryRecord) -> bool:
+    """The directory reached the timeline of this record: the promotion to it was completed."""
+    control = s.view.directory.control
+    if control is None or s.view.directory.standby_signal:
+        return False
+    return max(control.timeline, control.minimum_recovery_timeline) >= record.timeline
+
+
+def _starting(s: Situation) -> Verdict | None:
+    lease = s.lease
+    if lease is None or s.server is not None:
+        return None
+    return Verdict(f"PostgreSQL does not answer yet: {s.view.server_problem or 'starting'}")
+
+
+def _promote(s: Situation) -> Verdict | None:
+    lease, server = s.lease, s.server
+    if lease is None or server is None or server.is_primary:
+        return None
+    missing = tuple(m.slot for m in s.other_members if m.slot not in server.slots)
+    slots: tuple[Action, ...] = (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
+    record = record_of(s, lease)
+    if record is None:
+        submit = () if "history" in s.view.pending else (_record(s, lease, server),)
+        return Verdict("recording the promotion before it happens", (*slots, *submit))
+    if s.memory.promoted == lease.epoch:
+        return _promoting(s, lease)
+    plan = primary_plan(s.cluster, s.view.me, names_for(_first_standby(s)))
+    burned = tuple(sorted(r.timeline for r in s.cluster.history if r.timeline < record.timeline))
+    memory = replace(s.memory, plan=plan, promoted=lease.epoch, promoted_at=s.now, gated=False)
+    memory = replace(memory, checkpoint_asked=None)
+    reason = f"promoting to timeline {record.timeline} under epoch {lease.epoch}"
+    actions = (*slots, *_publish(s, lease, server), Promote(lease.epoch, plan, burned))
+    return Verdict(reason, actions, memory)
+
+
+def _promoting(s: Situation, lease: HeldLease) -> Verdict:
+    waited = s.since(s.memory.promoted_at)
+    if waited < _promote_timeout(s):
+        return Verdict(f"PostgreSQL is being promoted, {waited:.1f} s so far")
+    if s.running:
+        return stop(s, StopMode.IMMEDIATE, f"the promotion took {waited:.0f} s: giving up")
+    return _release(s, lease, "the promotion did not end")
+
+
+def _promote_timeout(s: Situation) -> Seconds:
+    return Seconds(max(4 * s.config.ttl, 20.0))
+
+
+def _uses_slots(s: Situation) -> bool:
+    return s.config.postgresql.use_slots
+
+
+def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
+    number = Timeline(max(s.cluster.highest_timeline, server.timeline) + 1)
+    record = HistoryRecord(
+        timeline=number,
+        parent=server.timeline,
+        switch=server.position,
+        epoch=lease.epoch,
+        leader=s.me,
+        reason=s.memory.race or "promoted",
+        wall=s.view.wall,
+    )
+    revision = s.cluster.history_revision
+    key = s.keys.history
+    guard: Guard = KeyAbsent(key) if revision is None else KeyAt(key, revision)
+    put = Put(key, encode_history((*s.cluster.history, record)))
+    return Submit("history", Transact((s.epoch_guard(lease), guard), (put,)))
+
+
+def _first_standby(s: Situation) -> MemberName | None:
+    """Whom the first commits wait for: a standby that answered and may serve."""
+    if s.config.synchronous_mode is SynchronousMode.OFF:
+        return None
+    for member in s.other_members:
+        report = s.peer(member.name)
+        alive = report is not None and report.state in (
+            MemberState.RUNNING,
+            MemberState.STREAMING,
+        )
+        if alive and not member.tags.nosync:
+            return member.name
+    return None
+
+
+def _publish(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:
+    """Say which slots exist here and which timeline is written, if the store says otherwise."""
+    cluster = s.cluster
+    wanted = {member.slot for member in s.other_members}
+    slots = tuple(sorted(wanted & set(server.slots))) if _uses_slots(s) else ()
+    timeline = server.timeline if server.is_primary else cluster.timeline
+    done = cluster.checkpointed or _has_checkpointed(s)
+    known = (cluster.slots, cluster.timeline, cluster.checkpointed)
+    if (slots, timeline, done) == known or "status" in s.view.pending:
+        return ()
+    revision = cluster.status_revision
+    key = s.keys.status
+    guard: Guard = KeyAbsent(key) if revision is None else KeyAt(key, revision)
+    put = Put(key, encode_status(slots, timeline, checkpointed=done))
+    return (Submit("status", Transact((s.epoch_guard(lease), guard), (put,))),)
+
+
+def _has_checkpointed(s: Situation) -> bool:
+    """A checkpoint that was asked for since the promotion has ended well."""
+    done, asked = s.view.finished, s.memory.checkpoint_asked
+    if done is None or asked is None or done.kind is not JobKind.CHECKPOINT or done.error:
+        return False
+    return longest(asked, done.ended) >= 0
+
+
+def _checkpoint(s: Situation, memory: Memory) -> tuple[tuple[Action, ...], Memory]:
+    """Ask for the checkpoint that others wait for before they rewind; once, and again if lost."""
+    if s.cluster.checkpointed or s.view.job is not None or _has_checkpointed(s):
+        return (), memory
+    return (Checkpoint(),), replace(memory, checkpoint_asked=s.now)
+
+
+def _wrong_timeline(s: Situation) -> Verdict | None:
+    lease, server = s.lease, s.server
+    if lease is None or server is None or not server.is_primary:
+        return None
+    record = record_of(s, lease)
+    if record is None or record.timeline == server.timeline:
+        return None
+    reason = f"timeline {server.timeline} is written, but {record.timeline} was committed"
+    return stop(s, StopMode.IMMEDIATE, reason)
+
+
+def _serve(s: Situation) -> Verdict | None:
+    lease, server = s.lease, s.server
+    if lease is None or server is None or not server.is_primary:
+        return None
+    missing = tuple(m.slot for m in s.other_members if m.slot not in server.slots)
+    slots: tuple[Action, ...] = (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
+    published = _publish(s, lease, server)
+    synced, memory = sync.step(s, lease, server)
+    memory = replace(memory, starts=0)
+    opened, memory = _reconfigure(s, server, memory)
+    settled, memory = _checkpoint(s, memory)
+    closing = closing_steps(s, lease, server)
+    actions: tuple[Action, ...] = (
+        *slots,
+        *published,
+        *synced,
+        *opened,
+        *settled,
+        *closing,
+    )
+    if not actions:
+        return Verdict(f"no action: I am {s.me}, the leader with the lock", (), memory)
+    return Verdict(f"I am {s.me}, the leader with the lock", actions, memory)
+
+
+def _reconfigure(
+    s: Situation, server: ServerStatus, memory: Memory
+) -> tuple[tuple[Action, ...], Memory]:
+    """Write the configuration where it differs from what is wanted: a changed setting, or the gate
+    that a restart in place left closed until the synchronous standby is back."""
+    gated = memory.gated and not sync.is_settled(s, server)
+    names = (
+        memory.plan.synchronous_standby_names if memory.plan else server.synchronous_standby_names
+    )
+    plan = primary_plan(s.cluster, s.view.me, names, closed=gated)
+    memory = replace(memory, gated=gated)
+    if plan == memory.plan:
+        return (), memory
+    return (Configure(plan),), replace(memory, plan=plan)
+
+
+RULES = (
+    Rule(
+        id="lead-10",
+        when="the leader key is held and PostgreSQL does not run",
+        then="restart the primary in place, or start the standby that is to be promoted; after "
+        f"{STARTS_PER_EPOCH} tries, or without a usable directory, give the key back",
+        why="a local restart is the shortest outage while it works",
+        check=_start,
+    ),
+    Rule(
+        id="lead-20",
+        when="the leader key is held and PostgreSQL has not answered yet",
+        then="wait: renewals stop by themselves if it never does",
+        why="recovery takes the time it takes, and the health gate bounds a hang",
+        check=_starting,
+    ),
+    Rule(
+        id="lead-30",
+        when="the leader key is held by a standby",
+        then="make the slots, commit the history record with a timeline never used before, write "
+        "the synchronous names, have the guardian promote",
+        why="two promotions must never share a timeline number, and the first commit must already "
+        "wait for whom it must wait for",
+        check=_promote,
+    ),
+    Rule(
+        id="lead-35",
+        when="the primary here writes another timeline than the one committed for its epoch",
+        then="stop it at once",
+        why="two servers that write one timeline number cannot be told apart later",
+        check=_wrong_timeline,
+    ),
+    Rule(
+        id="lead-40",
+        when="the leader key is held by a running primary",
+        then="keep slots, synchronous set and configuration as they should be",
+        why="the healthy state: nothing is written unless something differs",
+        check=_serve,
+    ),
+)

@@ -1,0 +1,120 @@
+"""What must never be: checked before anything else. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import Readopt, RestoreGuardian, Stop, StopMode
+from raftha.ha.memory import StopSent
+from raftha.ha.situation import Situation
+from raftha.ha.table import Rule, Verdict
+from raftha.model.postgres import DirectoryState
+
+
+def stop(s: Situation, mode: StopMode, reason: str) -> Verdict:
+    """Stop the server that runs now, unless that very stop was already asked for."""
+    if s.stop_was_sent(mode):
+        return Verdict(reason)
+    sent = StopSent(process=s.view.guardian.process, mode=mode, at=s.now)
+    return Verdict(reason, (Stop(mode),), replace(s.memory, stop=sent))
+
+
+def _no_guardian(s: Situation) -> Verdict | None:
+    if s.view.guardian.alive:
+        return None
+    return Verdict("no guardian answers for the data directory", (RestoreGuardian(),))
+
+
+def _readopt(s: Situation) -> Verdict | None:
+    leader = s.cluster.leader
+    guardian = s.view.guardian
+    if s.view.lease is not None or leader is None or s.view.stopping:
+        return None
+    is_ours = leader.name == s.me and leader.guardian == guardian.nonce
+    if not is_ours or leader.epoch in guardian.burned:
+        return None
+    if guardian.primary and guardian.epoch != leader.epoch:
+        return None
+    reason = f"the leader key is this node's, under epoch {leader.epoch}: renewing its lease"
+    if "leader" in s.view.pending:
+        return Verdict(reason)
+    return Verdict(reason, (Readopt(leader.epoch, leader.lease.revision),))
+
+
+def _primary_without_lease(s: Situation) -> Verdict | None:
+    if not (s.running and s.is_primary) or s.lease is not None:
+        return None
+    holder = s.other_leader
+    why = f"{holder.name} holds the leader key" if holder else "no valid lease is held here"
+    return stop(s, StopMode.IMMEDIATE, f"a primary runs here, but {why}: stopping it at once")
+
+
+def _other_cluster(s: Situation) -> Verdict | None:
+    control = s.view.directory.control
+    initialize = s.cluster.initialize
+    if control is None or initialize is None or initialize.system_id is None:
+        return None
+    if control.system_id == initialize.system_id:
+        return None
+    reason = (
+        f"{s.view.directory.path} belongs to another cluster (system id {control.system_id}, "
+        f"this cluster has {initialize.system_id}): it is left alone; move it away or correct "
+        "postgresql.data_dir"
+    )
+    return stop(s, StopMode.FAST, reason) if s.running else Verdict(reason)
+
+
+def _directory_unusable(s: Situation) -> Verdict | None:
+    directory = s.view.directory
+    gone_under_server = s.running and directory.state in (
+        DirectoryState.ABSENT,
+        DirectoryState.EMPTY,
+    )
+    if gone_under_server:
+        return stop(s, StopMode.IMMEDIATE, f"{directory.path} is gone while PostgreSQL runs")
+    if directory.state in (DirectoryState.ABSENT, DirectoryState.EMPTY):
+        return None
+    if s.running or directory.control is not None:
+        return None
+    return Verdict(f"{directory.path} cannot be used: {directory.problem or directory.state}")
+
+
+RULES = (
+    Rule(
+        id="safety-10",
+        when="no guardian answers",
+        then="start one; nothing else is done before",
+        why="nobody would stop a primary whose agent dies: no guardian, no server",
+        check=_no_guardian,
+    ),
+    Rule(
+        id="safety-20",
+        when="the leader key names this node and this guardian, but no lease is held: the agent "
+        "was restarted, or the answer to the race was lost",
+        then="renew the lease; from then on it is held",
+        why="the guardian keeps the deadline of a running primary meanwhile, so a restarted agent "
+        "need not interrupt it",
+        check=_readopt,
+    ),
+    Rule(
+        id="safety-30",
+        when="a primary runs here and no valid lease is held",
+        then="stop it at once (immediate)",
+        why="another node may already be the primary (S1)",
+        check=_primary_without_lease,
+    ),
+    Rule(
+        id="safety-40",
+        when="the data directory has another system id than the cluster",
+        then="stop a server that runs on it; touch nothing",
+        why="its rows are not this cluster's, and are not ours to destroy (S10)",
+        check=_other_cluster,
+    ),
+    Rule(
+        id="safety-50",
+        when="the data directory is gone under a running server, or cannot be used",
+        then="stop the server; touch nothing",
+        why="a server without its files loses what it acknowledges",
+        check=_directory_unusable,
+    ),
+)

@@ -1,0 +1,360 @@
+"""A node's agent for the tests of HTTP and of the CLI: answers what it was told to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from raftha.clock import SystemClock
+from raftha.errors import RafthaError
+from raftha.instants import Instant, Seconds
+from raftha.model.cluster import HistoryRecord, MemberRole, MemberState
+from raftha.model.ids import Epoch, Lsn, MemberName, SystemId, Timeline
+from raftha.model.postgres import Attached, Receiver, ServerStatus, SyncState
+from raftha.model.report import (
+    ClusterReport,
+    MemberReport,
+    NodeReport,
+    Notice,
+    OperationReport,
+    OperationRequest,
+    OperationState,
+    OperationStep,
+    PeerReport,
+    ReportedRole,
+    RequestKind,
+    StepTaken,
+)
+from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
+from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+
+NOW = Instant(1000.0, 1000.0)
+WALL = 1_800_000_000.0
+SYSTEM = SystemId("7412345678901234567")
+
+
+def rest_config(
+    port: int = 0,
+    authentication: BasicAuth | None = None,
+    tls: TlsFiles | None = None,
+    verify_client: bool = False,
+    host: str = "127.0.0.1",
+) -> RestConfig:
+    return RestConfig(
+        listen=Address(host, port),
+        connect_address=Address(host, port),
+        authentication=authentication,
+        tls=tls,
+        verify_client=verify_client,
+    )
+
+
+def raft_status(majority: bool = True) -> RaftStatus:
+    voters = tuple(
+        VoterStatus(
+            address=f"10.0.0.{number}:2380",
+            name=f"n{number}",
+            is_self=number == 1,
+            connected=majority,
+            witness=False,
+            last_contact=NOW.plus(-0.1),
+        )
+        for number in (1, 2, 3)
+    )
+    return RaftStatus(
+        role=RaftRole.LEADER,
+        leader="10.0.0.1:2380",
+        term=4,
+        commit_index=120,
+        applied_index=120,
+        majority=majority,
+        voters=voters,
+    )
+
+
+def primary_server() -> ServerStatus:
+    return ServerStatus(
+        version=150018,
+        system_id=SYSTEM,
+        in_recovery=False,
+        timeline=Timeline(2),
+        started="2026-11-01 10:00:00+00",
+        written=Lsn(0x3000060),
+        flushed=Lsn(0x3000060),
+        attached=(
+            Attached(
+                application_name="n2",
+                state="streaming",
+                sync_state=SyncState.QUORUM,
+                flush=Lsn(0x3000060),
+                replay=Lsn(0x3000060),
+                pid=4711,
+            ),
+        ),
+    )
+
+
+def standby_server(behind_bytes: int = 0) -> ServerStatus:
+    return ServerStatus(
+        version=150018,
+        system_id=SYSTEM,
+        in_recovery=True,
+        timeline=Timeline(2),
+        started="2026-11-01 10:00:00+00",
+        received=Lsn(0x3000060),
+        replayed=Lsn(0x3000060 - behind_bytes),
+        receiver=Receiver(status="streaming", host="10.0.0.1", port=5432, slot="n2", pid=4712),
+    )
+
+
+def primary_node(now: Instant = NOW) -> NodeReport:
+    """A primary in the middle of its lease, as its agent saw it a moment before `now`."""
+    return NodeReport(
+        taken=now.plus(-0.2),
+        scope="main",
+        name=MemberName("n1"),
+        agent_version="0.1.0",
+        witness=False,
+        state=MemberState.RUNNING,
+        role=MemberRole.PRIMARY,
+        ttl=Seconds(5.0),
+        loop_wait=Seconds(1.0),
+        raft=raft_status(),
+        holds_leader_key=True,
+        valid_until=now.plus(3.0),
+        routed=True,
+        server=primary_server(),
+        server_answered=now.plus(-0.3),
+        system_id=SYSTEM,
+        leader=MemberName("n1"),
+        leader_position=Lsn(0x3000060),
+        store_seen=now.plus(-0.4),
+        rule="lead-30",
+        reason="the lease is renewed",
+    )
+
+
+def standby_node(now: Instant = NOW, behind_bytes: int = 0) -> NodeReport:
+    return replace(
+        primary_node(now),
+        name=MemberName("n2"),
+        state=MemberState.STREAMING,
+        role=MemberRole.STANDBY,
+        holds_leader_key=False,
+        valid_until=None,
+        routed=False,
+        is_sync_standby=True,
+        server=standby_server(behind_bytes),
+        rule="follow-10",
+        reason="streams from n1",
+    )
+
+
+def witness_node(now: Instant = NOW) -> NodeReport:
+    return replace(
+        primary_node(now),
+        name=MemberName("n3"),
+        witness=True,
+        state=MemberState.RUNNING,
+        role=MemberRole.NONE,
+        holds_leader_key=False,
+        valid_until=None,
+        routed=False,
+        server=None,
+        server_answered=None,
+        rule="",
+        reason="",
+    )
+
+
+def peer_report() -> PeerReport:
+    return PeerReport(
+        name=MemberName("n2"),
+        system_id=SYSTEM,
+        state=MemberState.STREAMING,
+        role=MemberRole.STANDBY,
+        primary_alive=False,
+        timeline=Timeline(2),
+        position=Lsn(0x1_0300_0060),
+        received=Lsn(0x1_0300_0060),
+        replayed=Lsn(0x1_0300_0000),
+        replay_lag_seconds=Seconds(0.25),
+        streaming_from="n1",
+        agent_version="0.1.0",
+        rule="follow-10",
+        reason="streams from n1",
+    )
+
+
+def _member(number: int, role: ReportedRole, behind_bytes: int) -> MemberReport:
+    primary = role is ReportedRole.PRIMARY
+    position = Lsn(0x3000060 - behind_bytes)
+    return MemberReport(
+        name=f"n{number}",
+        address=f"10.0.0.{number}:5432",
+        api_url=f"http://10.0.0.{number}:8008",
+        role=role,
+        state="running" if primary else "streaming",
+        timeline=Timeline(2),
+        received=None if primary else position,
+        replayed=None if primary else position,
+        position=position,
+        lag_bytes=None if primary else behind_bytes,
+        lag_seconds=None if primary else Seconds(behind_bytes / 2**20),
+        raft_address=f"10.0.0.{number}:2380",
+        raft_role="leader" if primary else "follower",
+        tags={} if number < 3 else {"nofailover": True},
+        last_seen_seconds=Seconds(0.3),
+        is_leader=primary,
+    )
+
+
+def cluster_report() -> ClusterReport:
+    """Three nodes: n1 leads, n2 is synchronous, n3 lags and may not lead."""
+    return ClusterReport(
+        scope="main",
+        answered_by=MemberName("n1"),
+        majority=True,
+        age_seconds=Seconds(0.2),
+        system_id=SYSTEM,
+        postgres_version="15.18",
+        leader=MemberName("n1"),
+        lease_remaining_seconds=Seconds(3.4),
+        ttl=Seconds(5.0),
+        synchronous_mode="on",
+        sync_standbys=("n2",),
+        raft_leader="n1",
+        raft_term=4,
+        quorum=2,
+        voters=3,
+        voters_connected=3,
+        members=(
+            _member(1, ReportedRole.PRIMARY, 0),
+            _member(2, ReportedRole.SYNC_STANDBY, 0),
+            _member(3, ReportedRole.STANDBY, 2500000),
+        ),
+        history=(
+            HistoryRecord(
+                timeline=Timeline(2),
+                parent=Timeline(1),
+                switch=Lsn(0x2000000),
+                epoch=Epoch(1, 17),
+                leader=MemberName("n1"),
+                reason="the lease of n2 ended",
+                wall=WALL,
+            ),
+        ),
+        problems=(
+            Notice(
+                subject="n3",
+                what="replay is 2.4 MB behind the primary",
+                remedy="look for a long query on n3 that replay waits for",
+            ),
+        ),
+    )
+
+
+def without_majority() -> ClusterReport:
+    """What n1 still knows after it lost both others."""
+    healthy = cluster_report()
+    return replace(
+        healthy,
+        majority=False,
+        age_seconds=Seconds(42.0),
+        leader=None,
+        lease_remaining_seconds=None,
+        raft_leader=None,
+        voters_connected=1,
+        members=tuple(
+            member
+            if member.name == "n1"
+            else replace(
+                member,
+                state="not answering",
+                raft_role="unknown",
+                received=None,
+                replayed=None,
+                lag_bytes=None,
+                lag_seconds=None,
+                last_seen_seconds=Seconds(42.0),
+            )
+            for member in healthy.members
+        ),
+        problems=(
+            Notice(
+                subject="raft",
+                what="1 of 3 voters is in touch, 2 are needed",
+                remedy="start raftha on n2 or n3, or mend the network between them",
+            ),
+        ),
+    )
+
+
+def with_url(report: ClusterReport, url: str) -> ClusterReport:
+    """The report with every member's API at one address."""
+    return replace(report, members=tuple(replace(m, api_url=url) for m in report.members))
+
+
+def running(steps: int = 0, kind: RequestKind = RequestKind.SWITCHOVER) -> OperationReport:
+    """An accepted operation that has made so many steps."""
+    taken = tuple(
+        StepTaken(step=step, by=MemberName("n1"), seconds=Seconds(0.2 * index))
+        for index, step in enumerate(OperationStep)
+    )
+    return OperationReport(
+        id="op-1",
+        kind=kind,
+        state=OperationState.RUNNING,
+        message="n1 hands over to n2",
+        steps=taken[:steps],
+    )
+
+
+def finished(state: OperationState, message: str = "n2 is the primary") -> OperationReport:
+    done = state is OperationState.DONE
+    return replace(
+        running(steps=6 if done else 1),
+        state=state,
+        message=message,
+        write_gap_seconds=Seconds(0.8) if done else None,
+    )
+
+
+class FakeResponder:
+    """Answers from its attributes. `progress` is what `operation` says, one call after another,
+    the last for ever; `requests` keeps what was asked for."""
+
+    def __init__(self) -> None:
+        self.report: NodeReport = primary_node(SystemClock().now())
+        self.peer_report: PeerReport | None = peer_report()
+        self.cluster_report: ClusterReport = cluster_report()
+        self.accepted: OperationReport = running()
+        self.progress: list[OperationReport | None] = [None]
+        self.requests: list[OperationRequest] = []
+        self.failure: RafthaError | None = None
+
+    def node(self) -> NodeReport:
+        return self.report
+
+    def peer(self) -> PeerReport | None:
+        return self.peer_report
+
+    def cluster(self) -> ClusterReport:
+        if self.failure is not None:
+            raise self.failure
+        return self.cluster_report
+
+    def operate(self, request: OperationRequest) -> OperationReport:
+        self.requests.append(request)
+        return self.accepted
+
+    def operation(self) -> OperationReport | None:
+        return self.progress.pop(0) if len(self.progress) > 1 else self.progress[0]
+
+
+def tls_files(directory: Path, name: str) -> TlsFiles:
+    return TlsFiles(
+        cafile=directory / "ca.pem",
+        certfile=directory / f"{name}.pem",
+        keyfile=directory / f"{name}.key",
+    )

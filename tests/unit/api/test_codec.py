@@ -1,0 +1,79 @@
+"""Reports survive the way to JSON and back; what is not a report is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import pytest
+
+from raftha.api import codec, listing
+from raftha.api.codec import BadDocument
+from raftha.model.cluster import HistoryRecord
+from raftha.model.ids import Lsn
+from raftha.model.operation import OperationState
+from raftha.model.report import MemberReport, OperationReport, PeerReport
+from tests.unit.api.fake_responder import cluster_report, finished, peer_report, without_majority
+
+
+def sent(document: dict[str, Any]) -> dict[str, Any]:
+    return codec.parse(codec.encode(document))
+
+
+def test_reports_come_back_as_they_were() -> None:
+    peer, operation = peer_report(), finished(OperationState.DONE)
+
+    assert codec.peer_report(sent(codec.document(peer))) == peer
+    assert codec.operation_report(sent(codec.document(operation))) == operation
+    for cluster in (cluster_report(), without_majority()):
+        assert codec.cluster_report(sent(codec.document(cluster))) == cluster
+
+
+def test_positions_travel_in_the_form_of_postgresql() -> None:
+    assert codec.document(peer_report())["position"] == "1/3000060"
+
+
+@pytest.mark.parametrize("shape", [PeerReport, MemberReport, HistoryRecord, OperationReport])
+def test_every_position_of_a_report_is_known_to_the_codec(shape: type) -> None:
+    hints = get_type_hints(shape)
+    positions = {item.name for item in fields(shape) if hints[item.name] in (Lsn, Lsn | None)}
+
+    assert positions <= set(codec._POSITIONS)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"null"])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(BadDocument):
+        codec.parse(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("position", "nonsense"), ("timeline", "2"), ("primary_alive", 1), ("state", "fine")],
+)
+def test_a_wrong_type_is_refused(name: str, value: object) -> None:
+    with pytest.raises(BadDocument):
+        codec.peer_report({**codec.document(peer_report()), name: value})
+
+
+def test_keys_of_a_newer_version_are_left_out() -> None:
+    assert codec.peer_report({**codec.document(peer_report()), "later": 1}) == peer_report()
+
+
+def test_the_cluster_page_uses_patronis_words() -> None:
+    members = listing.cluster_document(cluster_report())["members"]
+
+    assert [member["role"] for member in members] == ["leader", "sync_standby", "replica"]
+    assert (members[0]["host"], members[0]["port"], "lag" in members[0]) == (
+        "10.0.0.1",
+        5432,
+        False,
+    )
+    assert (members[2]["lag"], members[2]["receive_lag"]) == (2500000, 2500000)
+    assert members[1]["receive_lsn"] == "0/3000060"
+
+
+def test_the_history_page_has_patronis_rows() -> None:
+    assert listing.history_rows(cluster_report()) == [
+        [1, 0x2000000, "the lease of n2 ended", "2027-01-15T08:00:00+00:00", "n1"]
+    ]
