@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from raftha import __version__
+from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
@@ -31,82 +30,41 @@ from raftha.consensus.node import RaftNode
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.instants import Seconds
-from raftha.model.settings import DynamicConfig, NodeConfig, PostgresConfig, RestConfig
+from raftha.model.settings import DynamicConfig, NodeConfig, PostgresConfig
 from raftha.model.store import Transact
-from raftha.model.view import Identity
 from raftha.pg.instance import Instance
-from raftha.pg.slots import slot_name
-
-LOG = logging.getLogger(__name__)
-
-
-class Member:
-    """A running member: its parts, in the order in which they start."""
-
-    def __init__(self, config: NodeConfig, postgres: PostgresConfig, parts: MemberParts) -> None:
-        self.config = config
-        self.postgres = postgres
-        self.parts = parts
-
-    def run(self) -> None:
-        """Serve until the agent is stopped and everything is down."""
-        parts = self.parts
-        threads = [
-            threading.Thread(target=parts.keeper.run, args=(parts.ended,), name="keeper"),
-            threading.Thread(target=parts.observer.run, args=(parts.ended,), name="observer"),
-        ]
-        for thread in threads:
-            thread.daemon = True
-            thread.start()
-        parts.loop.run()
-        parts.ended.set()
-        parts.observer.kick()
-
-    def reload(self, config: NodeConfig) -> None:
-        """Take over what may change while the agent runs."""
-        self.config = config
-        self.parts.loop.wake()
-
-    def stop(self) -> None:
-        """Begin to stop: the loop does the rest."""
-        self.parts.stopping.set()
-        self.parts.loop.wake()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberParts:
-    """What a member is made of."""
+class Member:
+    """A member's parts, and how they run together."""
 
-    node: RaftNode
+    board: Board
     api: ApiServer
     guarding: Guarding
     keeper: LeaseKeeper
     observer: Observer
     peers: Peers
     loop: Loop
-    stopping: threading.Event
-    ended: threading.Event
 
+    def run(self) -> None:
+        """Serve until the agent is stopped and everything is down."""
+        ended = threading.Event()
+        for work in (self.keeper.run, self.observer.run):
+            threading.Thread(target=work, args=(ended,), daemon=True).start()
+        self.loop.run()
+        ended.set()
+        self.board.look()
 
-def identity_of(config: NodeConfig, postgres: PostgresConfig) -> Identity:
-    """How this node announces itself."""
-    return Identity(
-        name=config.name,
-        slot=slot_name(config.name),
-        postgres=postgres.connect_address,
-        api_url=api_url(config.restapi),
-        raft=str(config.raft.self_addr),
-        agent_version=__version__,
-        tags=config.tags,
-        parameters=postgres.parameters,
-        pg_hba=postgres.pg_hba,
-        bootstrap=config.bootstrap.dynamic,
-    )
+    def reload(self, config: NodeConfig) -> None:
+        """Take over what may change while the agent runs."""
+        self.board.config = config
+        self.board.wake()
 
-
-def api_url(rest: RestConfig) -> str:
-    """Where this node's HTTP interface answers."""
-    return f"{'https' if rest.tls else 'http'}://{rest.connect_address}"
+    def stop(self) -> None:
+        """Begin to stop: the loop does the rest."""
+        self.board.stopping.set()
+        self.board.wake()
 
 
 def connector(config: NodeConfig, clock: Clock) -> Callable[[str, Seconds], ApiClient]:
@@ -136,108 +94,46 @@ def build_member(
 ) -> Member:
     """Everything of a member, wired and still at rest."""
     keys = Keys(config.scope)
-    store = node.store
-    reader = ClusterReader(store, keys, config.bootstrap.dynamic)
+    board = Board(config=config, postgres=postgres, last_tick=clock.now())
+    reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
     instance = Instance(postgres, config.scope, config.name, run_dir, clock)
-    stopping, ended = threading.Event(), threading.Event()
-
-    def changed() -> None:
-        loop.wake()
-
-    def settings() -> DynamicConfig:
-        return reader.read().config
-
-    def identity() -> Identity:
-        current = member.config
-        return identity_of(current, current.postgresql or postgres)
-
-    guarding = Guarding(
-        socket_path=run_dir / "guardian.sock",
-        data_dir=postgres.data_dir,
-        log_path=run_dir / "guardian.log",
-        dead_man_seconds=lambda: max(0.1, settings().fence_budget / 2),
-        changed=changed,
-        lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
-    )
-    health = Health(
-        clock=clock,
-        settings=settings,
-        guardian=lambda: lookout.guardian,
-        sample=lambda: observer.sample,
-        last_tick=lambda: loop.last_tick,
-        memory=lambda: loop.memory,
-    )
+    health = Health(board=board, clock=clock, settings=reader.settings)
+    guarding, keeper = _lease_side(board, node, reader, keys, run_dir, health, clock)
     observer = Observer(
+        board=board,
         instance=instance,
         clock=clock,
-        process=lambda: lookout.guardian.process if lookout.guardian.running else "",
         pace=health.pace,
-        timeout=lambda: Seconds(settings().primary_health_timeout / 2),
-        changed=changed,
+        timeout=lambda: Seconds(reader.settings().primary_health_timeout / 2),
     )
-    keeper = LeaseKeeper(
-        store=store,
-        guard=guarding,
-        clock=clock,
-        leader_key=keys.leader,
-        settings=settings,
-        hold_back=health.hold_back,
-        note=health.note,
-        changed=changed,
-    )
-    worker = Worker(clock, changed, fatal)
-    peers = Peers(
-        clock=clock,
-        connect=connector(config, clock),
-        timeout=lambda: peer_timeout(settings()),
-        changed=changed,
-    )
+    worker = Worker(clock, board.wake, fatal)
+    peers = _peers(config, reader, clock, board.wake)
     effects = Effects(
+        board=board,
         instance=instance,
         guarding=guarding,
         keeper=keeper,
-        store=store,
+        store=node.store,
         peers=peers,
         worker=worker,
-        jobs=Jobs(
-            config=lambda: member.config,
-            postgres=postgres,
-            identity=identity,
-            instance=instance,
-            worker=worker,
-            clock=clock,
-        ),
+        jobs=Jobs(board=board, instance=instance, worker=worker, clock=clock),
         log_path=run_dir / "postgresql.log",
-        changed=changed,
-        look=observer.kick,
     )
     lookout = Lookout(
+        board=board,
         clock=clock,
-        identity=identity,
-        store=store,
+        store=node.store,
         reader=reader,
         instance=instance,
         guarding=guarding,
         keeper=keeper,
-        observer=observer,
         worker=worker,
         peers=peers,
         effects=effects,
-        stopping=stopping,
     )
-    responder = MemberResponder(
-        scope=config.scope,
-        clock=clock,
-        keys=keys,
-        store=store,
-        reader=reader,
-        observer=observer,
-        guarding=guarding,
-        peers=peers,
-        operations=lambda: operations,
-    )
-    operations = build_operations(node, reader, clock, responder.situation)
+    responder = _responder(board, node, reader, keys, observer, guarding, peers, clock)
     loop = Loop(
+        board=board,
         clock=clock,
         keys=keys,
         observe=lookout.observe,
@@ -245,23 +141,86 @@ def build_member(
         recorder=Recorder(),
         publish=responder.publish,
     )
-    member = Member(
-        config,
-        postgres,
-        MemberParts(
-            node=node,
-            api=ApiServer(config.restapi, responder, clock),
-            guarding=guarding,
-            keeper=keeper,
-            observer=observer,
-            peers=peers,
-            loop=loop,
-            stopping=stopping,
-            ended=ended,
-        ),
+    node.store.watch(keys.prefix, board.wake)
+    api = ApiServer(config.restapi, responder, clock)
+    return Member(
+        board=board,
+        api=api,
+        guarding=guarding,
+        keeper=keeper,
+        observer=observer,
+        peers=peers,
+        loop=loop,
     )
-    store.watch(keys.prefix, changed)
-    return member
+
+
+def _lease_side(
+    board: Board,
+    node: RaftNode,
+    reader: ClusterReader,
+    keys: Keys,
+    run_dir: Path,
+    health: Health,
+    clock: Clock,
+) -> tuple[Guarding, LeaseKeeper]:
+    """The guardian and the lease, which hold each other: a lease is believed once the guardian has
+    its deadline, and forgotten when the guardian is gone."""
+    guarding = Guarding(
+        socket_path=run_dir / "guardian.sock",
+        data_dir=board.postgres.data_dir,
+        log_path=run_dir / "guardian.log",
+        dead_man_seconds=lambda: max(0.1, reader.settings().fence_budget / 2),
+        changed=board.wake,
+        lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
+    )
+    keeper = LeaseKeeper(
+        store=node.store,
+        guard=guarding,
+        clock=clock,
+        leader_key=keys.leader,
+        settings=reader.settings,
+        hold_back=health.hold_back,
+        note=health.note,
+        changed=board.wake,
+    )
+    return guarding, keeper
+
+
+def _responder(
+    board: Board,
+    node: RaftNode,
+    reader: ClusterReader,
+    keys: Keys,
+    observer: Observer,
+    guarding: Guarding,
+    peers: Peers,
+    clock: Clock,
+) -> MemberResponder:
+    """The HTTP side; an operator's request is judged by what the responder sees."""
+    responder = MemberResponder(
+        scope=board.config.scope,
+        clock=clock,
+        keys=keys,
+        store=node.store,
+        reader=reader,
+        observer=observer,
+        guarding=guarding,
+        peers=peers,
+        operations=lambda: operations,
+    )
+    operations = build_operations(node, reader, clock, responder.situation)
+    return responder
+
+
+def _peers(
+    config: NodeConfig, reader: ClusterReader, clock: Clock, changed: Callable[[], None]
+) -> Peers:
+    return Peers(
+        clock=clock,
+        connect=connector(config, clock),
+        timeout=lambda: peer_timeout(reader.settings()),
+        changed=changed,
+    )
 
 
 def build_operations(
@@ -273,7 +232,7 @@ def build_operations(
     """The operator's requests, of a member or a witness."""
 
     def execute(command: Transact) -> None:
-        node.store.execute(command, timeout=reader.read().config.retry_timeout)
+        node.store.execute(command, timeout=reader.settings().retry_timeout)
 
     return Operations(
         clock=clock,
@@ -288,12 +247,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock) -> ApiServer
     """The HTTP side of a witness; the Raft node is the rest of it."""
     keys = Keys(config.scope)
     reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
-    peers = Peers(
-        clock=clock,
-        connect=connector(config, clock),
-        timeout=lambda: peer_timeout(reader.read().config),
-        changed=lambda: None,
-    )
+    peers = _peers(config, reader, clock, lambda: None)
 
     def no_situation() -> Situation:
         raise NotImplementedError("a witness judges no request")

@@ -7,10 +7,10 @@ the guardian, which checks its own proof. What fails here is logged, and the nex
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from raftha.agent.board import Board
 from raftha.agent.guarding import Guarding
 from raftha.agent.jobs import Jobs
 from raftha.agent.keeper import LeaseKeeper, Store
@@ -46,9 +46,8 @@ class Effects:
         peers: Peers,
         worker: Worker,
         jobs: Jobs,
+        board: Board,
         log_path: Path,
-        changed: Callable[[], None],
-        look: Callable[[], None],
     ) -> None:
         self._instance = instance
         self._guarding = guarding
@@ -58,8 +57,7 @@ class Effects:
         self._worker = worker
         self._jobs = jobs
         self._log_path = log_path
-        self._changed = changed
-        self._look = look
+        self._board = board
         self._pending: set[str] = set()
         self.ended = False
         self.stop_asked = False
@@ -96,17 +94,17 @@ class Effects:
             case act.Configure():
                 if self._instance.configure(action.plan):
                     self._instance.reload(SQL_TIMEOUT)
-                    self._look()
+                    self._board.look()
             case act.Promote():
                 self._promote(action, cluster)
             case act.EnsureSlots():
                 self._instance.ensure_slots(action.wanted, None, SQL_TIMEOUT)
-                self._look()
+                self._board.look()
             case act.AskPeers():
                 self._peers.ask(cluster.members[n] for n in action.names if n in cluster.members)
             case act.RestoreGuardian():
                 self._guarding.restore()
-                self._changed()
+                self._board.wake()
             case act.CancelJob():
                 self._worker.cancel()
             case act.EndAgent():
@@ -122,7 +120,7 @@ class Effects:
         def done(outcome: Outcome) -> None:
             event(LOG, logging.DEBUG, "store write", intent=action.intent, outcome=str(outcome))
             self._pending.discard(action.intent)
-            self._changed()
+            self._board.wake()
 
         self._store.submit(action.command, timeout=timeout, done=done)
 
@@ -154,5 +152,5 @@ class Effects:
         if self._instance.configure(action.plan):
             self._instance.reload(SQL_TIMEOUT)
         self._guarding.promote(action.epoch)
-        self._look()
+        self._board.look()
         event(LOG, logging.INFO, "promoting", epoch=str(action.epoch), why=record.reason)

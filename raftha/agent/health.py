@@ -8,42 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raftha.agent.observer import HURRY, Sample
+from raftha.agent.board import Board
+from raftha.agent.observer import HURRY
 from raftha.clock import Clock
 from raftha.ha.keys import encode_position
-from raftha.ha.memory import Memory
-from raftha.instants import Instant, Seconds, longest
+from raftha.instants import Seconds, longest
 from raftha.model.settings import DynamicConfig
-from raftha.model.view import GuardianView
 
 
 class Health:
     """Reads values that others publish; called from the keeper's and the observer's threads."""
 
     def __init__(
-        self,
-        *,
-        clock: Clock,
-        settings: Callable[[], DynamicConfig],
-        guardian: Callable[[], GuardianView],
-        sample: Callable[[], Sample],
-        last_tick: Callable[[], Instant],
-        memory: Callable[[], Memory],
+        self, *, board: Board, clock: Clock, settings: Callable[[], DynamicConfig]
     ) -> None:
+        self._board = board
         self._clock = clock
         self._settings = settings
-        self._guardian = guardian
-        self._sample = sample
-        self._last_tick = last_tick
-        self._memory = memory
 
     def hold_back(self) -> str | None:
         """Why a renewal must not go out now; None if it may."""
         now, settings = self._clock.now(), self._settings()
-        stood = longest(self._last_tick(), now)
+        stood = longest(self._board.last_tick, now)
         if stood > max(settings.primary_health_timeout, 2 * settings.loop_wait):
             return f"the loop has stood still for {stood:.1f} s"
-        guardian, sample = self._guardian(), self._sample()
+        guardian, sample = self._board.guardian, self._board.sample
         if not (guardian.running and guardian.primary):
             return None
         if sample.process != guardian.process or sample.appeared is None:
@@ -60,14 +49,14 @@ class Health:
 
     def note(self) -> bytes:
         """What a renewal carries: how far this primary has written."""
-        status = self._sample().status
+        status = self._board.sample.status
         if status is None or not status.is_primary or status.written is None:
             return b""
         return encode_position(status.timeline, status.written)
 
     def pace(self) -> Seconds:
         """How soon to look at PostgreSQL again."""
-        guardian, sample, memory = self._guardian(), self._sample(), self._memory()
+        guardian, sample, memory = self._board.guardian, self._board.sample, self._board.memory
         if not guardian.running:
             return self._settings().loop_wait
         status = sample.status

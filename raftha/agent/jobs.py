@@ -6,10 +6,11 @@ Each runs on the worker's thread. A directory that is replaced or rewound is kep
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import assert_never
 
+from raftha.agent.board import Board
 from raftha.agent.worker import Cancelled, Worker
 from raftha.clock import Clock
 from raftha.errors import PostgresError
@@ -18,8 +19,7 @@ from raftha.logs import event
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
-from raftha.model.settings import NodeConfig, PostgresConfig
-from raftha.model.view import Identity, JobKind
+from raftha.model.view import JobKind
 from raftha.pg import bootstrap, clone, configuration, rewind
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
@@ -44,16 +44,12 @@ class Jobs:
     def __init__(
         self,
         *,
-        config: Callable[[], NodeConfig],
-        postgres: PostgresConfig,
-        identity: Callable[[], Identity],
+        board: Board,
         instance: Instance,
         worker: Worker,
         clock: Clock,
     ) -> None:
-        self._config = config
-        self._postgres = postgres
-        self._identity = identity
+        self._board = board
         self._instance = instance
         self._worker = worker
         self._clock = clock
@@ -76,23 +72,22 @@ class Jobs:
                 assert_never(action)
 
     def _job(self, cancel: Cancelled, timeout: float) -> Job:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._clock.wall()))
         return new_job(
-            config=self._postgres,
+            config=self._board.postgres,
             run_dir=self._instance.layout.run_dir,
             binaries=self._instance.binaries(self._instance.inspect().major),
             clock=self._clock,
-            stamp=stamp,
+            stamp=datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y%m%dT%H%M%S"),
             timeout=timeout,
             cancel=cancel,
         )
 
     def _initdb(self, cancel: Cancelled) -> None:
-        options = self._config().bootstrap.initdb
+        options = self._board.config.bootstrap.initdb
         bootstrap.initialise(self._job(cancel, INITDB_TIMEOUT), options)
 
     def _create_roles(self, _cancel: Cancelled) -> None:
-        self._instance.create_roles(self._postgres.authentication)
+        self._instance.create_roles(self._board.postgres.authentication)
 
     def _checkpoint(self, _cancel: Cancelled) -> None:
         self._instance.checkpoint(CHECKPOINT_TIMEOUT)
@@ -100,7 +95,7 @@ class Jobs:
     def _upstream(self, source: Member) -> Upstream:
         # Not the member's name: a copy's stream must never count as the standby itself (R21).
         return Upstream(
-            address=source.postgres, slot=self._identity().slot, application_name=COPY_NAME
+            address=source.postgres, slot=self._board.identity().slot, application_name=COPY_NAME
         )
 
     def _cloning(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.keeper import LeaseKeeper
-from raftha.agent.observer import Observer
 from raftha.agent.peers import Peers
 from raftha.agent.worker import Worker
 from raftha.clock import Clock
@@ -21,7 +19,7 @@ from raftha.model.ids import Revision
 from raftha.model.postgres import DataDirectory
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import RaftStatus, Snapshot
-from raftha.model.view import GuardianView, Identity, View
+from raftha.model.view import GuardianView, View
 from raftha.pg.instance import Instance
 
 
@@ -55,55 +53,55 @@ class ClusterReader:
             self._known = known
         return known
 
+    def settings(self) -> DynamicConfig:
+        """The cluster-wide settings as this node knows them."""
+        return self.read().config
+
 
 class Lookout:
-    """Reads everything a decision may look at. `observe` belongs to the loop's thread."""
+    """Reads everything a decision may look at; writes `board.guardian`. `observe` belongs to the
+    loop's thread."""
 
     def __init__(
         self,
         *,
+        board: Board,
         clock: Clock,
-        identity: Callable[[], Identity],
         store: Store,
         reader: ClusterReader,
         instance: Instance,
         guarding: Guarding,
         keeper: LeaseKeeper,
-        observer: Observer,
         worker: Worker,
         peers: Peers,
         effects: Effects,
-        stopping: threading.Event,
     ) -> None:
+        self._board = board
         self._clock = clock
-        self._identity = identity
         self._store = store
         self._reader = reader
         self._instance = instance
         self._guarding = guarding
         self._keeper = keeper
-        self._observer = observer
         self._worker = worker
         self._peers = peers
         self._effects = effects
-        self._stopping = stopping
         self._directory: DataDirectory | None = None
-        self.guardian = GuardianView(alive=False)
 
     def observe(self) -> View:
         """The view at this moment."""
         guardian = self._guarding.view()
-        if guardian.process != self.guardian.process:
+        if guardian.process != self._board.guardian.process:
             self._directory = None
-            self._observer.kick()
-        self.guardian = guardian
+            self._board.look()
+        self._board.guardian = guardian
         job, result = self._worker.job, self._worker.result
-        sample = self._observer.sample
+        sample = self._board.sample
         is_current = sample.process == guardian.process and guardian.running
         return View(
             now=self._clock.now(),
             wall=self._clock.wall(),
-            me=self._identity(),
+            me=self._board.identity(),
             raft=self._store.status(),
             cluster=self._reader.read(),
             guardian=guardian,
@@ -116,7 +114,7 @@ class Lookout:
             job=job,
             finished=result,
             pending=self._effects.pending,
-            stopping=self._stopping.is_set(),
+            stopping=self._board.stopping.is_set(),
         )
 
     def _look_at_directory(self, guardian: GuardianView) -> DataDirectory:
@@ -131,4 +129,4 @@ class Lookout:
         return self._directory
 
     def _is_stopping(self) -> bool:
-        return self._stopping.is_set() or self._effects.stop_asked
+        return self._board.stopping.is_set() or self._effects.stop_asked

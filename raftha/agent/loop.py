@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.agent.recorder import Recorder
 from raftha.clock import Clock
 from raftha.ha.decide import decide
 from raftha.ha.keys import Keys
-from raftha.ha.memory import Memory
 from raftha.ha.table import Decision
-from raftha.instants import Instant, Seconds
+from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.view import View
 
@@ -38,6 +37,7 @@ class Loop:
     def __init__(
         self,
         *,
+        board: Board,
         clock: Clock,
         keys: Keys,
         observe: Callable[[], View],
@@ -45,54 +45,42 @@ class Loop:
         recorder: Recorder,
         publish: Callable[[View, Decision], None],
     ) -> None:
+        self._board = board
         self._clock = clock
         self._keys = keys
         self._observe = observe
         self._effects = effects
         self._recorder = recorder
         self._publish = publish
-        self._woken = threading.Event()
-        self._memory = Memory()
         self._pause = FIRST_PAUSE_S
         self._said = ""
-        self.last_tick: Instant = clock.now()
-
-    @property
-    def memory(self) -> Memory:
-        """What is remembered between ticks."""
-        return self._memory
-
-    def wake(self) -> None:
-        """Something happened: look now."""
-        self._woken.set()
 
     def run(self) -> None:
         """Tick until the agent has ended."""
         while not self._effects.ended:
-            view, decision = self.tick()
-            self._wait(view, decision)
+            self._wait(self.tick())
 
-    def tick(self) -> tuple[View, Decision]:
-        """One round."""
-        self._woken.clear()
+    def tick(self) -> View:
+        """One round; the view that it looked at."""
+        self._board.woken.clear()
         view = self._observe()
-        decision = decide(view, self._memory, self._keys)
+        decision = decide(view, self._board.memory, self._keys)
         self._say(decision)
         self._recorder.record(view, decision)
         self._publish(view, decision)
-        is_quiet = not decision.actions and decision.memory == self._memory
-        self._memory = decision.memory
+        is_quiet = not decision.actions and decision.memory == self._board.memory
+        self._board.memory = decision.memory
         for action in decision.actions:
             if not self._effects.perform(action, view.cluster):
-                self._memory = replace(self._memory, plan=None)
-        self.last_tick = self._clock.now()
+                self._board.memory = replace(self._board.memory, plan=None)
+        self._board.last_tick = self._clock.now()
         longest_pause = view.cluster.config.loop_wait
         self._pause = min(self._pause * GROWTH, longest_pause) if is_quiet else FIRST_PAUSE_S
-        return view, decision
+        return view
 
-    def _wait(self, view: View, _decision: Decision) -> None:
+    def _wait(self, view: View) -> None:
         pause = Seconds(min(self._pause, view.cluster.config.loop_wait))
-        if self._woken.wait(pause):
+        if self._board.woken.wait(pause):
             self._pause = FIRST_PAUSE_S
 
     def _say(self, decision: Decision) -> None:

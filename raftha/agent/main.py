@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from random import SystemRandom
+from random import Random
 from types import FrameType
 from typing import NoReturn
 
@@ -78,17 +78,16 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     _check_binaries(config, postgres, run_dir, clock)
     node = _open(config, clock, witness=False)
     member = build_member(config, postgres, node, run_dir, clock, fatal)
-    parts = member.parts
-    parts.api.start()
+    member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
     _on_signals(member.stop, lambda: _reload(member, config_path))
     try:
         member.run()
     finally:
-        parts.api.stop()
+        member.api.stop()
         node.stop()
-        parts.peers.close()
+        member.peers.close()
         _dismiss_guardian(member)
         os.close(lock)
     event(LOG, logging.INFO, "agent ended", name=config.name)
@@ -98,10 +97,10 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
 def _dismiss_guardian(member: Member) -> None:
     """It refuses while a server runs, which after an orderly stop none does."""
     try:
-        member.parts.guarding.quit()
+        member.guarding.quit()
     except GuardianError as error:
         event(LOG, logging.INFO, "guardian stays", why=str(error))
-    member.parts.guarding.close()
+    member.guarding.close()
 
 
 def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
@@ -132,7 +131,7 @@ def _open(config: NodeConfig, clock: Clock, *, witness: bool) -> RaftNode:
         config=config.raft,
         timings=TIMINGS[config.bootstrap.dynamic.profile],
         clock=clock,
-        random=SystemRandom(),
+        random=Random(),  # seeded by the operating system
         witness=witness,
         fatal=fatal,
     )
@@ -202,7 +201,7 @@ def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
 
 
 def _reload(member: Member, config_path: Path) -> None:
-    fresh = _check_again(member.config, config_path)
+    fresh = _check_again(member.board.config, config_path)
     if fresh is not None:
         member.reload(fresh)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from raftha.agent.board import Board, Sample
 from raftha.clock import Clock
 from raftha.errors import PostgresError
-from raftha.instants import Instant, Seconds, longest
+from raftha.instants import Seconds, longest
 from raftha.logs import event
 from raftha.model.postgres import ServerStatus
 from raftha.pg.instance import Instance
@@ -24,84 +25,56 @@ HURRY = Seconds(0.05)
 """Between two looks while something is about to change (a start, a promotion, a hand-over)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """The last answers of the server process `process`, first seen at `appeared`. `probed` is when
-    it was last seen fit to serve; `problem` is why the last question failed, if it did."""
-
-    process: str = ""
-    appeared: Instant | None = None
-    status: ServerStatus | None = None
-    answered: Instant | None = None
-    probed: Instant | None = None
-    problem: str = ""
-
-
 class Observer:
-    """`process` answers which server process runs now, empty if none; `pace` how often to look;
-    `timeout` how long a question may take; `changed` is called when something of note changed."""
+    """Writes `board.sample`. `pace` answers how often to look, `timeout` how long a question may
+    take. It wakes the loop when something of note changed."""
 
     def __init__(
         self,
         *,
+        board: Board,
         instance: Instance,
         clock: Clock,
-        process: Callable[[], str],
         pace: Callable[[], Seconds],
         timeout: Callable[[], Seconds],
-        changed: Callable[[], None],
     ) -> None:
+        self._board = board
         self._instance = instance
         self._clock = clock
-        self._process = process
         self._pace = pace
         self._timeout = timeout
-        self._changed = changed
-        self._sample = Sample()
-        self._kick = threading.Event()
         self._fresh = threading.Condition()
         self._rounds = 0
-
-    @property
-    def sample(self) -> Sample:
-        """The last answers."""
-        return self._sample
-
-    def kick(self) -> None:
-        """Look now."""
-        self._kick.set()
 
     def look(self, timeout: Seconds) -> Sample:
         """Answers that were asked for after this call; the last ones if none come in time."""
         with self._fresh:
             wanted = self._rounds + 2  # the round that runs now may have begun before
-            self._kick.set()
-            self._fresh.wait_for(lambda: self._rounds >= wanted or self._idle(), timeout)
-            return self._sample
-
-    def _idle(self) -> bool:
-        return self._process() == ""
+            self._board.look()
+            self._fresh.wait_for(
+                lambda: self._rounds >= wanted or not self._board.process(), timeout
+            )
+            return self._board.sample
 
     def run(self, stopped: threading.Event) -> None:
         """Look again and again until stopped."""
         while not stopped.is_set():
             self.step()
-            pause = self._pace()
-            self._kick.wait(pause)
-            self._kick.clear()
+            self._board.looked_for.wait(self._pace())
+            self._board.looked_for.clear()
         self._instance.close()
 
     def step(self) -> None:
         """One look."""
-        process = self._process()
-        before = self._sample
+        process = self._board.process()
+        before = self._board.sample
         after = Sample() if not process else self._ask(process, before)
-        self._sample = after
+        self._board.sample = after
         with self._fresh:
             self._rounds += 1
             self._fresh.notify_all()
         if _differs(before, after):
-            self._changed()
+            self._board.wake()
 
     def _ask(self, process: str, before: Sample) -> Sample:
         timeout = self._timeout()

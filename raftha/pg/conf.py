@@ -190,8 +190,8 @@ def settings(
         for name, value in source.items()
     }
     wanted = {**DEFAULTS, "cluster_name": scope, "wal_level": "replica", **lowered}
-    if plan.role is ServerRole.STANDBY and control is not None:
-        wanted |= _raised(wanted, control)
+    if control is not None:
+        wanted |= _shared_memory(wanted, plan.role, control)
     return {
         **{name: value for name, value in wanted.items() if name not in MANAGED},
         **ENFORCED,
@@ -298,16 +298,25 @@ def _unescape(text: str) -> str:
     return _ESCAPE.sub(meaning, text)
 
 
-def _raised(wanted: Mapping[str, str], control: ControlData) -> dict[str, str]:
-    least = {
+def _shared_memory(
+    wanted: Mapping[str, str], role: ServerRole, control: ControlData
+) -> dict[str, str]:
+    """The five sizes: what nobody set stays as the server last ran with it, so that a promotion
+    takes nothing out of the file; a standby's are never below."""
+    last = {
         "max_connections": control.max_connections,
         "max_worker_processes": control.max_worker_processes,
         "max_wal_senders": control.max_wal_senders,
         "max_prepared_transactions": control.max_prepared_transactions,
         "max_locks_per_transaction": control.max_locks_per_transaction,
     }
-    present = {name: _integer(wanted.get(name, "0")) for name in _SHARED_MEMORY}
-    return {name: str(least[name]) for name in _SHARED_MEMORY if (present[name] or 0) < least[name]}
+    chosen = {}
+    for name in _SHARED_MEMORY:
+        given = _integer(wanted[name]) if name in wanted else None
+        is_too_low = role is ServerRole.STANDBY and given is not None and given < last[name]
+        if given is None or is_too_low:
+            chosen[name] = str(last[name])
+    return chosen
 
 
 def _primary_conninfo(plan: ServerPlan, config: PostgresConfig, passfile: Path) -> str:

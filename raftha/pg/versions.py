@@ -92,7 +92,8 @@ def _everywhere() -> Iterator[tuple[Path, str]]:
     for pattern in SYSTEM_GLOBS:
         yield from ((path, "system") for path in sorted(Path("/").glob(pattern)))
     for entry in os.environ.get("PATH", "").split(os.pathsep):
-        if entry and (Path(entry) / "postgres").is_file():
+        # A folder that may not be entered is passed over; Path.is_file would raise for it.
+        if entry and os.access(Path(entry) / "postgres", os.X_OK):
             yield Path(entry), "path"
     yield from ((path, "embedded") for path in _embedded())
 

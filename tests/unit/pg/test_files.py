@@ -66,14 +66,16 @@ def test_the_original_configuration_is_kept_once(layout: Layout, config: Postgre
     assert "theirs a b" in (layout.data_dir / conf.IDENT_FILE).read_text()
 
 
-def test_only_a_primarys_plan_takes_the_signal_away(layout: Layout, config: PostgresConfig) -> None:
+def test_no_plan_takes_the_signal_away_by_itself(layout: Layout, config: PostgresConfig) -> None:
+    """A promotion that does not find it fails, so it goes only when the server is known to be
+    stopped."""
     signal = layout.data_dir / "standby.signal"
     apply(layout, config, STANDBY)
-    assert signal.exists()
-    apply(layout, config, replace(STANDBY, closed=True))
-    assert signal.exists()
     apply(layout, config, PRIMARY)
+    assert signal.exists()
+    assert configuration.unmark_standby(layout.data_dir)
     assert not signal.exists()
+    assert not configuration.unmark_standby(layout.data_dir)
 
 
 def test_a_forbidden_parameter_writes_nothing(layout: Layout, config: PostgresConfig) -> None:

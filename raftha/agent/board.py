@@ -1,0 +1,78 @@
+"""What the parts of a member show one another. Each field has one writer, named beside it; all
+values are immutable, so that whoever reads sees one moment, not a mixture.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from raftha import __version__
+from raftha.ha.memory import Memory
+from raftha.instants import Instant
+from raftha.model.postgres import ServerStatus
+from raftha.model.settings import NodeConfig, PostgresConfig, RestConfig
+from raftha.model.view import GuardianView, Identity
+from raftha.pg.slots import slot_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The last answers of the server process `process`, first seen at `appeared`. `probed` is when
+    it was last seen fit to serve; `problem` is why the last question failed, if it did."""
+
+    process: str = ""
+    appeared: Instant | None = None
+    status: ServerStatus | None = None
+    answered: Instant | None = None
+    probed: Instant | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """Published values, and the two bells: `wake` for the loop, `look` for the observer."""
+
+    config: NodeConfig  # main, at a reload
+    postgres: PostgresConfig  # main, at the start
+    last_tick: Instant  # loop
+    memory: Memory = field(default_factory=Memory)  # loop
+    guardian: GuardianView = field(default_factory=lambda: GuardianView(alive=False))  # lookout
+    sample: Sample = field(default_factory=Sample)  # observer
+    woken: threading.Event = field(default_factory=threading.Event)
+    looked_for: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def wake(self) -> None:
+        """Something happened: the loop looks now."""
+        self.woken.set()
+
+    def look(self) -> None:
+        """PostgreSQL is about to change: the observer looks now."""
+        self.looked_for.set()
+
+    def process(self) -> str:
+        """The server process that runs now, empty if none does."""
+        return self.guardian.process if self.guardian.running else ""
+
+    def identity(self) -> Identity:
+        """How this node announces itself."""
+        config = self.config
+        postgres = config.postgresql or self.postgres
+        return Identity(
+            name=config.name,
+            slot=slot_name(config.name),
+            postgres=postgres.connect_address,
+            api_url=api_url(config.restapi),
+            raft=str(config.raft.self_addr),
+            agent_version=__version__,
+            tags=config.tags,
+            parameters=postgres.parameters,
+            pg_hba=postgres.pg_hba,
+            bootstrap=config.bootstrap.dynamic,
+        )
+
+
+def api_url(rest: RestConfig) -> str:
+    """Where a node's HTTP interface answers."""
+    return f"{'https' if rest.tls else 'http'}://{rest.connect_address}"

@@ -1,0 +1,113 @@
+"""The processes of one node, found by what they are: guardian and servers of one data directory.
+
+A process is (pid, start time), which psutil checks before each signal. Nothing is found by a name
+alone, so that two test processes on one machine never touch each other's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+
+class Part(StrEnum):
+    """What a process is to its node."""
+
+    AGENT = "agent"
+    GUARDIAN = "guardian"
+    POSTGRES = "postgres"
+
+
+def of_guardian(pgdata: Path) -> list[psutil.Process]:
+    """The guardians of a data directory (more than one would be an error of the product)."""
+    return [
+        process
+        for process, words in _command_lines()
+        if "raftha.guardian" in words
+        and "--pgdata" in words[:-1]
+        and words[words.index("--pgdata") + 1] == str(pgdata)
+    ]
+
+
+def of_postgres(pgdata: Path) -> list[psutil.Process]:
+    """The postmaster and every process under it, also those that outlived it; and the programs
+    that fill the directory (initdb, pg_basebackup, pg_rewind)."""
+    found = []
+    for process, words in _command_lines():
+        try:
+            program = Path(process.exe()).name
+            folder = process.cwd()
+        except psutil.Error:
+            continue
+        is_server = program == "postgres" and Path(folder) == pgdata
+        fills_it = program.startswith(("initdb", "pg_")) and str(pgdata) in " ".join(words)
+        if is_server or fills_it:
+            found.append(process)
+    return found
+
+
+def postmaster(pgdata: Path) -> psutil.Process | None:
+    """The server's first process, as its lock file names it; None when none runs."""
+    try:
+        pid = int((pgdata / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+    return next((process for process in of_postgres(pgdata) if process.pid == pid), None)
+
+
+def send(processes: Sequence[psutil.Process], number: signal.Signals) -> int:
+    """Signal all of them; how many were still there."""
+    reached = 0
+    for process in processes:
+        try:
+            process.send_signal(number)
+            reached += 1
+        except psutil.NoSuchProcess:
+            continue
+    return reached
+
+
+def is_stopped(process: psutil.Process) -> bool:
+    """SIGSTOP has taken effect."""
+    return bool(process.status() == psutil.STATUS_STOPPED)
+
+
+def wait_until_gone(found: Sequence[psutil.Process], timeout_s: float) -> None:
+    """Wait until none of them runs; a zombie does not. Raises AssertionError at the limit."""
+    deadline = time.monotonic() + timeout_s
+    while left := [process for process in found if _runs(process)]:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.02)
+
+
+def kill_all(find: Callable[[], Sequence[psutil.Process]], timeout_s: float) -> None:
+    """SIGKILL whatever `find` finds, until it finds nothing. Raises AssertionError at the limit."""
+    deadline = time.monotonic() + timeout_s
+    while left := find():
+        send(left, signal.SIGKILL)
+        assert time.monotonic() < deadline, f"could not be killed: {left}"
+        time.sleep(0.02)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _command_lines() -> Iterator[tuple[psutil.Process, list[str]]]:
+    """Every process of this user that is not a zombie, with its arguments."""
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if words and process.uids().real == os.getuid():
+                yield process, words
+        except psutil.Error:
+            continue

@@ -1,0 +1,103 @@
+"""The checkers of the integration tests find what is planted for them, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.ports import PortLeases, is_free
+from tests.integration.workload import (
+    Attempt,
+    Ledger,
+    Outcome,
+    set_violations,
+    writer_violations,
+)
+
+
+def attempt(
+    number: int, server: str = "n1", at: float = 0.0, *, timeline: int = 1, word: str = "ok"
+) -> Attempt:
+    return Attempt(
+        id=number,
+        server=server,
+        started=at,
+        ended=at + 0.01,
+        outcome=Outcome(word),
+        timeline=timeline,
+    )
+
+
+def test_a_lost_acknowledged_row_is_found() -> None:
+    attempts = [attempt(1), attempt(2)]
+
+    assert set_violations(attempts, {1}) == ["1 rows were acknowledged and are lost: [2]"]
+
+
+def test_a_refused_row_that_is_there_is_found() -> None:
+    assert set_violations([attempt(1, word="failed")], {1}) == [
+        "1 rows were refused and are there: [1]"
+    ]
+
+
+def test_a_row_that_nobody_tried_is_found() -> None:
+    assert set_violations([attempt(1)], {1, 7}) == ["1 rows are there and were never tried: [7]"]
+
+
+@pytest.mark.parametrize("rows", [{1}, {1, 2}])
+def test_a_row_with_unknown_outcome_may_be_there_or_not(rows: set[int]) -> None:
+    assert set_violations([attempt(1), attempt(2, word="unknown")], rows) == []
+
+
+def test_a_second_writer_within_a_reign_is_found() -> None:
+    attempts = [attempt(1, "n1", 0.0), attempt(2, "n2", 1.0, timeline=2), attempt(3, "n1", 2.0)]
+
+    (found,) = writer_violations(attempts)
+
+    assert "within the reign of ('n1', 1)" in found
+
+
+def test_two_servers_on_one_timeline_are_found() -> None:
+    attempts = [attempt(1, "n1", 0.0), attempt(2, "n2", 1.0)]
+
+    assert writer_violations(attempts) == ["n1 and n2 both acknowledged on timeline 1"]
+
+
+def test_a_server_may_reign_again_on_a_later_timeline() -> None:
+    attempts = [
+        attempt(1, "n1", 0.0),
+        attempt(2, "n1", 1.0),
+        attempt(3, "n2", 2.0, timeline=2),
+        attempt(4, "n2", 3.0, timeline=2),
+        attempt(5, "n1", 4.0, timeline=3),
+    ]
+
+    assert writer_violations(attempts) == []
+
+
+def test_attempts_that_were_not_acknowledged_do_not_make_a_reign() -> None:
+    attempts = [
+        attempt(1, "n1", 0.0),
+        attempt(2, "n2", 1.0, timeline=2, word="unknown"),
+        attempt(3, "n1", 2.0),
+    ]
+
+    assert writer_violations(attempts) == []
+
+
+def test_the_longest_outage_lies_between_two_acknowledgements() -> None:
+    ledger = Ledger()
+    for number, at in enumerate([0.0, 0.5, 3.0, 3.2]):
+        ledger.record(attempt(number, at=at))
+
+    assert ledger.longest_gap_s() == pytest.approx(2.5)
+
+
+def test_two_holders_of_leases_never_share_a_port() -> None:
+    first, second = PortLeases(), PortLeases()
+    try:
+        ports = [first.take() for _ in range(5)] + [second.take() for _ in range(5)]
+        assert len(set(ports)) == 10
+        assert all(map(is_free, ports))
+    finally:
+        first.close()
+        second.close()
