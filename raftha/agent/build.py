@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -34,6 +36,8 @@ from raftha.model.settings import DynamicConfig, NodeConfig, PostgresConfig
 from raftha.model.store import Transact
 from raftha.pg.instance import Instance
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
@@ -46,12 +50,14 @@ class Member:
     observer: Observer
     peers: Peers
     loop: Loop
+    fatal: Callable[[str], None]
 
     def run(self) -> None:
         """Serve until the agent is stopped and everything is down."""
         ended = threading.Event()
-        for work in (self.keeper.run, self.observer.run):
-            threading.Thread(target=work, args=(ended,), daemon=True).start()
+        for name, work in (("keeper", self.keeper.run), ("observer", self.observer.run)):
+            target = partial(_outermost, name, work, ended, self.fatal)
+            threading.Thread(target=target, name=name, daemon=True).start()
         self.loop.run()
         ended.set()
         self.board.look()
@@ -65,6 +71,20 @@ class Member:
         """Begin to stop: the loop does the rest."""
         self.board.stopping.set()
         self.board.wake()
+
+
+def _outermost(
+    name: str,
+    work: Callable[[threading.Event], None],
+    ended: threading.Event,
+    fatal: Callable[[str], None],
+) -> None:
+    """The outermost frame of a thread: a member without it cannot be trusted any more."""
+    try:
+        work(ended)
+    except Exception as bug:
+        LOG.exception("thread failed unexpectedly")
+        fatal(f"the thread {name} failed unexpectedly: {bug!r}")
 
 
 def connector(config: NodeConfig, clock: Clock) -> Callable[[str, Seconds], ApiClient]:
@@ -151,6 +171,7 @@ def build_member(
         observer=observer,
         peers=peers,
         loop=loop,
+        fatal=fatal,
     )
 
 

@@ -219,7 +219,12 @@ class LeaseKeeper:
         self._changed()
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
+        """Take an answer in. The attempt counts as under way until `held` says what came of it."""
+        self._judge(attempt, outcome)
         self._attempt = None
+        self._changed()
+
+    def _judge(self, attempt: _Attempt, outcome: Outcome) -> None:
         held = self._held
         is_stale = attempt.renews is not None and held is not None and held.epoch != attempt.renews
         if is_stale or (self._releasing and attempt.renews is not None):
@@ -231,7 +236,6 @@ class LeaseKeeper:
                 self._rejected(attempt, outcome.reason)
             case NotSent() | Unknown():
                 self._catch_up(attempt, outcome.reason)
-        self._changed()
 
     def _count(self, attempt: _Attempt, outcome: Committed) -> None:
         generation = self._store.peek().generation

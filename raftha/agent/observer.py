@@ -45,11 +45,15 @@ class Observer:
         self._timeout = timeout
         self._fresh = threading.Condition()
         self._rounds = 0
+        self._wanted = 0
+        self._is_asking = False
 
     def look(self, timeout: Seconds) -> Sample:
         """Answers that were asked for after this call; the last ones if none come in time."""
         with self._fresh:
-            wanted = self._rounds + 2  # the round that runs now may have begun before
+            # A round that runs now may have asked before this call: the next one counts.
+            wanted = self._rounds + (2 if self._is_asking else 1)
+            self._wanted = max(self._wanted, wanted)
             self._board.look()
             self._fresh.wait_for(
                 lambda: self._rounds >= wanted or not self._board.process(), timeout
@@ -59,18 +63,21 @@ class Observer:
     def run(self, stopped: threading.Event) -> None:
         """Look again and again until stopped."""
         while not stopped.is_set():
-            self.step()
-            self._board.looked_for.wait(self._pace())
             self._board.looked_for.clear()
+            self.step()
+            if self._rounds >= self._wanted:
+                self._board.looked_for.wait(self._pace())
         self._instance.close()
 
     def step(self) -> None:
         """One look."""
+        self._is_asking = True
         process = self._board.process()
         before = self._board.sample
         after = Sample() if not process else self._ask(process, before)
         self._board.sample = after
         with self._fresh:
+            self._is_asking = False
             self._rounds += 1
             self._fresh.notify_all()
         if _differs(before, after):

@@ -37,8 +37,8 @@ def _sync_obstacle(s: Situation) -> str | None:
     sync = s.cluster.sync
     if sync is None or s.me == sync.leader or s.me in sync.standbys:
         return None
-    allowed = ", ".join((sync.leader, *sync.standbys))
-    return f"only {allowed} provably holds every acknowledged commit"
+    allowed = " and ".join((sync.leader, *sync.standbys))
+    return f"every acknowledged commit is provably held by {allowed} alone"
 
 
 def _line_obstacle(s: Situation, server: ServerStatus) -> str | None:

@@ -225,7 +225,24 @@ def _serve(s: Situation) -> Verdict | None:
     )
     if not actions:
         return Verdict(f"no action: I am {s.me}, the leader with the lock", (), memory)
-    return Verdict(f"I am {s.me}, the leader with the lock", actions, memory)
+    acts = ", ".join(_word(action) for action in actions)
+    return Verdict(f"I am {s.me}, the leader with the lock: {acts}", actions, memory)
+
+
+def _word(action: Action) -> str:
+    """An act of a serving leader, in the words of the log."""
+    match action:
+        case Submit(intent=intent):
+            return f"writing {intent}"
+        case EnsureSlots(wanted=wanted):
+            return f"making the slots {', '.join(wanted)}"
+        case Configure(plan=plan):
+            waits = plan.synchronous_standby_names or "nobody"
+            return f"configuring the server, commits wait for {waits}"
+        case Checkpoint():
+            return "asking for a checkpoint"
+        case _:
+            return type(action).__name__
 
 
 def _reconfigure(
