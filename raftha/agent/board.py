@@ -18,13 +18,14 @@ from raftha.pg.slots import slot_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The last answers of the server process `process`, first seen at `appeared`. `probed` is when
-    it was last seen fit to serve; `problem` is why the last question failed, if it did."""
+    """The last answers of the server process `process`, first seen at `appeared`. `asked` is when
+    the question was put: what `status` says held after that. `probed` is when it was last seen fit
+    to serve; `problem` is why the last question failed, if it did."""
 
     process: str = ""
     appeared: Instant | None = None
     status: ServerStatus | None = None
-    answered: Instant | None = None
+    asked: Instant | None = None
     probed: Instant | None = None
     problem: str = ""
 

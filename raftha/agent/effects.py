@@ -84,7 +84,7 @@ class Effects:
             case act.AcquireLeader():
                 self._keeper.acquire(action.command, action.lease, action.ttl)
             case act.Readopt():
-                self._keeper.readopt(action.epoch, LEADER_LEASE, action.revision)
+                self._keeper.readopt(action.epoch, LEADER_LEASE, action.revision, action.ttl)
             case act.ReleaseLeader():
                 self._keeper.release()
             case act.Start():

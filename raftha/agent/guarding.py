@@ -50,7 +50,11 @@ class Guarding:
         self._connecting = threading.Lock()
 
     def restore(self) -> None:
-        """Have a guardian and a connection to it. Raises GuardianError."""
+        """Have a guardian and a connection to it. Raises GuardianError.
+
+        A new guardian has started nothing yet, so whatever still runs on the directory outlived an
+        earlier one: it is ended before anybody may believe that nothing runs here.
+        """
         with self._connecting:
             self._drop()
             spawn(
@@ -62,6 +66,8 @@ class Guarding:
             )
             connection = GuardianClient(self._socket_path, on_event=self._heard)
             connection.connect()
+            if connection.status(ASK_TIMEOUT).server is None:
+                connection.kill(KILL_TIMEOUT)
             self._connection = connection
 
     def view(self) -> GuardianView:

@@ -97,6 +97,7 @@ class LeaseKeeper:
         self._attempt: _Attempt | None = None
         self._attempted: Instant | None = None
         self._releasing = False
+        self._release_wanted = False
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake = threading.Event()
         self._held_back = ""
@@ -110,7 +111,8 @@ class LeaseKeeper:
     def busy(self) -> bool:
         """A command to win or to give back the lease is in flight."""
         attempt = self._attempt
-        return self._releasing or (attempt is not None and attempt.renews is None)
+        racing = attempt is not None and (attempt.renews is None or self._held is None)
+        return self._releasing or self._release_wanted or racing
 
     # What others ask for: queued, so that one thread alone changes the state.
 
@@ -118,9 +120,12 @@ class LeaseKeeper:
         """Hand the race for the leader key over; `held` tells whether it was won."""
         self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=None)))
 
-    def readopt(self, epoch: Epoch, lease: LeaseId, revision: Revision) -> None:
-        """Renew a lease that an earlier process of this node held and left its guardian with."""
-        ttl = self._settings().ttl
+    def readopt(self, epoch: Epoch, lease: LeaseId, revision: Revision, ttl: Seconds) -> None:
+        """Renew a lease that an earlier process of this node held and left its guardian with.
+
+        `ttl` is the one the lease has: the guardian's deadline may rest on it, so a shorter one
+        must wait until the deadline is known to be moved back.
+        """
         command = Refresh(lease, revision, ttl, self._note())
         self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=epoch)))
 
@@ -149,8 +154,9 @@ class LeaseKeeper:
         """Take in what has come back, renew if it is time; how long nothing is due."""
         while not self._requests.empty():
             self._requests.get_nowait()()
-        self._shorten(self._settings())
-        held, settings = self._held, self._settings()
+        settings = self._settings()
+        self._shorten(settings)
+        held = self._held
         if held is None or self._attempt is not None:
             return settings.heartbeat
         waited = settings.heartbeat
@@ -166,7 +172,9 @@ class LeaseKeeper:
 
     def _release(self) -> None:
         held = self._held
-        if held is None or self._releasing:
+        # A renewal in flight would change the revision that giving back has to name.
+        self._release_wanted = held is not None and self._attempt is not None
+        if held is None or self._release_wanted:
             return
         self._releasing = True
         self._held = None
@@ -178,6 +186,8 @@ class LeaseKeeper:
         )
 
     def _forget(self, why: str) -> None:
+        self._attempt = None
+        self._release_wanted = False
         if self._held is not None:
             event(LOG, logging.WARNING, "lease forgotten", why=why, epoch=str(self._held.epoch))
             self._held = None
@@ -220,22 +230,22 @@ class LeaseKeeper:
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Take an answer in. The attempt counts as under way until `held` says what came of it."""
+        if attempt is not self._attempt:
+            return  # forgotten meanwhile: what it won or renewed must not be believed
         self._judge(attempt, outcome)
         self._attempt = None
+        if self._release_wanted:
+            self._release()
         self._changed()
 
     def _judge(self, attempt: _Attempt, outcome: Outcome) -> None:
-        held = self._held
-        is_stale = attempt.renews is not None and held is not None and held.epoch != attempt.renews
-        if is_stale or (self._releasing and attempt.renews is not None):
-            return
         match outcome:
             case Committed():
                 self._count(attempt, outcome)
             case Rejected():
                 self._rejected(attempt, outcome.reason)
             case NotSent() | Unknown():
-                self._catch_up(attempt, outcome.reason)
+                self._catch_up(outcome.reason, is_final=False)
 
     def _count(self, attempt: _Attempt, outcome: Committed) -> None:
         generation = self._store.peek().generation
@@ -266,10 +276,11 @@ class LeaseKeeper:
         if attempt.renews is None:
             event(LOG, logging.INFO, "race lost", why=reason)
             return
-        self._catch_up(attempt, reason)
+        self._catch_up(reason, is_final=True)
 
-    def _catch_up(self, attempt: _Attempt, reason: str) -> None:
-        """A renewal may have committed unheard: take its revision over, never its time."""
+    def _catch_up(self, reason: str, *, is_final: bool) -> None:
+        """A renewal may have committed unheard: take its revision over, never its time. A final
+        answer says that this very renewal did not happen: the lease may be gone."""
         event(LOG, logging.WARNING, "lease command without success", why=reason)
         held = self._held
         if held is None:
@@ -277,9 +288,10 @@ class LeaseKeeper:
         snapshot = self._store.peek()
         lease = snapshot.leases.get(held.lease)
         epoch = snapshot.epoch_of(self._leader_key)
-        if epoch is not None and epoch != held.epoch and epoch > held.epoch:
+        if epoch is not None and epoch > held.epoch:
             self._forget("the leader key has changed hands")
+        elif is_final and (lease is None or epoch != held.epoch):
+            self._forget("the lease has lapsed")
         elif lease is not None and epoch == held.epoch and lease.revision > held.revision:
             self._held = replace(held, revision=lease.revision)
-        # The next attempt need not wait for a whole heartbeat.
-        self._attempted = None if attempt.renews is not None else self._attempted
+            self._attempted = None  # the next attempt need not wait for a whole heartbeat

@@ -15,8 +15,8 @@ from raftha.clock import Clock
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Revision
-from raftha.model.postgres import DataDirectory
+from raftha.model.ids import Lsn, Revision
+from raftha.model.postgres import DataDirectory, ServerStatus
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import RaftStatus, Snapshot
 from raftha.model.view import GuardianView, View
@@ -87,6 +87,7 @@ class Lookout:
         self._peers = peers
         self._effects = effects
         self._directory: DataDirectory | None = None
+        self._fork: tuple[str, Lsn | None] = ("", None)
 
     def observe(self) -> View:
         """The view at this moment."""
@@ -98,6 +99,7 @@ class Lookout:
         job, result = self._worker.job, self._worker.result
         sample = self._board.sample
         is_current = sample.process == guardian.process and guardian.running
+        server = sample.status if is_current and not sample.problem else None
         return View(
             now=self._clock.now(),
             wall=self._clock.wall(),
@@ -107,8 +109,9 @@ class Lookout:
             guardian=guardian,
             directory=self._look_at_directory(guardian),
             lease=self._keeper.held,
-            server=sample.status if is_current and not sample.problem else None,
-            server_seen=sample.answered if is_current else None,
+            server=server,
+            fork=None if server is None else self._look_at_fork(guardian, server),
+            server_seen=sample.asked if is_current else None,
             server_problem=sample.problem if is_current else "",
             peers=self._peers.answers,
             job=job,
@@ -127,6 +130,15 @@ class Lookout:
             return known
         self._directory = self._instance.inspect()
         return self._directory
+
+    def _look_at_fork(self, guardian: GuardianView, server: ServerStatus) -> Lsn | None:
+        """Read once for each timeline that a process writes."""
+        if server.in_recovery:
+            return None
+        which = f"{guardian.process} {server.timeline}"
+        if self._fork[0] != which or self._fork[1] is None:
+            self._fork = (which, self._instance.fork(server.timeline))
+        return self._fork[1]
 
     def _is_stopping(self) -> bool:
         return self._board.stopping.is_set() or self._effects.stop_asked

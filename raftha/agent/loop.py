@@ -15,8 +15,10 @@ from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.agent.recorder import Recorder
 from raftha.clock import Clock
+from raftha.ha.actions import Action, Promote
 from raftha.ha.decide import decide
 from raftha.ha.keys import Keys
+from raftha.ha.memory import Memory
 from raftha.ha.table import Decision
 from raftha.instants import Seconds
 from raftha.logs import event
@@ -72,7 +74,7 @@ class Loop:
         self._board.memory = decision.memory
         for action in decision.actions:
             if not self._effects.perform(action, view.cluster):
-                self._board.memory = replace(self._board.memory, plan=None)
+                self._board.memory = _undone(self._board.memory, action)
         self._board.last_tick = self._clock.now()
         longest_pause = view.cluster.config.loop_wait
         self._pause = min(self._pause * GROWTH, longest_pause) if is_quiet else FIRST_PAUSE_S
@@ -90,3 +92,9 @@ class Loop:
         if words != self._said:
             self._said = words
             event(LOG, logging.INFO, decision.reason, rule=decision.rule)
+
+
+def _undone(memory: Memory, action: Action) -> Memory:
+    """What was noted about an act that failed is not so: it is decided anew."""
+    promoted = None if isinstance(action, Promote) else memory.promoted
+    return replace(memory, plan=None, stop=None, promoted=promoted)

@@ -29,6 +29,7 @@ from raftha.consensus.node import RaftNode, open_store
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.logs import event, set_up
 from raftha.model.settings import TIMINGS, NodeConfig, PostgresConfig
+from raftha.pg.directory import running_pid
 from raftha.pg.instance import Instance
 
 LOG = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     run_dir = _run_directory(config)
     lock = _lock(postgres.data_dir)
     _check_binaries(config, postgres, run_dir, clock)
+    _check_stranger(postgres, run_dir)
     node = _open(config, clock, witness=False)
     member = build_member(config, postgres, node, run_dir, clock, fatal)
     member.api.start()
@@ -185,6 +187,22 @@ def _check_binaries(
         bin_dir=str(binaries.bin_dir),
         origin=binaries.origin,
     )
+
+
+def _check_stranger(postgres: PostgresConfig, run_dir: Path) -> None:
+    """Refuse to start beside a server that was not started by raftha: it could not be guarded."""
+    pid = running_pid(postgres.data_dir)
+    if pid is None:
+        return
+    try:
+        command = (postgres.data_dir / "postmaster.opts").read_text(errors="replace")
+    except OSError:
+        command = ""
+    if str(run_dir) in command:
+        return
+    what = f"PostgreSQL (pid {pid}) runs on {postgres.data_dir} and raftha did not start it"
+    remedy = "stop it cleanly; raftha starts it again"
+    raise ConfigError([Problem("postgresql.data_dir", what, remedy)])
 
 
 def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:

@@ -90,7 +90,6 @@ class Observer:
         base = before if is_known else Sample(process=process, appeared=asked)
         try:
             status = self._instance.status(timeout)
-            answered = self._clock.now()
             probed = base.probed if status.is_primary else asked
             if probed is None or longest(probed, asked) >= timeout / 2:
                 self._instance.probe(timeout)
@@ -99,7 +98,7 @@ class Observer:
             if not base.problem:
                 event(LOG, logging.INFO, "server does not answer", why=str(error))
             return replace(base, problem=str(error))
-        return replace(base, status=status, answered=answered, probed=probed, problem="")
+        return replace(base, status=status, asked=asked, probed=probed, problem="")
 
 
 def _differs(before: Sample, after: Sample) -> bool:

@@ -48,6 +48,7 @@ class Readopt:
 
     epoch: Epoch
     revision: Revision
+    ttl: Seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ def obstacle(s: Situation) -> str | None:
         and s.since(s.memory.lost_since) < s.config.ttl
     ):
         return "it has just handed the leader key over"
+    if s.backing_off() and s.other_members:
+        return f"it waits after a failure: {s.memory.failed}"
     if server is None:
         return "PostgreSQL is not running"
     if server.replay_pause is not ReplayPause.NOT_PAUSED:
@@ -53,8 +55,13 @@ def diverged(s: Situation, timeline: Timeline, position: Lsn) -> bool:
     target = line(s.cluster)
     if target is None or timeline == target:
         return False
-    switch = switch_point(s.cluster.history, target, timeline)
-    return switch is None or position > switch
+    history = s.cluster.history
+    switch = switch_point(history, target, timeline)
+    if switch is not None:
+        return position > switch
+    # A primary that died before it could publish its timeline is ahead of the line, not off it.
+    is_ahead_of_line = switch_point(history, timeline, target) is not None
+    return s.cluster.leader is not None or not is_ahead_of_line
 
 
 def line(cluster: Cluster) -> Timeline | None:
@@ -146,6 +153,8 @@ def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None
     report = s.peer(name) if name != s.me else None
     if name != s.me and report is None:
         return f"{name} does not answer"
+    if leader is None and report is not None and report.obstacle is not None:
+        return f"{name} cannot take over: {report.obstacle}"
     return None if report is None else _lagging(s, name, report)
 
 

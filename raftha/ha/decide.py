@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from raftha.ha.actions import AcquireLeader, Action, Submit
 from raftha.ha.announce import announcement
 from raftha.ha.keys import Keys, decode_position
 from raftha.ha.memory import LeaderSeen, Memory
@@ -16,6 +17,7 @@ from raftha.ha.rules import bootstrap, election, follower, handover, leader, saf
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision, Rule, Verdict
 from raftha.instants import longest
+from raftha.model.store import Grant
 from raftha.model.view import View
 
 FIRST_RETRY_S: Final = 1.0
@@ -54,13 +56,22 @@ def decide(view: View, memory: Memory, keys: Keys) -> Decision:
     for rule in RULES:
         verdict = rule.check(situation)
         if verdict is not None:
+            actions = (*verdict.actions, *announcement(situation))
             return Decision(
                 rule=rule.id,
                 reason=verdict.reason,
-                actions=(*verdict.actions, *announcement(situation)),
+                actions=tuple(a for a in actions if not _overwrites_the_unread(situation, a)),
                 memory=verdict.memory or situation.memory,
             )
     raise AssertionError("the last rule matches always")
+
+
+def _overwrites_the_unread(s: Situation, action: Action) -> bool:
+    """A write to a key whose content this version does not understand: never sent."""
+    if not isinstance(action, Submit | AcquireLeader):
+        return False
+    named = {write.key for write in action.command.writes if not isinstance(write, Grant)}
+    return not named.isdisjoint(s.cluster.unreadable)
 
 
 def observe_memory(view: View, memory: Memory) -> Memory:
@@ -81,6 +92,10 @@ def observe_memory(view: View, memory: Memory) -> Memory:
             timeline=note[0] if note else (seen.timeline if seen else None),
             position=note[1] if note else (seen.position if seen else None),
         )
+    request = cluster.request
+    drained = memory.drained
+    if not view.stopping and (request is None or request.id != drained):
+        drained = None
     stop = memory.stop
     if stop is not None and view.guardian.running and stop.process != view.guardian.process:
         stop = None
@@ -91,6 +106,8 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         alone_since=alone_since,
         leader_seen=seen,
         stop=stop,
+        drained=drained,
+        drain_since=memory.drain_since if drained is not None or view.stopping else None,
     )
 
 

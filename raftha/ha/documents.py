@@ -58,6 +58,7 @@ class _Reader:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.problems: list[str] = []
+        self.unreadable: set[Key] = set()
 
     def read(self, key: Key) -> tuple[Entry, dict[str, Any]] | None:
         entry = self.snapshot.entries.get(key)
@@ -66,14 +67,19 @@ class _Reader:
         try:
             return entry, _decode(entry.value)
         except (msgspec.MsgspecError, UnreadableError) as error:
-            self.problems.append(f"the key {key} cannot be read: {error}")
+            self.refuse(key, str(error))
             return None
+
+    def refuse(self, key: Key, why: str) -> None:
+        """Note that this key cannot be read."""
+        self.problems.append(f"the key {key} cannot be read: {why}")
+        self.unreadable.add(key)
 
     def convert(self, key: Key, document: Any, kind: type[T]) -> T | None:
         try:
             return msgspec.convert(document, kind)
         except msgspec.ValidationError as error:
-            self.problems.append(f"the key {key} cannot be read: {error}")
+            self.refuse(key, str(error))
             return None
 
 
@@ -168,6 +174,7 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
         checkpointed=status[1].checkpointed if status else False,
         status_revision=status[0].mod_revision if status else None,
         problems=tuple(reader.problems),
+        unreadable=frozenset(reader.unreadable),
     )
 
 
@@ -200,7 +207,7 @@ def _read_config(keys: Keys, reader: _Reader) -> tuple[DynamicConfig, Revision |
     try:
         return parse_dynamic(document, keys.config), entry.mod_revision
     except ConfigError as error:
-        reader.problems.append(str(error))
+        reader.refuse(keys.config, str(error))
         return DynamicConfig(), entry.mod_revision
 
 
@@ -211,7 +218,7 @@ def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
     entry, doc = found
     lease = reader.snapshot.leases.get(entry.lease) if entry.lease else None
     if lease is None:
-        reader.problems.append(f"the key {keys.leader} has no lease")
+        reader.refuse(keys.leader, "it has no lease")
         return None
     return Leader(
         name=MemberName(doc.name),
@@ -274,19 +281,24 @@ def _read_history(keys: Keys, reader: _Reader) -> tuple[tuple[HistoryRecord, ...
     if found is None:
         return (), None
     entry, doc = found
-    records = tuple(
-        HistoryRecord(
-            timeline=Timeline(row.timeline),
-            parent=None if row.parent is None else Timeline(row.parent),
-            switch=None if row.switch is None else Lsn.parse(row.switch),
-            epoch=Epoch(row.generation, row.epoch),
-            leader=MemberName(row.leader),
-            reason=row.reason,
-            wall=row.time,
-        )
-        for row in doc.records
-    )
+    try:
+        records = tuple(_record(row) for row in doc.records)
+    except ValueError as error:
+        reader.refuse(keys.history, str(error))
+        return (), None
     return records, entry.mod_revision
+
+
+def _record(row: _RecordDoc) -> HistoryRecord:
+    return HistoryRecord(
+        timeline=Timeline(row.timeline),
+        parent=None if row.parent is None else Timeline(row.parent),
+        switch=None if row.switch is None else Lsn.parse(row.switch),
+        epoch=Epoch(row.generation, row.epoch),
+        leader=MemberName(row.leader),
+        reason=row.reason,
+        wall=row.time,
+    )
 
 
 def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:

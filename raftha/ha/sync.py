@@ -149,7 +149,13 @@ def _prove(
 def _after_checkpoint(s: Situation, server: ServerStatus, arming: Arming) -> Arming:
     """Note what the server had flushed once the checkpoint has ended; ask again if it was lost."""
     done = s.view.finished
-    if done is None or done.kind is not JobKind.CHECKPOINT or longest(arming.since, done.ended) < 0:
+    is_ours = (
+        done is not None
+        and done.kind is JobKind.CHECKPOINT
+        and done.error is None
+        and longest(arming.since, done.ended) >= 0
+    )
+    if done is None or not is_ours:
         lost = s.view.job is None and s.since(arming.since) > SYNC_WAIT_S
         return replace(arming, checkpointed=not lost)
     seen = s.view.server_seen

@@ -9,7 +9,7 @@ from enum import StrEnum
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
 from raftha.model.operation import Operation, OperatorRequest
 from raftha.model.settings import Address, DynamicConfig, Tags
-from raftha.model.store import Lease
+from raftha.model.store import Key, Lease
 
 
 class MemberState(StrEnum):
@@ -125,6 +125,7 @@ class Cluster:
     checkpointed: bool = False
     status_revision: Revision | None = None
     problems: tuple[str, ...] = ()
+    unreadable: frozenset[Key] = frozenset()
 
     @property
     def highest_timeline(self) -> Timeline:

@@ -123,6 +123,7 @@ class ServerStatus:
 
     `written` is a primary's current WAL position, `flushed` what of it is on disk; `received` (None
     until a receiver has run, which is *unknown*, never *low*) and `replayed` are a standby's.
+    `replay_waits` says that replay has come to the end of the WAL that is here.
     `timeline` is the one written or, on a standby, the one last received or replayed.
     """
 
@@ -136,6 +137,7 @@ class ServerStatus:
     received: Lsn | None = None
     replayed: Lsn | None = None
     replay_pause: ReplayPause = ReplayPause.NOT_PAUSED
+    replay_waits: bool = False
     replay_lag_seconds: Seconds | None = None
     receiver: Receiver | None = None
     attached: tuple[Attached, ...] = ()
@@ -150,9 +152,12 @@ class ServerStatus:
 
     @property
     def position(self) -> Lsn | None:
-        """The newest WAL this server holds; None if that cannot be said."""
+        """The newest WAL this server holds; None if that cannot be said: a restarted standby that
+        has received nothing yet may hold more than it has replayed, until its replay waits."""
         if self.is_primary:
             return self.written
+        if self.received is None and not self.replay_waits:
+            return None
         known = [lsn for lsn in (self.received, self.replayed) if lsn is not None]
         return max(known) if known else None
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from raftha.instants import Instant, remaining
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Epoch, MemberName, Revision
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision
 from raftha.model.postgres import DataDirectory, ServerStatus
 from raftha.model.report import PeerReport
 from raftha.model.settings import Address, DynamicConfig, Tags
@@ -101,7 +101,8 @@ class View:
 
     `pending` names the store writes in flight, so that none is sent twice. `server` is the last
     answer of PostgreSQL of the process that runs now, None if that one has not answered yet;
-    `server_seen` is when. `stopping` says that the operator ends this agent.
+    `server_seen` is when it was asked. `fork` is where a primary's own timeline left its parent,
+    by PostgreSQL's history file. `stopping` says that the operator ends this agent.
     """
 
     now: Instant
@@ -115,6 +116,7 @@ class View:
     server: ServerStatus | None = None
     server_seen: Instant | None = None
     server_problem: str = ""
+    fork: Lsn | None = None
     peers: Mapping[MemberName, PeerAnswer] = field(default_factory=dict)
     job: JobView | None = None
     finished: JobResult | None = None

@@ -24,6 +24,7 @@ from raftha.pg.layout import Layout
 from raftha.pg.probe import DiskProbe
 from raftha.pg.run import environment
 from raftha.pg.session import Row, Session
+from raftha.pg.timeline import history_file, parse_history
 
 _STATEMENT_TIMEOUT: Final = 5.0
 _POLL: Final = 0.01  # seconds between two looks for the effect of a reload
@@ -95,6 +96,15 @@ class Instance:
         if plan.role is ServerRole.PRIMARY:
             return configuration.unmark_standby(self.config.data_dir) or changed
         return bool(configuration.clear_history_files(self.config.data_dir)) or changed
+
+    def fork(self, timeline: Timeline) -> Lsn | None:
+        """Where this timeline left its parent, by its history file; None if there is none."""
+        path = self.config.data_dir / "pg_wal" / history_file(timeline)
+        try:
+            switches = parse_history(path.read_text(errors="replace"))
+        except (OSError, ValueError):
+            return None
+        return switches[-1].switch if switches else None
 
     def status(self, timeout: float) -> ServerStatus:
         """The server's state, over a connection that is kept. See also `probe`."""

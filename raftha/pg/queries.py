@@ -31,6 +31,9 @@ SELECT pg_catalog.json_build_object(
   'received', CASE WHEN r.recovering THEN pg_catalog.pg_last_wal_receive_lsn() END,
   'replayed', CASE WHEN r.recovering THEN pg_catalog.pg_last_wal_replay_lsn() END,
   'replay_pause', CASE WHEN r.recovering THEN pg_catalog.pg_get_wal_replay_pause_state() END,
+  'replay_waits', EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.backend_type = 'startup'
+    AND a.wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream')),
   'replay_lag', CASE WHEN r.recovering
     AND pg_catalog.pg_last_wal_receive_lsn() > pg_catalog.pg_last_wal_replay_lsn()
     THEN EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()
@@ -176,6 +179,7 @@ def _status(answer: Mapping[str, Any]) -> ServerStatus:
         received=_lsn(answer["received"]),
         replayed=_lsn(answer["replayed"]),
         replay_pause=ReplayPause(answer["replay_pause"] or ReplayPause.NOT_PAUSED),
+        replay_waits=bool(answer["replay_waits"]),
         replay_lag_seconds=None if lag is None else Seconds(max(0.0, float(lag))),
         receiver=None if receiver is None else _receiver(receiver),
         attached=tuple(_attached(row) for row in answer["attached"] or ()),

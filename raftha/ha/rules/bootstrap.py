@@ -56,6 +56,12 @@ def _no_majority(s: Situation) -> Verdict | None:
     return Verdict(reason, (Start(plan),), replace(s.memory, plan=plan))
 
 
+def _unreadable(s: Situation) -> Verdict | None:
+    if s.keys.initialize not in s.cluster.unreadable:
+        return None
+    return Verdict(f"the key {s.keys.initialize} cannot be read: this version is too old for it")
+
+
 def _may_initialise(s: Situation) -> bool:
     initialize = s.cluster.initialize
     return initialize is None or initialize.system_id is None
@@ -124,7 +130,7 @@ def _initialise(s: Situation) -> Verdict | None:
     if server is None:
         return Verdict(f"the new primary is starting: {s.view.server_problem}")
     done = s.view.finished
-    if done is None or done.kind is not JobKind.CREATE_ROLES:
+    if done is None or done.kind is not JobKind.CREATE_ROLES or done.error is not None:
         return Verdict("creating the roles", (CreateRoles(),))
     return _finish(s, lease, server)
 
@@ -175,6 +181,13 @@ RULES = (
         then="wait and name who is missing; after a ttl serve reads as a standby without upstream",
         why="nothing can be decided without a majority (a lone node of three must not initialise)",
         check=_no_majority,
+    ),
+    Rule(
+        id="boot-15",
+        when="`initialize` is there but cannot be read",
+        then="wait",
+        why="a newer version wrote it; taking it for absent would initialise a second cluster",
+        check=_unreadable,
     ),
     Rule(
         id="boot-20",

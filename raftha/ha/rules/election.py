@@ -12,7 +12,6 @@ from dataclasses import replace
 from raftha.ha.actions import AcquireLeader, Action, AskPeers, Start
 from raftha.ha.candidates import is_ahead, obstacle
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
-from raftha.ha.memory import Memory
 from raftha.ha.plans import standby_plan
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -131,11 +130,11 @@ def _race(s: Situation) -> Verdict | None:
         return None
     if "leader" in s.view.pending:
         return Verdict("racing for the leader key")
-    if s.backing_off() and s.other_members:
-        return Verdict(f"not racing yet: {s.memory.failed}", _ask(s))
     acquire = AcquireLeader(_claim(s), LEADER_LEASE, s.config.ttl)
     reason = f"racing for the leader key at {_position(s.server)}"
-    memory: Memory = replace(s.memory, promoted=None, starts=0, stop=None, race=_grounds(s))
+    memory = replace(
+        s.memory, promoted=None, starts=0, stop=None, checkpoint_asked=None, race=_grounds(s)
+    )
     return Verdict(reason, (acquire,), memory)
 
 

@@ -89,7 +89,7 @@ def _stopped(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdic
     holders = _holders(s)
     wanted = request.candidate
     ready = (wanted in holders) if wanted is not None else bool(holders)
-    waited = s.since(s.memory.stop.at) if s.memory.stop is not None else 0.0
+    waited = s.since(s.memory.stop.at if s.memory.stop else s.memory.drain_since)
     if ready:
         return _release(s, lease, request, holders)
     if waited > 2 * s.config.ttl:
@@ -169,7 +169,9 @@ def _stop_server(s: Situation) -> Verdict | None:
 def _end(s: Situation) -> Verdict | None:
     if not s.view.stopping or s.running:
         return None
-    if s.view.lease is not None and s.lease is not None:
+    if "leader" in s.view.pending and s.view.raft.majority:
+        return Verdict("stopped: the key is being given back")
+    if s.lease is not None and s.view.guardian.alive:
         return Verdict("stopped: releasing the key", (ReleaseLeader(s.lease.epoch),))
     return Verdict("stopped", (EndAgent(),))
 

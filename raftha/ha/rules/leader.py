@@ -100,7 +100,7 @@ def _promote(s: Situation) -> Verdict | None:
         submit = () if "history" in s.view.pending else (_record(s, lease, server),)
         return Verdict("recording the promotion before it happens", (*slots, *submit))
     if s.memory.promoted == lease.epoch:
-        return _promoting(s, lease)
+        return _promoting(s)
     plan = primary_plan(s.cluster, s.view.me, names_for(_first_standby(s)))
     burned = tuple(sorted(r.timeline for r in s.cluster.history if r.timeline < record.timeline))
     memory = replace(s.memory, plan=plan, promoted=lease.epoch, promoted_at=s.now, gated=False)
@@ -110,13 +110,11 @@ def _promote(s: Situation) -> Verdict | None:
     return Verdict(reason, actions, memory)
 
 
-def _promoting(s: Situation, lease: HeldLease) -> Verdict:
+def _promoting(s: Situation) -> Verdict:
     waited = s.since(s.memory.promoted_at)
     if waited < _promote_timeout(s):
         return Verdict(f"PostgreSQL is being promoted, {waited:.1f} s so far")
-    if s.running:
-        return stop(s, StopMode.IMMEDIATE, f"the promotion took {waited:.0f} s: giving up")
-    return _release(s, lease, "the promotion did not end")
+    return stop(s, StopMode.IMMEDIATE, f"the promotion took {waited:.0f} s: giving up")
 
 
 def _promote_timeout(s: Situation) -> Seconds:
@@ -145,6 +143,23 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
     return Submit("history", Transact((s.epoch_guard(lease), guard), (put,)))
 
 
+def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:
+    """Put the true switch position into the record of this promotion. What was committed before it
+    could only be what had been received by then; others judge by it who has diverged."""
+    record, revision = record_of(s, lease), s.cluster.history_revision
+    if record is None or revision is None or record.parent is None or s.view.fork is None:
+        return ()
+    if record.switch == s.view.fork or record.timeline != server.timeline:
+        return ()
+    if "history" in s.view.pending:
+        return ()
+    corrected = replace(record, switch=s.view.fork)
+    records = tuple(corrected if r == record else r for r in s.cluster.history)
+    put = Put(s.keys.history, encode_history(records))
+    guards = (s.epoch_guard(lease), KeyAt(s.keys.history, revision))
+    return (Submit("history", Transact(guards, (put,))),)
+
+
 def _first_standby(s: Situation) -> MemberName | None:
     """Whom the first commits wait for: a standby that answered and may serve."""
     if s.config.synchronous_mode is SynchronousMode.OFF:
@@ -166,7 +181,7 @@ def _publish(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Acti
     wanted = {member.slot for member in s.other_members}
     slots = tuple(sorted(wanted & set(server.slots))) if _uses_slots(s) else ()
     timeline = server.timeline if server.is_primary else cluster.timeline
-    done = cluster.checkpointed or _has_checkpointed(s)
+    done = cluster.checkpointed or (server.is_primary and _has_checkpointed(s))
     known = (cluster.slots, cluster.timeline, cluster.checkpointed)
     if (slots, timeline, done) == known or "status" in s.view.pending:
         return ()
@@ -209,9 +224,9 @@ def _serve(s: Situation) -> Verdict | None:
         return None
     missing = tuple(m.slot for m in s.other_members if m.slot not in server.slots)
     slots: tuple[Action, ...] = (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
-    published = _publish(s, lease, server)
+    published = _correct_history(s, lease, server) or _publish(s, lease, server)
     synced, memory = sync.step(s, lease, server)
-    memory = replace(memory, starts=0)
+    memory = replace(memory, starts=0, promoted_at=memory.promoted_at or s.now)
     opened, memory = _reconfigure(s, server, memory)
     settled, memory = _checkpoint(s, memory)
     closing = closing_steps(s, lease, server)

@@ -20,7 +20,7 @@ def stop(s: Situation, mode: StopMode, reason: str) -> Verdict:
 
 
 def _no_guardian(s: Situation) -> Verdict | None:
-    if s.view.guardian.alive:
+    if s.view.guardian.alive or s.view.stopping:
         return None
     return Verdict("no guardian answers for the data directory", (RestoreGuardian(),))
 
@@ -38,7 +38,8 @@ def _readopt(s: Situation) -> Verdict | None:
     reason = f"the leader key is this node's, under epoch {leader.epoch}: renewing its lease"
     if "leader" in s.view.pending:
         return Verdict(reason)
-    return Verdict(reason, (Readopt(leader.epoch, leader.lease.revision),))
+    readopt = Readopt(leader.epoch, leader.lease.revision, leader.lease.ttl)
+    return Verdict(reason, (readopt,))
 
 
 def _primary_without_lease(s: Situation) -> Verdict | None:
@@ -49,12 +50,17 @@ def _primary_without_lease(s: Situation) -> Verdict | None:
     return stop(s, StopMode.IMMEDIATE, f"a primary runs here, but {why}: stopping it at once")
 
 
+def _is_ending(s: Situation) -> bool:
+    """The agent is being stopped and nothing runs: no more is to be said of the directory."""
+    return s.view.stopping and not s.running
+
+
 def _other_cluster(s: Situation) -> Verdict | None:
     control = s.view.directory.control
     initialize = s.cluster.initialize
     if control is None or initialize is None or initialize.system_id is None:
         return None
-    if control.system_id == initialize.system_id:
+    if control.system_id == initialize.system_id or _is_ending(s):
         return None
     reason = (
         f"{s.view.directory.path} belongs to another cluster (system id {control.system_id}, "
@@ -74,7 +80,7 @@ def _directory_unusable(s: Situation) -> Verdict | None:
         return stop(s, StopMode.IMMEDIATE, f"{directory.path} is gone while PostgreSQL runs")
     if directory.state in (DirectoryState.ABSENT, DirectoryState.EMPTY):
         return None
-    if s.running or directory.control is not None:
+    if s.running or directory.control is not None or _is_ending(s):
         return None
     return Verdict(f"{directory.path} cannot be used: {directory.problem or directory.state}")
 
@@ -82,7 +88,7 @@ def _directory_unusable(s: Situation) -> Verdict | None:
 RULES = (
     Rule(
         id="safety-10",
-        when="no guardian answers",
+        when="no guardian answers, and the agent is not being stopped",
         then="start one; nothing else is done before",
         why="nobody would stop a primary whose agent dies: no guardian, no server",
         check=_no_guardian,

@@ -59,6 +59,7 @@ def status_answer(**changes: Any) -> str:
         "received": None,
         "replayed": "0/3000000",
         "replay_pause": "paused",
+        "replay_waits": False,
         "replay_lag": -1.5,
         "control_timelines": [1, 2],
         "receiver": None,
