@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -78,6 +79,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     lock = _lock(postgres.data_dir)
     _check_binaries(config, postgres, run_dir, clock)
     _check_stranger(postgres, run_dir)
+    _check_port(postgres)
     node = _open(config, clock, witness=False)
     member = build_member(config, postgres, node, run_dir, clock, fatal)
     member.api.start()
@@ -203,6 +205,23 @@ def _check_stranger(postgres: PostgresConfig, run_dir: Path) -> None:
     what = f"PostgreSQL (pid {pid}) runs on {postgres.data_dir} and raftha did not start it"
     remedy = "stop it cleanly; raftha starts it again"
     raise ConfigError([Problem("postgresql.data_dir", what, remedy)])
+
+
+def _check_port(postgres: PostgresConfig) -> None:
+    """Say at once that somebody else has PostgreSQL's port; PostgreSQL would only fail later."""
+    if running_pid(postgres.data_dir) is not None:
+        return
+    for host in postgres.listen_hosts:
+        address = ("0.0.0.0" if host == "*" else host, postgres.port)
+        try:
+            family, kind, *_, where = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+        except OSError as error:
+            what = f"{host}:{postgres.port} cannot be used: {error.strerror or error}"
+            remedy = "stop what listens there, or choose another address"
+            raise ConfigError([Problem("postgresql.listen", what, remedy)]) from error
 
 
 def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:

@@ -106,6 +106,7 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         alone_since=alone_since,
         leader_seen=seen,
         stop=stop,
+        starts=memory.starts if view.server is None else 0,
         drained=drained,
         drain_since=memory.drain_since if drained is not None or view.stopping else None,
     )

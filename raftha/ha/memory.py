@@ -45,7 +45,8 @@ class Memory:
     """What each field is for:
 
     `plan`: the configuration last written; None makes the next tick write it again.
-    `stop`, `starts`: acts already asked for, and how often a start was tried under one epoch.
+    `stop`: a stop already asked for. `starts`, `started_at`: the starts since the server last
+    answered, and the latest of them.
     `promoted`: the epoch the guardian was told to promote under, and when.
     `checkpoint_asked`: when the checkpoint after the promotion was asked for.
     `lost_since`: the leader key has been missing since. `live_primary_since`: a peer has said since
@@ -61,6 +62,7 @@ class Memory:
     plan: ServerPlan | None = None
     stop: StopSent | None = None
     starts: int = 0
+    started_at: Instant | None = None
     promoted: Epoch | None = None
     promoted_at: Instant | None = None
     checkpoint_asked: Instant | None = None

@@ -27,7 +27,8 @@ from raftha.ha.keys import (
     encode_status,
     encode_sync,
 )
-from raftha.ha.plans import primary_plan, standby_plan
+from raftha.ha.plans import primary_plan
+from raftha.ha.rules.server import start_standby
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import HistoryRecord
@@ -51,9 +52,7 @@ def _no_majority(s: Situation) -> Verdict | None:
     waited = s.since(s.memory.alone_since)
     if s.running or not s.directory_ready or waited < s.config.ttl:
         return Verdict(reason)
-    plan = standby_plan(s.cluster, s.view.me, None)
-    reason += "; PostgreSQL serves reads meanwhile"
-    return Verdict(reason, (Start(plan),), replace(s.memory, plan=plan))
+    return start_standby(s, None, f"{reason}; PostgreSQL serves reads meanwhile")
 
 
 def _unreadable(s: Situation) -> Verdict | None:

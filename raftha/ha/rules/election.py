@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raftha.ha.actions import AcquireLeader, Action, AskPeers, Start
+from raftha.ha.actions import AcquireLeader, Action, AskPeers
 from raftha.ha.candidates import is_ahead, obstacle
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
-from raftha.ha.plans import standby_plan
+from raftha.ha.rules.server import start_standby
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import longest
@@ -35,11 +35,7 @@ def _not_running(s: Situation) -> Verdict | None:
         return None
     if not s.directory_ready:
         return Verdict("there is no leader to clone from yet")
-    if not s.view.me.tags.may_lead and s.backing_off():
-        return Verdict("there is no leader")
-    plan = standby_plan(s.cluster, s.view.me, None)
-    memory = replace(s.memory, plan=plan)
-    return Verdict("there is no leader: starting as a standby", (Start(plan),), memory)
+    return start_standby(s, None, "there is no leader: starting as a standby")
 
 
 def _unfit(s: Situation) -> Verdict | None:

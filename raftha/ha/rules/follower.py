@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raftha.ha.actions import Clone, Configure, Rejoin, Start, StopMode
+from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
 from raftha.ha.candidates import diverged
 from raftha.ha.plans import standby_plan
-from raftha.ha.rules.safety import stop
+from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import Member, MemberState
@@ -65,9 +65,7 @@ def _start(s: Situation) -> Verdict | None:
         return _wait_for_slot(s, leader)
     if s.backing_off():
         return _pause(s)
-    plan = standby_plan(s.cluster, s.view.me, leader)
-    memory = replace(s.memory, plan=plan)
-    return Verdict(f"starting as a standby of {leader.name}", (Start(plan),), memory)
+    return start_standby(s, leader, f"starting as a standby of {leader.name}")
 
 
 def _needs_rejoin(s: Situation, control: ControlData) -> bool:

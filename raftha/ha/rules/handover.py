@@ -12,7 +12,7 @@ from raftha.ha.actions import AskPeers, CancelJob, Checkpoint, EndAgent, Release
 from raftha.ha.candidates import refusal
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
-from raftha.ha.rules.safety import stop
+from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.ids import MemberName
@@ -125,8 +125,9 @@ def _release(
     if noted:
         memory = replace(s.memory, drained=None, drain_since=None, starts=0, gated=False)
         return Verdict("handed over: releasing the key", (ReleaseLeader(lease.epoch),), memory)
-    heir = request.candidate or holders[0]
     sync = s.cluster.sync
+    preferred = [name for name in holders if sync is not None and name in sync.standbys]
+    heir = request.candidate or (preferred or list(holders))[0]
     more: tuple[Write, ...] = ()
     if sync is not None and heir not in sync.standbys:
         # Nothing will be written in this epoch any more, so whoever holds all of it may lead.

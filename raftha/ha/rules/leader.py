@@ -19,8 +19,8 @@ from raftha.ha.actions import (
 from raftha.ha.keys import encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
-from raftha.ha.plans import names_for, primary_plan, standby_plan
-from raftha.ha.rules.safety import stop
+from raftha.ha.plans import names_for, primary_plan
+from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
@@ -62,15 +62,18 @@ def _start(s: Situation) -> Verdict | None:
     record = record_of(s, lease)
     if record is not None and not _is_on(s, record):
         return _release(s, lease, f"the promotion to timeline {record.timeline} was cut short")
-    starts = s.memory.starts + 1
     if record is None:
-        plan = standby_plan(s.cluster, s.view.me, None)
-        memory = replace(s.memory, starts=starts, plan=plan, promoted=None)
-        return Verdict("starting as a standby, to be promoted", (Start(plan),), memory)
+        return start_standby(s, None, "starting as a standby, to be promoted")
     standbys = s.cluster.sync.standbys if s.cluster.sync else ()
     names = names_for(standbys[0]) if standbys else ""
     plan = primary_plan(s.cluster, s.view.me, names, closed=bool(standbys))
-    memory = replace(s.memory, starts=starts, plan=plan, gated=bool(standbys))
+    memory = replace(
+        s.memory,
+        starts=s.memory.starts + 1,
+        started_at=s.now,
+        plan=plan,
+        gated=bool(standbys),
+    )
     return Verdict("restarting the primary in place", (Start(plan, lease.epoch),), memory)
 
 
@@ -226,7 +229,7 @@ def _serve(s: Situation) -> Verdict | None:
     slots: tuple[Action, ...] = (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
     published = _correct_history(s, lease, server) or _publish(s, lease, server)
     synced, memory = sync.step(s, lease, server)
-    memory = replace(memory, starts=0, promoted_at=memory.promoted_at or s.now)
+    memory = replace(memory, promoted_at=memory.promoted_at or s.now)
     opened, memory = _reconfigure(s, server, memory)
     settled, memory = _checkpoint(s, memory)
     closing = closing_steps(s, lease, server)

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from raftha.ha.actions import Readopt, RestoreGuardian, Stop, StopMode
-from raftha.ha.memory import StopSent
+from raftha.ha.actions import Readopt, RestoreGuardian, StopMode
+from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.postgres import DirectoryState
-
-
-def stop(s: Situation, mode: StopMode, reason: str) -> Verdict:
-    """Stop the server that runs now, unless that very stop was already asked for."""
-    if s.stop_was_sent(mode):
-        return Verdict(reason)
-    sent = StopSent(process=s.view.guardian.process, mode=mode, at=s.now)
-    return Verdict(reason, (Stop(mode),), replace(s.memory, stop=sent))
 
 
 def _no_guardian(s: Situation) -> Verdict | None:
@@ -37,7 +27,7 @@ def _readopt(s: Situation) -> Verdict | None:
         return None
     reason = f"the leader key is this node's, under epoch {leader.epoch}: renewing its lease"
     if "leader" in s.view.pending:
-        return Verdict(reason)
+        return Verdict("the store's answer about the leader key is under way")
     readopt = Readopt(leader.epoch, leader.lease.revision, leader.lease.ttl)
     return Verdict(reason, (readopt,))
 

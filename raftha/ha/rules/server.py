@@ -1,0 +1,40 @@
+"""Starting and stopping the server, as several rules decide it. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from raftha.ha.actions import Start, Stop, StopMode
+from raftha.ha.memory import StopSent
+from raftha.ha.plans import standby_plan
+from raftha.ha.situation import Situation
+from raftha.ha.table import Verdict
+from raftha.model.cluster import Member
+
+FIRST_START_PAUSE_S = 1.0
+LONGEST_START_PAUSE_S = 30.0
+"""Pause after a start that came to nothing: doubled each time, up to the longest."""
+
+
+def start_standby(s: Situation, source: Member | None, reason: str) -> Verdict:
+    """Start the server as a standby; after starts that came to nothing, only after a pause."""
+    pause = min(FIRST_START_PAUSE_S * 2 ** (s.memory.starts - 1), LONGEST_START_PAUSE_S)
+    if s.memory.starts > 0 and s.since(s.memory.started_at) < pause:
+        last = s.view.guardian.last_exit
+        return Verdict(
+            f"PostgreSQL ended before it answered, {s.memory.starts} times in a row (last status "
+            f"{last}): see postgresql.log; trying again within {pause:.0f} s"
+        )
+    plan = standby_plan(s.cluster, s.view.me, source)
+    memory = replace(
+        s.memory, plan=plan, promoted=None, starts=s.memory.starts + 1, started_at=s.now
+    )
+    return Verdict(reason, (Start(plan),), memory)
+
+
+def stop(s: Situation, mode: StopMode, reason: str) -> Verdict:
+    """Stop the server that runs now, unless that very stop was already asked for."""
+    if s.stop_was_sent(mode):
+        return Verdict(reason)
+    sent = StopSent(process=s.view.guardian.process, mode=mode, at=s.now)
+    return Verdict(reason, (Stop(mode),), replace(s.memory, stop=sent))
