@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -32,6 +32,7 @@ from raftha.consensus.node import RaftNode
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.instants import Seconds
+from raftha.logs import set_up
 from raftha.model.settings import DynamicConfig, NodeConfig, PostgresConfig
 from raftha.model.store import Transact
 from raftha.pg.instance import Instance
@@ -64,6 +65,7 @@ class Member:
 
     def reload(self, config: NodeConfig) -> None:
         """Take over what may change while the agent runs."""
+        set_up(config.log.level, config.log.format)
         self.board.config = config
         self.board.wake()
 
@@ -116,7 +118,9 @@ def build_member(
     keys = Keys(config.scope)
     board = Board(config=config, postgres=postgres, last_tick=clock.now())
     reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
-    instance = Instance(postgres, config.scope, config.name, run_dir, clock)
+    # A plan already holds this file's parameters, as they were read last (SIGHUP).
+    files = replace(postgres, parameters={}, pg_hba=())
+    instance = Instance(files, config.scope, config.name, run_dir, clock)
     health = Health(board=board, clock=clock, settings=reader.settings)
     guarding, keeper = _lease_side(board, node, reader, keys, run_dir, health, clock)
     observer = Observer(
@@ -150,6 +154,7 @@ def build_member(
         worker=worker,
         peers=peers,
         effects=effects,
+        log_path=run_dir / "postgresql.log",
     )
     responder = _responder(board, node, reader, keys, observer, guarding, peers, clock)
     loop = Loop(

@@ -130,7 +130,8 @@ class Effects:
         self._instance.configure(action.plan)
         argv, env = self._instance.start_command(self._instance.binaries(found.major))
         self._guarding.start(argv, env, self._log_path, action.epoch)
-        event(LOG, logging.INFO, "server started", role=action.plan.role, epoch=action.epoch)
+        under = {} if action.epoch is None else {"epoch": str(action.epoch)}
+        event(LOG, logging.INFO, "server started", role=action.plan.role, **under)
 
     def _stop(self, mode: act.StopMode) -> None:
         event(LOG, logging.INFO, "stopping the server", mode=mode)

@@ -48,6 +48,7 @@ class Guarding:
         self._lost = lost
         self._connection: GuardianClient | None = None
         self._connecting = threading.Lock()
+        self._is_quitting = False
 
     def restore(self) -> None:
         """Have a guardian and a connection to it. Raises GuardianError.
@@ -82,6 +83,7 @@ class Guarding:
             nonce=status.nonce,
             running=server is not None or status.remaining > 0,
             primary=status.is_primary,
+            armed=status.kill_at is not None,
             epoch=status.server_epoch,
             process="" if server is None else f"{server.pid}@{server.started}",
             burned=status.burned,
@@ -108,6 +110,7 @@ class Guarding:
 
     def quit(self) -> None:
         """End the guardian, which refuses while a server runs."""
+        self._is_quitting = True
         self._ask().quit(ASK_TIMEOUT)
 
     def close(self) -> None:
@@ -140,6 +143,8 @@ class Guarding:
                 )
             case PostmasterExited():
                 event(LOG, logging.INFO, "server ended", status=heard.status, why=heard.reason)
+            case GuardianLost() if self._is_quitting:
+                return
             case GuardianLost():
                 event(LOG, logging.ERROR, "guardian lost", why=heard.reason)
                 self._lost(heard.reason)

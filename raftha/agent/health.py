@@ -57,8 +57,11 @@ class Health:
     def pace(self) -> Seconds:
         """How soon to look at PostgreSQL again."""
         guardian, sample, memory = self._board.guardian, self._board.sample, self._board.memory
+        settings = self._settings()
+        # Four looks in the time after which a primary that was not seen fit loses its lease.
+        at_rest = Seconds(min(settings.loop_wait, settings.primary_health_timeout / 4))
         if not guardian.running:
-            return self._settings().loop_wait
+            return at_rest
         status = sample.status
         is_promoting = (
             guardian.primary and status is not None and not status.is_primary and not sample.problem
@@ -73,4 +76,4 @@ class Health:
         )
         if status is None or is_promoting or settling:
             return HURRY
-        return Seconds(4 * HURRY) if attaching else self._settings().loop_wait
+        return Seconds(4 * HURRY) if attaching else at_rest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from raftha.agent.board import Board
 from raftha.agent.effects import Effects
@@ -15,12 +17,15 @@ from raftha.clock import Clock
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Lsn, Revision
-from raftha.model.postgres import DataDirectory, ServerStatus
+from raftha.model.ids import Revision
+from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import RaftStatus, Snapshot
 from raftha.model.view import GuardianView, View
 from raftha.pg.instance import Instance
+
+_TAIL_BYTES: Final = 8192
+_COMPLAINT: Final = re.compile(r"(?:FATAL|PANIC|ERROR|could not|cannot|invalid).*")
 
 
 class Store(Protocol):
@@ -75,6 +80,7 @@ class Lookout:
         worker: Worker,
         peers: Peers,
         effects: Effects,
+        log_path: Path,
     ) -> None:
         self._board = board
         self._clock = clock
@@ -86,8 +92,9 @@ class Lookout:
         self._worker = worker
         self._peers = peers
         self._effects = effects
+        self._log_path = log_path
         self._directory: DataDirectory | None = None
-        self._fork: tuple[str, Lsn | None] = ("", None)
+        self._forks: tuple[str, tuple[TimelineSwitch, ...]] = ("", ())
 
     def observe(self) -> View:
         """The view at this moment."""
@@ -110,7 +117,8 @@ class Lookout:
             directory=self._look_at_directory(guardian),
             lease=self._keeper.held,
             server=server,
-            fork=None if server is None else self._look_at_fork(guardian, server),
+            last_words="" if guardian.running else last_words(self._log_path),
+            forks=() if server is None else self._look_at_forks(guardian, server),
             server_seen=sample.asked if is_current else None,
             server_problem=sample.problem if is_current else "",
             peers=self._peers.answers,
@@ -131,14 +139,28 @@ class Lookout:
         self._directory = self._instance.inspect()
         return self._directory
 
-    def _look_at_fork(self, guardian: GuardianView, server: ServerStatus) -> Lsn | None:
+    def _look_at_forks(
+        self, guardian: GuardianView, server: ServerStatus
+    ) -> tuple[TimelineSwitch, ...]:
         """Read once for each timeline that a process writes."""
         if server.in_recovery:
-            return None
+            return ()
         which = f"{guardian.process} {server.timeline}"
-        if self._fork[0] != which or self._fork[1] is None:
-            self._fork = (which, self._instance.fork(server.timeline))
-        return self._fork[1]
+        if self._forks[0] != which or not self._forks[1]:
+            self._forks = (which, self._instance.forks(server.timeline))
+        return self._forks[1]
 
     def _is_stopping(self) -> bool:
         return self._board.stopping.is_set() or self._effects.stop_asked
+
+
+def last_words(log_path: Path) -> str:
+    """The last complaints in a server's log, on one line; empty if there are none."""
+    try:
+        with log_path.open("rb") as log:
+            log.seek(max(0, log_path.stat().st_size - _TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = [match[0] for line in lines[-12:] if (match := _COMPLAINT.search(line))]
+    return "; ".join(dict.fromkeys(found[-3:]))

@@ -125,7 +125,7 @@ DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
     "max_timelines_history": _idle("the whole history is kept"),
     "maximum_lag_on_syncnode": _later(-1),
     "member_slots_ttl": _LATER,
-    "pause": Foreign("pause is not a setting here", "use `raftha pause`", harmless=(False,)),
+    "pause": Foreign("this version has no maintenance pause", "leave it out", harmless=(False,)),
     "primary_race_backoff": _later(0),
     "primary_stop_timeout": _later(0),
     "slots": _LATER,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Lsn, MemberName, Timeline
 from raftha.model.operation import OperatorRequest, RequestKind
-from raftha.model.postgres import ReplayPause, ServerStatus
+from raftha.model.postgres import ReplayPause, ServerStatus, TimelineSwitch
 from raftha.model.report import PeerReport
 
 
@@ -89,6 +91,23 @@ def switch_point(
             return record.switch
         current = record.parent
     return None
+
+
+def corrected(
+    history: tuple[HistoryRecord, ...], timeline: Timeline, forks: tuple[TimelineSwitch, ...]
+) -> tuple[HistoryRecord, ...]:
+    """The history with the switches of the line to `timeline` as PostgreSQL's file tells them."""
+    switches = {fork.timeline: fork.switch for fork in forks}
+    by_number = {record.timeline: record for record in history}
+    changed: dict[Timeline, HistoryRecord] = {}
+    record = by_number.get(timeline)
+    for _ in range(len(history)):
+        if record is None or record.parent is None:
+            break
+        if record.parent in switches:
+            changed[record.timeline] = replace(record, switch=switches[record.parent])
+        record = by_number.get(record.parent)
+    return tuple(changed.get(known.timeline, known) for known in history)
 
 
 def _lag_obstacle(s: Situation, server: ServerStatus) -> str | None:

@@ -104,6 +104,7 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         lost_since=lost_since,
         live_primary_since=memory.live_primary_since if vacant else None,
         alone_since=alone_since,
+        together_since=(memory.together_since or view.now) if view.raft.majority else None,
         leader_seen=seen,
         stop=stop,
         starts=memory.starts if view.server is None else 0,

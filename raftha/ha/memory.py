@@ -50,7 +50,8 @@ class Memory:
     `promoted`: the epoch the guardian was told to promote under, and when.
     `checkpoint_asked`: when the checkpoint after the promotion was asked for.
     `lost_since`: the leader key has been missing since. `live_primary_since`: a peer has said since
-    then that a primary runs without it. `alone_since`: no majority has been in touch since.
+    then that a primary runs without it. `alone_since`: no majority has been in touch since;
+    `together_since`: one has.
     `leader_seen`: the last renewal of the leader that reached this node.
     `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
     `gated`: the server was restarted in place and still keeps sessions out.
@@ -69,6 +70,7 @@ class Memory:
     lost_since: Instant | None = None
     live_primary_since: Instant | None = None
     alone_since: Instant | None = None
+    together_since: Instant | None = None
     leader_seen: LeaderSeen | None = None
     arming: Arming | None = None
     missing_since: Instant | None = None

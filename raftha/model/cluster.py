@@ -37,7 +37,8 @@ class MemberRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A node with PostgreSQL, as it announced itself under `members/<name>`."""
+    """A node with PostgreSQL, as it announced itself under `members/<name>`. `founds` says that its
+    data directory is a primary's from before the cluster, which may be brought in."""
 
     name: MemberName
     api_url: str
@@ -50,6 +51,7 @@ class Member:
     postgres_version: int | None = None
     agent_version: str = ""
     tags: Tags = field(default_factory=Tags)
+    founds: bool = False
     revision: Revision = Revision(0)
 
 

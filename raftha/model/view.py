@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from raftha.instants import Instant, remaining
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Epoch, Lsn, MemberName, Revision
-from raftha.model.postgres import DataDirectory, ServerStatus
+from raftha.model.ids import Epoch, MemberName, Revision
+from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
 from raftha.model.report import PeerReport
 from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import LeaseId, RaftStatus
@@ -48,12 +48,14 @@ class HeldLease:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardianView:
     """The guardian's last word. `running` is a postmaster or any process left of its tree;
-    `primary` says that it was started or promoted to accept writes, under `epoch`."""
+    `primary` says that it was started or promoted to accept writes, under `epoch`, and `armed` that
+    a deadline stands at which it will be killed."""
 
     alive: bool
     nonce: str = ""
     running: bool = False
     primary: bool = False
+    armed: bool = False
     epoch: Epoch | None = None
     process: str = ""
     burned: tuple[Epoch, ...] = ()
@@ -101,8 +103,9 @@ class View:
 
     `pending` names the store writes in flight, so that none is sent twice. `server` is the last
     answer of PostgreSQL of the process that runs now, None if that one has not answered yet;
-    `server_seen` is when it was asked. `fork` is where a primary's own timeline left its parent,
-    by PostgreSQL's history file. `stopping` says that the operator ends this agent.
+    `server_seen` is when it was asked. `last_words` are the last complaints of a server that ended.
+    `forks` are the switches on the way to a primary's timeline, by PostgreSQL's own history file.
+    `stopping` says that the operator ends this agent.
     """
 
     now: Instant
@@ -116,7 +119,8 @@ class View:
     server: ServerStatus | None = None
     server_seen: Instant | None = None
     server_problem: str = ""
-    fork: Lsn | None = None
+    last_words: str = ""
+    forks: tuple[TimelineSwitch, ...] = ()
     peers: Mapping[MemberName, PeerAnswer] = field(default_factory=dict)
     job: JobView | None = None
     finished: JobResult | None = None

@@ -35,7 +35,8 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
     except FileNotFoundError:
         return DataDirectory(path=path, state=DirectoryState.ABSENT)
     except OSError as error:
-        return _unreadable(path, f"cannot be read: {error.strerror}")
+        remedy = "let it belong to the user that runs raftha, with mode 0700 (chmod 0700)"
+        return _unreadable(path, f"cannot be read: {error.strerror}; {remedy}")
     if not names:
         return DataDirectory(path=path, state=DirectoryState.EMPTY)
     if "PG_VERSION" not in names:

@@ -17,7 +17,14 @@ from raftha.clock import Clock, SystemClock
 from raftha.errors import PostgresError, PostgresUnavailable
 from raftha.instants import remaining
 from raftha.model.ids import Lsn, Timeline
-from raftha.model.postgres import Binaries, DataDirectory, ServerPlan, ServerRole, ServerStatus
+from raftha.model.postgres import (
+    Binaries,
+    DataDirectory,
+    ServerPlan,
+    ServerRole,
+    ServerStatus,
+    TimelineSwitch,
+)
 from raftha.model.settings import Authentication, PostgresConfig
 from raftha.pg import argv, configuration, directory, queries, receiver, roles, versions
 from raftha.pg.layout import Layout
@@ -97,14 +104,13 @@ class Instance:
             return configuration.unmark_standby(self.config.data_dir) or changed
         return bool(configuration.clear_history_files(self.config.data_dir)) or changed
 
-    def fork(self, timeline: Timeline) -> Lsn | None:
-        """Where this timeline left its parent, by its history file; None if there is none."""
+    def forks(self, timeline: Timeline) -> tuple[TimelineSwitch, ...]:
+        """The switches on the way to this timeline, by its history file; none without one."""
         path = self.config.data_dir / "pg_wal" / history_file(timeline)
         try:
-            switches = parse_history(path.read_text(errors="replace"))
+            return parse_history(path.read_text(errors="replace"))
         except (OSError, ValueError):
-            return None
-        return switches[-1].switch if switches else None
+            return ()
 
     def status(self, timeout: float) -> ServerStatus:
         """The server's state, over a connection that is kept. See also `probe`."""

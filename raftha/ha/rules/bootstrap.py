@@ -15,7 +15,6 @@ from raftha.ha.actions import (
     CreateRoles,
     InitDb,
     ReleaseLeader,
-    Start,
     Submit,
 )
 from raftha.ha.keys import (
@@ -28,7 +27,7 @@ from raftha.ha.keys import (
     encode_sync,
 )
 from raftha.ha.plans import primary_plan
-from raftha.ha.rules.server import start_standby
+from raftha.ha.rules.server import start, start_standby
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import HistoryRecord
@@ -70,9 +69,9 @@ def _nobody_initialised(s: Situation) -> Verdict | None:
     initialize = s.cluster.initialize
     if not _may_initialise(s) or s.cluster.leader is not None or s.lease is not None:
         return None
-    obstacle = _cannot_initialise(s)
-    if obstacle:
-        return Verdict(obstacle)
+    reason = cannot_initialise(s) or (_waits_for_data(s) if s.directory_empty else "")
+    if reason:
+        return Verdict(reason)
     guards: tuple[Guard, ...] = (
         KeyAbsent(s.keys.initialize)
         if initialize is None
@@ -89,7 +88,25 @@ def _nobody_initialised(s: Situation) -> Verdict | None:
     return Verdict("no cluster yet: racing to initialise it", actions)
 
 
-def _cannot_initialise(s: Situation) -> str:
+def _waits_for_data(s: Situation) -> str:
+    """Whom a node without data leaves the race to: a member that holds a cluster already, and for
+    one ttl whoever is in touch and has not said yet whether it does."""
+    for member in s.other_members:
+        if member.founds:
+            return f"waiting for {member.name} to bring in the cluster in its data directory"
+    announced = {member.raft for member in s.cluster.members.values()}
+    silent = [
+        voter.name or voter.address
+        for voter in s.view.raft.voters
+        if voter.connected and not (voter.is_self or voter.witness or voter.address in announced)
+    ]
+    if not silent or s.since(s.memory.together_since) >= s.config.ttl:
+        return ""
+    return f"waiting for {', '.join(silent)} to say what is in the data directory there"
+
+
+def cannot_initialise(s: Situation) -> str:
+    """Why the data directory here cannot be the origin of a cluster; empty if it can."""
     directory = s.view.directory
     if s.backing_off():
         return f"initialising failed here ({s.memory.failed}): waiting before the next try"
@@ -123,8 +140,7 @@ def _initialise(s: Situation) -> Verdict | None:
         return Verdict("initialising a new cluster", (InitDb(),))
     if not s.running:
         plan = primary_plan(s.cluster, s.view.me, "", closed=True)
-        start = Start(plan, lease.epoch)
-        return Verdict("starting the new primary", (start,), replace(s.memory, plan=plan))
+        return start(s, plan, lease.epoch, "starting the new primary")
     server = s.server
     if server is None:
         return Verdict(f"the new primary is starting: {s.view.server_problem}")

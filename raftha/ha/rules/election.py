@@ -18,6 +18,7 @@ from raftha.ha.table import Rule, Verdict
 from raftha.instants import longest
 from raftha.model.ids import MemberName, Revision
 from raftha.model.postgres import ServerStatus
+from raftha.model.report import PeerReport
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Grant, Guard, Key, KeyAbsent, KeyAt, Put, Transact, Write
 
@@ -137,15 +138,18 @@ def _race(s: Situation) -> Verdict | None:
 def _grounds(s: Situation) -> str:
     """Why this node takes over, for people who read the history later."""
     old = s.cluster.sync.leader if s.cluster.sync else None
-    seen = [
-        f"{name} {answer.report.position if answer.report else 'did not answer'}"
-        for name, answer in sorted(s.view.peers.items())
-    ]
+    seen = [f"{name} {_told(answer.report)}" for name, answer in sorted(s.view.peers.items())]
     who = f"the lease of {old} ended" if old else "nobody held the leader key"
     if s.request is not None:
         who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
     position = s.server.position if s.server else None
     return f"{who}; positions: {s.me} {position}, " + (", ".join(seen) or "no other member")
+
+
+def _told(report: PeerReport | None) -> str:
+    if report is None:
+        return "did not answer"
+    return "unknown" if report.position is None else str(report.position)
 
 
 def _position(server: ServerStatus) -> str:

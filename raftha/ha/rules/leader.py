@@ -12,15 +12,15 @@ from raftha.ha.actions import (
     EnsureSlots,
     Promote,
     ReleaseLeader,
-    Start,
     StopMode,
     Submit,
 )
+from raftha.ha.candidates import corrected
 from raftha.ha.keys import encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
 from raftha.ha.plans import names_for, primary_plan
-from raftha.ha.rules.server import start_standby, stop
+from raftha.ha.rules.server import start, start_standby, stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
@@ -30,6 +30,10 @@ from raftha.model.postgres import ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
 from raftha.model.view import HeldLease, JobKind
+
+KEPT_RECORDS = 40
+LONGEST_REASON = 200
+"""Bounds of the `history` document, which one command of the store must carry."""
 
 STARTS_PER_EPOCH = 3
 """Restarts in place before the lease is given to somebody else."""
@@ -67,14 +71,8 @@ def _start(s: Situation) -> Verdict | None:
     standbys = s.cluster.sync.standbys if s.cluster.sync else ()
     names = names_for(standbys[0]) if standbys else ""
     plan = primary_plan(s.cluster, s.view.me, names, closed=bool(standbys))
-    memory = replace(
-        s.memory,
-        starts=s.memory.starts + 1,
-        started_at=s.now,
-        plan=plan,
-        gated=bool(standbys),
-    )
-    return Verdict("restarting the primary in place", (Start(plan, lease.epoch),), memory)
+    verdict = start(s, plan, lease.epoch, "restarting the primary in place")
+    return replace(verdict, memory=replace(verdict.memory or s.memory, gated=bool(standbys)))
 
 
 def _is_on(s: Situation, record: HistoryRecord) -> bool:
@@ -136,28 +134,23 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
         switch=server.position,
         epoch=lease.epoch,
         leader=s.me,
-        reason=s.memory.race or "promoted",
+        reason=(s.memory.race or "promoted")[:LONGEST_REASON],
         wall=s.view.wall,
     )
     revision = s.cluster.history_revision
     key = s.keys.history
     guard: Guard = KeyAbsent(key) if revision is None else KeyAt(key, revision)
-    put = Put(key, encode_history((*s.cluster.history, record)))
+    put = Put(key, encode_history((*s.cluster.history[-KEPT_RECORDS:], record)))
     return Submit("history", Transact((s.epoch_guard(lease), guard), (put,)))
 
 
 def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:
-    """Put the true switch position into the record of this promotion. What was committed before it
-    could only be what had been received by then; others judge by it who has diverged."""
-    record, revision = record_of(s, lease), s.cluster.history_revision
-    if record is None or revision is None or record.parent is None or s.view.fork is None:
+    """Put the true switch positions into the records of the line that is written. What was stored
+    before a promotion could only be what had been received by then; others judge by it."""
+    revision = s.cluster.history_revision
+    records = corrected(s.cluster.history, server.timeline, s.view.forks)
+    if revision is None or records == s.cluster.history or "history" in s.view.pending:
         return ()
-    if record.switch == s.view.fork or record.timeline != server.timeline:
-        return ()
-    if "history" in s.view.pending:
-        return ()
-    corrected = replace(record, switch=s.view.fork)
-    records = tuple(corrected if r == record else r for r in s.cluster.history)
     put = Put(s.keys.history, encode_history(records))
     guards = (s.epoch_guard(lease), KeyAt(s.keys.history, revision))
     return (Submit("history", Transact(guards, (put,))),)

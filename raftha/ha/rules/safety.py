@@ -12,7 +12,7 @@ from raftha.model.postgres import DirectoryState
 def _no_guardian(s: Situation) -> Verdict | None:
     if s.view.guardian.alive or s.view.stopping:
         return None
-    return Verdict("no guardian answers for the data directory", (RestoreGuardian(),))
+    return Verdict("starting a guardian for the data directory", (RestoreGuardian(),))
 
 
 def _readopt(s: Situation) -> Verdict | None:
@@ -36,6 +36,9 @@ def _primary_without_lease(s: Situation) -> Verdict | None:
     if not (s.running and s.is_primary) or s.lease is not None:
         return None
     holder = s.other_leader
+    guardian = s.view.guardian
+    if guardian.armed and s.view.lease is None and holder is None:
+        return Verdict("a primary runs here without a lease: its guardian keeps the deadline")
     why = f"{holder.name} holds the leader key" if holder else "no valid lease is held here"
     return stop(s, StopMode.IMMEDIATE, f"a primary runs here, but {why}: stopping it at once")
 
@@ -95,8 +98,10 @@ RULES = (
     Rule(
         id="safety-30",
         when="a primary runs here and no valid lease is held",
-        then="stop it at once (immediate)",
-        why="another node may already be the primary (S1)",
+        then="stop it at once (immediate); leave it to an armed guardian while the store names no "
+        "other leader and this process never held the lease",
+        why="another node may already be the primary (S1); but an agent that was just restarted "
+        "knows nothing yet, and the guardian's deadline is the fence",
         check=_primary_without_lease,
     ),
     Rule(

@@ -10,6 +10,8 @@ from raftha.ha.plans import standby_plan
 from raftha.ha.situation import Situation
 from raftha.ha.table import Verdict
 from raftha.model.cluster import Member
+from raftha.model.ids import Epoch
+from raftha.model.postgres import ServerPlan
 
 FIRST_START_PAUSE_S = 1.0
 LONGEST_START_PAUSE_S = 30.0
@@ -17,19 +19,22 @@ LONGEST_START_PAUSE_S = 30.0
 
 
 def start_standby(s: Situation, source: Member | None, reason: str) -> Verdict:
-    """Start the server as a standby; after starts that came to nothing, only after a pause."""
-    pause = min(FIRST_START_PAUSE_S * 2 ** (s.memory.starts - 1), LONGEST_START_PAUSE_S)
-    if s.memory.starts > 0 and s.since(s.memory.started_at) < pause:
-        last = s.view.guardian.last_exit
+    """Start the server as a standby."""
+    return start(s, standby_plan(s.cluster, s.view.me, source), None, reason)
+
+
+def start(s: Situation, plan: ServerPlan, epoch: Epoch | None, reason: str) -> Verdict:
+    """Start the server; after starts that came to nothing, only after a pause."""
+    starts = s.memory.starts
+    pause = min(FIRST_START_PAUSE_S * 2 ** (starts - 1), LONGEST_START_PAUSE_S)
+    if starts > 0 and s.since(s.memory.started_at) < pause:
+        words = s.view.last_words or f"status {s.view.guardian.last_exit}, see postgresql.log"
         return Verdict(
-            f"PostgreSQL ended before it answered, {s.memory.starts} times in a row (last status "
-            f"{last}): see postgresql.log; trying again within {pause:.0f} s"
+            f"PostgreSQL ended before it answered, {starts} times in a row, the next try follows "
+            f"{pause:.0f} s after the last: {words}"
         )
-    plan = standby_plan(s.cluster, s.view.me, source)
-    memory = replace(
-        s.memory, plan=plan, promoted=None, starts=s.memory.starts + 1, started_at=s.now
-    )
-    return Verdict(reason, (Start(plan),), memory)
+    memory = replace(s.memory, plan=plan, promoted=None, starts=starts + 1, started_at=s.now)
+    return Verdict(reason, (Start(plan, epoch),), memory)
 
 
 def stop(s: Situation, mode: StopMode, reason: str) -> Verdict:

@@ -1,0 +1,1 @@
+"""The key store: a small replicated state machine on a Raft group of the agents themselves."""

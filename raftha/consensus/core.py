@@ -1,0 +1,393 @@
+"""One voter of the Raft group: what may be believed of a message, and what may be sent.
+
+The core stands between the network and the library (`syncobj.py`) and keeps these rules:
+
+- nothing that was written may show in a message before `flush` has made it durable;
+- the raft leader counts its own copy only when that copy is durable;
+- a log entry is removed only at a proven conflict, and never if it was committed;
+- a snapshot is installed only whole, sound and newer than the state;
+- an election disturbs nobody unless a majority would support it and hears no raft leader;
+- what should be impossible (two leaders in a term, a committed entry contradicted) ends the process
+  through `fatal`, because going on would spread it.
+
+Runs on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol, assert_never
+
+from raftha.clock import Clock
+from raftha.consensus import commands, wire
+from raftha.consensus.commands import MAX_COMMAND_BYTES, NewerFormat, WireError
+from raftha.consensus.journal import Journal
+from raftha.consensus.snapshots import Assembly
+from raftha.consensus.state import Image, LogEntry, seal, unseal
+from raftha.consensus.storage import Persisted, StableStore
+from raftha.consensus.syncobj import Engine
+from raftha.errors import StorageFailed
+from raftha.instants import Seconds
+from raftha.model.settings import RaftTimings
+from raftha.model.store import RaftRole
+
+COMPACT_ENTRIES: Final = 5000
+"""The log is replaced by a snapshot when it is longer than this, …"""
+COMPACT_SECONDS: Final = 300.0
+COMPACT_MIN_ENTRIES: Final = 64
+"""… or after this time, if it is longer than that."""
+MAX_UNCOMMITTED: Final = 10_000
+_REGULAR: Final = b"\x00"
+
+
+class Replica(Protocol):
+    """What the log is for."""
+
+    def appended(self, index: int) -> None:
+        """An entry arrived at this index, perhaps to be replaced later."""
+
+    def apply(self, index: int, payload: bytes) -> None:
+        """The entry at this index is committed."""
+
+    def dump(self) -> bytes:
+        """The whole state, for a snapshot."""
+
+    def restore(self, data: bytes) -> None:
+        """Take this state. Raises WireError if it is none."""
+
+
+@dataclass(slots=True)
+class _Canvass:
+    """A round of asking for support before an election disturbs anybody."""
+
+    term: int
+    round: int
+    supporters: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Ballots:
+    """Who voted for this candidate in a term: each voter counts once."""
+
+    term: int = 0
+    voters: set[str] = field(default_factory=set)
+
+
+class RaftCore:
+    """Call `tick` often, `receive` for each message, and send what `flush` hands out."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        peers: Sequence[str],
+        timings: RaftTimings,
+        persisted: Persisted,
+        store: StableStore,
+        replica: Replica,
+        clock: Clock,
+        random: Random,
+        fatal: Callable[[str], object],
+    ) -> None:
+        self._peers = tuple(peers)
+        self._timings = timings
+        self._store = store
+        self._replica = replica
+        self._clock = clock
+        self._random = random
+        self._fatal = fatal
+        self._journal = Journal(store, replica.appended, fatal)
+        self._assembly = Assembly()
+        self._ballots = _Ballots()
+        self._canvass: _Canvass | None = None
+        self._has_support = False
+        self._leader_heard = float("-inf")
+        self._shown = (0, 0)
+        self._ticked = self._compacted = self._now()
+        self.engine = Engine(
+            address=address,
+            peers=peers,
+            timings=timings,
+            now=self._now,
+            random=random,
+            make_durable=store.sync,
+            apply=lambda index, payload: self._replica.apply(index, payload),
+        )
+        self._adopt(persisted)
+
+    # What the node calls.
+
+    def tick(self) -> None:
+        """Elections, commitment, application, sending: everything that is due now."""
+        with self.engine.time():
+            now = self._now()
+            self._grant_time_after_pause(now)
+            if self.engine.is_leading:
+                self._store.sync()
+            elif self.engine.election_due < now and not self._has_support:
+                self._start_canvass(now)
+            self._has_support = False
+            self.engine.turn()
+            self._send_news()
+            self._compact_if_due(now)
+            self._ticked = now
+
+    def receive(self, peer: str, message: wire.Message) -> None:
+        """Take one message from a voter. Raises WireError if it makes no sense."""
+        if peer in self._peers:
+            with self.engine.time():
+                self._dispatch(peer, message)
+
+    def propose(self, payload: bytes, remaining: Seconds) -> bool:
+        """Append a command, or forward it to the raft leader; False if neither is possible."""
+        if self.engine.is_leading:
+            return self._append_command(payload)
+        leader = self.engine.leader
+        if leader not in self._peers:
+            return False
+        useful = min(max(0.0, remaining), wire.MAX_REMAINING_S)
+        self.engine.out.append((leader, wire.Forward(payload, useful)))
+        return True
+
+    def flush(self) -> list[tuple[str, wire.Message]]:
+        """Make everything durable, then hand out the messages that reflect it."""
+        self._store.sync()
+        return self.engine.take_out()
+
+    def compact(self) -> None:
+        """Put the applied state in place of the log that led to it."""
+        newest = self.engine.applied_index
+        if newest - self._journal.first_index < 2:
+            return
+        previous, last = self._journal.at(newest - 1), self._journal.at(newest)
+        sealed = seal(Image(LogEntry(*previous), LogEntry(*last), self._replica.dump()))
+        self._store.compact(sealed, newest - 1)
+        self._store.sync()
+        self._journal.forget_before(newest - 1)
+        self.engine.feed.offer(sealed)
+
+    @property
+    def wait(self) -> Seconds:
+        """Seconds until something of the core's own is due."""
+        leading = self.engine.is_leading
+        due = self.engine.heartbeat_due if leading else self.engine.election_due
+        return Seconds(max(0.0, due - self._now()))
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether a majority is in touch now: it answers this leader, or its leader is heard."""
+        horizon = self._now() - self._timings.fallback
+        if self.engine.role is not RaftRole.LEADER:
+            return self.engine.leader is not None and self._leader_heard > horizon
+        heard = sum(1 for answer in self.engine.answers.values() if answer > horizon)
+        return self._is_majority(1 + heard)
+
+    # Start.
+
+    def _adopt(self, persisted: Persisted) -> None:
+        """Begin with what the store holds. Raises StorageFailed if its parts do not fit."""
+        self._journal.open(persisted)
+        term = max(persisted.term, self._journal[-1][2])
+        vote = persisted.vote if term == persisted.term else None
+        self._journal.setCurrentTerm(term, vote)
+        self.engine.adopt(self._journal, term, vote)
+        if persisted.snapshot is None:
+            return
+        try:
+            image = unseal(persisted.snapshot)
+            self._replica.restore(image.state)
+        except WireError as error:
+            raise StorageFailed(f"the stored snapshot is damaged: {error}") from error
+        if self._journal.term_at(image.last.index) != image.last.term:
+            raise StorageFailed("the stored log does not continue the stored snapshot")
+        self.engine.jump_to(image.last.index)
+        self.engine.feed.offer(persisted.snapshot)
+
+    # Messages.
+
+    def _dispatch(self, peer: str, message: wire.Message) -> None:
+        match message:
+            case wire.Append():
+                self._take_entries(peer, message)
+            case wire.Chunk():
+                self._take_chunk(peer, message)
+            case wire.Progress():
+                self._take_progress(peer, message)
+            case wire.AskVote():
+                if not (self._hears_leader() and message.term > self.engine.term):
+                    self.engine.hand(peer, message)
+            case wire.Vote():
+                self._count_vote(peer, message)
+            case wire.Canvass():
+                self._answer_canvass(peer, message)
+            case wire.Support():
+                self._take_support(peer, message)
+            case wire.Stale():
+                self.engine.follow_term(message.term)
+            case wire.Forward():
+                if self.engine.is_leading and message.remaining > 0:
+                    self._append_command(message.payload)
+            case _:
+                assert_never(message)
+
+    def _accept_leader(self, peer: str, term: int) -> bool:
+        """Whether this comes from the rightful raft leader; an outdated one is told so."""
+        if term < self.engine.term:
+            self.engine.out.append((peer, wire.Stale(self.engine.term)))
+            return False
+        if self.engine.is_leading and term == self.engine.term:
+            self._fatal(f"two raft leaders in term {term}: this node and {peer}")
+            return False
+        self._leader_heard = self._now()
+        self._canvass = None
+        return True
+
+    def _take_entries(self, peer: str, message: wire.Append) -> None:
+        """Keep what is there already, cut only at a conflict, add what is new."""
+        previous, entries = message.prev_index, message.entries
+        if any(entry.index != previous + 1 + i for i, entry in enumerate(entries)):
+            raise WireError("log entries that do not follow one another")
+        if not self._accept_leader(peer, message.term):
+            return
+        if self._journal.term_at(previous) != message.prev_term:
+            self.engine.hear_leader(peer, message.term, 0)
+            self.engine.ask_again(peer)
+            return
+        known = self._known_prefix(entries)
+        last = previous + len(entries)
+        if known == len(entries):
+            self.engine.hear_leader(peer, message.term, min(message.commit, last))
+            self.engine.acknowledge(peer, last + 1)
+            return
+        fresh = entries[known:]
+        before = fresh[0].index - 1
+        if before < max(self.engine.commit_index, self.engine.applied_index):
+            self._fatal(f"{peer} wants to overwrite committed entry {before + 1}")
+            return
+        term_before = self._journal.at(before)[2]
+        tail = wire.Append(message.term, message.commit, before, term_before, fresh)
+        self.engine.hand(peer, tail)
+
+    def _known_prefix(self, entries: Sequence[LogEntry]) -> int:
+        """How many of these entries the log holds already."""
+        for count, entry in enumerate(entries):
+            if self._journal.term_at(entry.index) != entry.term:
+                return count
+            if self._journal.at(entry.index)[0] != entry.command:
+                self._fatal(f"entry {entry.index} of term {entry.term} exists with two contents")
+        return len(entries)
+
+    def _take_chunk(self, peer: str, message: wire.Chunk) -> None:
+        """Collect a snapshot in memory. A chunk says nothing about our log, so it commits none."""
+        if not self._accept_leader(peer, message.term):
+            return
+        self.engine.hear_leader(peer, message.term, 0)
+        sealed = self._assembly.add((peer, message.term), message)
+        if sealed is None:
+            return
+        image = unseal(sealed)
+        if image.last.index <= self.engine.applied_index:
+            self.engine.ask_again(peer)
+            return
+        self._replica.restore(image.state)
+        self._store.replace(sealed, self._journal.install(image))
+        self.engine.jump_to(image.last.index)
+        self.engine.feed.offer(sealed)
+        self.engine.acknowledge(peer, image.last.index + 1)
+
+    def _take_progress(self, peer: str, message: wire.Progress) -> None:
+        if message.term != self.engine.term or not self.engine.is_leading:
+            return
+        if message.next_index > self._journal.last_index + 1:
+            self._fatal(f"{peer} holds entries that its raft leader, this node, does not")
+            return
+        self.engine.hand(peer, message)
+
+    def _count_vote(self, peer: str, message: wire.Vote) -> None:
+        if message.term != self.engine.term:
+            return
+        if self._ballots.term != message.term:
+            self._ballots = _Ballots(message.term)
+        if peer not in self._ballots.voters:
+            self._ballots.voters.add(peer)
+            self.engine.hand(peer, message)
+
+    # Asking for support before an election.
+
+    def _start_canvass(self, now: float) -> None:
+        if not self._peers:
+            return
+        self.engine.election_due = now + self.engine.draw_patience()
+        self.engine.forget_leader()
+        _, index, term = self._journal[-1]
+        self._canvass = _Canvass(self.engine.term, self._random.getrandbits(60))
+        message = wire.Canvass(self.engine.term, self._canvass.round, index, term)
+        self.engine.out.extend((peer, message) for peer in self._peers)
+
+    def _answer_canvass(self, peer: str, message: wire.Canvass) -> None:
+        _, index, term = self._journal[-1]
+        is_up_to_date = (message.last_term, message.last_index) >= (term, index)
+        is_current = message.term >= self.engine.term
+        granted = is_up_to_date and is_current and not self._hears_leader()
+        answer = wire.Support(self.engine.term, message.round, granted)
+        self.engine.out.append((peer, answer))
+
+    def _take_support(self, peer: str, message: wire.Support) -> None:
+        self.engine.follow_term(message.term)
+        canvass = self._canvass
+        if canvass is None or self.engine.is_leading or not message.granted:
+            return
+        if (message.round, self.engine.term) != (canvass.round, canvass.term):
+            return
+        canvass.supporters.add(peer)
+        if self._is_majority(1 + len(canvass.supporters)):
+            self._canvass = None
+            self._has_support = True
+            self.engine.election_due = 0.0
+
+    def _hears_leader(self) -> bool:
+        recent = self._now() - self._leader_heard < self._timings.election_min
+        return self.engine.is_leading or recent
+
+    def _grant_time_after_pause(self, now: float) -> None:
+        """After a pause of this process the messages that waited are read before it campaigns."""
+        half = self._timings.election_min / 2
+        if now - self._ticked > half:
+            self.engine.election_due = max(self.engine.election_due, now + half)
+
+    # Small parts.
+
+    def _append_command(self, payload: bytes) -> bool:
+        """Append what can be applied: bytes that are no command would stop every replica later."""
+        backlog = self._journal.last_index - self.engine.commit_index
+        if backlog >= MAX_UNCOMMITTED or len(payload) > MAX_COMMAND_BYTES:
+            return False
+        try:
+            commands.decode(payload)
+        except (WireError, NewerFormat):
+            return False
+        index = self._journal.last_index + 1
+        self._journal.add(_REGULAR + payload, index, self.engine.term)
+        return True
+
+    def _send_news(self) -> None:
+        """New entries and a new commit index go out at once, not with the next heartbeat."""
+        news = (self._journal.last_index, self.engine.commit_index)
+        if self.engine.is_leading and news != self._shown:
+            self.engine.send_entries()
+        self._shown = news
+
+    def _compact_if_due(self, now: float) -> None:
+        size = len(self._journal)
+        is_late = now - self._compacted > COMPACT_SECONDS and size > COMPACT_MIN_ENTRIES
+        if size > COMPACT_ENTRIES or is_late:
+            self.compact()
+            self._compacted = now
+
+    def _is_majority(self, count: int) -> bool:
+        return count > (len(self._peers) + 1) / 2
+
+    def _now(self) -> float:
+        return self._clock.now().raw

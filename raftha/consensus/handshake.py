@@ -1,0 +1,150 @@
+"""The first words on a new connection: who is there, may it come in, how do frames travel.
+
+dialer: hello; acceptor: hello, proof; dialer: proof, verdict; acceptor: verdict. A verdict is
+empty, or says in words why the other side is not let in, so that both operators can read it. Runs
+on a thread of its own with a time limit on the socket; never on the raft thread.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from raftha.consensus.commands import WireError
+from raftha.consensus.members import (
+    PROTOCOL,
+    Hello,
+    Identity,
+    Registry,
+    decode_hello,
+    encode_hello,
+)
+from raftha.consensus.security import ACCEPTOR, DIALER, Framing, Security, Transcript
+from raftha.errors import RafthaError
+
+_LENGTH: Final = struct.Struct(">H")
+_MAX_BYTES: Final = 4096
+_MAX_PIECES: Final = 8
+_NONCE_BYTES: Final = 32
+
+
+class Refused(RafthaError):
+    """One side does not let the other in."""
+
+    def __init__(self, peer: str, reason: str) -> None:
+        super().__init__(f"{peer}: {reason}")
+        self.peer = peer
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Established:
+    """A connection with a checked identity at its other end."""
+
+    connection: socket.socket
+    hello: Hello
+    framing: Framing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """How this node greets others."""
+
+    identity: Identity
+    registry: Registry
+    security: Security
+
+    def dial(self, connection: socket.socket, peer: str) -> Established:
+        """Greet the peer that was dialled. Raises OSError, WireError, Refused."""
+        secured = self.security.secure(connection, dialing=True)
+        own = encode_hello(self._hello(to=peer))
+        _send(secured, own)
+        theirs = _receive(secured)
+        hello = decode_hello(theirs)
+        transcript = Transcript(own, theirs).digest()
+        try:
+            self.security.check_proof(_receive(secured), ACCEPTOR, transcript)
+            self.security.check_identity(secured, hello)
+            reason = self.registry.refusal(hello)
+            if reason is None and hello.address != peer:
+                reason = f"{hello.address} answers at {peer}"
+        except WireError as error:
+            reason = str(error)
+        _send(secured, self.security.proof(DIALER, transcript))
+        _send(secured, (reason or "").encode())
+        if reason is not None:
+            raise Refused(peer, reason)
+        verdict = _receive(secured).decode(errors="replace")
+        if verdict:
+            raise Refused(peer, f"it refuses this node: {verdict}")
+        framing = self.security.framing(DIALER, transcript)
+        return Established(connection=secured, hello=hello, framing=framing)
+
+    def accept(self, connection: socket.socket) -> Established:
+        """Greet whoever came. Raises OSError, WireError, Refused."""
+        secured = self.security.secure(connection, dialing=False)
+        theirs = _receive(secured)
+        hello = decode_hello(theirs)
+        own = encode_hello(self._hello(to=hello.address))
+        transcript = Transcript(theirs, own).digest()
+        _send(secured, own)
+        _send(secured, self.security.proof(ACCEPTOR, transcript))
+        proof = _receive(secured)
+        verdict = _receive(secured).decode(errors="replace")
+        try:
+            self.security.check_proof(proof, DIALER, transcript)
+            self.security.check_identity(secured, hello)
+        except WireError as error:
+            raise Refused(hello.address, str(error)) from None
+        if verdict:
+            raise Refused(hello.address, f"it refuses this node: {verdict}")
+        reason = self.registry.refusal(hello)
+        _send(secured, (reason or "").encode())
+        if reason is not None:
+            raise Refused(hello.address, reason)
+        framing = self.security.framing(ACCEPTOR, transcript)
+        return Established(connection=secured, hello=hello, framing=framing)
+
+    def _hello(self, to: str) -> Hello:
+        own = self.identity
+        return Hello(
+            protocol=PROTOCOL,
+            scope=own.scope,
+            address=own.address,
+            to=to,
+            name=own.name,
+            incarnation=own.incarnation,
+            witness=own.witness,
+            members=own.members,
+            nonce=secrets.token_bytes(_NONCE_BYTES),
+        )
+
+
+def _send(connection: socket.socket, words: bytes) -> None:
+    words = words[:_MAX_BYTES]
+    connection.sendall(_LENGTH.pack(len(words)) + words)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    (length,) = _LENGTH.unpack(_receive_exactly(connection, _LENGTH.size))
+    if length > _MAX_BYTES:
+        raise WireError(f"{length} bytes of greeting")
+    return _receive_exactly(connection, length)
+
+
+def _receive_exactly(connection: socket.socket, count: int) -> bytes:
+    """Read so many bytes, in a few pieces at most: whoever drips them holds up a greeting."""
+    received = bytearray()
+    for _ in range(_MAX_PIECES):
+        if len(received) == count:
+            return bytes(received)
+        part = connection.recv(count - len(received))
+        if not part:
+            raise WireError("it hung up during the greeting")
+        received += part
+    if len(received) < count:
+        raise WireError("it dripped its greeting")
+    return bytes(received)

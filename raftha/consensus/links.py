@@ -1,0 +1,65 @@
+"""What the node needs of the network, and what it hears from it.
+
+A link to a voter delivers frames in order, without gaps or repeats, until it breaks; what was in
+flight then is lost. Frames may come only from peers whose identity was checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from raftha.consensus.storage import Voter
+from raftha.instants import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A fresh link to this peer; `news` is its identity if it was not on record."""
+
+    peer: str
+    news: Voter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The link to this peer is gone."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame from this peer."""
+
+    peer: str
+    frame: bytes
+
+
+LinkEvent = Up | Down | Received
+
+
+class Links(Protocol):
+    """Links to all other voters."""
+
+    def open(self) -> None:
+        """Begin to listen and to dial. Raises ConfigError if the address is not to be had."""
+
+    def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
+        """What happened, waiting at most so long if nothing did."""
+
+    def send(self, peer: str, frame: bytes) -> None:
+        """Queue a frame; dropped without a link."""
+
+    def flush(self) -> None:
+        """Put queued frames on the wire."""
+
+    def drop(self, peer: str, reason: str) -> None:
+        """Cut the link to a peer that misbehaves; its `Down` comes with the next poll."""
+
+    def wake(self) -> None:
+        """Make `poll` return now. From any thread."""
+
+    def close(self) -> None:
+        """Stop everything."""

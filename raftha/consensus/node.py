@@ -1,0 +1,315 @@
+"""`RaftNode`: one voter, put together from core, replica, links, storage and proposals.
+
+`step` does one round by hand: hear, propose, tick, make durable, send, publish, answer. The
+simulation calls it; `start` runs it on a thread. The order inside a round is a safety rule: nothing
+is sent before the disk holds what it reflects, and nobody is answered before the state that the
+answer speaks of can be read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from raftha.clock import Clock
+from raftha.consensus import commands, wire
+from raftha.consensus.commands import LogCommand, SessionId, WireError
+from raftha.consensus.core import RaftCore
+from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
+from raftha.consensus.machine import Machine, Result
+from raftha.consensus.members import Identity, Registry, digest_of
+from raftha.consensus.proposals import Proposals, Route
+from raftha.consensus.replica import Replica
+from raftha.consensus.security import choose
+from raftha.consensus.storage import Persisted, SqliteStore, StableStore
+from raftha.consensus.store import KeyStore
+from raftha.consensus.transport import TcpLinks
+from raftha.consensus.watch import WatchHub
+from raftha.errors import StorageFailed
+from raftha.instants import Instant, Seconds
+from raftha.model.settings import RaftConfig, RaftTimings
+from raftha.model.store import RaftStatus, VoterStatus
+
+EXPIRY_TIMEOUT: Final = Seconds(1.0)
+_LONGEST_WAIT: Final = Seconds(0.1)
+
+Fatal = Callable[[str], object]
+"""Ends the process with a message. It does not return in production."""
+
+
+class RaftNode:
+    """A voter of the Raft group. `store` is what everybody else uses."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        peers: tuple[str, ...],
+        timings: RaftTimings,
+        persisted: Persisted,
+        stable: StableStore,
+        links: Links,
+        registry: Registry,
+        clock: Clock,
+        random: Random,
+        fatal: Fatal,
+    ) -> None:
+        self._identity = identity
+        self._peers = peers
+        self._timings = timings
+        self._stable = stable
+        self._links = links
+        self._registry = registry
+        self._clock = clock
+        self._fatal = fatal
+        self._contacts: dict[str, Instant] = {}
+        self._connected: set[str] = set()
+        self._link_numbers: dict[str, int] = {}
+        self._readmissions: deque[str] = deque()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        watches = WatchHub()
+        session = SessionId(
+            voter=identity.name,
+            incarnation=identity.incarnation,
+            boot=persisted.boot,
+            nonce=_draw(random, 60),
+        )
+        self._proposals = Proposals(clock=clock, session=session)
+        self._replica = Replica(
+            clock=clock,
+            watches=watches,
+            heard=self._heard,
+            restored=self._restored,
+            fatal=fatal,
+        )
+        self._core = RaftCore(
+            address=identity.address,
+            peers=peers,
+            timings=timings,
+            persisted=persisted,
+            store=stable,
+            replica=self._replica,
+            clock=clock,
+            random=random,
+            fatal=fatal,
+        )
+        self._status = self._observe()
+        self.store = KeyStore(
+            clock=clock,
+            watches=watches,
+            wake=links.wake,
+            peek=lambda: self._replica.published,
+            status=lambda: self._status,
+        )
+
+    def start(self) -> None:
+        """Listen, dial, and run until `stop`. Raises ConfigError if the port is taken."""
+        self._links.open()
+        self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer everybody who waits, sync and close. Safe to call twice."""
+        self.store.close("this node is stopping")
+        self._stopping.set()
+        self._links.wake()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._proposals.close("this node is stopping")
+        self._links.close()
+        self._stable.close()
+
+    def readmit(self, name: str) -> None:
+        """Let the voter of this name back in with a new Raft directory, or another voter at its
+        address. Call it on every other node, and only after a `read` has succeeded while the voter
+        was out: then all that was committed lives on the others."""
+        self._readmissions.append(name)
+        self._links.wake()
+
+    def step(self, wait: Seconds) -> None:
+        """One round; waits at most so long for the network. May raise StorageFailed."""
+        for event in self._links.poll(wait):
+            self._take(event)
+        while self._readmissions:
+            self._readmit(self._readmissions.popleft())
+        for pending in self.store.take():
+            self._proposals.add(pending)
+        self._proposals.turn(self._core, self._route())
+        self._propose_expiries()
+        self._core.tick()
+        for peer, message in self._core.flush():
+            self._links.send(peer, wire.encode(message))
+        self._links.flush()
+        self._replica.publish()
+        self._status = self._observe()
+        self._proposals.deliver()
+
+    @property
+    def wait(self) -> Seconds:
+        """How long the next round may wait for the network."""
+        now = self._clock.now()
+        longest = self._core.wait, self._replica.wait, self._proposals.wait(now)
+        return Seconds(min(_LONGEST_WAIT, *longest))
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self.step(self.wait)
+        except StorageFailed as error:
+            self._fatal(str(error))
+        except Exception as error:
+            self._fatal(f"the raft thread failed: {type(error).__name__}: {error}")
+
+    def _readmit(self, name: str) -> None:
+        for peer in self._peers:
+            voter = self._registry.voter(peer)
+            if voter is not None and voter.name.casefold() == name.casefold():
+                self._stable.save_voter(peer, None)
+                self._stable.sync()
+                self._registry.forget(peer)
+
+    def _take(self, event: LinkEvent) -> None:
+        match event:
+            case Received():
+                self._receive(event.peer, event.frame)
+            case Up():
+                if event.news is not None:
+                    self._stable.save_voter(event.peer, event.news)
+                self._connected.add(event.peer)
+                self._link_numbers[event.peer] = self._link_numbers.get(event.peer, 0) + 1
+                self._core.engine.connected(event.peer)
+            case Down():
+                self._connected.discard(event.peer)
+                self._core.engine.disconnected(event.peer)
+
+    def _receive(self, peer: str, frame: bytes) -> None:
+        self._contacts[peer] = self._clock.now()
+        if not frame:
+            return
+        try:
+            self._core.receive(peer, wire.decode(frame))
+        except WireError as error:
+            self._links.drop(peer, str(error))
+
+    def _route(self) -> Route | None:
+        leader = self._core.engine.leader
+        if leader is None:
+            return None
+        if leader != self._identity.address and leader not in self._connected:
+            return None
+        return (leader, self._core.engine.term, self._link_numbers.get(leader, 0))
+
+    def _propose_expiries(self) -> None:
+        leader = self._core.engine.leader
+        if leader is None:
+            return
+        for expire in self._replica.due(self._rank(leader)):
+            self._core.propose(commands.encode(LogCommand(body=expire)), EXPIRY_TIMEOUT)
+
+    def _rank(self, leader: str) -> int:
+        """0 for the raft leader, then 1, 2, … by address."""
+        if leader == self._identity.address:
+            return 0
+        others = sorted({self._identity.address, *self._peers} - {leader})
+        return 1 + others.index(self._identity.address)
+
+    def _heard(self, command: LogCommand, result: Result) -> None:
+        self._proposals.heard(command, result)
+
+    def _restored(self, machine: Machine) -> None:
+        self._proposals.restored(machine)
+
+    def _observe(self) -> RaftStatus:
+        engine = self._core.engine
+        own = VoterStatus(
+            address=self._identity.address,
+            name=self._identity.name,
+            is_self=True,
+            connected=True,
+            witness=self._identity.witness,
+        )
+        return RaftStatus(
+            role=engine.role,
+            leader=engine.leader,
+            term=engine.term,
+            commit_index=engine.commit_index,
+            applied_index=engine.applied_index,
+            majority=self._core.has_majority,
+            voters=(own, *(self._observe_peer(peer) for peer in self._peers)),
+            fsync_seconds=self._stable.sync_seconds,
+        )
+
+    def _observe_peer(self, peer: str) -> VoterStatus:
+        voter = self._registry.voter(peer)
+        leading = self._core.engine.is_leading
+        return VoterStatus(
+            address=peer,
+            name=None if voter is None else voter.name,
+            is_self=False,
+            connected=peer in self._connected,
+            witness=self._registry.is_witness(peer),
+            last_contact=self._contacts.get(peer),
+            match_index=self._core.engine.match_index(peer) if leading else None,
+            problem=self._registry.problem(peer),
+        )
+
+
+def open_store(
+    *,
+    scope: str,
+    name: str,
+    config: RaftConfig,
+    timings: RaftTimings,
+    clock: Clock,
+    random: Random,
+    witness: bool,
+    fatal: Fatal,
+) -> RaftNode:
+    """Build a voter from its configuration; nothing runs before `start`.
+
+    Raises ConfigError for addresses that need a key file or certificates, StorageFailed if the Raft
+    directory is damaged or in use."""
+    security = choose(config)
+    address = str(config.self_addr)
+    peers = tuple(sorted({str(peer) for peer in config.partner_addrs} - {address}))
+    incarnation = f"{_draw(random, 128):032x}"
+    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=incarnation)
+    persisted = stable.load()
+    identity = Identity(
+        scope=scope,
+        address=address,
+        name=name,
+        incarnation=persisted.incarnation,
+        witness=witness,
+        members=digest_of((address, *peers)),
+    )
+    registry = Registry(identity, peers, persisted.voters)
+    links = TcpLinks(
+        config=config,
+        security=security,
+        timings=timings,
+        identity=identity,
+        registry=registry,
+        clock=clock,
+    )
+    return RaftNode(
+        identity=identity,
+        peers=peers,
+        timings=timings,
+        persisted=persisted,
+        stable=stable,
+        links=links,
+        registry=registry,
+        clock=clock,
+        random=random,
+        fatal=fatal,
+    )
+
+
+def _draw(source: Random, bits: int) -> int:
+    return source.getrandbits(bits)

@@ -1,0 +1,247 @@
+"""Who may speak on a link, and how frames are protected once that is settled.
+
+Three ways, chosen by configuration: certificates (TLS 1.3, both sides), a shared key file (a
+challenge in each direction, then a MAC on every frame), or nothing, which is accepted only when all
+addresses are on the loopback interface. A key proves membership of the cluster, not which member; a
+certificate must carry the member's name or host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from raftha.consensus.commands import WireError
+from raftha.consensus.members import Hello
+from raftha.consensus.wire import MAX_FRAME_BYTES
+from raftha.errors import ConfigError, Problem
+from raftha.model.settings import RaftConfig, TlsFiles
+
+_LENGTH: Final = struct.Struct(">I")
+_NUMBER: Final = struct.Struct(">Q")
+_MAC_BYTES: Final = 16
+_MIN_KEY_BYTES: Final = 16
+DIALER: Final = b"dialer"
+ACCEPTOR: Final = b"acceptor"
+
+
+class Framing(Protocol):
+    """Turns frames into bytes and back, for one direction each way of one link."""
+
+    def wrap(self, frame: bytes) -> bytes:
+        """The bytes that carry a frame."""
+
+    def unwrap(self, buffer: bytearray) -> Iterator[bytes]:
+        """Take whole frames off the front of a buffer. Raises WireError."""
+
+
+class PlainFraming:
+    """A length, then the frame: for TLS, and for the loopback interface."""
+
+    def wrap(self, frame: bytes) -> bytes:
+        return _LENGTH.pack(len(frame)) + frame
+
+    def unwrap(self, buffer: bytearray) -> Iterator[bytes]:
+        return _split(buffer)
+
+
+class MacFraming:
+    """Each frame carries a MAC over its number and content, with one key per direction."""
+
+    def __init__(self, send_key: bytes, receive_key: bytes) -> None:
+        self._send_key = send_key
+        self._receive_key = receive_key
+        self._sent = 0
+        self._received = 0
+
+    def wrap(self, frame: bytes) -> bytes:
+        mac = _mac(self._send_key, _NUMBER.pack(self._sent) + frame)
+        self._sent += 1
+        return _LENGTH.pack(len(frame) + _MAC_BYTES) + mac + frame
+
+    def unwrap(self, buffer: bytearray) -> Iterator[bytes]:
+        for sealed in _split(buffer):
+            frame = sealed[_MAC_BYTES:]
+            expected = _mac(self._receive_key, _NUMBER.pack(self._received) + frame)
+            if not hmac.compare_digest(expected, sealed[:_MAC_BYTES]):
+                raise WireError("a frame with a wrong MAC")
+            self._received += 1
+            yield frame
+
+
+class Security(Protocol):
+    """One of the three ways."""
+
+    def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:
+        """Encrypt a fresh connection, or hand it back. Raises OSError."""
+
+    def proof(self, role: bytes, transcript: bytes) -> bytes:
+        """What shows that this side knows the shared key."""
+
+    def check_proof(self, proof: bytes, role: bytes, transcript: bytes) -> None:
+        """Raises WireError if the other side does not know the key."""
+
+    def check_identity(self, connection: socket.socket, hello: Hello) -> None:
+        """Raises WireError if the connection does not belong to whom the hello names."""
+
+    def framing(self, role: bytes, transcript: bytes) -> Framing:
+        """How frames travel from now on; `role` is this side's."""
+
+
+class PlainSecurity:
+    """No protection; loopback only."""
+
+    def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:  # noqa: ARG002
+        return connection
+
+    def proof(self, role: bytes, transcript: bytes) -> bytes:  # noqa: ARG002
+        return b""
+
+    def check_proof(self, proof: bytes, role: bytes, transcript: bytes) -> None:  # noqa: ARG002
+        if proof:
+            raise WireError("it uses a key file and this node does not: set raft.key_file on both")
+
+    def check_identity(self, connection: socket.socket, hello: Hello) -> None:
+        """Whoever can reach the loopback interface is trusted."""
+
+    def framing(self, role: bytes, transcript: bytes) -> Framing:  # noqa: ARG002
+        return PlainFraming()
+
+
+class KeySecurity(PlainSecurity):
+    """A key that all voters share."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = hashlib.sha256(b"raftha key file" + key).digest()
+
+    def proof(self, role: bytes, transcript: bytes) -> bytes:
+        return hmac.digest(self._key, b"proof of " + role + transcript, "sha256")
+
+    def check_proof(self, proof: bytes, role: bytes, transcript: bytes) -> None:
+        if not hmac.compare_digest(proof, self.proof(role, transcript)):
+            raise WireError("its raft.key_file is not the same as ours")
+
+    def framing(self, role: bytes, transcript: bytes) -> Framing:
+        keys = {
+            sender: hmac.digest(self._key, b"frames of " + sender + transcript, "sha256")
+            for sender in (DIALER, ACCEPTOR)
+        }
+        other = ACCEPTOR if role == DIALER else DIALER
+        return MacFraming(keys[role], keys[other])
+
+
+class TlsSecurity(PlainSecurity):
+    """TLS 1.3 with a certificate on both sides, from one private authority."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._client.check_hostname = False
+        for context in (self._server, self._client):
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(files.cafile)
+            context.load_cert_chain(files.certfile, files.keyfile)
+
+    def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:
+        context = self._client if dialing else self._server
+        return context.wrap_socket(connection, server_side=not dialing)
+
+    def check_identity(self, connection: socket.socket, hello: Hello) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        names = _names_in(connection)
+        host = hello.address.rpartition(":")[0].strip("[]")
+        if not names & {hello.name.casefold(), host.casefold()}:
+            raise WireError(
+                f"its certificate names {', '.join(sorted(names)) or 'nobody'}, "
+                f"neither {hello.name} nor {host}"
+            )
+
+
+def choose(config: RaftConfig) -> Security:
+    """The way that the configuration asks for. Raises ConfigError."""
+    if config.tls is not None:
+        try:
+            return TlsSecurity(config.tls)
+        except OSError as error:
+            raise _refused(f"the certificates cannot be used: {error}") from error
+    if config.key_file is not None:
+        return KeySecurity(_read_key(config))
+    addresses = (config.self_addr, config.bind_addr, *config.partner_addrs)
+    open_hosts = sorted({a.host for a in addresses if not _is_loopback(a.host)})
+    if open_hosts:
+        raise _refused(f"{', '.join(open_hosts)}: needs raft.key_file or certificates")
+    return PlainSecurity()
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What both sides said first: proofs and keys depend on it, so nothing can be replayed."""
+
+    dialer: bytes
+    acceptor: bytes
+
+    def digest(self) -> bytes:
+        """A hash of both hellos."""
+        first = hashlib.sha256(self.dialer).digest()
+        return hashlib.sha256(first + hashlib.sha256(self.acceptor).digest()).digest()
+
+
+def _read_key(config: RaftConfig) -> bytes:
+    assert config.key_file is not None
+    try:
+        key = config.key_file.read_bytes().strip()
+    except OSError as error:
+        raise _refused(f"the key file cannot be read: {error}") from error
+    if len(key) < _MIN_KEY_BYTES:
+        raise _refused(
+            f"the key file {config.key_file} holds {len(key)} bytes, {_MIN_KEY_BYTES} are needed: "
+            "make one with `openssl rand -hex 32`"
+        )
+    return key
+
+
+def _refused(what: str) -> ConfigError:
+    return ConfigError([Problem("raft", what)])
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _names_in(connection: ssl.SSLSocket) -> set[str]:
+    certificate: dict[str, Any] = dict(connection.getpeercert() or {})
+    subject = [pair for part in certificate.get("subject", ()) for pair in part]
+    names = {value for kind, value in subject if kind == "commonName"}
+    alternatives = certificate.get("subjectAltName", ())
+    names |= {value for kind, value in alternatives if kind in ("DNS", "IP Address")}
+    return {str(name).casefold() for name in names}
+
+
+def _split(buffer: bytearray) -> Iterator[bytes]:
+    while len(buffer) >= _LENGTH.size:
+        (length,) = _LENGTH.unpack_from(buffer)
+        if length > MAX_FRAME_BYTES:
+            raise WireError(f"a frame of {length} bytes")
+        end = _LENGTH.size + length
+        if len(buffer) < end:
+            return
+        frame = bytes(buffer[_LENGTH.size : end])
+        del buffer[:end]
+        yield frame
+
+
+def _mac(key: bytes, data: bytes) -> bytes:
+    return hmac.digest(key, data, "sha256")[:_MAC_BYTES]

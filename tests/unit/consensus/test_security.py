@@ -1,0 +1,98 @@
+"""Frames that were changed, repeated, reordered or turned back do not get through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raftha.consensus.commands import WireError
+from raftha.consensus.security import (
+    ACCEPTOR,
+    DIALER,
+    Framing,
+    KeySecurity,
+    PlainFraming,
+    PlainSecurity,
+    choose,
+)
+from raftha.consensus.syncobj import AUDITED, LibraryMismatch, verify_library
+from raftha.errors import ConfigError
+from raftha.model.settings import Address, RaftConfig, TlsFiles
+
+KEY = KeySecurity(b"k" * 32)
+
+
+def pair(transcript: bytes = b"t") -> tuple[Framing, Framing]:
+    return KEY.framing(DIALER, transcript), KEY.framing(ACCEPTOR, transcript)
+
+
+def config(**changes: object) -> RaftConfig:
+    here = Address("127.0.0.1", 5000)
+    fields = {"self_addr": here, "bind_addr": here, "partner_addrs": (), "data_dir": Path("/x")}
+    return RaftConfig(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_frames_arrive_whole_in_whatever_pieces_they_come() -> None:
+    for left, right in (pair(), (PlainFraming(), PlainFraming())):
+        sent = [b"", b"a", b"b" * 70000]
+        carried = b"".join(left.wrap(frame) for frame in sent)
+        buffer, received = bytearray(), []
+        for at in range(0, len(carried), 1000):
+            buffer += carried[at : at + 1000]
+            received += list(right.unwrap(buffer))
+        assert received == sent
+
+
+@pytest.mark.parametrize("change", ["flip", "repeat", "swap", "reflect", "other link"])
+def test_a_meddled_stream_is_refused(change: str) -> None:
+    left, right = pair()
+    first, second = left.wrap(b"one"), left.wrap(b"two")
+    streams = {
+        "flip": first[:-1] + b"X",
+        "repeat": first + first,
+        "swap": second + first,
+        "reflect": right.wrap(b"one"),
+        "other link": pair(b"another")[0].wrap(b"one"),
+    }
+    with pytest.raises(WireError, match="MAC"):
+        list(right.unwrap(bytearray(streams[change])))
+
+
+def test_a_proof_fits_one_role_one_transcript_and_one_key() -> None:
+    proof = KEY.proof(DIALER, b"t")
+    KEY.check_proof(proof, DIALER, b"t")
+    for security, role, transcript in (
+        (KEY, ACCEPTOR, b"t"),
+        (KEY, DIALER, b"u"),
+        (KeySecurity(b"z" * 32), DIALER, b"t"),
+    ):
+        with pytest.raises(WireError, match="key_file"):
+            security.check_proof(proof, role, transcript)
+    with pytest.raises(WireError, match="key_file on both"):
+        PlainSecurity().check_proof(proof, DIALER, b"t")
+
+
+def test_the_loopback_interface_needs_no_protection_and_a_network_does() -> None:
+    assert isinstance(choose(config()), PlainSecurity)
+    for host in ("10.0.0.1", "db1", "0.0.0.0", "::"):
+        with pytest.raises(ConfigError, match="or certificates"):
+            choose(config(bind_addr=Address(host, 1)))
+
+
+def test_unusable_keys_and_certificates_are_named(tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    short.write_text("abc\n")
+    with pytest.raises(ConfigError, match="holds 3 bytes"):
+        choose(config(key_file=short))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        choose(config(key_file=tmp_path / "missing"))
+    nothing = TlsFiles(cafile=short, certfile=short, keyfile=short)
+    with pytest.raises(ConfigError, match="certificates cannot be used"):
+        choose(config(tls=nothing))
+
+
+def test_another_text_of_the_library_is_refused() -> None:
+    verify_library(AUDITED)
+    with pytest.raises(LibraryMismatch, match="_onTick"):
+        verify_library({**AUDITED, "_onTick": "0" * 16})

@@ -1,0 +1,279 @@
+"""Real voters on real sockets and real files: the three ways to secure a link, and bad guests."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from time import monotonic, sleep
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from raftha.clock import SystemClock
+from raftha.consensus.node import RaftNode, open_store
+from raftha.errors import CompareFailed, ConfigError, StoreUnavailable
+from raftha.instants import Seconds
+from raftha.model.settings import Address, RaftConfig, RaftTimings, TlsFiles
+from raftha.model.store import Changed, Key, KeyAbsent, Put, RaftRole, Transact
+
+pytestmark = pytest.mark.slow
+PATIENCE = Seconds(10.0)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@dataclass
+class Cluster:
+    """Three addresses, and the voters that were started on them."""
+
+    directory: Path
+    addresses: list[Address] = field(
+        default_factory=lambda: [Address("127.0.0.1", port) for port in free_ports(3)]
+    )
+    started: list[RaftNode] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
+
+    def config(
+        self, number: int, key: str | None = None, tls: TlsFiles | None = None
+    ) -> RaftConfig:
+        key_file = None
+        if key is not None:
+            key_file = self.directory / f"key{number}"
+            key_file.write_text(key)
+        return RaftConfig(
+            self_addr=self.addresses[number],
+            bind_addr=self.addresses[number],
+            partner_addrs=tuple(self.addresses),
+            data_dir=self.directory / f"raft{number}",
+            key_file=key_file,
+            tls=tls,
+        )
+
+    def start(self, number: int, config: RaftConfig, name: str | None = None) -> RaftNode:
+        node = open_store(
+            scope="test",
+            name=name or f"n{number}",
+            config=config,
+            timings=RaftTimings(),
+            clock=SystemClock(),
+            random=Random(),
+            witness=False,
+            fatal=self.deaths.append,
+        )
+        self.started.append(node)
+        node.start()
+        return node
+
+    def stop(self) -> None:
+        for node in self.started:
+            node.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    yield made
+    made.stop()
+    assert made.deaths == []
+
+
+def create(key: str) -> Transact:
+    return Transact((KeyAbsent(Key(key)),), (Put(Key(key), b"v"),))
+
+
+def eventually(fact: Callable[[], bool]) -> None:
+    deadline = monotonic() + PATIENCE
+    while not fact():
+        assert monotonic() < deadline, "it did not come true in time"
+        sleep(0.02)
+
+
+def problem_of(node: RaftNode, number: int) -> str:
+    voters = {voter.address: voter for voter in node.store.status().voters}
+    return next(v.problem or "" for a, v in voters.items() if a.endswith(f":{number}"))
+
+
+def certificates(directory: Path, names: list[str]) -> dict[str, TlsFiles]:
+    """A private authority and a certificate for each name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = _certificate("authority", key, None, key)
+    (directory / "ca.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    made = {}
+    for name in names:
+        own = ec.generate_private_key(ec.SECP256R1())
+        signed = _certificate(name, own, authority, key)
+        files = TlsFiles(
+            cafile=directory / "ca.pem",
+            certfile=directory / f"{name}.pem",
+            keyfile=directory / f"{name}.key",
+        )
+        files.certfile.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        files.keyfile.write_bytes(
+            own.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        made[name] = files
+    return made
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate | None,
+    issuer_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    )
+    if issuer is not None:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.9"))])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def test_three_voters_with_a_key_file_keep_a_store(cluster: Cluster) -> None:
+    nodes = [cluster.start(i, cluster.config(i, key="k" * 32)) for i in range(3)]
+    first = nodes[0].store.execute(create("a"), timeout=PATIENCE)
+    assert first.revision == 1
+    with pytest.raises(CompareFailed, match="exists"):
+        nodes[1].store.execute(create("a"), timeout=PATIENCE)
+    assert set(nodes[2].store.read("a", timeout=PATIENCE).entries) == {"a"}
+
+    woken: list[int] = []
+    watch = nodes[2].store.watch("b", lambda: woken.append(1), after=None)
+    nodes[0].store.execute(create("b/1"), timeout=PATIENCE)
+    nodes[2].store.read(timeout=PATIENCE)
+    assert [type(event) for event in watch.poll()] == [Changed]
+    assert woken
+    status = nodes[2].store.status()
+    assert status.majority
+    assert status.connected == 3
+    assert {voter.name for voter in status.voters} == {"n0", "n1", "n2"}
+
+
+def test_a_killed_raft_leader_is_replaced_and_comes_back(cluster: Cluster) -> None:
+    nodes = [cluster.start(i, cluster.config(i)) for i in range(3)]
+    nodes[0].store.execute(create("a"), timeout=PATIENCE)
+    lost = next(i for i in range(3) if nodes[i].store.status().role is RaftRole.LEADER)
+    nodes[lost].stop()
+    other = nodes[(lost + 1) % 3]
+    other.store.execute(create("b"), timeout=PATIENCE)
+
+    again = cluster.start(lost, cluster.config(lost))
+    assert set(again.store.read(timeout=PATIENCE).entries) == {"a", "b"}
+    with pytest.raises(StoreUnavailable):
+        nodes[lost].store.execute(create("c"), timeout=PATIENCE)
+
+
+def test_voters_with_certificates_keep_a_store_and_refuse_another_name(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    files = certificates(tmp_path, ["n0", "n1", "n2"])
+    nodes = [cluster.start(i, cluster.config(i, tls=files[f"n{i}"])) for i in range(2)]
+    nodes[0].store.execute(create("a"), timeout=PATIENCE)
+
+    cluster.start(2, cluster.config(2, tls=files["n1"]))
+    port = cluster.addresses[2].port
+    eventually(lambda: any("certificate names" in problem_of(node, port) for node in nodes))
+    assert nodes[0].store.status().connected == 2
+
+
+def test_a_voter_with_another_key_is_told_so_and_kept_out(cluster: Cluster) -> None:
+    nodes = [cluster.start(i, cluster.config(i, key="k" * 32)) for i in range(2)]
+    nodes[0].store.execute(create("a"), timeout=PATIENCE)
+    cluster.start(2, cluster.config(2, key="z" * 32))
+    port = cluster.addresses[2].port
+    eventually(lambda: any("not the same as ours" in problem_of(node, port) for node in nodes))
+    assert nodes[0].store.status().connected == 2
+
+
+def test_two_agents_with_one_name_do_not_meet(cluster: Cluster) -> None:
+    first = cluster.start(0, cluster.config(0))
+    cluster.start(1, cluster.config(1), name="N0")
+    port = cluster.addresses[1].port
+    eventually(lambda: "same name" in problem_of(first, port))
+
+
+def test_a_voter_with_an_emptied_directory_is_kept_out_until_readmitted(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    nodes = [cluster.start(i, cluster.config(i)) for i in range(3)]
+    nodes[0].store.execute(create("a"), timeout=PATIENCE)
+    eventually(lambda: all(node.store.status().connected == 3 for node in nodes))
+    nodes[2].stop()
+    (tmp_path / "raft2").rename(tmp_path / "moved away")
+    again = cluster.start(2, cluster.config(2))
+    port = cluster.addresses[2].port
+    eventually(lambda: all("member replace n2" in problem_of(node, port) for node in nodes[:2]))
+
+    nodes[0].store.read(timeout=PATIENCE)
+    for node in nodes[:2]:
+        node.readmit("n2")
+    assert set(again.store.read(timeout=PATIENCE).entries) == {"a"}
+
+
+def test_noise_silence_and_giant_frames_disturb_nobody(cluster: Cluster) -> None:
+    nodes = [cluster.start(i, cluster.config(i, key="k" * 32)) for i in range(3)]
+    nodes[0].store.execute(create("a"), timeout=PATIENCE)
+    guests = []
+    for noise in (b"\xff" * 5000, b"GET / HTTP/1.0\r\n\r\n", struct.pack(">I", 2**31), b""):
+        for address in cluster.addresses:
+            guest = socket.create_connection((address.host, address.port))
+            guest.sendall(noise)
+            guests.append(guest)
+    for number in range(20):
+        nodes[number % 3].store.execute(create(f"b{number}"), timeout=PATIENCE)
+    for guest in guests:
+        guest.close()
+
+
+def test_a_taken_port_is_an_error_at_once(cluster: Cluster) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", cluster.addresses[0].port))
+        taken.listen()
+        with pytest.raises(ConfigError, match="cannot listen"):
+            cluster.start(0, cluster.config(0))
+    cluster.started.clear()
+
+
+def test_addresses_beyond_the_loopback_need_protection(cluster: Cluster) -> None:
+    cluster.addresses[1] = Address("192.0.2.7", 5000)
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.7: needs raft\.key_file or certificates"):
+        cluster.start(0, cluster.config(0))
+
+
+def test_a_name_that_cannot_be_resolved_is_shown(cluster: Cluster) -> None:
+    cluster.addresses[1] = Address("0.invalid", cluster.addresses[1].port)
+    cluster.addresses[0] = Address("127.0.0.1", cluster.addresses[0].port)
+    node = cluster.start(0, cluster.config(0, key="k" * 32))
+    eventually(lambda: "cannot be resolved" in problem_of(node, cluster.addresses[1].port))

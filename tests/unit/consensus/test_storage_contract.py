@@ -1,0 +1,249 @@
+"""One contract for the SQLite store and for the fake that the simulation uses; then what only the
+real one has: a lock, a file that can be damaged, a process that can be killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raftha.clock import SystemClock
+from raftha.consensus.state import LogEntry
+from raftha.consensus.storage import FILE_NAME, SqliteStore, StableStore, Voter
+from raftha.errors import StorageFailed
+from tests.sim.fakes import Disk, FakeStore
+
+Reopen = Callable[[], StableStore]
+
+
+def sqlite_store(directory: Path) -> SqliteStore:
+    return SqliteStore(directory, clock=SystemClock(), new_incarnation="new")
+
+
+class LostPower:
+    """Makes stores over one medium; what the last one did not sync is lost at the next `open`."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self._kind = kind
+        self._directory = directory
+        self._disk = Disk(incarnation="new")
+        self._generation = 0
+        self._previous: SqliteStore | None = None
+
+    def open(self) -> StableStore:
+        if self._kind == "fake":
+            return FakeStore(self._disk)
+        here = self._directory / str(self._generation)
+        self._generation += 1
+        there = self._directory / str(self._generation)
+        if here.exists():
+            shutil.copytree(here, there)
+        self._previous = sqlite_store(there)
+        return self._previous
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+def medium(request: pytest.FixtureRequest, tmp_path: Path) -> LostPower:
+    return LostPower(request.param, tmp_path)
+
+
+def entries(first: int, last: int, term: int = 1) -> list[LogEntry]:
+    return [LogEntry(b"c%d" % index, index, term) for index in range(first, last + 1)]
+
+
+def filled(medium: LostPower, last: int = 5) -> StableStore:
+    store = medium.open()
+    store.load()
+    for entry in entries(1, last):
+        store.append(entry)
+    store.sync()
+    return store
+
+
+def test_an_empty_store_has_an_identity_and_nothing_else(medium: LostPower) -> None:
+    persisted = medium.open().load()
+    assert persisted.incarnation == "new"
+    assert (persisted.boot, persisted.term, persisted.vote) == (1, 0, None)
+    assert persisted.entries == ()
+    assert persisted.snapshot is None
+
+
+def test_what_was_synced_is_there_again_and_the_boot_number_grows(medium: LostPower) -> None:
+    store = filled(medium)
+    store.save_ballot(3, "n2")
+    store.save_voter("b:1", Voter(name="n2", incarnation="x"))
+    store.sync()
+    persisted = medium.open().load()
+    assert list(persisted.entries) == entries(1, 5)
+    assert (persisted.term, persisted.vote, persisted.boot) == (3, "n2", 2)
+    assert persisted.voters == {"b:1": Voter(name="n2", incarnation="x")}
+
+
+def test_what_was_not_synced_is_lost_as_a_whole(medium: LostPower) -> None:
+    store = filled(medium)
+    store.truncate(3)
+    store.append(LogEntry(b"other", 3, 2))
+    store.save_ballot(9, None)
+    persisted = medium.open().load()
+    assert list(persisted.entries) == entries(1, 5)
+    assert persisted.term == 0
+
+
+def test_a_cut_log_continues_with_what_is_appended(medium: LostPower) -> None:
+    store = filled(medium)
+    store.truncate(4)
+    store.append(LogEntry(b"other", 4, 2))
+    store.sync()
+    assert list(medium.open().load().entries) == [*entries(1, 3), LogEntry(b"other", 4, 2)]
+
+
+def test_a_compaction_is_whole_or_not_at_all(medium: LostPower) -> None:
+    store = filled(medium)
+    store.compact(b"snapshot", 4)
+    before = medium.open()
+    persisted = before.load()
+    assert (persisted.snapshot, len(persisted.entries)) == (None, 5)
+
+    before.compact(b"snapshot", 4)
+    before.sync()
+    persisted = medium.open().load()
+    assert persisted.snapshot == b"snapshot"
+    assert list(persisted.entries) == entries(4, 5)
+
+
+def test_an_installed_snapshot_replaces_the_log(medium: LostPower) -> None:
+    store = filled(medium)
+    store.replace(b"snapshot", entries(8, 9, term=4))
+    store.sync()
+    persisted = medium.open().load()
+    assert persisted.snapshot == b"snapshot"
+    assert list(persisted.entries) == entries(8, 9, term=4)
+
+
+def test_a_forgotten_voter_is_gone(medium: LostPower) -> None:
+    store = filled(medium)
+    store.save_voter("b:1", Voter(name="n2", incarnation="x"))
+    store.save_voter("b:1", None)
+    store.sync()
+    assert medium.open().load().voters == {}
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    first = sqlite_store(tmp_path)
+    first.load()
+    with pytest.raises(StorageFailed, match="in use by another raftha"):
+        sqlite_store(tmp_path).load()
+    first.close()
+    sqlite_store(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE log SET command = x'00' WHERE idx = 2", "checksum of log entry 2"),
+        ("UPDATE log SET term = 7 WHERE idx = 2", "checksum of log entry 2"),
+        ("DELETE FROM log WHERE idx = 2", "between 1 and 3 are gone"),
+        ("DELETE FROM log WHERE idx = 1", "begins late"),
+        ("UPDATE ballot SET term = 9", "checksum of term"),
+        ("DELETE FROM ballot", "is missing"),
+        ("INSERT INTO snapshot VALUES (1, x'00'); DELETE FROM log", "no log"),
+    ],
+)
+def test_a_changed_file_is_refused_with_advice(tmp_path: Path, statement: str, said: str) -> None:
+    store = sqlite_store(tmp_path)
+    store.load()
+    for entry in entries(1, 3):
+        store.append(entry)
+    store.close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(statement)
+    connection.close()
+    with pytest.raises(StorageFailed, match=said):
+        sqlite_store(tmp_path).load()
+
+
+def test_a_file_cut_or_overwritten_at_any_page_is_refused_or_whole(tmp_path: Path) -> None:
+    """Never a shorter or a changed log: either everything is there, or the voter does not start."""
+    store = sqlite_store(tmp_path / "good")
+    store.load()
+    for entry in entries(1, 200):
+        store.append(entry)
+    store.close()
+    content = (tmp_path / "good" / FILE_NAME).read_bytes()
+    for page in range(len(content) // 4096):
+        at = page * 4096
+        for number, damaged in enumerate(
+            (content[:at], content[:at] + bytes(4096) + content[at + 4096 :])
+        ):
+            directory = tmp_path / f"{page}-{number}"
+            directory.mkdir()
+            (directory / FILE_NAME).write_bytes(damaged)
+            if not damaged:
+                continue
+            reopened = sqlite_store(directory)
+            with pytest.raises(StorageFailed):
+                reopened.load()
+            if reopened._lock is not None:
+                os.close(reopened._lock)
+
+
+def test_a_full_disk_is_final_and_keeps_what_was_synced(tmp_path: Path) -> None:
+    """SQLite's own page limit stands for the disk's."""
+    store = sqlite_store(tmp_path / "raft")
+    store.load()
+    assert store._connection is not None
+    store._connection.execute("PRAGMA max_page_count = 20")
+    kept = 0
+
+    def write_on() -> None:
+        nonlocal kept
+        while True:
+            store.append(LogEntry(bytes(4000), kept + 1, 1))
+            store.sync()
+            kept += 1
+
+    with pytest.raises(StorageFailed, match="full"):
+        write_on()
+    shutil.copytree(tmp_path / "raft", tmp_path / "again")
+    assert len(sqlite_store(tmp_path / "again").load().entries) == kept > 0
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from raftha.clock import SystemClock
+from raftha.consensus.state import LogEntry
+from raftha.consensus.storage import SqliteStore
+store = SqliteStore(Path(sys.argv[1]), clock=SystemClock(), new_incarnation="new")
+last = len(store.load().entries)
+while True:
+    for _ in range(3):
+        last += 1
+        store.append(LogEntry(b"c%d" % last, last, 1))
+    store.sync()
+    print(last, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_everything_that_it_had_synced(tmp_path: Path) -> None:
+    promised = 0
+    for _ in range(4):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        for _ in range(20):
+            promised = int(writer.stdout.readline())
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.communicate()
+    persisted = sqlite_store(tmp_path).load()
+    assert len(persisted.entries) >= promised
+    assert list(persisted.entries) == entries(1, len(persisted.entries))
