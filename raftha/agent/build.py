@@ -106,6 +106,23 @@ def peer_timeout(settings: DynamicConfig) -> Seconds:
     return Seconds(min(2.0, max(0.5, settings.ttl / 10)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What every part of a member stands on."""
+
+    board: Board
+    clock: Clock
+    keys: Keys
+    node: RaftNode
+    reader: ClusterReader
+    instance: Instance
+    run_dir: Path
+
+    @property
+    def server_log(self) -> Path:
+        return self.run_dir / "postgresql.log"
+
+
 def build_member(
     config: NodeConfig,
     postgres: PostgresConfig,
@@ -116,61 +133,35 @@ def build_member(
 ) -> Member:
     """Everything of a member, wired and still at rest."""
     keys = Keys(config.scope)
-    board = Board(config=config, postgres=postgres, last_tick=clock.now())
-    reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
     # A plan already holds this file's parameters, as they were read last (SIGHUP).
     files = replace(postgres, parameters={}, pg_hba=())
-    instance = Instance(files, config.scope, config.name, run_dir, clock)
+    ground = _Ground(
+        board=Board(config=config, postgres=postgres, last_tick=clock.now()),
+        clock=clock,
+        keys=keys,
+        node=node,
+        reader=ClusterReader(node.store, keys, config.bootstrap.dynamic),
+        instance=Instance(files, config.scope, config.name, run_dir, clock),
+        run_dir=run_dir,
+    )
+    board, reader = ground.board, ground.reader
     health = Health(board=board, clock=clock, settings=reader.settings)
-    guarding, keeper = _lease_side(board, node, reader, keys, run_dir, health, clock)
+    guarding, keeper = _lease_side(ground, health)
     observer = Observer(
         board=board,
-        instance=instance,
+        instance=ground.instance,
         clock=clock,
         pace=health.pace,
         timeout=lambda: Seconds(reader.settings().primary_health_timeout / 2),
     )
-    worker = Worker(clock, board.wake, fatal)
     peers = _peers(config, reader, clock, board.wake)
-    effects = Effects(
-        board=board,
-        instance=instance,
-        guarding=guarding,
-        keeper=keeper,
-        store=node.store,
-        peers=peers,
-        worker=worker,
-        jobs=Jobs(board=board, instance=instance, worker=worker, clock=clock),
-        log_path=run_dir / "postgresql.log",
-    )
-    lookout = Lookout(
-        board=board,
-        clock=clock,
-        store=node.store,
-        reader=reader,
-        instance=instance,
-        guarding=guarding,
-        keeper=keeper,
-        worker=worker,
-        peers=peers,
-        effects=effects,
-        log_path=run_dir / "postgresql.log",
-    )
-    responder = _responder(board, node, reader, keys, observer, guarding, peers, clock)
-    loop = Loop(
-        board=board,
-        clock=clock,
-        keys=keys,
-        observe=lookout.observe,
-        effects=effects,
-        recorder=Recorder(),
-        publish=responder.publish,
-    )
+    responder = _responder(ground, observer, guarding, peers)
+    worker = Worker(clock, board.wake, fatal)
+    loop = _loop(ground, guarding, keeper, peers, worker, responder)
     node.store.watch(keys.prefix, board.wake)
-    api = ApiServer(config.restapi, responder, clock)
     return Member(
         board=board,
-        api=api,
+        api=ApiServer(config.restapi, responder, clock),
         guarding=guarding,
         keeper=keeper,
         observer=observer,
@@ -180,62 +171,93 @@ def build_member(
     )
 
 
-def _lease_side(
-    board: Board,
-    node: RaftNode,
-    reader: ClusterReader,
-    keys: Keys,
-    run_dir: Path,
-    health: Health,
-    clock: Clock,
-) -> tuple[Guarding, LeaseKeeper]:
+def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]:
     """The guardian and the lease, which hold each other: a lease is believed once the guardian has
     its deadline, and forgotten when the guardian is gone."""
+    settings = ground.reader.settings
     guarding = Guarding(
-        socket_path=run_dir / "guardian.sock",
-        data_dir=board.postgres.data_dir,
-        log_path=run_dir / "guardian.log",
-        dead_man_seconds=lambda: max(0.1, reader.settings().fence_budget / 2),
-        changed=board.wake,
+        socket_path=ground.run_dir / "guardian.sock",
+        data_dir=ground.board.postgres.data_dir,
+        log_path=ground.run_dir / "guardian.log",
+        dead_man_seconds=lambda: max(0.1, settings().fence_budget / 2),
+        changed=ground.board.wake,
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
     )
     keeper = LeaseKeeper(
-        store=node.store,
+        store=ground.node.store,
         guard=guarding,
-        clock=clock,
-        leader_key=keys.leader,
-        settings=reader.settings,
+        clock=ground.clock,
+        leader_key=ground.keys.leader,
+        settings=settings,
         hold_back=health.hold_back,
         note=health.note,
-        changed=board.wake,
+        changed=ground.board.wake,
     )
     return guarding, keeper
 
 
 def _responder(
-    board: Board,
-    node: RaftNode,
-    reader: ClusterReader,
-    keys: Keys,
-    observer: Observer,
-    guarding: Guarding,
-    peers: Peers,
-    clock: Clock,
+    ground: _Ground, observer: Observer, guarding: Guarding, peers: Peers
 ) -> MemberResponder:
     """The HTTP side; an operator's request is judged by what the responder sees."""
     responder = MemberResponder(
-        scope=board.config.scope,
-        clock=clock,
-        keys=keys,
-        store=node.store,
-        reader=reader,
+        scope=ground.board.config.scope,
+        clock=ground.clock,
+        keys=ground.keys,
+        store=ground.node.store,
+        reader=ground.reader,
         observer=observer,
         guarding=guarding,
         peers=peers,
         operations=lambda: operations,
     )
-    operations = build_operations(node, reader, clock, responder.situation)
+    operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     return responder
+
+
+def _loop(
+    ground: _Ground,
+    guarding: Guarding,
+    keeper: LeaseKeeper,
+    peers: Peers,
+    worker: Worker,
+    responder: MemberResponder,
+) -> Loop:
+    """Eyes and hands of the decisions."""
+    board, clock, instance = ground.board, ground.clock, ground.instance
+    effects = Effects(
+        board=board,
+        instance=instance,
+        guarding=guarding,
+        keeper=keeper,
+        store=ground.node.store,
+        peers=peers,
+        worker=worker,
+        jobs=Jobs(board=board, instance=instance, worker=worker, clock=clock),
+        log_path=ground.server_log,
+    )
+    lookout = Lookout(
+        board=board,
+        clock=clock,
+        store=ground.node.store,
+        reader=ground.reader,
+        instance=instance,
+        guarding=guarding,
+        keeper=keeper,
+        worker=worker,
+        peers=peers,
+        effects=effects,
+        log_path=ground.server_log,
+    )
+    return Loop(
+        board=board,
+        clock=clock,
+        keys=ground.keys,
+        observe=lookout.observe,
+        effects=effects,
+        recorder=Recorder(),
+        publish=responder.publish,
+    )
 
 
 def _peers(

@@ -100,6 +100,12 @@ class Effects:
             case act.EnsureSlots():
                 self._instance.ensure_slots(action.wanted, None, SQL_TIMEOUT)
                 self._board.look()
+            case act.DropSlots():
+                for name in action.names:
+                    self._instance.drop_slot(name, SQL_TIMEOUT)
+                self._board.look()
+            case act.ConfirmBirth():
+                self._instance.confirm_birth()
             case act.AskPeers():
                 self._peers.ask(cluster.members[n] for n in action.names if n in cluster.members)
             case act.RestoreGuardian():

@@ -63,9 +63,10 @@ class Jobs:
                 return self._worker.start(JobKind.CREATE_ROLES, self._create_roles)
             case act.Clone():
                 work = self._cloning(self._upstream(action.source), _system_id(cluster))
-                return self._worker.start(JobKind.CLONE, work)
+                return self._worker.start(JobKind.CLONE, work, action.source.name)
             case act.Rejoin():
-                return self._worker.start(JobKind.REJOIN, self._rejoining(action, cluster))
+                work = self._rejoining(action, cluster)
+                return self._worker.start(JobKind.REJOIN, work, action.source.name)
             case act.Checkpoint():
                 return self._worker.start(JobKind.CHECKPOINT, self._checkpoint)
             case _:

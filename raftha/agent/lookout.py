@@ -117,7 +117,7 @@ class Lookout:
             directory=self._look_at_directory(guardian),
             lease=self._keeper.held,
             server=server,
-            last_words="" if guardian.running else last_words(self._log_path),
+            last_words=self._listen(guardian, server),
             forks=() if server is None else self._look_at_forks(guardian, server),
             server_seen=sample.asked if is_current else None,
             server_problem=sample.problem if is_current else "",
@@ -135,9 +135,15 @@ class Lookout:
         path = self._instance.layout.data_dir
         settled = guardian.running and not self._is_stopping()
         if known is not None and settled and (path / "global" / "pg_control").exists():
-            return known
+            return replace(known, unborn=self._instance.layout.birth_marker.exists())
         self._directory = self._instance.inspect()
         return self._directory
+
+    def _listen(self, guardian: GuardianView, server: ServerStatus | None) -> str:
+        """What the log complains of, where a rule might want to know."""
+        streams = server is not None and (server.is_primary or server.receiver is not None)
+        is_starting = guardian.running and server is None
+        return "" if streams or is_starting else last_words(self._log_path)
 
     def _look_at_forks(
         self, guardian: GuardianView, server: ServerStatus

@@ -157,6 +157,7 @@ def _run_directory(config: NodeConfig) -> Path:
 
 def _lock(data_dir: Path) -> int:
     """Keep a second agent off this data directory. The lock lies beside it and ends with us."""
+    data_dir = data_dir.resolve()
     path = data_dir.with_name(f".{data_dir.name}.raftha.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

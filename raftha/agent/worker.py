@@ -40,12 +40,12 @@ class Worker:
         """How the last job ended."""
         return self._result
 
-    def start(self, kind: JobKind, work: Callable[[Cancelled], None]) -> bool:
+    def start(self, kind: JobKind, work: Callable[[Cancelled], None], source: str = "") -> bool:
         """Start a job; False if one runs already. To be called from one thread."""
         if self._job is not None:
             return False
         self._cancel.clear()
-        self._job = JobView(kind=kind, started=self._clock.now())
+        self._job = JobView(kind=kind, started=self._clock.now(), source=source)
         event(LOG, logging.DEBUG, "job started", kind=kind)
         threading.Thread(target=self._run, args=(kind, work), name="worker", daemon=True).start()
         return True

@@ -162,7 +162,7 @@ class Registry:
         if known is not None and known.incarnation != hello.incarnation:
             return (
                 f"the Raft directory of {known.name} at {hello.address} is another than before: "
-                "it lost its log and its votes, so it must not vote; bring the old directory back, or "
-                "give the machine a new address in the member list of every node"
+                "it lost its log and its votes, so it must not vote; bring the old directory back, "
+                "or give the machine a new address in the member list of every node"
             )
         return None

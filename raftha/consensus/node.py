@@ -72,13 +72,7 @@ class RaftNode:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         watches = WatchHub()
-        session = SessionId(
-            voter=identity.name,
-            incarnation=identity.incarnation,
-            boot=persisted.boot,
-            nonce=_draw(random, 60),
-        )
-        self._proposals = Proposals(clock=clock, session=session)
+        self._proposals = Proposals(clock=clock, session=_session(identity, persisted, random))
         self._replica = Replica(
             clock=clock,
             watches=watches,
@@ -86,17 +80,7 @@ class RaftNode:
             restored=self._restored,
             fatal=fatal,
         )
-        self._core = RaftCore(
-            address=identity.address,
-            peers=peers,
-            timings=timings,
-            persisted=persisted,
-            store=stable,
-            replica=self._replica,
-            clock=clock,
-            random=random,
-            fatal=fatal,
-        )
+        self._core = self._make_core(persisted, random)
         self._status = self._observe()
         self.store = KeyStore(
             clock=clock,
@@ -104,6 +88,19 @@ class RaftNode:
             wake=links.wake,
             peek=lambda: self._replica.published,
             status=lambda: self._status,
+        )
+
+    def _make_core(self, persisted: Persisted, random: Random) -> RaftCore:
+        return RaftCore(
+            address=self._identity.address,
+            peers=self._peers,
+            timings=self._timings,
+            persisted=persisted,
+            store=self._stable,
+            replica=self._replica,
+            clock=self._clock,
+            random=random,
+            fatal=self._fatal,
         )
 
     def start(self) -> None:
@@ -257,6 +254,16 @@ class RaftNode:
             match_index=self._core.engine.match_index(peer) if leading else None,
             problem=self._registry.problem(peer),
         )
+
+
+def _session(identity: Identity, persisted: Persisted, random: Random) -> SessionId:
+    """One life of one voter: no other can have the same."""
+    return SessionId(
+        voter=identity.name,
+        incarnation=identity.incarnation,
+        boot=persisted.boot,
+        nonce=_draw(random, 60),
+    )
 
 
 def open_store(

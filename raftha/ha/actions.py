@@ -134,6 +134,18 @@ class EnsureSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class DropSlots:
+    """Drop these slots where they are idle: on a standby they would only keep WAL for nobody."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmBirth:
+    """The data directory made here is the cluster's: it may no longer be put aside for another."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskPeers:
     """Ask these members for their state and WAL position, all at once."""
 
@@ -166,6 +178,8 @@ Action = (
     | Checkpoint
     | CancelJob
     | EnsureSlots
+    | DropSlots
+    | ConfirmBirth
     | AskPeers
     | RestoreGuardian
     | EndAgent

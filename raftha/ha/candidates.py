@@ -19,6 +19,8 @@ def obstacle(s: Situation) -> str | None:
         return "its tags forbid it (nofailover, or failover_priority 0)"
     if s.view.stopping:
         return "it is being stopped"
+    if not s.view.raft.majority:
+        return "no majority of the voters is in touch with it"
     request = s.request
     if (
         request is not None

@@ -14,11 +14,12 @@ from raftha.ha.announce import announcement
 from raftha.ha.keys import Keys, decode_position
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.rules import bootstrap, election, follower, handover, leader, safety, work
+from raftha.ha.rules.server import backoff
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision, Rule, Verdict
-from raftha.instants import longest
+from raftha.instants import Instant, longest
 from raftha.model.store import Grant
-from raftha.model.view import View
+from raftha.model.view import JobKind, View
 
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 30.0
@@ -107,10 +108,19 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         together_since=(memory.together_since or view.now) if view.raft.majority else None,
         leader_seen=seen,
         stop=stop,
+        apart_since=_apart_since(view, memory),
         starts=memory.starts if view.server is None else 0,
         drained=drained,
         drain_since=memory.drain_since if drained is not None or view.stopping else None,
     )
+
+
+def _apart_since(view: View, memory: Memory) -> Instant | None:
+    """Since when a standby that answers has had no receiver."""
+    server = view.server
+    if server is None or server.is_primary or server.receiver is not None:
+        return None
+    return memory.apart_since or view.now
 
 
 def _count_failures(view: View, memory: Memory) -> Memory:
@@ -118,10 +128,12 @@ def _count_failures(view: View, memory: Memory) -> Memory:
     if done is None or memory.last_job == done.ended:
         return memory
     if done.error is None:
-        return replace(memory, last_job=done.ended, failures=0, retry_at=None, failed="")
+        wal_gone = memory.wal_gone and done.kind is not JobKind.CLONE
+        return replace(
+            memory, last_job=done.ended, failures=0, retry_at=None, failed="", wal_gone=wal_gone
+        )
     failures = memory.failures + 1
-    pause = min(FIRST_RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S)
-    retry_at = done.ended.plus(pause)
+    retry_at = done.ended.plus(backoff(failures, FIRST_RETRY_S, LONGEST_RETRY_S))
     if longest(view.now, retry_at) < 0:
         retry_at = view.now
     return replace(

@@ -101,7 +101,15 @@ class Situation:
     def directory_ready(self) -> bool:
         directory = self.view.directory
         is_present = directory.state is DirectoryState.PRESENT and directory.control is not None
-        return is_present and directory.problem is None
+        return is_present and directory.problem is None and not self.directory_stillborn
+
+    @property
+    def directory_stillborn(self) -> bool:
+        """initdb made it here, but another cluster was announced: it holds nobody's data."""
+        control, initialize = self.view.directory.control, self.cluster.initialize
+        if not self.view.directory.unborn or control is None or initialize is None:
+            return False
+        return initialize.system_id not in (None, control.system_id)
 
     @property
     def directory_interrupted(self) -> bool:

@@ -66,7 +66,8 @@ class ControlData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataDirectory:
-    """A data directory as it lies on disk; `problem` says what is wrong with it, for people."""
+    """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
+    `unborn` says that initdb made it here for a cluster that was never announced."""
 
     path: Path
     state: DirectoryState
@@ -74,6 +75,7 @@ class DataDirectory:
     control: ControlData | None = None
     standby_signal: bool = False
     backup_label: bool = False
+    unborn: bool = False
     problem: str | None = None
 
 

@@ -75,8 +75,11 @@ class JobKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
+    """The job that runs; `source` is the member it copies from, if it does."""
+
     kind: JobKind
     started: Instant
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ def _clone(job: Job, source: Upstream, system_id: SystemId | None) -> None:
         configuration.mark_standby(layout.copy)
         require_stopped(layout.data_dir)
         finish_copy(layout, layout.diverged(job.stamp))
+        layout.birth_marker.unlink(missing_ok=True)
     except (PostgresError, OSError):
         shutil.rmtree(layout.copy, ignore_errors=True)
         layout.copy_marker.unlink(missing_ok=True)

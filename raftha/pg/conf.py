@@ -155,6 +155,11 @@ def connection(
         "application_name": upstream.application_name,
         "connect_timeout": "5",
         "gssencmode": "disable",  # asking a KDC that nobody configured costs seconds
+        # The kernel's own two hours would let a copy or a stream hang on a peer that was cut off.
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "15000",
         **(extra or {}),
     }
 

@@ -53,6 +53,7 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         state=DirectoryState.PRESENT,
         standby_signal="standby.signal" in names,
         backup_label="backup_label" in names,
+        unborn=layout.birth_marker.exists(),
     )
     return _looked_into(present, layout, choose, clock)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from raftha import files
 from raftha.clock import Clock, SystemClock
 from raftha.errors import PostgresError, PostgresUnavailable
 from raftha.instants import remaining
@@ -103,6 +104,11 @@ class Instance:
         if plan.role is ServerRole.PRIMARY:
             return configuration.unmark_standby(self.config.data_dir) or changed
         return bool(configuration.clear_history_files(self.config.data_dir)) or changed
+
+    def confirm_birth(self) -> None:
+        """The directory that initdb made here is the cluster's. Raises OSError."""
+        self.layout.birth_marker.unlink(missing_ok=True)
+        files.sync_directory(self.layout.data_dir.parent)
 
     def forks(self, timeline: Timeline) -> tuple[TimelineSwitch, ...]:
         """The switches on the way to this timeline, by its history file; none without one."""

@@ -107,8 +107,7 @@ def finish_copy(layout: Layout, replaced: Path) -> None:
         if target.exists() and any(target.iterdir()):
             files.rename(target, _free(replaced))
         files.rename(layout.copy, target)
-        if layout.rewind_marker.exists():
-            layout.rewind_marker.unlink()
+        layout.rewind_marker.unlink(missing_ok=True)
         layout.copy_marker.unlink()
         files.sync_directory(target.parent)
     except OSError as error:

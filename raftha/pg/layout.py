@@ -42,6 +42,11 @@ class Layout:
         """While it exists, a rewind has begun and not ended: the directory must not be started."""
         return self._beside(".rewinding")
 
+    @property
+    def birth_marker(self) -> Path:
+        """While it exists, `data_dir` was made by initdb for a cluster not announced yet."""
+        return self._beside(".unborn")
+
     def failed(self, stamp: str) -> Path:
         """Where a bootstrap that failed is kept."""
         return self._beside(f".failed-{stamp}")

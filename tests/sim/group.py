@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import permutations
 from random import Random
 from typing import Final
 
@@ -128,10 +129,8 @@ class Group:
             for name in names:
                 if self.node(name)._core.engine.is_leading:
                     self.beat(name)
-            for source in names:
-                for target in names:
-                    if source != target:
-                        self.deliver(source, target)
+            for source, target in permutations(names, 2):
+                self.deliver(source, target)
 
     def elect(self, name: str, among: str | None = None) -> None:
         """Make a voter the raft leader of those named."""

@@ -26,6 +26,10 @@ ASK_AGAIN_S = 0.5
 """How often the members are asked anew while the race is held up."""
 
 
+AHEAD_TTLS = 2
+"""For how many ttls a member that holds more is given the chance to take the key."""
+
+
 def _vacant(s: Situation) -> bool:
     """The leader key is free, and was free at the last tick's revision too."""
     return s.cluster.leader is None and s.lease is None and not s.is_primary
@@ -110,6 +114,8 @@ def _another_was_chosen(s: Situation) -> Verdict | None:
 def _somebody_is_ahead(s: Situation) -> Verdict | None:
     server = s.server
     if not _vacant(s) or server is None or server.position is None:
+        return None
+    if s.since(s.memory.lost_since) >= AHEAD_TTLS * s.config.ttl:
         return None
     for member in s.other_members:
         report = s.peer(member.name)
@@ -222,8 +228,9 @@ RULES = (
     Rule(
         id="elect-60",
         when="a reachable member that may lead holds more WAL",
-        then="leave the key to it",
-        why="whoever holds the most loses the least",
+        then=f"leave the key to it, for {AHEAD_TTLS} ttls at most",
+        why="whoever holds the most loses the least; but one that never takes it must not keep the "
+        "cluster without a leader",
         check=_somebody_is_ahead,
     ),
     Rule(

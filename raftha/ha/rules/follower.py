@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
+from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, StopMode
 from raftha.ha.candidates import diverged
 from raftha.ha.plans import standby_plan
 from raftha.ha.rules.server import start_standby, stop
@@ -12,6 +12,9 @@ from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import Member, MemberState
 from raftha.model.postgres import ControlData
+
+WAL_REMOVED = "has already been removed"
+"""PostgreSQL's words when a standby asks for WAL that its primary no longer has."""
 
 
 def _follows(s: Situation) -> bool:
@@ -37,7 +40,8 @@ def _clone(s: Situation) -> Verdict | None:
     leader = s.leader_member
     if not _follows(s) or leader is None or s.running:
         return None
-    if not s.directory_empty and not s.directory_interrupted:
+    is_needed = s.directory_empty or s.directory_interrupted or s.directory_stillborn
+    if not is_needed and not s.memory.wal_gone:
         return None
     if not s.leader_is_ready:
         return Verdict(f"waiting for {leader.name} to be the primary before cloning from it")
@@ -119,6 +123,18 @@ def _diverged(s: Situation) -> Verdict | None:
     return stop(s, StopMode.FAST, reason)
 
 
+def _wal_gone(s: Situation) -> Verdict | None:
+    leader, server = s.leader_member, s.server
+    if not _follows(s) or leader is None or server is None or server.receiver is not None:
+        return None
+    if not s.leader_is_ready or WAL_REMOVED not in s.view.last_words:
+        return None
+    if s.since(s.memory.apart_since) < 2 * s.config.ttl:
+        return None
+    verdict = stop(s, StopMode.FAST, f"{leader.name} no longer has the WAL needed: cloning anew")
+    return replace(verdict, memory=replace(verdict.memory or s.memory, wal_gone=True))
+
+
 def _follow(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None:
@@ -129,6 +145,9 @@ def _follow(s: Situation) -> Verdict | None:
     if plan != s.memory.plan:
         memory = replace(s.memory, plan=plan)
         return Verdict(f"following {leader.name}", (Configure(plan),), memory)
+    left = tuple(m.slot for m in s.cluster.members.values() if m.slot in server.slots)
+    if left:
+        return Verdict("dropping the slots left from leading", (DropSlots(left),))
     state = "streaming" if server.receiver is not None else "not streaming yet"
     if leader.state is MemberState.STOPPING:
         state += f", {leader.name} is stopping"
@@ -172,6 +191,13 @@ RULES = (
         then="stop it, to join again",
         why="it can never stream from there, and must not be promoted",
         check=_diverged,
+    ),
+    Rule(
+        id="follow-55",
+        when="the standby has not streamed for two ttls, and its log says that its WAL is gone",
+        then="stop it and take a new copy; the old directory is kept aside",
+        why="it would wait for ever",
+        check=_wal_gone,
     ),
     Rule(
         id="follow-60",

@@ -24,6 +24,9 @@ from raftha.model.view import HeldLease, JobKind
 CHECKPOINT_WAIT_S = 60.0
 """A checkpoint that takes longer is not waited for: the stop writes the rest."""
 
+FRESH_S = 5.0
+"""How old an answer of a member may be to be judged by; above the longest peer time-out, 2 s."""
+
 STOP_PATIENCE_S = 60.0
 """After so long a fast stop becomes an immediate one, which loses nothing but the clean record."""
 
@@ -48,7 +51,9 @@ def _begin(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict 
     if server is None or not server.is_primary:
         return None
     names = tuple(member.name for member in s.other_members)
-    unasked = [n for n in names if n not in s.view.peers or s.since(s.view.peers[n].asked) > 2.0]
+    unasked = [
+        n for n in names if n not in s.view.peers or s.since(s.view.peers[n].asked) > FRESH_S
+    ]
     if unasked:
         return Verdict(f"{request.kind}: asking the members", (AskPeers(names),))
     reason = refusal(s, request)

@@ -9,6 +9,7 @@ from raftha.ha.actions import (
     Action,
     Checkpoint,
     Configure,
+    ConfirmBirth,
     EnsureSlots,
     Promote,
     ReleaseLeader,
@@ -225,6 +226,7 @@ def _serve(s: Situation) -> Verdict | None:
     memory = replace(memory, promoted_at=memory.promoted_at or s.now)
     opened, memory = _reconfigure(s, server, memory)
     settled, memory = _checkpoint(s, memory)
+    born: tuple[Action, ...] = (ConfirmBirth(),) if s.view.directory.unborn else ()
     closing = closing_steps(s, lease, server)
     actions: tuple[Action, ...] = (
         *slots,
@@ -233,6 +235,7 @@ def _serve(s: Situation) -> Verdict | None:
         *opened,
         *settled,
         *closing,
+        *born,
     )
     if not actions:
         return Verdict(f"no action: I am {s.me}, the leader with the lock", (), memory)
@@ -252,6 +255,8 @@ def _word(action: Action) -> str:
             return f"configuring the server, commits wait for {waits}"
         case Checkpoint():
             return "asking for a checkpoint"
+        case ConfirmBirth():
+            return "confirming the new data directory"
         case _:
             return type(action).__name__
 

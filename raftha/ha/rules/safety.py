@@ -55,6 +55,8 @@ def _other_cluster(s: Situation) -> Verdict | None:
         return None
     if control.system_id == initialize.system_id or _is_ending(s):
         return None
+    if s.directory_stillborn and not s.running:
+        return None
     reason = (
         f"{s.view.directory.path} belongs to another cluster (system id {control.system_id}, "
         f"this cluster has {initialize.system_id}): it is left alone; move it away or correct "

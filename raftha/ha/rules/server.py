@@ -9,6 +9,7 @@ from raftha.ha.memory import StopSent
 from raftha.ha.plans import standby_plan
 from raftha.ha.situation import Situation
 from raftha.ha.table import Verdict
+from raftha.instants import Seconds
 from raftha.model.cluster import Member
 from raftha.model.ids import Epoch
 from raftha.model.postgres import ServerPlan
@@ -16,6 +17,11 @@ from raftha.model.postgres import ServerPlan
 FIRST_START_PAUSE_S = 1.0
 LONGEST_START_PAUSE_S = 30.0
 """Pause after a start that came to nothing: doubled each time, up to the longest."""
+
+
+def backoff(failures: int, first: float, longest: float) -> Seconds:
+    """The pause after so many failures in a row: doubled with each, up to the longest."""
+    return Seconds(min(first * 2 ** min(max(failures - 1, 0), 16), longest))
 
 
 def start_standby(s: Situation, source: Member | None, reason: str) -> Verdict:
@@ -26,7 +32,7 @@ def start_standby(s: Situation, source: Member | None, reason: str) -> Verdict:
 def start(s: Situation, plan: ServerPlan, epoch: Epoch | None, reason: str) -> Verdict:
     """Start the server; after starts that came to nothing, only after a pause."""
     starts = s.memory.starts
-    pause = min(FIRST_START_PAUSE_S * 2 ** (starts - 1), LONGEST_START_PAUSE_S)
+    pause = backoff(starts, FIRST_START_PAUSE_S, LONGEST_START_PAUSE_S)
     if starts > 0 and s.since(s.memory.started_at) < pause:
         words = s.view.last_words or f"status {s.view.guardian.last_exit}, see postgresql.log"
         return Verdict(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from raftha.ha.actions import Action, CancelJob
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.view import JobKind
+
+CANCEL: tuple[Action, ...] = (CancelJob(),)
 
 
 def _job_runs(s: Situation) -> Verdict | None:
     job = s.view.job
     if job is None or job.kind is JobKind.CHECKPOINT:
         return None
+    leader = s.cluster.leader
+    if job.source and leader is not None and leader.name != job.source:
+        return Verdict(f"{leader.name} leads now: giving up {job.kind} from {job.source}", CANCEL)
     return Verdict(f"{job.kind} has been running for {s.since(job.started):.0f} s")
 
 
@@ -18,7 +24,8 @@ RULES = (
     Rule(
         id="job-10",
         when="a job other than a checkpoint runs",
-        then="wait for it",
+        then="wait for it; give it up if it copies from a member that another one has replaced as "
+        "the leader",
         why="one thing at a time is done to a data directory; a checkpoint disturbs nothing",
         check=_job_runs,
     ),
