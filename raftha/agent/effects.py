@@ -92,9 +92,7 @@ class Effects:
             case act.Stop():
                 self._stop(action.mode)
             case act.Configure():
-                if self._instance.configure(action.plan):
-                    self._instance.reload(SQL_TIMEOUT)
-                    self._board.look()
+                self._configure(action)
             case act.Promote():
                 self._promote(action, cluster)
             case act.EnsureSlots():
@@ -129,6 +127,14 @@ class Effects:
             self._board.wake()
 
         self._store.submit(action.command, timeout=timeout, done=done)
+
+    def _configure(self, action: act.Configure) -> None:
+        if not self._instance.configure(action.plan):
+            return
+        self._instance.reload(SQL_TIMEOUT)
+        self._board.look()
+        for refused in self._instance.refused_settings(SQL_TIMEOUT):
+            event(LOG, logging.ERROR, "postgresql.parameters refused by the server", why=refused)
 
     def _start(self, action: act.Start) -> None:
         self.stop_asked = False

@@ -131,6 +131,8 @@ class Guarding:
 
     def _heard(self, heard: GuardianEvent) -> None:
         match heard:
+            case Fenced(epoch=None, killed=0):
+                return  # a sweep that found nothing to end
             case Fenced():
                 event(
                     LOG,

@@ -141,9 +141,12 @@ class Lookout:
 
     def _listen(self, guardian: GuardianView, server: ServerStatus | None) -> str:
         """What the log complains of, where a rule might want to know."""
-        streams = server is not None and (server.is_primary or server.receiver is not None)
         is_starting = guardian.running and server is None
-        return "" if streams or is_starting else last_words(self._log_path)
+        receiver = None if server is None else server.receiver
+        is_fine = receiver is not None and receiver.status == "streaming"
+        if is_starting or is_fine or (server is not None and server.is_primary):
+            return ""
+        return last_words(self._log_path)
 
     def _look_at_forks(
         self, guardian: GuardianView, server: ServerStatus

@@ -280,7 +280,7 @@ class SqliteStore:
     def _damaged(self, what: str) -> StorageFailed:
         return StorageFailed(
             f"{self._directory / FILE_NAME} is damaged: {what}. Do not repair it: a voter without "
-            "its votes is dangerous; give the machine a new address in the member list of every node"
+            "its votes is dangerous; give the machine a new address in every node's member list"
         )
 
     @contextmanager

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from raftha.ha.actions import Action, Submit
 from raftha.ha.keys import encode_member
-from raftha.ha.rules.bootstrap import cannot_initialise
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Member, MemberRole, MemberState
 from raftha.model.ids import Revision
@@ -50,15 +49,15 @@ def member(s: Situation) -> Member:
         postgres_version=None if server is None else server.version,
         agent_version=me.agent_version,
         tags=me.tags,
-        founds=_founds(s),
+        has_data=_has_data(s),
     )
 
 
-def _founds(s: Situation) -> bool:
-    """Before there is a cluster: the directory here could be its origin."""
+def _has_data(s: Situation) -> bool:
+    """There is no cluster yet, and a data directory that was not made for it."""
     initialize = s.cluster.initialize
     is_unborn = initialize is None or initialize.system_id is None
-    return is_unborn and s.directory_ready and not cannot_initialise(s)
+    return is_unborn and s.directory_ready and not s.view.directory.unborn
 
 
 def state(s: Situation) -> MemberState:

@@ -14,10 +14,11 @@ from raftha.ha.announce import announcement
 from raftha.ha.keys import Keys, decode_position
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.rules import bootstrap, election, follower, handover, leader, safety, work
+from raftha.ha.rules.follower import WAL_REMOVED
 from raftha.ha.rules.server import backoff
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision, Rule, Verdict
-from raftha.instants import Instant, longest
+from raftha.instants import longest
 from raftha.model.store import Grant
 from raftha.model.view import JobKind, View
 
@@ -77,7 +78,7 @@ def _overwrites_the_unread(s: Situation, action: Action) -> bool:
 
 def observe_memory(view: View, memory: Memory) -> Memory:
     """Bring up to date what is remembered about time: since when something is as it is."""
-    memory = _count_failures(view, memory)
+    memory = _starving(view, _count_failures(view, memory))
     cluster = view.cluster
     leader_key = cluster.leader
     known = cluster.initialize is not None
@@ -108,19 +109,22 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         together_since=(memory.together_since or view.now) if view.raft.majority else None,
         leader_seen=seen,
         stop=stop,
-        apart_since=_apart_since(view, memory),
         starts=memory.starts if view.server is None else 0,
         drained=drained,
         drain_since=memory.drain_since if drained is not None or view.stopping else None,
     )
 
 
-def _apart_since(view: View, memory: Memory) -> Instant | None:
-    """Since when a standby that answers has had no receiver."""
+def _starving(view: View, memory: Memory) -> Memory:
+    """Note since when a standby asks for WAL that is gone. It may seem to stream for an instant in
+    between, so only progress ends it."""
     server = view.server
-    if server is None or server.is_primary or server.receiver is not None:
-        return None
-    return memory.apart_since or view.now
+    if server is None:
+        return memory
+    moved = server.is_primary or server.replayed != memory.starved_at
+    if WAL_REMOVED in view.last_words and (moved or memory.starved_since is None):
+        return replace(memory, starved_since=view.now, starved_at=server.replayed)
+    return replace(memory, starved_since=None, starved_at=None) if moved else memory
 
 
 def _count_failures(view: View, memory: Memory) -> Memory:

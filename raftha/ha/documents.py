@@ -148,7 +148,7 @@ class _MemberDoc(msgspec.Struct):
     postgres_version: int | None
     version: str
     tags: Tags
-    founds: bool
+    has_data: bool
 
 
 def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
@@ -324,7 +324,7 @@ def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
             postgres_version=doc.postgres_version,
             agent_version=doc.version,
             tags=doc.tags,
-            founds=doc.founds,
+            has_data=doc.has_data,
             revision=entry.mod_revision,
         )
     return members

@@ -150,7 +150,7 @@ def encode_member(member: Member) -> bytes:
             "postgres_version": member.postgres_version,
             "version": member.agent_version,
             "tags": msgspec.to_builtins(member.tags),
-            "founds": member.founds,
+            "has_data": member.has_data,
         }
     )
 

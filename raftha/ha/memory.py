@@ -55,7 +55,8 @@ class Memory:
     `leader_seen`: the last renewal of the leader that reached this node.
     `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
     `gated`: the server was restarted in place and still keeps sessions out.
-    `apart_since`: the standby has not streamed since. `wal_gone`: it needs a copy.
+    `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
+    `wal_gone`: it needs a copy.
     `drained`, `drain_since`: the operator request, or the stop, that PostgreSQL is drained for.
     `race`: the reason with which this node went into its last race, for the history.
     `failures`, `retry_at`, `failed`: jobs that failed in a row, and when the next try is due.
@@ -76,7 +77,8 @@ class Memory:
     arming: Arming | None = None
     missing_since: Instant | None = None
     gated: bool = False
-    apart_since: Instant | None = None
+    starved_since: Instant | None = None
+    starved_at: Lsn | None = None
     wal_gone: bool = False
     drained: str | None = None
     drain_since: Instant | None = None

@@ -37,8 +37,8 @@ class MemberRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A node with PostgreSQL, as it announced itself under `members/<name>`. `founds` says that its
-    data directory is a primary's from before the cluster, which may be brought in."""
+    """A node with PostgreSQL, as it announced itself under `members/<name>`. `has_data` says that
+    its data directory is older than this cluster, which therefore may not be made from nothing."""
 
     name: MemberName
     api_url: str
@@ -51,7 +51,7 @@ class Member:
     postgres_version: int | None = None
     agent_version: str = ""
     tags: Tags = field(default_factory=Tags)
-    founds: bool = False
+    has_data: bool = False
     revision: Revision = Revision(0)
 
 

@@ -161,6 +161,11 @@ class Instance:
             threading.Event().wait(_POLL)
         raise PostgresUnavailable(f"the configuration was not read again within {timeout:g} s")
 
+    def refused_settings(self, timeout: float) -> tuple[str, ...]:
+        """The settings in the files that the server does not take, with its reasons."""
+        rows = self._once(queries.SETTING_ERRORS, (), timeout)
+        return tuple(f"{name} = {setting!r}: {error}" for name, setting, error in rows)
+
     def conf_loaded(self, timeout: float) -> str:
         """When the postmaster last read its files, as text, seen by a new connection."""
         return str(self._once(queries.CONF_LOADED, (), timeout)[0][0])

@@ -61,6 +61,10 @@ SELECT pg_catalog.json_build_object(
 
 READ: Final = "SELECT oid FROM pg_catalog.pg_database ORDER BY oid LIMIT 1"
 CONF_LOADED: Final = "SELECT pg_catalog.pg_conf_load_time()::text"
+SETTING_ERRORS: Final = """
+SELECT name, setting, error FROM pg_catalog.pg_file_settings
+WHERE error IS NOT NULL AND name IS NOT NULL ORDER BY seqno
+"""
 RELOAD: Final = "SELECT pg_catalog.pg_reload_conf()"
 CHECKPOINT: Final = "CHECKPOINT"
 FLUSHED: Final = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"

@@ -69,7 +69,7 @@ def _nobody_initialised(s: Situation) -> Verdict | None:
     initialize = s.cluster.initialize
     if not _may_initialise(s) or s.cluster.leader is not None or s.lease is not None:
         return None
-    reason = cannot_initialise(s) or (_waits_for_data(s) if s.directory_empty else "")
+    reason = _cannot_initialise(s) or (_waits_for_data(s) if s.directory_empty else "")
     if reason:
         return Verdict(reason)
     guards: tuple[Guard, ...] = (
@@ -92,8 +92,11 @@ def _waits_for_data(s: Situation) -> str:
     """Whom a node without data leaves the race to: a member that holds a cluster already, and for
     one ttl whoever is in touch and has not said yet whether it does."""
     for member in s.other_members:
-        if member.founds:
-            return f"waiting for {member.name} to bring in the cluster in its data directory"
+        if member.has_data:
+            return (
+                f"waiting for {member.name} to bring in the cluster in its data directory; to "
+                "begin with an empty cluster instead, move that directory away"
+            )
     announced = {member.raft for member in s.cluster.members.values()}
     silent = [
         voter.name or voter.address
@@ -105,7 +108,7 @@ def _waits_for_data(s: Situation) -> str:
     return f"waiting for {', '.join(silent)} to say what is in the data directory there"
 
 
-def cannot_initialise(s: Situation) -> str:
+def _cannot_initialise(s: Situation) -> str:
     """Why the data directory here cannot be the origin of a cluster; empty if it can."""
     directory = s.view.directory
     if s.backing_off():

@@ -125,11 +125,9 @@ def _diverged(s: Situation) -> Verdict | None:
 
 def _wal_gone(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
-    if not _follows(s) or leader is None or server is None or server.receiver is not None:
+    if not _follows(s) or leader is None or server is None or not s.leader_is_ready:
         return None
-    if not s.leader_is_ready or WAL_REMOVED not in s.view.last_words:
-        return None
-    if s.since(s.memory.apart_since) < 2 * s.config.ttl:
+    if s.since(s.memory.starved_since) < 2 * s.config.ttl:
         return None
     verdict = stop(s, StopMode.FAST, f"{leader.name} no longer has the WAL needed: cloning anew")
     return replace(verdict, memory=replace(verdict.memory or s.memory, wal_gone=True))
@@ -194,7 +192,8 @@ RULES = (
     ),
     Rule(
         id="follow-55",
-        when="the standby has not streamed for two ttls, and its log says that its WAL is gone",
+        when="the standby's log says that the WAL it needs is gone, and for two ttls it got no "
+        "further",
         then="stop it and take a new copy; the old directory is kept aside",
         why="it would wait for ever",
         check=_wal_gone,

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raftha.ha.actions import AskPeers, CancelJob, Checkpoint, EndAgent, ReleaseLeader, StopMode
+from raftha.ha.actions import (
+    AskPeers,
+    CancelJob,
+    Checkpoint,
+    EndAgent,
+    ReleaseLeader,
+    StopMode,
+    Submit,
+)
 from raftha.ha.candidates import refusal
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
@@ -18,11 +26,14 @@ from raftha.ha.table import Rule, Verdict
 from raftha.model.ids import MemberName
 from raftha.model.operation import OperationStep, OperatorRequest
 from raftha.model.postgres import ControlState
-from raftha.model.store import Put, Write
+from raftha.model.store import KeyAt, Put, Transact, Write
 from raftha.model.view import HeldLease, JobKind
 
 CHECKPOINT_WAIT_S = 60.0
 """A checkpoint that takes longer is not waited for: the stop writes the rest."""
+
+HEIR_WAIT_S = 2.0
+"""How long a primary that was stopped looks for a standby that holds its last record."""
 
 FRESH_S = 5.0
 """How old an answer of a member may be to be judged by; above the longest peer time-out, 2 s."""
@@ -177,9 +188,30 @@ def _end(s: Situation) -> Verdict | None:
         return None
     if "leader" in s.view.pending and s.view.raft.majority:
         return Verdict("stopped: the key is being given back")
-    if s.lease is not None and s.view.guardian.alive:
-        return Verdict("stopped: releasing the key", (ReleaseLeader(s.lease.epoch),))
-    return Verdict("stopped", (EndAgent(),))
+    if s.lease is None or not s.view.guardian.alive:
+        return Verdict("stopped", (EndAgent(),))
+    return _find_heir(s, s.lease) or Verdict(
+        "stopped: releasing the key", (ReleaseLeader(s.lease.epoch),)
+    )
+
+
+def _find_heir(s: Situation, lease: HeldLease) -> Verdict | None:
+    """Before the key is released: where no standby is known to hold everything yet, ask who holds
+    the shutdown record, for a moment, and put one of them into the synchronous set."""
+    sync = s.cluster.sync
+    waited = s.since(s.memory.stop.at) if s.memory.stop else HEIR_WAIT_S
+    if sync is None or sync.standbys or not s.other_members or not s.view.raft.majority:
+        return None
+    holders = _holders(s)
+    if holders:
+        put = Put(s.keys.sync, encode_sync(s.me, (holders[0],)))
+        guards = (s.epoch_guard(lease), KeyAt(s.keys.sync, sync.revision))
+        submit = () if "sync" in s.view.pending else (Submit("sync", Transact(guards, (put,))),)
+        return Verdict(f"stopped: {holders[0]} holds everything, writing it down", submit)
+    if waited >= HEIR_WAIT_S:
+        return None
+    names = tuple(member.name for member in s.other_members)
+    return Verdict("stopped; asking who holds the last WAL", (AskPeers(names),))
 
 
 RULES = (
@@ -204,7 +236,8 @@ RULES = (
     Rule(
         id="stop-30",
         when="the agent is being stopped and PostgreSQL is down",
-        then="release the leader key, then end",
+        then="put a standby that holds the last record into an empty `sync`, release the leader "
+        "key, then end",
         why="after a verified stop nobody has to wait for a lease to lapse",
         check=_end,
     ),

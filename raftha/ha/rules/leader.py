@@ -61,7 +61,9 @@ def _start(s: Situation) -> Verdict | None:
     if not s.directory_ready:
         return _release(s, lease, f"{s.view.directory.path} is {s.view.directory.state}")
     if lease.epoch in s.view.guardian.burned:
-        return _release(s, lease, "the guardian fenced this epoch")
+        # Nothing failed here: the next race may be run at once.
+        verdict = _release(s, lease, "the guardian fenced this epoch")
+        return replace(verdict, memory=replace(s.memory, starts=0, promoted=None))
     if s.memory.starts >= STARTS_PER_EPOCH:
         return _release(s, lease, f"PostgreSQL did not start in {STARTS_PER_EPOCH} tries")
     record = record_of(s, lease)
@@ -197,11 +199,12 @@ def _has_checkpointed(s: Situation) -> bool:
     return longest(asked, done.ended) >= 0
 
 
-def _checkpoint(s: Situation, memory: Memory) -> tuple[tuple[Action, ...], Memory]:
-    """Ask for the checkpoint that others wait for before they rewind; once, and again if lost."""
+def _checkpoint(s: Situation, memory: Memory, *, asked: bool) -> tuple[tuple[Action, ...], Memory]:
+    """Ask for the checkpoint that others wait for before they rewind; once, and again if lost.
+    One that is asked for at this moment anyway serves as well."""
     if s.cluster.checkpointed or s.view.job is not None or _has_checkpointed(s):
         return (), memory
-    return (Checkpoint(),), replace(memory, checkpoint_asked=s.now)
+    return () if asked else (Checkpoint(),), replace(memory, checkpoint_asked=s.now)
 
 
 def _wrong_timeline(s: Situation) -> Verdict | None:
@@ -225,7 +228,7 @@ def _serve(s: Situation) -> Verdict | None:
     synced, memory = sync.step(s, lease, server)
     memory = replace(memory, promoted_at=memory.promoted_at or s.now)
     opened, memory = _reconfigure(s, server, memory)
-    settled, memory = _checkpoint(s, memory)
+    settled, memory = _checkpoint(s, memory, asked=any(isinstance(a, Checkpoint) for a in synced))
     born: tuple[Action, ...] = (ConfirmBirth(),) if s.view.directory.unborn else ()
     closing = closing_steps(s, lease, server)
     actions: tuple[Action, ...] = (

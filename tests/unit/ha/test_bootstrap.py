@@ -1,0 +1,182 @@
+"""How a cluster comes into being."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raftha.ha.actions import AcquireLeader, Configure, CreateRoles, InitDb, Start, Submit
+from raftha.ha.memory import Memory
+from raftha.model.cluster import Initialize
+from raftha.model.ids import Revision
+from raftha.model.postgres import ServerRole
+from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put
+from raftha.model.view import JobKind, JobResult, View
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.builders import KEYS, N1, N2
+
+RACE_WON = b.unborn(
+    leader=b.leader(), initialize=Initialize(by=N1, system_id=None, revision=Revision(40))
+)
+MADE = JobResult(kind=JobKind.CREATE_ROLES, ended=b.at(-0.1))
+
+
+def newborn(**more: Any) -> View:
+    given: dict[str, Any] = {
+        "cluster": b.unborn(members=b.members()),
+        "directory": pg.EMPTY,
+        "guardian": pg.IDLE_GUARDIAN,
+        "server": None,
+        "lease": None,
+    }
+    return b.view(**{**given, **more})
+
+
+def initialising(**more: Any) -> View:
+    return newborn(**{"cluster": RACE_WON, "lease": b.lease(), **more})
+
+
+def running(**more: Any) -> View:
+    given: dict[str, Any] = {
+        "directory": pg.directory(),
+        "guardian": pg.guardian(),
+        "server": pg.primary(attached=(), slots=(), synchronous_standby_names=""),
+    }
+    return initialising(**{**given, **more})
+
+
+def test_a_lone_node_waits_and_names_who_is_missing() -> None:
+    decision = b.decided(newborn(raft=b.raft(majority=False)))
+
+    assert decision.rule == "boot-10"
+    assert "n2 (127.0.0.1:2382), n3 (127.0.0.1:2383)" in decision.reason
+    assert b.acts(decision) == []
+
+
+def test_after_a_ttl_without_majority_reads_are_served() -> None:
+    view = b.following(
+        raft=b.raft(majority=False), cluster=b.vacant(), guardian=pg.IDLE_GUARDIAN, server=None
+    )
+    assert b.acts(b.decided(view, Memory(alone_since=b.at(-4.9)))) == []
+
+    start = b.only(b.decided(view, Memory(alone_since=b.at(-5.1))), Start)
+    assert start.epoch is None
+    assert start.plan.role is ServerRole.STANDBY
+    assert start.plan.upstream is None
+
+
+def test_a_leader_with_a_lease_does_not_mind_a_lost_majority() -> None:
+    assert b.decided(b.view(raft=b.raft(majority=False))).rule == "lead-40"
+
+
+def test_an_empty_node_races_for_both_keys_in_one_command() -> None:
+    decision = b.decided(newborn())
+    command = b.only(decision, AcquireLeader).command
+
+    assert decision.rule == "boot-20"
+    assert set(command.guards) == {KeyAbsent(KEYS.initialize), KeyAbsent(KEYS.leader)}
+    assert {w.key for w in command.writes if isinstance(w, Put)} == {KEYS.initialize, KEYS.leader}
+    assert any(isinstance(w, Grant) for w in command.writes)
+
+
+def test_a_race_in_flight_is_not_run_again() -> None:
+    assert b.acts(b.decided(newborn(pending=frozenset({"leader"})))) == []
+
+
+def test_a_second_node_takes_over_where_the_first_died() -> None:
+    begun = Initialize(by=N2, system_id=None, revision=Revision(40))
+    left = b.unborn(initialize=begun, members=b.members())
+    command = b.only(b.decided(newborn(cluster=left)), AcquireLeader).command
+
+    assert KeyAt(KEYS.initialize, Revision(40)) in command.guards
+
+
+def test_a_standby_s_directory_cannot_be_the_origin() -> None:
+    decision = b.decided(newborn(directory=pg.STANDBY_DIRECTORY))
+
+    assert decision.rule == "boot-20"
+    assert "holds a standby" in decision.reason
+    assert b.acts(decision) == []
+
+
+def test_a_primary_s_directory_can_be_the_origin() -> None:
+    assert b.only(b.decided(newborn(directory=pg.directory())), AcquireLeader)
+
+
+def test_the_others_wait_for_the_one_that_initialises() -> None:
+    busy = b.unborn(leader=b.leader(N2))
+    decision = b.decided(newborn(cluster=busy))
+
+    assert decision.rule == "boot-30"
+    assert b.acts(decision) == []
+
+
+def test_the_winner_makes_the_cluster_step_by_step() -> None:
+    assert b.only(b.decided(initialising()), InitDb)
+
+    start = b.only(b.decided(initialising(directory=pg.directory())), Start)
+    assert start.epoch == b.EPOCH
+    assert start.plan.closed
+
+    assert b.only(b.decided(running()), CreateRoles)
+    decision = b.decided(running(finished=MADE))
+    assert not b.only(decision, Configure).plan.closed
+    birth = b.only(decision, Submit).command
+    assert KeyCreatedAt(KEYS.leader, Revision(b.EPOCH.revision)) in birth.guards
+    written = {w.key for w in birth.writes if isinstance(w, Put)}
+    assert written == {KEYS.initialize, KEYS.history, KEYS.status, KEYS.config, KEYS.sync}
+
+
+def test_a_birth_in_flight_is_not_sent_again() -> None:
+    decision = b.decided(running(finished=MADE, pending=frozenset({"initialize"})))
+
+    assert b.acts(decision) == []
+
+
+def test_roles_that_could_not_be_made_are_made_again_before_the_birth() -> None:
+    failed = JobResult(kind=JobKind.CREATE_ROLES, ended=b.at(-40), error="no connection")
+    decision = b.decided(running(finished=failed), Memory(last_job=failed.ended))
+
+    assert b.acts(decision) == ["CreateRoles"]
+
+
+def test_who_cannot_initialise_gives_the_key_back() -> None:
+    failed = JobResult(kind=JobKind.INITDB, ended=b.at(-0.1), error="disk full")
+    decision = b.decided(initialising(finished=failed))
+
+    assert b.acts(decision) == ["ReleaseLeader"]
+    assert "disk full" in decision.reason
+    waiting = b.decided(newborn(finished=failed), decision.memory)
+    assert b.acts(waiting) == []
+
+
+def test_a_cluster_that_is_known_is_not_initialised_again() -> None:
+    view = newborn(cluster=b.vacant())
+
+    assert b.decided(view).rule == "elect-10"
+
+
+def test_an_empty_node_waits_a_ttl_for_the_others_to_say_what_they_have() -> None:
+    view = newborn(cluster=b.unborn())
+    first = b.decided(view)
+    assert b.acts(first) == []
+    assert "n2, n3" in first.reason
+
+    assert b.only(b.decided(view, Memory(together_since=b.at(-5.0))), AcquireLeader)
+
+
+def test_an_empty_node_leaves_the_race_to_whoever_has_a_cluster_to_bring_in() -> None:
+    founder = b.unborn(members=b.members(b.member(N2, has_data=True)))
+    waiting = b.decided(newborn(cluster=founder), Memory(together_since=b.at(-60)))
+    assert b.acts(waiting) == []
+    assert "n2" in waiting.reason
+
+    assert b.only(b.decided(newborn(cluster=founder, directory=pg.directory())), AcquireLeader)
+
+
+def test_an_initialize_key_that_cannot_be_read_is_not_taken_for_absent() -> None:
+    unread = b.unborn(unreadable=frozenset({KEYS.initialize}), leader=b.leader())
+    decision = b.decided(running(cluster=unread, finished=MADE))
+
+    assert decision.rule == "boot-15"
+    assert b.acts(decision) == []
