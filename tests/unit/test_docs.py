@@ -1,0 +1,119 @@
+"""The pages for people: their links lead somewhere, and the table of promises names what exists.
+
+Nothing here judges the words. A row may say `no test yet`, but every test that it names exists.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent.parent
+PAGES: Final = (
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").glob("*/*.md")),
+)
+PROMISES: Final = (
+    *(f"S{number}" for number in range(1, 11)),
+    *(f"L{number}" for number in range(1, 5)),
+    "W1",
+)
+UNTESTED: Final = "no test yet"
+
+_FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK: Final = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
+_HEADING: Final = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
+_PLACE: Final = re.compile(r"`(raftha/[\w/]+\.py):(\w+)`")
+_TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = [link for link in _links(page.read_text()) if not _resolves(page, link)]
+
+    assert broken == []
+
+
+def test_a_broken_link_is_found() -> None:
+    page = ROOT / "README.md"
+
+    assert not _resolves(page, "docs/nowhere.md")
+    assert not _resolves(page, "docs/promises.md#no-such-heading")
+    assert _resolves(page, "docs/promises.md#limits")
+
+
+def test_every_promise_has_one_row() -> None:
+    assert [identity for identity, _, _ in _rows()] == list(PROMISES)
+
+
+@pytest.mark.parametrize("row", list(_TEST.findall((ROOT / "docs/promises.md").read_text())))
+def test_every_named_test_exists(row: tuple[str, str]) -> None:
+    file, name = row
+
+    assert name in _functions(ROOT / file)
+
+
+@pytest.mark.parametrize("row", list(_PLACE.findall((ROOT / "docs/promises.md").read_text())))
+def test_every_named_place_exists(row: tuple[str, str]) -> None:
+    file, name = row
+
+    assert name in _functions(ROOT / file)
+
+
+def test_every_row_names_a_place_and_a_test_or_says_that_there_is_none() -> None:
+    for identity, places, tests in _rows():
+        assert _PLACE.search(places), f"{identity} says nowhere where it is kept"
+        assert _TEST.search(tests) or UNTESTED in tests, f"{identity} names no test"
+
+
+def test_every_path_in_the_architecture_page_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    named = set(
+        re.findall(r"`((?:agent|api|cli|config|consensus|guardian|ha|model|pg)/[\w/.]*)`", text)
+    )
+
+    assert sorted(path for path in named if not (ROOT / "raftha" / path).exists()) == []
+
+
+def _rows() -> Iterator[tuple[str, str, str]]:
+    """The promise's id, where it is kept, what tests it."""
+    for line in (ROOT / "docs/promises.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and re.fullmatch(r"[A-Z]\d+", cells[0]):
+            yield cells[0], cells[2], cells[3]
+
+
+def _links(text: str) -> list[str]:
+    found = _LINK.findall(_FENCED.sub("", text))
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def _resolves(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists():
+        return False
+    return not anchor or anchor in _anchors(target)
+
+
+def _anchors(page: Path) -> frozenset[str]:
+    """The anchors of a page's headings, as code hosts form them."""
+    headings = _HEADING.findall(_FENCED.sub("", page.read_text()))
+    return frozenset(
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+    )
+
+
+@cache
+def _functions(file: Path) -> frozenset[str]:
+    """Every function and method of a file."""
+    tree = ast.parse(file.read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
