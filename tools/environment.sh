@@ -136,7 +136,7 @@ make_environment() {
     wanted=$({ cat "$source/pyproject.toml" && printf '%s\n' "$venv $extras" && "$python" -VV; } |
         sha256sum)
     if [ "$(cat "$venv/raftha.stamp" 2>/dev/null)" != "$wanted" ] ||
-        ! "$venv/bin/python" -I -c 'import pip, setuptools' 2>/dev/null; then
+        ! "$venv/bin/python" -I -c 'import setuptools, pip' 2>/dev/null; then
         "$python" -I -m venv --clear "$venv" ||
             die "cannot make a virtual environment in $venv; see the message above"
         pip_install "$venv" 'setuptools>=68' wheel

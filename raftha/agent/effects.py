@@ -24,7 +24,7 @@ from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Timeline
-from raftha.model.store import Outcome
+from raftha.model.store import Barrier, Committed, Outcome, Unknown
 from raftha.pg.instance import Instance
 
 LOG = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ class Effects:
         self._log_path = log_path
         self._board = board
         self._pending: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._is_settling = False
         self.ended = False
         self.stop_asked = False
 
@@ -123,10 +125,34 @@ class Effects:
 
         def done(outcome: Outcome) -> None:
             event(LOG, logging.DEBUG, "store write", intent=action.intent, outcome=str(outcome))
-            self._pending.discard(action.intent)
+            if isinstance(outcome, Unknown):
+                self._unsettled.add(action.intent)
+            else:
+                self._pending.discard(action.intent)
             self._board.wake()
 
         self._store.submit(action.command, timeout=timeout, done=done)
+
+    def settle(self, timeout: Seconds) -> None:
+        """Find out what became of writes whose answer was lost; until then they stay pending, since
+        they may have happened although the local replica does not show it.
+
+        A barrier that commits settles all commands before it: what happened is visible then, and
+        what is not never will happen.
+        """
+        asked = frozenset(self._unsettled)
+        if not asked or self._is_settling:
+            return
+        self._is_settling = True
+
+        def done(outcome: Outcome) -> None:
+            self._is_settling = False
+            if isinstance(outcome, Committed):
+                self._unsettled -= asked
+                self._pending -= asked
+                self._board.wake()
+
+        self._store.submit(Barrier(), timeout=timeout, done=done)
 
     def _configure(self, action: act.Configure) -> None:
         if not self._instance.configure(action.plan):

@@ -103,28 +103,33 @@ class Lookout:
             self._directory = None
             self._board.look()
         self._board.guardian = guardian
+        directory = self._look_at_directory(guardian)
         job, result = self._worker.job, self._worker.result
         sample = self._board.sample
         is_current = sample.process == guardian.process and guardian.running
         server = sample.status if is_current and not sample.problem else None
+        last = self._listen(guardian, server)
+        forks = () if server is None else self._look_at_forks(guardian, server)
+        # What is in flight is read before the replica: a write that is no longer pending shows.
+        pending, lease = self._effects.pending, self._keeper.held
         return View(
+            cluster=self._reader.read(),
+            raft=self._store.status(),
             now=self._clock.now(),
             wall=self._clock.wall(),
             me=self._board.identity(),
-            raft=self._store.status(),
-            cluster=self._reader.read(),
             guardian=guardian,
-            directory=self._look_at_directory(guardian),
-            lease=self._keeper.held,
+            directory=directory,
+            lease=lease,
             server=server,
-            last_words=self._listen(guardian, server),
-            forks=() if server is None else self._look_at_forks(guardian, server),
+            last_words=last,
+            forks=forks,
             server_seen=sample.asked if is_current else None,
             server_problem=sample.problem if is_current else "",
             peers=self._peers.answers,
             job=job,
             finished=result,
-            pending=self._effects.pending,
+            pending=pending,
             stopping=self._board.stopping.is_set(),
         )
 

@@ -66,7 +66,7 @@ class _Reader:
             return None
         try:
             return entry, _decode(entry.value)
-        except (msgspec.MsgspecError, UnreadableError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self.refuse(key, str(error))
             return None
 

@@ -27,7 +27,7 @@ from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
 from raftha.model.cluster import HistoryRecord, MemberState
 from raftha.model.ids import MemberName, Timeline
-from raftha.model.postgres import ServerStatus
+from raftha.model.postgres import ServerRole, ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
 from raftha.model.view import HeldLease, JobKind
@@ -71,11 +71,20 @@ def _start(s: Situation) -> Verdict | None:
         return _release(s, lease, f"the promotion to timeline {record.timeline} was cut short")
     if record is None:
         return start_standby(s, None, "starting as a standby, to be promoted")
-    standbys = s.cluster.sync.standbys if s.cluster.sync else ()
-    names = names_for(standbys[0]) if standbys else ""
-    plan = primary_plan(s.cluster, s.view.me, names, closed=bool(standbys))
+    names = _names_at_restart(s)
+    plan = primary_plan(s.cluster, s.view.me, names, closed=bool(names))
     verdict = start(s, plan, lease.epoch, "restarting the primary in place")
-    return replace(verdict, memory=replace(verdict.memory or s.memory, gated=bool(standbys)))
+    return replace(verdict, memory=replace(verdict.memory or s.memory, gated=bool(names)))
+
+
+def _names_at_restart(s: Situation) -> str:
+    """Whom commits wait for from the first one on: as before the crash, if this process wrote that,
+    for the store may name a standby by now whose entry has not been seen here."""
+    plan = s.memory.plan
+    if plan is not None and plan.role is ServerRole.PRIMARY:
+        return plan.synchronous_standby_names
+    standbys = s.cluster.sync.standbys if s.cluster.sync else ()
+    return names_for(standbys[0]) if standbys else ""
 
 
 def _is_on(s: Situation, record: HistoryRecord) -> bool:
