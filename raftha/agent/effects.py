@@ -7,6 +7,8 @@ the guardian, which checks its own proof. What fails here is logged, and the nex
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from pathlib import Path
 from typing import assert_never
 
@@ -28,6 +30,9 @@ from raftha.model.store import Barrier, Committed, Outcome, Unknown
 from raftha.pg.instance import Instance
 
 LOG = logging.getLogger(__name__)
+
+LONGEST_LOG_BYTES = 32 << 20
+"""Of postgresql.log, and of the part before it: it lies on the volume of the Raft store."""
 
 SQL_TIMEOUT = 2.0
 """For statements that take milliseconds; a server that hangs longer is found out by the probe."""
@@ -161,6 +166,18 @@ class Effects:
         self._board.look()
         for refused in self._instance.refused_settings(SQL_TIMEOUT):
             event(LOG, logging.ERROR, "postgresql.parameters refused by the server", why=refused)
+
+    def bound_log(self) -> None:
+        """Move the server's log aside once it is too long, keeping one older part. The server goes
+        on writing at the end of the file, wherever that is, so nothing has to be told to it."""
+        try:
+            if self._log_path.stat().st_size > LONGEST_LOG_BYTES:
+                shutil.copyfile(self._log_path, self._log_path.with_suffix(".log.1"))
+                os.truncate(self._log_path, 0)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            event(LOG, logging.ERROR, "the server's log cannot be bounded", why=str(error))
 
     def _start(self, action: act.Start) -> None:
         self.stop_asked = False

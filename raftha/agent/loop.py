@@ -76,6 +76,7 @@ class Loop:
             if not self._effects.perform(action, view.cluster):
                 self._board.memory = _undone(self._board.memory, action)
         self._effects.settle(view.cluster.config.retry_timeout)
+        self._effects.bound_log()
         self._board.last_tick = self._clock.now()
         longest_pause = view.cluster.config.loop_wait
         self._pause = min(self._pause * GROWTH, longest_pause) if is_quiet else FIRST_PAUSE_S
