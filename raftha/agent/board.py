@@ -35,13 +35,14 @@ class Board:
     """Published values, and the two bells: `wake` for the loop, `look` for the observer."""
 
     config: NodeConfig  # main, at a reload
-    postgres: PostgresConfig  # main, at the start
+    postgres: PostgresConfig  # main, at the start and at a reload
     last_tick: Instant  # loop
     memory: Memory = field(default_factory=Memory)  # loop
     guardian: GuardianView = field(default_factory=lambda: GuardianView(alive=False))  # lookout
     sample: Sample = field(default_factory=Sample)  # observer
     woken: threading.Event = field(default_factory=threading.Event)
     looked_for: threading.Event = field(default_factory=threading.Event)
+    reloaded: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def wake(self) -> None:

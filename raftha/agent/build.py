@@ -50,6 +50,7 @@ class Member:
     keeper: LeaseKeeper
     observer: Observer
     peers: Peers
+    instance: Instance
     loop: Loop
     fatal: Callable[[str], None]
 
@@ -66,7 +67,14 @@ class Member:
     def reload(self, config: NodeConfig) -> None:
         """Take over what may change while the agent runs."""
         set_up(config.log.level, config.log.format)
+        postgres = config.postgresql
+        if postgres is not None:
+            self.instance.log_in_as(postgres.authentication)
+            self.board.postgres = replace(
+                self.board.postgres, authentication=postgres.authentication
+            )
         self.board.config = config
+        self.board.reloaded.set()
         self.board.wake()
 
     def stop(self) -> None:
@@ -166,6 +174,7 @@ def build_member(
         keeper=keeper,
         observer=observer,
         peers=peers,
+        instance=ground.instance,
         loop=loop,
         fatal=fatal,
     )

@@ -65,6 +65,12 @@ class Loop:
     def tick(self) -> View:
         """One round; the view that it looked at."""
         self._board.woken.clear()
+        if self._board.reloaded.is_set():
+            # Somebody may just have corrected what failed; and every file is written anew.
+            self._board.reloaded.clear()
+            self._board.memory = replace(
+                self._board.memory, plan=None, retry_at=None, started_at=None
+            )
         view = self._observe()
         decision = decide(view, self._board.memory, self._keys)
         self._say(decision)

@@ -48,11 +48,14 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     wait: bool = True
 
 
+_BODY: Final = msgspec.json.Decoder(_Body)
+
+
 def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping: Event) -> Reply:
     """Answer a POST. 200 done, 202 accepted, 400 bad request, 412 refused, 501 not supported, 503
     outcome not known. `stopping` ends the wait."""
     try:
-        asked = msgspec.json.decode(body or b"{}", type=_Body)
+        asked = _BODY.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return refusal(400, f"the body is not a request: {error}")
     request = _request(PATHS[path], asked)

@@ -39,6 +39,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     nonce: bytes
 
 
+_HELLO: Final = msgspec.msgpack.Decoder(Hello)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What this node says of itself on every link."""
@@ -64,7 +67,7 @@ def encode_hello(hello: Hello) -> bytes:
 def decode_hello(data: bytes) -> Hello:
     """Read a hello. Raises WireError."""
     try:
-        return msgspec.msgpack.decode(data, type=Hello)
+        return _HELLO.decode(data)
     except UNDECODABLE as error:
         raise WireError(f"not a hello: {error}") from None
 

@@ -98,6 +98,8 @@ def observe_memory(view: View, memory: Memory) -> Memory:
     drained = memory.drained
     if not view.stopping and (request is None or request.id != drained):
         drained = None
+    request_id = "" if request is None else request.id
+    request_since = memory.request_since if request_id == memory.request_seen else view.now
     stop = memory.stop
     if stop is not None and view.guardian.running and stop.process != view.guardian.process:
         stop = None
@@ -110,6 +112,8 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         leader_seen=seen,
         stop=stop,
         starts=memory.starts if view.server is None else 0,
+        request_seen=request_id,
+        request_since=request_since if request_id else None,
         drained=drained,
         drain_since=memory.drain_since if drained is not None or view.stopping else None,
     )

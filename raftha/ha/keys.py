@@ -16,6 +16,7 @@ from raftha.model.store import Key, LeaseId
 
 FORMAT: Final = 1
 LEADER_LEASE: Final = LeaseId("leader")
+_POSITION: Final = msgspec.json.Decoder(tuple[int, int])
 
 
 class Keys:
@@ -163,7 +164,7 @@ def encode_position(timeline: Timeline, position: Lsn) -> bytes:
 def decode_position(note: bytes) -> tuple[Timeline, Lsn] | None:
     """The note of the leader's lease; None if it holds none."""
     try:
-        timeline, position = msgspec.json.decode(note, type=tuple[int, int])
+        timeline, position = _POSITION.decode(note)
     except msgspec.MsgspecError:
         return None
     return Timeline(timeline), Lsn(position)

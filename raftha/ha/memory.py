@@ -57,6 +57,7 @@ class Memory:
     `gated`: the server was restarted in place and still keeps sessions out.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
     `wal_gone`: it needs a copy.
+    `request_seen`, `request_since`: the operator request under way, and when it was first seen.
     `drained`, `drain_since`: the operator request, or the stop, that PostgreSQL is drained for.
     `race`: the reason with which this node went into its last race, for the history.
     `failures`, `retry_at`, `failed`: jobs that failed in a row, and when the next try is due.
@@ -80,6 +81,8 @@ class Memory:
     starved_since: Instant | None = None
     starved_at: Lsn | None = None
     wal_gone: bool = False
+    request_seen: str = ""
+    request_since: Instant | None = None
     drained: str | None = None
     drain_since: Instant | None = None
     race: str = ""

@@ -70,6 +70,10 @@ class Instance:
         self._kept = self._session()
         self._disk = DiskProbe(config.data_dir)
 
+    def log_in_as(self, authentication: Authentication) -> None:
+        """Use these roles and passwords from the next file or connection on."""
+        self.config = replace(self.config, authentication=authentication)
+
     def binaries(self, data_major: int | None) -> Binaries:
         """The installation for a directory of this major (None: the newest). Raises ConfigError.
 

@@ -23,6 +23,7 @@ from raftha.ha.operations import note, refuse
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
+from raftha.instants import longest
 from raftha.model.ids import MemberName
 from raftha.model.operation import OperationStep, OperatorRequest
 from raftha.model.postgres import ControlState
@@ -35,8 +36,8 @@ CHECKPOINT_WAIT_S = 60.0
 HEIR_WAIT_S = 2.0
 """How long a primary that was stopped looks for a standby that holds its last record."""
 
-FRESH_S = 5.0
-"""How old an answer of a member may be to be judged by; above the longest peer time-out, 2 s."""
+ASK_WAIT_S = 5.0
+"""How long a request waits for the members' answers; above the longest peer time-out, 2 s."""
 
 STOP_PATIENCE_S = 60.0
 """After so long a fast stop becomes an immediate one, which loses nothing but the clean record."""
@@ -62,10 +63,8 @@ def _begin(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict 
     if server is None or not server.is_primary:
         return None
     names = tuple(member.name for member in s.other_members)
-    unasked = [
-        n for n in names if n not in s.view.peers or s.since(s.view.peers[n].asked) > FRESH_S
-    ]
-    if unasked:
+    unasked = [name for name in names if not _was_asked_since(s, name)]
+    if unasked and s.since(s.memory.request_since) < ASK_WAIT_S:
         return Verdict(f"{request.kind}: asking the members", (AskPeers(names),))
     reason = refusal(s, request)
     if reason is not None:
@@ -74,6 +73,12 @@ def _begin(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict 
     memory = replace(s.memory, drained=request.id, drain_since=s.now)
     reason = f"{request.kind} to {target}: writing a checkpoint first"
     return Verdict(reason, (Checkpoint(),), memory)
+
+
+def _was_asked_since(s: Situation, name: MemberName) -> bool:
+    """A member answered, or failed to, a question put after the request was seen here."""
+    answer, since = s.view.peers.get(name), s.memory.request_since
+    return answer is not None and since is not None and longest(since, answer.asked) >= 0
 
 
 def _drain(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict:
