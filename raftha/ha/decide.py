@@ -27,6 +27,10 @@ LONGEST_RETRY_S: Final = 30.0
 """Pause after a failed job: doubled with each failure in a row, up to the longest."""
 
 
+STREAM_LASTS_S: Final = 2.0
+"""A stream that is there for so long is no flash between two failed attempts."""
+
+
 def _nothing(s: Situation) -> Verdict:
     return Verdict(f"{s.me} has nothing to do")
 
@@ -121,14 +125,20 @@ def observe_memory(view: View, memory: Memory) -> Memory:
 
 def _starving(view: View, memory: Memory) -> Memory:
     """Note since when a standby asks for WAL that is gone. It may seem to stream for an instant in
-    between, so only progress ends it."""
+    between, so only progress, or a stream that lasts, ends it."""
     server = view.server
     if server is None:
         return memory
+    is_streaming = server.receiver is not None and server.receiver.status == "streaming"
+    streaming_since = (memory.streaming_since or view.now) if is_streaming else None
+    memory = replace(memory, streaming_since=streaming_since)
     moved = server.is_primary or server.replayed != memory.starved_at
+    lasts = streaming_since is not None and longest(streaming_since, view.now) >= STREAM_LASTS_S
     if WAL_REMOVED in view.last_words and (moved or memory.starved_since is None):
         return replace(memory, starved_since=view.now, starved_at=server.replayed)
-    return replace(memory, starved_since=None, starved_at=None) if moved else memory
+    if moved or lasts:
+        return replace(memory, starved_since=None, starved_at=None)
+    return memory
 
 
 def _count_failures(view: View, memory: Memory) -> Memory:
@@ -136,10 +146,13 @@ def _count_failures(view: View, memory: Memory) -> Memory:
     if done is None or memory.last_job == done.ended:
         return memory
     if done.error is None:
-        wal_gone = memory.wal_gone and done.kind is not JobKind.CLONE
-        return replace(
-            memory, last_job=done.ended, failures=0, retry_at=None, failed="", wal_gone=wal_gone
-        )
+        memory = replace(memory, last_job=done.ended, failures=0, retry_at=None, failed="")
+        if done.kind is JobKind.CLONE:
+            return replace(memory, wal_gone=False, starved_since=None, starved_at=None)
+        leader = view.cluster.leader
+        if done.kind is JobKind.REJOIN and leader is not None:
+            return replace(memory, rejoined=leader.epoch)
+        return memory
     failures = memory.failures + 1
     retry_at = done.ended.plus(backoff(failures, FIRST_RETRY_S, LONGEST_RETRY_S))
     if longest(view.now, retry_at) < 0:

@@ -55,6 +55,8 @@ class Memory:
     `leader_seen`: the last renewal of the leader that reached this node.
     `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
     `gated`: the server was restarted in place and still keeps sessions out.
+    `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
+    `streaming_since`: the standby has streamed since.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
     `wal_gone`: it needs a copy.
     `request_seen`, `request_since`: the operator request under way, and when it was first seen.
@@ -78,6 +80,8 @@ class Memory:
     arming: Arming | None = None
     missing_since: Instant | None = None
     gated: bool = False
+    rejoined: Epoch | None = None
+    streaming_since: Instant | None = None
     starved_since: Instant | None = None
     starved_at: Lsn | None = None
     wal_gone: bool = False

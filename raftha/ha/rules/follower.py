@@ -76,9 +76,18 @@ def _needs_rejoin(s: Situation, control: ControlData) -> bool:
     """The directory was a primary's, or holds WAL that the cluster's line does not."""
     if control.was_primary and not s.view.directory.standby_signal:
         return True
+    if _has_rejoined(s):
+        return False
     end = max(control.checkpoint, control.minimum_recovery_end)
     timeline = max(control.timeline, control.minimum_recovery_timeline)
     return diverged(s, timeline, end)
+
+
+def _has_rejoined(s: Situation) -> bool:
+    """PostgreSQL itself compared the two lines under this leader, and found or made them one. The
+    store keeps only the newest switches, so its judgement of an older directory would not do."""
+    leader = s.cluster.leader
+    return leader is not None and s.memory.rejoined == leader.epoch
 
 
 def _rejoin(s: Situation, leader: Member) -> Verdict:
@@ -114,7 +123,7 @@ def _diverged(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None or server.position is None:
         return None
-    if not diverged(s, server.timeline, server.position):
+    if _has_rejoined(s) or not diverged(s, server.timeline, server.position):
         return None
     reason = (
         f"timeline {server.timeline} at {server.position} is not on the line of {leader.name}: "

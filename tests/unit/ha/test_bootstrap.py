@@ -13,12 +13,13 @@ from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put
 from raftha.model.view import JobKind, JobResult, View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
-from tests.unit.ha.builders import KEYS, N1, N2
+from tests.unit.ha.builders import KEYS
+from tests.unit.ha.servers import N1, N2
 
 RACE_WON = b.unborn(
     leader=b.leader(), initialize=Initialize(by=N1, system_id=None, revision=Revision(40))
 )
-MADE = JobResult(kind=JobKind.CREATE_ROLES, ended=b.at(-0.1))
+MADE = JobResult(kind=JobKind.CREATE_ROLES, ended=pg.at(-0.1))
 
 
 def newborn(**more: Any) -> View:
@@ -57,9 +58,9 @@ def test_after_a_ttl_without_majority_reads_are_served() -> None:
     view = b.following(
         raft=b.raft(majority=False), cluster=b.vacant(), guardian=pg.IDLE_GUARDIAN, server=None
     )
-    assert b.acts(b.decided(view, Memory(alone_since=b.at(-4.9)))) == []
+    assert b.acts(b.decided(view, Memory(alone_since=pg.at(-4.9)))) == []
 
-    start = b.only(b.decided(view, Memory(alone_since=b.at(-5.1))), Start)
+    start = b.only(b.decided(view, Memory(alone_since=pg.at(-5.1))), Start)
     assert start.epoch is None
     assert start.plan.role is ServerRole.STANDBY
     assert start.plan.upstream is None
@@ -115,14 +116,14 @@ def test_the_winner_makes_the_cluster_step_by_step() -> None:
     assert b.only(b.decided(initialising()), InitDb)
 
     start = b.only(b.decided(initialising(directory=pg.directory())), Start)
-    assert start.epoch == b.EPOCH
+    assert start.epoch == pg.EPOCH
     assert start.plan.closed
 
     assert b.only(b.decided(running()), CreateRoles)
     decision = b.decided(running(finished=MADE))
     assert not b.only(decision, Configure).plan.closed
     birth = b.only(decision, Submit).command
-    assert KeyCreatedAt(KEYS.leader, Revision(b.EPOCH.revision)) in birth.guards
+    assert KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision)) in birth.guards
     written = {w.key for w in birth.writes if isinstance(w, Put)}
     assert written == {KEYS.initialize, KEYS.history, KEYS.status, KEYS.config, KEYS.sync}
 
@@ -134,14 +135,14 @@ def test_a_birth_in_flight_is_not_sent_again() -> None:
 
 
 def test_roles_that_could_not_be_made_are_made_again_before_the_birth() -> None:
-    failed = JobResult(kind=JobKind.CREATE_ROLES, ended=b.at(-40), error="no connection")
+    failed = JobResult(kind=JobKind.CREATE_ROLES, ended=pg.at(-40), error="no connection")
     decision = b.decided(running(finished=failed), Memory(last_job=failed.ended))
 
     assert b.acts(decision) == ["CreateRoles"]
 
 
 def test_who_cannot_initialise_gives_the_key_back() -> None:
-    failed = JobResult(kind=JobKind.INITDB, ended=b.at(-0.1), error="disk full")
+    failed = JobResult(kind=JobKind.INITDB, ended=pg.at(-0.1), error="disk full")
     decision = b.decided(initialising(finished=failed))
 
     assert b.acts(decision) == ["ReleaseLeader"]
@@ -162,12 +163,12 @@ def test_an_empty_node_waits_a_ttl_for_the_others_to_say_what_they_have() -> Non
     assert b.acts(first) == []
     assert "n2, n3" in first.reason
 
-    assert b.only(b.decided(view, Memory(together_since=b.at(-5.0))), AcquireLeader)
+    assert b.only(b.decided(view, Memory(together_since=pg.at(-5.0))), AcquireLeader)
 
 
 def test_an_empty_node_leaves_the_race_to_whoever_has_a_cluster_to_bring_in() -> None:
     founder = b.unborn(members=b.members(b.member(N2, has_data=True)))
-    waiting = b.decided(newborn(cluster=founder), Memory(together_since=b.at(-60)))
+    waiting = b.decided(newborn(cluster=founder), Memory(together_since=pg.at(-60)))
     assert b.acts(waiting) == []
     assert "n2" in waiting.reason
 

@@ -1,0 +1,201 @@
+"""`decide` on any view and memory: total, pure, and never an act without its proof."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+from hypothesis import given
+
+from raftha.consensus.limits import fault
+from raftha.ha.actions import (
+    AcquireLeader,
+    Promote,
+    Readopt,
+    ReleaseLeader,
+    RestoreGuardian,
+    Start,
+    Stop,
+    StopMode,
+    Submit,
+)
+from raftha.ha.decide import RULES, decide, observe_memory
+from raftha.ha.memory import Memory
+from raftha.ha.situation import Situation
+from raftha.ha.table import Decision
+from raftha.model.ids import Revision
+from raftha.model.postgres import ServerRole
+from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Transact
+from raftha.model.view import View
+from tests.properties.views import BASES, MEMORIES, VIEWS
+from tests.unit.ha.builders import KEYS, LOST
+from tests.unit.ha.servers import at, lsn
+
+
+def is_proven(view: View, decision_epoch: object) -> bool:
+    """The lease is held at this instant, under that epoch."""
+    return (
+        view.lease is not None
+        and view.lease.is_valid(view.now)
+        and view.lease.epoch == decision_epoch
+    )
+
+
+@given(VIEWS, MEMORIES)
+def test_every_view_gets_one_decision_and_always_the_same(view: View, memory: Memory) -> None:
+    before = deepcopy((view, memory))
+
+    first = decide(view, memory, KEYS)
+
+    assert (view, memory) == before, "the input was changed"
+    assert decide(view, memory, KEYS) == first
+    assert first.rule in {rule.id for rule in RULES}
+    assert first.reason
+
+
+@given(VIEWS, MEMORIES)
+def test_the_first_rule_that_matches_decides(view: View, memory: Memory) -> None:
+    decision = decide(view, memory, KEYS)
+    situation = Situation(view, observe_memory(view, memory), KEYS)
+
+    matching = [rule.id for rule in RULES if rule.check(situation) is not None]
+
+    assert decision.rule == matching[0]
+
+
+@given(VIEWS, MEMORIES)
+def test_no_primary_is_started_or_promoted_without_a_lease(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        match action:
+            case Promote(epoch):
+                assert is_proven(view, epoch)
+            case Start(plan, epoch):
+                assert (plan.role is ServerRole.PRIMARY) == (epoch is not None)
+                assert epoch is None or is_proven(view, epoch)
+            case ReleaseLeader(epoch):
+                assert not view.guardian.running, "the key is given back under a running server"
+                assert is_proven(view, epoch)
+
+
+@given(VIEWS, MEMORIES)
+def test_a_promotion_follows_its_own_history_record(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if isinstance(action, Promote):
+            mine = [r for r in view.cluster.history if r.epoch == action.epoch]
+            assert mine, "promoted before the record was committed (R25)"
+            others = {r.timeline for r in view.cluster.history if r.epoch != action.epoch}
+            lower = {timeline for timeline in others if timeline < mine[-1].timeline}
+            assert lower <= set(action.burned)
+
+
+@given(VIEWS, MEMORIES)
+def test_the_race_is_run_only_by_who_may_lead(view: View, memory: Memory) -> None:
+    cluster, me = view.cluster, view.me.name
+    for action in decide(view, memory, KEYS).actions:
+        if not isinstance(action, AcquireLeader):
+            continue
+        assert cluster.leader is None
+        assert view.raft.majority
+        assert KeyAbsent(KEYS.leader) in action.command.guards
+        assert [w.holder for w in action.command.writes if isinstance(w, Grant)] == [me]
+        born = cluster.initialize is not None and cluster.initialize.system_id is not None
+        if born:
+            assert not view.guardian.primary, "a primary without a lease races"
+            assert view.me.tags.may_lead
+            sync = cluster.sync
+            assert sync is None or me in (sync.leader, *sync.standbys)
+            assert _names(KEYS.sync, action.command)
+            assert _names(KEYS.config, action.command)
+
+
+def _names(key: str, command: Transact) -> bool:
+    return any(isinstance(g, KeyAbsent | KeyAt) and g.key == key for g in command.guards)
+
+
+@given(VIEWS, MEMORIES)
+def test_every_command_is_one_that_the_store_takes(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if isinstance(action, Submit | AcquireLeader):
+            assert fault(action.command) is None
+
+
+@given(VIEWS, MEMORIES)
+def test_every_write_of_a_leader_is_fenced_by_its_epoch(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if not isinstance(action, Submit) or action.intent == "member":
+            continue
+        assert action.intent not in view.pending, "a second write of the same intent"
+        lease = view.lease
+        assert lease is not None
+        assert lease.is_valid(view.now)
+        fence = KeyCreatedAt(KEYS.leader, Revision(lease.epoch.revision))
+        assert fence in action.command.guards
+
+
+@given(VIEWS, MEMORIES)
+def test_a_member_announces_only_itself(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if isinstance(action, Submit) and action.intent == "member":
+            written = [w.key for w in action.command.writes if isinstance(w, Put)]
+            assert written == [KEYS.member(view.me.name)]
+
+
+@given(VIEWS, MEMORIES)
+def test_a_primary_without_a_lease_is_stopped_at_once(view: View, memory: Memory) -> None:
+    server = view.server
+    primary = view.guardian.primary or (server is not None and server.is_primary)
+    leased = view.lease is not None and view.lease.is_valid(view.now)
+    if not (view.guardian.alive and view.guardian.running and primary) or leased:
+        return
+    decision = decide(view, memory, KEYS)
+
+    if decision.rule == "safety-20":
+        assert _is_readoption(view, decision)
+        return
+    sent = decision.memory.stop
+    assert decision.rule == "safety-30"
+    assert Stop(StopMode.IMMEDIATE) in decision.actions or (
+        sent is not None
+        and sent.process == view.guardian.process
+        and sent.mode is StopMode.IMMEDIATE
+        and sent == memory.stop
+    )
+
+
+def _is_readoption(view: View, decision: Decision) -> bool:
+    """The key is this node's, and its guardian counts down under the very same epoch."""
+    leader, guardian = view.cluster.leader, view.guardian
+    if leader is None or leader.name != view.me.name or leader.guardian != guardian.nonce:
+        return False
+    asked = [a for a in decision.actions if isinstance(a, Readopt)]
+    is_asked = all(a.epoch == leader.epoch for a in asked) and len(asked) <= 1
+    return is_asked and (not guardian.primary or guardian.epoch == leader.epoch)
+
+
+@given(VIEWS, MEMORIES)
+def test_without_a_guardian_nothing_else_is_done(view: View, memory: Memory) -> None:
+    if view.guardian.alive:
+        return
+    done = decide(view, memory, KEYS).actions
+
+    assert {type(a) for a in done} <= {RestoreGuardian, Submit}
+    assert all(a.intent == "member" for a in done if isinstance(a, Submit))
+
+
+STARVED = Memory(starved_since=at(-60), starved_at=lsn(5000))
+SCRIPTS = Path(__file__).parent.parent / "scenarios"
+
+
+def test_every_rule_is_reached_by_a_scenario_or_a_view() -> None:
+    reached = {
+        line.split("->")[1].split()[0]
+        for script in SCRIPTS.glob("*.txt")
+        for line in script.read_text(encoding="utf-8").splitlines()
+        if "->" in line
+    }
+
+    reached |= {
+        decide(view, memory, KEYS).rule for view in BASES for memory in (Memory(), LOST, STARVED)
+    }
+
+    assert {rule.id for rule in RULES} - reached == set()

@@ -1,0 +1,131 @@
+"""Plays the scripts beside this file: events, and what the members decide upon them.
+
+A script is plain text. Lines with `->` are decisions and are compared; all others are commands:
+
+    healthy [off]        a cluster led by n1, synchronous standby n3; `off`: asynchronous
+    empty                three empty nodes and an empty store
+    run SECONDS          let time pass; what is decided follows
+    die N, back N        the machine goes, with everything on it; it comes back
+    crash N              the PostgreSQL server alone goes
+    cut N, heal N        nobody reaches the node, nor does it reach anybody
+    freeze N, thaw N     agent and guardian stand still; what answers its peers does not
+    lag N, write BYTES   a standby receives nothing more; the primary writes
+    ask KIND N [M]       an operator asks for a switchover or failover from N, to M
+    stop N               the agent is told to stop
+    wipe N               its data directory is emptied
+
+A decision is told when its rule changes, or when it does more than ask. `RAFTHA_REWRITE=1` writes
+the decisions anew, so that a change of behaviour is read as a difference of texts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from raftha.ha.operations import open_request
+from raftha.model.ids import MemberName, Revision
+from raftha.model.operation import OperatorRequest, RequestKind
+from raftha.model.settings import DynamicConfig
+from tests.scenarios.world import TICK_S, Node, World
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+
+HERE: Final = Path(__file__).parent
+SCRIPTS: Final = sorted(HERE.glob("*.txt"))
+SETTLING_S: Final = 6.0
+
+
+class Player:
+    """Plays the commands of one script and keeps its text, with the decisions as they were made."""
+
+    def __init__(self) -> None:
+        self.world = World(DynamicConfig())
+        self.rules: set[str] = set()
+
+    def play(self, text: str) -> str:
+        """The same script with the decisions that were made."""
+        lines: list[str] = []
+        for line in text.splitlines():
+            if "->" in line:
+                continue
+            lines.append(line)
+            words = line.split("#")[0].split()
+            if words:
+                lines += self._command(words[0], words[1:])
+        return "\n".join(lines) + "\n"
+
+    def _command(self, name: str, words: list[str]) -> Iterator[str]:
+        commands: dict[str, Callable[..., None]] = {
+            "healthy": self._healthy,
+            "empty": lambda: None,
+            "die": lambda n: self.world.die(self._node(n)),
+            "back": lambda n: setattr(self._node(n), "up", True),
+            "crash": lambda n: self.world.crash(self._node(n)),
+            "cut": lambda n: setattr(self._node(n), "cut", True),
+            "heal": lambda n: setattr(self._node(n), "cut", False),
+            "freeze": lambda n: setattr(self._node(n), "frozen", True),
+            "thaw": lambda n: setattr(self._node(n), "frozen", False),
+            "lag": lambda n: setattr(self._node(n), "lagging", True),
+            "stop": lambda n: setattr(self._node(n), "stopping", True),
+            "wipe": lambda n: setattr(self._node(n), "disk", pg.EMPTY),
+            "write": self._write,
+            "ask": self._ask,
+        }
+        if name == "run":
+            return self._run(float(words[0]))
+        commands[name](*words)
+        return iter(())
+
+    def _node(self, name: str) -> Node:
+        return self.world.nodes[MemberName(name)]
+
+    def _run(self, seconds: float) -> Iterator[str]:
+        for _ in range(round(seconds / TICK_S)):
+            for node, decision in self.world.tick():
+                self.rules.add(decision.rule)
+                done = ", ".join(b.acts(decision))
+                acts = f" [{done}]" if done else ""
+                yield (
+                    f"  {self.world.time:6.2f} {node.name} -> {decision.rule}{acts} "
+                    f"{decision.reason}"
+                )
+
+    def _healthy(self, mode: str = "on") -> None:
+        """From nothing by the ordinary way, so that the state is one that can be."""
+        self.world = World(b.OFF if mode == "off" else DynamicConfig())
+        list(self._run(SETTLING_S))
+        leader = self.world.cluster().leader
+        assert leader is not None
+        assert leader.name == pg.N1
+
+    def _write(self, size: str) -> None:
+        for node in self.world.nodes.values():
+            if node.server is not None and node.server.is_primary:
+                node.server.position += int(size)
+
+    def _ask(self, kind: str, leader: str, candidate: str | None = None) -> None:
+        request = OperatorRequest(
+            id=f"op-{self.world.machine.revision}",
+            kind=RequestKind(kind),
+            leader=None if leader == "nobody" else MemberName(leader),
+            candidate=None if candidate is None else MemberName(candidate),
+            revision=Revision(0),
+        )
+        command = open_request(b.KEYS, self.world.cluster(), request, pg.N1)
+        assert self.world.commit(command) is not None, "another request is under way"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_the_script_goes_as_written(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    played = Player().play(text)
+    if os.environ.get("RAFTHA_REWRITE"):
+        script.write_text(played, encoding="utf-8")
+        return
+
+    assert played.splitlines() == text.splitlines()

@@ -1,0 +1,393 @@
+"""The keeper, stepped by hand: from when a lease counts, and when it is believed no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+
+from raftha.agent.keeper import LeaseKeeper
+from raftha.errors import GuardianRefused
+from raftha.ha.keys import LEADER_LEASE
+from raftha.instants import Instant, Seconds
+from raftha.model.ids import Epoch, Revision
+from raftha.model.settings import DynamicConfig
+from raftha.model.store import (
+    Command,
+    Committed,
+    Entry,
+    KeyAbsent,
+    Lease,
+    NotSent,
+    Outcome,
+    Put,
+    Refresh,
+    Rejected,
+    Revoke,
+    Snapshot,
+    Transact,
+    Unknown,
+)
+from tests.unit.ha.builders import KEYS
+from tests.unit.ha.servers import T0, FakeClock
+
+EPOCH: Final = Epoch(1, 40)
+CLAIM: Final = Transact((KeyAbsent(KEYS.leader),), (Put(KEYS.leader, b"{}", LEADER_LEASE),))
+
+
+@dataclass(slots=True)
+class FakeStore:
+    """Commands wait until the test says what became of them."""
+
+    revision: int = 39
+    created: int | None = None
+    lease: int | None = None
+    sent: list[tuple[Command, Callable[[Outcome], None]]] = field(default_factory=list)
+
+    def submit(
+        self, command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]
+    ) -> None:
+        assert timeout > 0
+        self.sent.append((command, done))
+
+    def peek(self) -> Snapshot:
+        entries, leases = {}, {}
+        if self.created is not None:
+            entries[KEYS.leader] = Entry(
+                key=KEYS.leader,
+                value=b"{}",
+                create_revision=Revision(self.created),
+                mod_revision=Revision(self.created),
+                lease=LEADER_LEASE,
+            )
+        if self.lease is not None:
+            leases[LEADER_LEASE] = Lease(
+                id=LEADER_LEASE, holder="n1", ttl=Seconds(5.0), revision=Revision(self.lease)
+            )
+        return Snapshot(
+            revision=Revision(self.revision),
+            generation=1,
+            taken=T0,
+            entries=entries,
+            leases=leases,
+        )
+
+    @property
+    def last(self) -> Command:
+        return self.sent[-1][0]
+
+    def answer(self, outcome: Outcome, which: int = -1) -> None:
+        self.sent[which][1](outcome)
+
+    def lapse(self) -> None:
+        """The lease was expired, and the key went with it."""
+        self.created = self.lease = None
+
+
+@dataclass(slots=True)
+class FakeGuard:
+    """Notes each deadline; `refuses` makes it say no."""
+
+    armed: list[tuple[Epoch, Revision, Instant]] = field(default_factory=list)
+    refuses: bool = False
+    before: Callable[[], object] | None = None
+    seen: list[object] = field(default_factory=list)
+
+    def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None:
+        if self.refuses:
+            raise GuardianRefused("no")
+        if self.before is not None:
+            self.seen.append(self.before())
+        self.armed.append((epoch, renewal, kill_at))
+
+
+@dataclass(slots=True)
+class Bench:
+    """A keeper between its fakes."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    store: FakeStore = field(default_factory=FakeStore)
+    guard: FakeGuard = field(default_factory=FakeGuard)
+    settings: DynamicConfig = field(default_factory=DynamicConfig)
+    reason: str | None = None
+    keeper: LeaseKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keeper = LeaseKeeper(
+            store=self.store,
+            guard=self.guard,
+            clock=self.clock,
+            leader_key=KEYS.leader,
+            settings=lambda: self.settings,
+            hold_back=lambda: self.reason,
+            note=lambda: b"[1,5000]",
+            changed=lambda: None,
+        )
+
+    def step(self, after: float = 0.0) -> Seconds:
+        return self.keeper.step(self.clock.advance(after))
+
+    def commit(self, handed_over: Instant) -> None:
+        """The last command committed."""
+        self.store.revision += 1
+        if isinstance(self.store.last, Transact):
+            self.store.created = self.store.revision
+        self.store.lease = self.store.revision
+        self.store.answer(Committed(Revision(self.store.revision), handed_over))
+
+    def win(self) -> None:
+        self.keeper.acquire(CLAIM, LEADER_LEASE, self.settings.ttl)
+        self.step()
+        self.commit(self.clock.now())
+        self.step()
+
+    def valid_for(self) -> float | None:
+        held = self.keeper.held
+        return None if held is None else held.valid_until.boot - self.clock.now().boot
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def held() -> Bench:
+    """A keeper that has just won the lease, a heartbeat ago."""
+    bench = Bench()
+    bench.win()
+    bench.clock.advance(1.0)
+    return bench
+
+
+def test_a_lease_is_counted_from_the_hand_over_and_not_from_the_answer(bench: Bench) -> None:
+    bench.keeper.acquire(CLAIM, LEADER_LEASE, Seconds(5.0))
+    bench.step()
+    handed_over = bench.clock.now()
+    bench.clock.advance(1.5)
+    bench.commit(handed_over)
+    bench.step()
+
+    assert bench.valid_for() == pytest.approx(0.99 * 5.0 - 1.5)
+    assert bench.keeper.held is not None
+    assert bench.keeper.held.epoch == EPOCH
+
+
+def test_nothing_is_believed_before_the_answer(bench: Bench) -> None:
+    bench.keeper.acquire(CLAIM, LEADER_LEASE, Seconds(5.0))
+    bench.step()
+
+    assert bench.keeper.held is None
+    assert bench.keeper.busy
+
+
+def test_the_guardian_is_told_first_and_sooner_by_the_budget(bench: Bench) -> None:
+    bench.guard.before = lambda: bench.keeper.held
+    bench.win()
+
+    assert bench.guard.seen == [None]
+    epoch, renewal, kill_at = bench.guard.armed[0]
+    assert (epoch, renewal) == (EPOCH, 40)
+    assert kill_at == T0.plus(0.99 * 5.0).plus(-0.5)
+
+
+def test_each_renewal_is_a_new_command_that_expects_the_last_revision(held: Bench) -> None:
+    held.step()
+    held.commit(held.clock.now())
+    held.step()
+    held.step(after=1.0)
+
+    held.step(after=3.0)
+    renewals = [command for command, _ in held.store.sent if isinstance(command, Refresh)]
+    assert [r.expect for r in renewals] == [40, 41], "or two at a time"
+    assert renewals[0].note == b"[1,5000]"
+
+
+def test_no_renewal_is_sent_before_a_heartbeat_has_passed() -> None:
+    bench = Bench()
+    bench.win()
+
+    assert bench.step(after=0.4) == pytest.approx(0.6)
+    assert len(bench.store.sent) == 1
+
+
+def test_an_unknown_outcome_does_not_extend_the_lease(held: Bench) -> None:
+    before = held.keeper.held
+    held.step()
+    held.store.answer(Unknown("the answer was lost"))
+    held.step()
+
+    assert held.keeper.held is not None
+    assert before is not None
+    assert held.keeper.held.valid_until == before.valid_until
+    held.step(after=1.0)
+    renewals = [command for command, _ in held.store.sent if isinstance(command, Refresh)]
+    assert len(renewals) == 2, "the next attempt is a command of its own"
+
+
+def test_the_revision_of_a_renewal_unheard_is_taken_over(held: Bench) -> None:
+    held.step()
+    held.store.revision = held.store.lease = 41
+    held.store.answer(Unknown("the answer was lost"))
+    held.step()
+
+    assert held.keeper.held is not None
+    assert held.keeper.held.revision == 41
+    assert isinstance(held.store.last, Refresh)
+    assert held.store.last.expect == 41
+
+
+def test_a_shorter_ttl_is_lived_by_before_it_is_proposed(held: Bench) -> None:
+    held.settings = DynamicConfig(ttl=Seconds(2.0))
+    sent_when_armed: list[int] = []
+    held.guard.before = lambda: sent_when_armed.append(len(held.store.sent))
+    held.step()
+
+    assert held.keeper.held is not None
+    assert held.keeper.held.valid_until == T0.plus(0.99 * 2.0)
+    assert held.guard.armed[-1] == (EPOCH, 40, T0.plus(0.99 * 2.0).plus(-0.5))
+    assert sent_when_armed == [1], "the guardian was told after the renewal went out"
+    assert isinstance(held.store.last, Refresh)
+    assert held.store.last.ttl == 2.0
+
+
+def test_a_longer_ttl_counts_only_once_it_is_committed(held: Bench) -> None:
+    held.settings = DynamicConfig(ttl=Seconds(30.0))
+    held.step()
+    assert held.valid_for() == pytest.approx(0.99 * 5.0 - 1.0)
+
+    held.commit(held.clock.now())
+    held.step()
+    assert held.valid_for() == pytest.approx(0.99 * 30.0)
+
+
+def test_a_lease_that_the_guardian_does_not_take_is_not_held(bench: Bench) -> None:
+    bench.guard.refuses = True
+    bench.win()
+
+    assert bench.keeper.held is None
+
+
+def test_a_renewal_that_the_guardian_does_not_take_ends_the_belief(held: Bench) -> None:
+    held.step()
+    held.guard.refuses = True
+    held.commit(held.clock.now())
+    held.step()
+
+    assert held.keeper.held is None
+
+
+def test_a_renewal_is_held_back_while_the_node_is_not_fit(held: Bench) -> None:
+    held.reason = "PostgreSQL does not answer"
+    pause = held.step()
+
+    assert len(held.store.sent) == 1
+    assert 0 < pause < held.settings.heartbeat
+    held.reason = None
+    held.step()
+    assert len(held.store.sent) == 2
+
+
+def test_a_renewal_rejected_under_another_epoch_ends_the_belief(held: Bench) -> None:
+    held.step()
+    held.store.created, held.store.lease, held.store.revision = 45, 45, 45
+    held.store.answer(Rejected("lease at 45"))
+    held.step()
+
+    assert held.keeper.held is None
+
+
+def test_a_lapsed_lease_is_forgotten_so_that_the_race_can_be_run_again(held: Bench) -> None:
+    held.clock.advance(10.0)
+    held.step()
+    held.store.lapse()
+    held.store.answer(Rejected("no such lease"))
+    held.step()
+    assert held.keeper.held is None
+    assert len(held.store.sent) == 2, "a lease that is gone is renewed again and again"
+
+    held.keeper.acquire(CLAIM, LEADER_LEASE, Seconds(5.0))
+    held.step()
+    assert held.store.last == CLAIM
+
+
+def test_releasing_stops_the_renewals(held: Bench) -> None:
+    held.keeper.release()
+    held.step()
+    assert held.store.last == Revoke(LEADER_LEASE, Revision(40))
+    assert held.keeper.held is None
+    assert held.keeper.busy
+
+    held.step(after=5.0)
+    assert len(held.store.sent) == 2
+    held.store.answer(Committed(Revision(41), held.clock.now()))
+    held.step()
+    assert not held.keeper.busy
+
+
+def test_a_release_during_a_renewal_still_gives_the_key_back(held: Bench) -> None:
+    held.step()
+    held.keeper.release()
+    held.step()
+    held.store.revision = held.store.lease = 41
+    held.store.answer(Committed(Revision(41), held.clock.now()), which=1)
+    held.step()
+    if held.store.last == Revoke(LEADER_LEASE, Revision(40)):
+        held.store.answer(Rejected("lease at 41"))
+        held.step()
+
+    assert held.store.last == Revoke(LEADER_LEASE, Revision(41))
+    assert held.keeper.held is None
+
+
+def test_a_race_is_not_run_while_the_lease_is_held(held: Bench) -> None:
+    held.keeper.acquire(CLAIM, LEADER_LEASE, Seconds(5.0))
+    held.step()
+
+    assert [command for command, _ in held.store.sent].count(CLAIM) == 1
+
+
+def test_a_lost_race_leaves_nothing_behind(bench: Bench) -> None:
+    bench.keeper.acquire(CLAIM, LEADER_LEASE, Seconds(5.0))
+    bench.step()
+    bench.store.answer(Rejected("leader exists"))
+    bench.step()
+
+    assert bench.keeper.held is None
+    assert not bench.keeper.busy
+
+
+def test_a_command_that_never_left_changes_nothing(held: Bench) -> None:
+    before = held.keeper.held
+    held.step()
+    held.store.answer(NotSent("no raft leader"))
+    held.step()
+
+    assert held.keeper.held == before
+
+
+def test_a_restarted_agent_takes_its_lease_up_under_the_same_epoch(bench: Bench) -> None:
+    bench.store.created, bench.store.lease, bench.store.revision = 40, 57, 57
+    bench.keeper.readopt(EPOCH, LEADER_LEASE, Revision(57), Seconds(30.0))
+    bench.step()
+    assert isinstance(bench.store.last, Refresh)
+    assert bench.store.last.expect == 57
+    assert bench.store.last.ttl == 30.0, "the guardian's deadline may rest on the longer ttl (R2)"
+    assert bench.keeper.held is None
+
+    bench.commit(bench.clock.now())
+    bench.step()
+    assert bench.keeper.held is not None
+    assert bench.keeper.held.epoch == EPOCH
+
+
+def test_a_renewal_in_flight_does_not_bring_a_forgotten_lease_back(held: Bench) -> None:
+    held.step()
+    held.keeper.forget("the guardian is gone")
+    held.step()
+    held.commit(held.clock.now())
+    held.step()
+
+    assert held.keeper.held is None

@@ -1,0 +1,227 @@
+"""What is stored can be read again, and what cannot be read is reported and never overwritten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from raftha.ha import keys as k
+from raftha.ha.documents import read_cluster
+from raftha.ha.keys import LEADER_LEASE
+from raftha.instants import Seconds
+from raftha.model.cluster import Cluster, HistoryRecord, Initialize, Member
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Scope, SystemId, Timeline
+from raftha.model.operation import Operation, OperatorRequest
+from raftha.model.settings import Address, Tags
+from raftha.model.store import Entry, Key, Lease, Put, Snapshot
+from tests.properties.views import MEMBERS, OPERATIONS, RECORDS, REQUESTS
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.builders import KEYS
+
+LEASE: Final = Lease(id=LEADER_LEASE, holder="n1", ttl=Seconds(5.0), revision=Revision(50))
+TEXTS: Final = st.text(max_size=8)
+EVERY_KEY: Final = [
+    KEYS.initialize,
+    KEYS.config,
+    KEYS.leader,
+    KEYS.sync,
+    KEYS.failover,
+    KEYS.operation,
+    KEYS.status,
+    KEYS.history,
+    KEYS.member(pg.N1),
+]
+
+
+def read(documents: dict[Key, bytes]) -> Cluster:
+    entries = {
+        key: Entry(
+            key=key,
+            value=value,
+            create_revision=Revision(40),
+            mod_revision=Revision(55),
+            lease=LEADER_LEASE if key == KEYS.leader else None,
+        )
+        for key, value in documents.items()
+    }
+    return read_cluster(
+        KEYS,
+        Snapshot(
+            revision=Revision(60),
+            generation=1,
+            taken=pg.T0,
+            entries=entries,
+            leases={LEASE.id: LEASE},
+        ),
+    )
+
+
+@given(TEXTS, TEXTS)
+def test_the_leader(name: str, nonce: str) -> None:
+    found = read({KEYS.leader: k.encode_leader(MemberName(name), nonce)}).leader
+
+    assert found is not None
+    assert (found.name, found.guardian) == (name, nonce)
+    assert found.epoch == Epoch(1, 40)
+    assert found.lease == LEASE
+
+
+@given(TEXTS, st.none() | TEXTS)
+def test_initialize(by: str, system_id: str | None) -> None:
+    given_id = None if system_id is None else SystemId(system_id)
+    found = read({KEYS.initialize: k.encode_initialize(MemberName(by), given_id)}).initialize
+
+    assert found == Initialize(by=MemberName(by), system_id=given_id, revision=Revision(55))
+
+
+@given(TEXTS, st.lists(TEXTS, max_size=3).map(tuple))
+def test_the_synchronous_set(by: str, standbys: tuple[MemberName, ...]) -> None:
+    found = read({KEYS.sync: k.encode_sync(MemberName(by), standbys)}).sync
+
+    assert found is not None
+    assert (found.leader, found.standbys) == (by, standbys)
+
+
+@given(st.lists(TEXTS, max_size=3).map(tuple), st.none() | st.integers(1, 2**31), st.booleans())
+def test_the_status(slots: tuple[str, ...], timeline: Timeline | None, done: bool) -> None:
+    found = read({KEYS.status: k.encode_status(slots, timeline, checkpointed=done)})
+
+    assert (found.slots, found.timeline, found.checkpointed) == (slots, timeline, done)
+
+
+@given(REQUESTS)
+def test_a_request(request: OperatorRequest) -> None:
+    found = read({KEYS.failover: k.encode_request(request)}).request
+
+    assert found == replace(request, revision=Revision(55))
+
+
+@given(OPERATIONS)
+def test_an_operation(operation: Operation) -> None:
+    found = read({KEYS.operation: k.encode_operation(operation)}).operation
+
+    assert found == replace(operation, revision=Revision(55))
+
+
+@given(st.lists(RECORDS, max_size=4).map(tuple))
+def test_the_history(records: tuple[HistoryRecord, ...]) -> None:
+    found = read({KEYS.history: k.encode_history(records)})
+
+    assert found.history == records
+    assert found.history_revision == 55
+
+
+@given(MEMBERS, TEXTS, st.integers(1, 65535), st.dictionaries(TEXTS, st.booleans() | TEXTS))
+def test_a_member(member: Member, host: str, port: int, extra: dict[str, Any]) -> None:
+    tags = replace(member.tags, extra=extra)
+    given_member = replace(member, postgres=Address(host, port), tags=tags, revision=Revision(55))
+    found = read({KEYS.member(member.name): k.encode_member(given_member)}).members
+
+    assert found == {member.name: given_member}
+
+
+def test_the_settings() -> None:
+    found = read({KEYS.config: k.encode_config(b.OFF)})
+
+    assert found.config == b.OFF
+    assert found.config_revision == 55
+
+
+@given(st.integers(1, 2**31), st.integers(0, 2**63))
+def test_a_position(timeline: int, position: int) -> None:
+    note = k.encode_position(Timeline(timeline), Lsn(position))
+
+    assert k.decode_position(note) == (timeline, Lsn(position))
+
+
+@given(st.binary(max_size=12))
+@example(b'["\xff",1]')
+@example(b"[1]")
+def test_a_note_of_any_kind(note: bytes) -> None:
+    assert k.decode_position(note) is None or isinstance(k.decode_position(note), tuple)
+
+
+RECORD_WITH_A_BAD_POSITION: Final = k.encode_history((b.record(2),)).replace(b"0/1388", b"nowhere")
+STRANGE: Final = [
+    b"",
+    b"[]",
+    b"{}",
+    b'{"format_version":2}',
+    b'{"format_version":1,"name":7,"records":7}',
+    b'{"format_version":1,"x":"\xff"}',
+    b"[" * 5000,
+    b'{"format_version":1,"x":' + b"[" * 5000,
+]
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize("key", EVERY_KEY)
+def test_a_document_that_cannot_be_read_is_named(key: Key, value: bytes) -> None:
+    found = read({key: value})
+    if key == KEYS.config and value.startswith(b'{"format_version":1'):
+        assert found.problems
+        return
+
+    assert any(key in problem for problem in found.problems)
+    assert key in found.unreadable
+
+
+def test_a_history_with_a_position_that_is_none_is_named() -> None:
+    found = read({KEYS.history: RECORD_WITH_A_BAD_POSITION})
+
+    assert found.history == ()
+    assert any(KEYS.history in problem for problem in found.problems)
+
+
+@given(st.sampled_from(EVERY_KEY), st.binary(max_size=30))
+def test_reading_never_fails(key: Key, value: bytes) -> None:
+    read({key: value})
+    read({key: b'{"format_version":1,' + value})
+
+
+def test_a_leader_without_a_lease_is_no_leader() -> None:
+    entry = Entry(
+        key=KEYS.leader,
+        value=k.encode_leader(pg.N1, "g"),
+        create_revision=Revision(40),
+        mod_revision=Revision(40),
+    )
+    snapshot = Snapshot(
+        revision=Revision(60), generation=1, taken=pg.T0, entries={KEYS.leader: entry}
+    )
+
+    assert read_cluster(KEYS, snapshot).leader is None
+    assert read_cluster(KEYS, snapshot).problems
+
+
+@pytest.mark.parametrize("key", EVERY_KEY)
+def test_what_cannot_be_read_is_not_overwritten(key: Key) -> None:
+    unread = frozenset({key})
+    views = [
+        b.view(cluster=b.cluster(unreadable=unread, sync=None, members={}, slots=())),
+        b.racing(cluster=b.followed(leader=None, unreadable=unread, sync=None)),
+        b.view(
+            cluster=b.unborn(unreadable=unread),
+            directory=pg.EMPTY,
+            guardian=pg.IDLE_GUARDIAN,
+            server=None,
+            lease=None,
+        ),
+    ]
+    for view in views:
+        for action in b.decided(view, b.LOST).actions:
+            command = getattr(action, "command", None)
+            writes = command.writes if command is not None else ()
+            assert all(w.key != key for w in writes if isinstance(w, Put))
+
+
+def test_names_of_other_clusters_are_not_read() -> None:
+    other = k.Keys(Scope("other"))
+
+    assert read({other.member(pg.N2): k.encode_member(b.member(pg.N2))}).members == {}
+    assert Tags() == b.member(pg.N2).tags

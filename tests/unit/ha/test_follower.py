@@ -1,0 +1,187 @@
+"""What a member does while another one leads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, Start, Stop, StopMode
+from raftha.ha.memory import Memory
+from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.ids import Epoch, Lsn, Timeline
+from raftha.model.postgres import ControlState
+from raftha.model.view import View
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.servers import N1, N2
+
+PROMOTED = (b.record(1, leader=N1, epoch=Epoch(1, 20)), b.record(2, leader=N2))
+FAILED = Memory(retry_at=pg.at(2.0), failures=2, failed="pg_basebackup: no route")
+
+
+def down(**more: Any) -> View:
+    return b.following(**{"guardian": pg.IDLE_GUARDIAN, "server": None, **more})
+
+
+def not_ready(**more: Any) -> Any:
+    n2 = b.member(N2, role=MemberRole.STANDBY, state=MemberState.PROMOTING)
+    return b.followed(members=b.members(n2), **more)
+
+
+def old_primary(**more: Any) -> View:
+    """n1 was the primary of timeline 1, n2 was promoted to timeline 2."""
+    cluster = b.followed(history=PROMOTED, timeline=Timeline(2))
+    return down(**{"cluster": cluster, "directory": pg.directory(), **more})
+
+
+def test_a_leader_that_has_not_announced_itself_is_waited_for() -> None:
+    unknown = b.followed(members={N1: b.member(N1)})
+    decision = b.decided(b.following(cluster=unknown))
+
+    assert decision.rule == "follow-10"
+
+
+def test_an_empty_node_clones_once_its_slot_is_there() -> None:
+    assert b.only(b.decided(down(directory=pg.EMPTY)), Clone).source.name == N2
+
+    without = down(directory=pg.EMPTY, cluster=b.followed(slots=("n3",)))
+    assert b.decided(without).reason == "waiting for n2 to make the slot n1"
+    early = down(directory=pg.EMPTY, cluster=not_ready())
+    assert "waiting for n2 to be the primary" in b.decided(early).reason
+    assert b.acts(b.decided(down(directory=pg.EMPTY), FAILED)) == []
+
+
+def test_a_half_rewound_directory_is_cloned_anew() -> None:
+    half = pg.directory(problem="a rewind was cut short")
+
+    assert b.only(b.decided(down(directory=half)), Clone)
+
+
+def test_a_whole_directory_is_not_cloned_over() -> None:
+    assert b.acts(b.decided(down())) == ["Start"]
+
+
+def test_a_standby_starts_with_its_upstream() -> None:
+    decision = b.decided(down())
+    start = b.only(decision, Start)
+
+    assert decision.rule == "follow-30"
+    assert start.epoch is None
+    assert start.plan.upstream is not None
+    assert (start.plan.upstream.address, start.plan.upstream.slot) == (pg.address(N2), "n1")
+    assert start.plan.synchronous_standby_names == "raftha_nobody"
+
+
+def test_a_standby_waits_for_its_slot() -> None:
+    assert b.acts(b.decided(down(cluster=b.followed(slots=())))) == []
+
+
+def test_an_old_primary_rejoins_before_it_starts() -> None:
+    rejoin = b.only(b.decided(old_primary()), Rejoin)
+
+    assert rejoin.source.name == N2
+    assert not rejoin.forced
+
+
+def test_a_rejoin_waits_for_all_that_it_needs() -> None:
+    early = old_primary(cluster=not_ready(history=PROMOTED, timeline=Timeline(2)))
+    assert "waiting for n2 to be the primary" in b.decided(early).reason
+    unsafe = b.followed(history=PROMOTED, timeline=Timeline(2), checkpointed=False)
+    assert "waiting for the checkpoint of n2" in b.decided(old_primary(cluster=unsafe)).reason
+    no_slot = b.followed(history=PROMOTED, timeline=Timeline(2), slots=())
+    assert "slot" in b.decided(old_primary(cluster=no_slot)).reason
+    assert b.acts(b.decided(old_primary(), FAILED)) == []
+
+
+def test_two_servers_on_one_timeline_number_are_told_apart_by_the_store() -> None:
+    same = old_primary(directory=pg.directory(control=pg.control(timeline=Timeline(2))))
+
+    assert b.only(b.decided(same), Rejoin).forced
+
+
+def standby_directory(position: int, timeline: int = 1) -> Any:
+    control = pg.control(
+        state=ControlState.SHUT_DOWN_IN_RECOVERY,
+        minimum_recovery_end=Lsn(position),
+        minimum_recovery_timeline=Timeline(timeline),
+    )
+    return pg.directory(control=control, standby_signal=True)
+
+
+def test_a_standby_that_holds_too_much_rejoins() -> None:
+    assert b.acts(b.decided(old_primary(directory=standby_directory(5001)))) == ["Rejoin"]
+    assert b.acts(b.decided(old_primary(directory=standby_directory(5000)))) == ["Start"]
+
+
+def test_a_standby_that_starts_is_waited_for() -> None:
+    decision = b.decided(b.following(server=None))
+
+    assert decision.rule == "follow-40"
+    assert b.acts(decision) == []
+
+
+def test_a_running_standby_that_diverged_is_stopped() -> None:
+    cluster = b.followed(history=PROMOTED, timeline=Timeline(2))
+    decision = b.decided(b.following(cluster=cluster, server=pg.standby(5001)))
+
+    assert decision.rule == "follow-50"
+    assert b.only(decision, Stop).mode is StopMode.FAST
+    assert b.decided(b.following(cluster=cluster, server=pg.standby(5000))).rule == "follow-60"
+
+
+def test_a_standby_is_pointed_at_the_new_leader_once() -> None:
+    decision = b.decided(b.following())
+    plan = b.only(decision, Configure).plan
+    assert plan.upstream is not None
+    assert plan.upstream.address == pg.address(N2)
+
+    settled = b.decided(b.following(), decision.memory)
+    assert b.acts(settled) == []
+    assert settled.reason == "no action: I am n1, a standby of n2, streaming"
+
+
+def test_a_standby_is_not_pointed_at_a_leader_without_its_slot() -> None:
+    assert b.acts(b.decided(b.following(cluster=b.followed(slots=())))) == []
+
+
+def test_a_standby_without_a_receiver_says_so() -> None:
+    view = b.following(server=pg.standby())
+
+    assert "not streaming yet" in b.decided(view, b.following_memory(view)).reason
+
+
+def test_a_promise_that_was_not_kept_yet_does_not_stop_a_follower() -> None:
+    """n2 has won and written its record; n1 has received exactly what n2 had."""
+    cluster = b.followed(history=PROMOTED, timeline=Timeline(1))
+
+    assert b.decided(b.following(cluster=cluster)).rule == "follow-60"
+
+
+def test_a_leader_of_the_own_name_is_not_followed() -> None:
+    view = replace(b.view(), lease=None, guardian=pg.STANDBY_GUARDIAN, server=pg.standby())
+
+    assert not b.decided(view).rule.startswith("follow")
+
+
+def test_a_standby_whose_wal_is_gone_is_stopped_and_cloned_anew() -> None:
+    starving = Memory(starved_since=pg.at(-10.0), starved_at=Lsn(5000))
+    decision = b.decided(b.following(server=pg.standby()), starving)
+
+    assert decision.rule == "follow-55"
+    assert b.only(decision, Stop).mode is StopMode.FAST
+    down_now = b.decided(down(), decision.memory)
+    assert b.acts(down_now) == ["Clone"]
+
+
+def test_a_standby_that_gets_further_is_left_alone() -> None:
+    early = Memory(starved_since=pg.at(-9.9), starved_at=Lsn(5000))
+    assert b.decided(b.following(server=pg.standby()), early).rule == "follow-60"
+    moved = Memory(starved_since=pg.at(-60.0), starved_at=Lsn(4999))
+    assert b.decided(b.following(server=pg.standby()), moved).rule == "follow-60"
+
+
+def test_slots_left_from_leading_are_dropped() -> None:
+    view = b.following(server=pg.standby(slots=("n3", "mine")))
+    decision = b.decided(view, b.following_memory(view))
+
+    assert b.only(decision, DropSlots).names == ("n3",)

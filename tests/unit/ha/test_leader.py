@@ -1,0 +1,302 @@
+"""What the holder of the leader key does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from raftha.ha.actions import (
+    Checkpoint,
+    Configure,
+    EnsureSlots,
+    Promote,
+    ReleaseLeader,
+    Start,
+    Stop,
+    StopMode,
+    Submit,
+)
+from raftha.ha.keys import encode_status
+from raftha.ha.memory import Memory
+from raftha.ha.plans import names_for
+from raftha.model.cluster import Cluster
+from raftha.model.ids import Epoch, Revision, Timeline
+from raftha.model.postgres import DirectoryState, ServerRole
+from raftha.model.settings import DynamicConfig, DynamicPostgres
+from raftha.model.store import KeyAt, KeyCreatedAt, Put
+from raftha.model.view import JobKind, JobResult, View
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.builders import KEYS
+from tests.unit.ha.servers import N1, N2, N3
+
+OLD = Epoch(1, 20)
+FENCE = KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision))
+
+
+def winner(*records: Any, **more: Any) -> Cluster:
+    """n1 has won the key that was n2's."""
+    given: dict[str, Any] = {
+        "history": (b.record(1, epoch=OLD, leader=N2), *records),
+        "sync": b.sync(by=N1),
+        "slots": (),
+        "checkpointed": False,
+    }
+    return b.cluster(**{**given, **more})
+
+
+MINE = b.record(2, epoch=pg.EPOCH, leader=N1)
+
+
+def elected(**more: Any) -> View:
+    given: dict[str, Any] = {
+        "cluster": winner(MINE),
+        "guardian": pg.STANDBY_GUARDIAN,
+        "directory": pg.STANDBY_DIRECTORY,
+        "server": pg.standby(slots=("n2", "n3")),
+        "peers": pg.answers(pg.report(N3), silent=(N2,)),
+    }
+    return b.view(**{**given, **more})
+
+
+def down(**more: Any) -> View:
+    return b.view(**{"guardian": pg.IDLE_GUARDIAN, "server": None, **more})
+
+
+# lead-10
+
+
+def test_a_crashed_primary_is_restarted_in_place_behind_the_gate() -> None:
+    decision = b.decided(down())
+    start = b.only(decision, Start)
+
+    assert decision.rule == "lead-10"
+    assert start.epoch == pg.EPOCH
+    assert start.plan.role is ServerRole.PRIMARY
+    assert start.plan.synchronous_standby_names == names_for(N2)
+    assert start.plan.closed
+    assert decision.memory.gated
+
+
+def test_without_a_synchronous_standby_nothing_is_gated() -> None:
+    start = b.only(b.decided(down(cluster=b.cluster(sync=b.sync()))), Start)
+
+    assert not start.plan.closed
+    assert start.plan.synchronous_standby_names == ""
+
+
+def test_after_three_tries_the_key_is_given_back() -> None:
+    memory = Memory()
+    for _ in range(3):
+        decision = b.decided(down(), replace(memory, started_at=pg.at(-60)))
+        assert b.acts(decision) == ["Start"]
+        memory = decision.memory
+
+    decision = b.decided(down(), memory)
+    assert b.only(decision, ReleaseLeader).epoch == pg.EPOCH
+    assert decision.memory.retry_at is not None
+
+
+def test_between_two_tries_there_is_a_pause() -> None:
+    first = b.decided(down()).memory
+
+    assert b.acts(b.decided(down(), first)) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"directory": pg.EMPTY}, "empty"),
+        ({"guardian": replace(pg.IDLE_GUARDIAN, burned=(pg.EPOCH,))}, "fenced this epoch"),
+        ({"cluster": winner(MINE)}, "cut short"),
+    ],
+)
+def test_who_cannot_be_the_primary_gives_the_key_back(more: dict[str, Any], words: str) -> None:
+    decision = b.decided(down(**more))
+
+    assert b.acts(decision) == ["ReleaseLeader"]
+    assert words in decision.reason
+
+
+def test_a_promotion_that_was_completed_is_restarted() -> None:
+    promoted = pg.directory(control=pg.control(timeline=Timeline(2)))
+
+    assert b.acts(b.decided(down(cluster=winner(MINE), directory=promoted))) == ["Start"]
+
+
+def test_a_promotion_with_its_standby_signal_left_was_cut_short() -> None:
+    half = pg.directory(control=pg.control(timeline=Timeline(2)), standby_signal=True)
+
+    assert b.acts(b.decided(down(cluster=winner(MINE), directory=half))) == ["ReleaseLeader"]
+
+
+def test_a_winner_that_is_down_starts_as_a_standby_first() -> None:
+    start = b.only(b.decided(down(cluster=winner(), directory=pg.STANDBY_DIRECTORY)), Start)
+
+    assert start.epoch is None
+    assert start.plan.role is ServerRole.STANDBY
+
+
+# lead-20 and lead-30
+
+
+def test_a_server_that_starts_is_waited_for() -> None:
+    decision = b.decided(b.view(server=None, server_problem="starting up"))
+
+    assert decision.rule == "lead-20"
+    assert "starting up" in decision.reason
+    assert b.acts(decision) == []
+
+
+def test_the_record_is_committed_before_the_promotion() -> None:
+    decision = b.decided(elected(cluster=winner()), Memory(race="the lease of n2 ended"))
+    command = b.only(decision, Submit).command
+
+    assert decision.rule == "lead-30"
+    assert command.guards == (FENCE, KeyAt(KEYS.history, Revision(12)))
+    assert b'"timeline":2,"parent":1,"switch":"0/1388"' in command.writes[0].value
+    assert b"the lease of n2 ended" in command.writes[0].value
+
+
+def test_a_record_in_flight_is_waited_for() -> None:
+    decision = b.decided(elected(cluster=winner(), pending=frozenset({"history"})))
+
+    assert b.acts(decision) == []
+
+
+def test_a_timeline_number_is_never_promised_twice() -> None:
+    burned = b.record(7, epoch=Epoch(1, 30), leader=N3)
+    command = b.only(b.decided(elected(cluster=winner(burned))), Submit).command
+
+    assert b'"timeline":8,"parent":1' in command.writes[0].value
+
+
+def test_the_promotion_waits_for_whom_it_must_from_its_first_commit() -> None:
+    decision = b.decided(elected())
+    promote = b.only(decision, Promote)
+
+    assert promote.epoch == pg.EPOCH
+    assert promote.plan.synchronous_standby_names == names_for(N3)
+    assert promote.burned == (Timeline(1),)
+    assert decision.memory.promoted == pg.EPOCH
+    assert not decision.memory.gated
+
+
+def test_with_nobody_left_it_waits_for_nobody() -> None:
+    promote = b.only(b.decided(elected(peers=pg.answers(silent=(N2, N3)))), Promote)
+
+    assert promote.plan.synchronous_standby_names == ""
+
+
+def test_slots_are_made_before_the_promotion() -> None:
+    decision = b.decided(elected(server=pg.standby()))
+
+    assert b.acts(decision)[0] == "EnsureSlots"
+    assert b.only(decision, EnsureSlots).wanted == ("n2", "n3")
+
+
+def test_a_promotion_is_asked_for_once() -> None:
+    memory = Memory(promoted=pg.EPOCH, promoted_at=pg.at(-1))
+    decision = b.decided(elected(guardian=pg.guardian()), memory)
+
+    assert b.acts(decision) == []
+    assert "1.0 s so far" in decision.reason
+
+
+def test_a_promotion_that_does_not_end_is_stopped() -> None:
+    memory = Memory(promoted=pg.EPOCH, promoted_at=pg.at(-20.1))
+    decision = b.decided(elected(guardian=pg.guardian()), memory)
+
+    assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
+
+
+def test_an_old_checkpoint_is_not_published_for_a_new_promotion() -> None:
+    done = JobResult(kind=JobKind.CHECKPOINT, ended=pg.at(-60))
+    memory = Memory(checkpoint_asked=pg.at(-61), last_job=done.ended)
+    decision = b.decided(elected(finished=done), memory)
+
+    values = [a.command.writes[0].value for a in decision.actions if isinstance(a, Submit)]
+    assert all(b'"checkpointed":true' not in value for value in values)
+
+
+# lead-35 and lead-40
+
+
+def test_a_primary_on_another_timeline_than_its_record_is_stopped() -> None:
+    decision = b.decided(b.view(cluster=winner(MINE)))
+
+    assert decision.rule == "lead-35"
+    assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
+
+
+def serving(cluster: Cluster, server: Any = None, **memory: Any) -> Any:
+    view = b.view(cluster=cluster, server=server or pg.primary())
+    return b.decided(view, b.leading_memory(view, **memory))
+
+
+def test_missing_slots_are_made_and_then_published() -> None:
+    new = serving(b.cluster(slots=()), pg.primary(slots=("n2",)))
+    assert b.only(new, EnsureSlots).wanted == ("n3",)
+
+    made = serving(b.cluster(slots=()))
+    put = Put(KEYS.status, encode_status(("n2", "n3"), Timeline(1), checkpointed=True))
+    assert b.only(made, Submit).command.writes == (put,)
+    assert b.only(made, Submit).command.guards == (FENCE, KeyAt(KEYS.status, Revision(13)))
+
+
+def test_without_slots_none_is_made() -> None:
+    config = DynamicConfig(postgresql=DynamicPostgres(use_slots=False))
+    decision = serving(b.cluster(config=config, slots=()), pg.primary(slots=()))
+
+    assert "EnsureSlots" not in b.acts(decision)
+
+
+def test_the_checkpoint_after_a_promotion_is_asked_for_once_and_published() -> None:
+    cluster = b.cluster(checkpointed=False)
+    asked = serving(cluster)
+    assert b.only(asked, Checkpoint)
+    assert asked.memory.checkpoint_asked == pg.T0
+
+    done = JobResult(kind=JobKind.CHECKPOINT, ended=pg.at(-0.1))
+    view = b.view(cluster=cluster, finished=done)
+    memory = b.leading_memory(view, checkpoint_asked=pg.at(-1))
+    assert b.acts(b.decided(view, memory)) == ["status"]
+
+
+def test_a_checkpoint_that_failed_is_asked_for_again() -> None:
+    failed = JobResult(kind=JobKind.CHECKPOINT, ended=pg.at(-0.1), error="cancelled")
+    view = b.view(cluster=b.cluster(checkpointed=False), finished=failed)
+
+    decision = b.decided(view, b.leading_memory(view, checkpoint_asked=pg.at(-1)))
+    assert b.acts(decision) == ["Checkpoint"]
+
+
+def test_a_changed_setting_is_written() -> None:
+    config = DynamicConfig(postgresql=DynamicPostgres(parameters={"work_mem": "8MB"}))
+    view = b.view()
+    changed = b.view(cluster=b.cluster(config=config))
+
+    plan = b.only(b.decided(changed, b.leading_memory(view)), Configure).plan
+    assert plan.parameters["work_mem"] == "8MB"
+    assert plan.synchronous_standby_names == names_for(N2)
+
+
+def test_the_gate_opens_when_the_synchronous_standby_is_back() -> None:
+    closed = serving(b.cluster(), pg.primary(attached=()), gated=True, missing_since=pg.at(-0.1))
+    assert closed.memory.gated
+    assert all(a.plan.closed for a in closed.actions if isinstance(a, Configure))
+
+    opened = serving(b.cluster(), pg.primary(), gated=True)
+    assert not opened.memory.gated
+
+
+def test_a_run_that_serves_resets_the_count_of_starts() -> None:
+    assert serving(b.cluster(), starts=2).memory.starts == 0
+
+
+def test_a_directory_that_was_never_made_is_not_started() -> None:
+    gone = replace(pg.EMPTY, state=DirectoryState.ABSENT)
+
+    assert b.acts(b.decided(down(directory=gone))) == ["ReleaseLeader"]

@@ -1,0 +1,109 @@
+"""A planned stop of the agent."""
+
+from __future__ import annotations
+
+from raftha.ha.actions import CancelJob, EndAgent, ReleaseLeader, Stop, StopMode
+from raftha.ha.memory import Memory, StopSent
+from raftha.model.cluster import Initialize
+from raftha.model.ids import Revision, SystemId
+from raftha.model.postgres import ControlState
+from raftha.model.view import JobKind, JobView
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.servers import N1, N2
+
+DRAINED = Memory(drained="stop", drain_since=pg.at(-1))
+DOWN = {"guardian": pg.IDLE_GUARDIAN, "server": None, "stopping": True}
+
+
+def test_a_copy_is_given_up() -> None:
+    job = JobView(kind=JobKind.CLONE, started=pg.at(-3))
+    view = b.following(stopping=True, job=job, guardian=pg.IDLE_GUARDIAN, server=None)
+    decision = b.decided(view)
+
+    assert decision.rule == "stop-10"
+    assert b.only(decision, CancelJob)
+
+
+def test_a_checkpoint_is_not_given_up() -> None:
+    job = JobView(kind=JobKind.CHECKPOINT, started=pg.at(-3))
+    decision = b.decided(b.view(stopping=True, job=job), DRAINED)
+
+    assert decision.rule == "stop-20"
+    assert b.acts(decision) == []
+
+
+def test_a_primary_writes_a_checkpoint_then_stops() -> None:
+    first = b.decided(b.view(stopping=True))
+    assert b.acts(first) == ["Checkpoint"]
+
+    second = b.decided(b.view(stopping=True), first.memory)
+    assert b.only(second, Stop).mode is StopMode.FAST
+
+
+def test_a_synchronous_standby_waits_to_be_let_out_of_the_set() -> None:
+    view = b.following(stopping=True)
+
+    assert b.acts(b.decided(view)) == []
+    late = b.decided(view, Memory(drain_since=pg.at(-2.0)))
+    assert b.only(late, Stop).mode is StopMode.FAST
+
+
+def test_another_standby_stops_at_once() -> None:
+    view = b.following(stopping=True, cluster=b.followed(sync=b.sync(by=N2)))
+
+    assert b.only(b.decided(view), Stop).mode is StopMode.FAST
+
+
+def test_a_synchronous_standby_does_not_wait_for_a_store_without_majority() -> None:
+    view = b.following(stopping=True, raft=b.raft(majority=False))
+
+    assert b.only(b.decided(view), Stop).mode is StopMode.FAST
+
+
+def test_what_outlives_the_shutdown_record_is_killed() -> None:
+    written = pg.directory(control=pg.control(state=ControlState.SHUT_DOWN))
+    sent = StopSent(process="77@1", mode=StopMode.FAST, at=pg.at(-1.5))
+    view = b.view(stopping=True, directory=written)
+    decision = b.decided(view, Memory(drained="stop", drain_since=pg.at(-3), stop=sent))
+
+    assert b.only(decision, Stop).mode is StopMode.KILL
+
+
+def test_a_fast_stop_without_end_becomes_an_immediate_one() -> None:
+    sent = StopSent(process="77@1", mode=StopMode.FAST, at=pg.at(-61))
+    decision = b.decided(
+        b.view(stopping=True), Memory(drained="stop", drain_since=pg.at(-62), stop=sent)
+    )
+
+    assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
+
+
+def test_the_key_is_given_back_only_after_the_stop() -> None:
+    assert b.acts(b.decided(b.view(stopping=True), DRAINED)) == ["Stop"]
+    decision = b.decided(b.view(**DOWN), DRAINED)
+
+    assert decision.rule == "stop-30"
+    assert b.only(decision, ReleaseLeader).epoch == pg.EPOCH
+
+
+def test_the_agent_does_not_end_before_the_key_is_given_back() -> None:
+    giving = b.decided(b.view(**DOWN, lease=None, pending=frozenset({"leader"})), DRAINED)
+    assert b.acts(giving) == []
+
+    given = b.decided(b.view(**DOWN, lease=None, cluster=b.vacant()), DRAINED)
+    assert b.only(given, EndAgent)
+
+
+def test_an_agent_with_a_foreign_directory_can_be_stopped() -> None:
+    other = Initialize(by=N1, system_id=SystemId("8"), revision=Revision(9))
+    view = b.following(**DOWN, cluster=b.followed(initialize=other))
+
+    assert b.only(b.decided(view), EndAgent)
+
+
+def test_an_agent_with_a_broken_directory_can_be_stopped() -> None:
+    broken = pg.directory(control=None, problem="pg_control is not there")
+    view = b.following(**DOWN, directory=broken)
+
+    assert b.only(b.decided(view), EndAgent)
