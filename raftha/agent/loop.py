@@ -75,12 +75,13 @@ class Loop:
         decision = decide(view, self._board.memory, self._keys)
         self._say(decision)
         self._recorder.record(view, decision)
-        self._publish(view, decision)
         is_quiet = not decision.actions and decision.memory == self._board.memory
         self._board.memory = decision.memory
         for action in decision.actions:
             if not self._effects.perform(action, view.cluster):
                 self._board.memory = _undone(self._board.memory, action)
+        # What is published speaks of a configuration only once it was written.
+        self._publish(view, replace(decision, memory=self._board.memory))
         self._effects.settle(view.cluster.config.retry_timeout)
         self._effects.bound_log()
         self._board.last_tick = self._clock.now()

@@ -17,6 +17,7 @@ from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
 from tests.unit.ha.servers import N1, N2, N3
 
+SEEN = Memory(request_seen="op1", request_since=pg.at(-3))
 DRAINING = Memory(drained="op1", drain_since=pg.at(-3))
 SENT = StopSent(process="77@1", mode=StopMode.FAST, at=pg.at(-2))
 STOPPED = Memory(drained="op1", drain_since=pg.at(-3), stop=SENT)
@@ -66,8 +67,19 @@ def test_the_members_are_asked_before_anything_is_stopped() -> None:
     assert decision.memory.drained is None
 
 
+def test_an_answer_from_before_the_request_does_not_count() -> None:
+    """A candidate that was down a moment ago may be back."""
+    late = Memory(request_seen="op1", request_since=pg.at(0))
+    decision = b.decided(asked(N2, peers=pg.answers(pg.report(N2), pg.report(N3), ago=1)), late)
+
+    assert b.acts(decision) == ["AskPeers"]
+    long_ago = Memory(request_seen="op1", request_since=pg.at(-9))
+    nobody = b.decided(asked(N2, peers={}), long_ago)
+    assert "does not answer" in nobody.reason
+
+
 def test_a_checkpoint_is_written_while_it_still_serves() -> None:
-    decision = b.decided(asked(N2))
+    decision = b.decided(asked(N2), SEEN)
 
     assert b.acts(decision) == ["Checkpoint"]
     assert decision.memory.drained == "op1"
@@ -75,7 +87,7 @@ def test_a_checkpoint_is_written_while_it_still_serves() -> None:
 
 def test_what_cannot_be_done_is_refused_and_written_down() -> None:
     silent = pg.answers(pg.report(N3), silent=(N2,))
-    decision = b.decided(asked(N2, peers=silent))
+    decision = b.decided(asked(N2, peers=silent), SEEN)
     command = b.only(decision, Submit).command
 
     assert decision.reason == "switchover refused: n2 does not answer"
