@@ -171,6 +171,9 @@ def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None
         return f"{name} is the leader already"
     if not member.tags.may_lead:
         return f"{name} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
+    own = obstacle(s) if name == s.me and leader is None else None
+    if own is not None:
+        return f"{name} cannot take over: {own}"
     report = s.peer(name) if name != s.me else None
     if name != s.me and report is None:
         return f"{name} does not answer"

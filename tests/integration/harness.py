@@ -7,6 +7,7 @@ is stopped. Nothing here knows what the product should do about it; tests say th
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -14,10 +15,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import psutil
@@ -102,12 +102,7 @@ class ClusterHarness:
         self.write_files()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     # The nodes' files
@@ -176,8 +171,9 @@ class ClusterHarness:
 
     # Starting and stopping
 
-    def start(self, name: str) -> None:
-        """Start the agent of one node; it is running when this returns, perhaps not yet serving."""
+    def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start the agent of one node, with these variables set; it is running when this returns,
+        perhaps not yet serving."""
         node = self.nodes[name]
         assert not self.runs(name), f"{name} runs already"
         verb = "run" if node.is_member else "witness"
@@ -189,6 +185,7 @@ class ClusterHarness:
                 stdout=log,
                 stderr=log,
                 cwd=node.folder,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
 
@@ -351,10 +348,15 @@ class ClusterHarness:
 
     def wait_for_primary(self, timeout_s: float = LEADER_LIMIT_S, other_than: str = "") -> str:
         """The name of the primary, once there is exactly one, not `other_than`."""
-        self.wait_for(lambda: self.primary() not in (None, other_than), timeout_s, "a primary")
-        found = self.primary()
-        assert found is not None, f"the primary is gone again\n{self.describe()}"
-        return found
+        found: str | None = None
+
+        def is_there() -> bool:
+            nonlocal found
+            found = self.primary()
+            return found not in (None, other_than)
+
+        self.wait_for(is_there, timeout_s, "a primary")
+        return found or ""
 
     def wait_until_whole(self, timeout_s: float = LEADER_LIMIT_S) -> str:
         """The name of the primary, once every other member streams from it."""
@@ -383,7 +385,9 @@ class ClusterHarness:
         """The end of a node's log."""
         log = self.nodes[name].log
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else "(no log)"
-        state = "runs" if self.runs(name) else "does not run"
+        agent = self._agents.get(name)
+        ended = "was not started" if agent is None else f"ended with {agent.returncode}"
+        state = "runs" if self.runs(name) else ended
         return "\n".join([f"--- {name} ({state}) {log}", *text.splitlines()[-lines:]])
 
 

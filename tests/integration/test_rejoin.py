@@ -1,0 +1,117 @@
+"""A primary that wrote what nobody else got comes back: its data directory joins the new line, and
+what it alone had is kept beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.harness import ClusterHarness
+from tests.integration.processes import Part
+from tests.integration.scene import (
+    TTL_S,
+    WRITABLE_LIMIT_S,
+    NewCluster,
+    await_line,
+    check_quiet,
+    log_of,
+    wait_for_sync,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHarness, str, str]:
+    """A cluster whose old primary, dead now, has rows of its own; it and its successor."""
+    cluster = new_cluster(ttl=TTL_S, synchronous_mode="off", **options)
+    cluster.start_all()
+    old = cluster.wait_until_whole()
+    cluster.query(old, "CREATE TABLE mine (id int)")
+    standbys = [node.name for node in cluster.members() if node.name != old]
+    for name in standbys:
+        cluster.pause(name, Part.POSTGRES)
+    # What lies in the sockets already would still arrive after the thaw.
+    cluster.query(old, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+    cluster.wait_for(
+        lambda: cluster.query(old, "SELECT count(*) FROM pg_stat_replication") == [(0,)],
+        10,
+        "nobody streams",
+    )
+    cluster.query(old, "INSERT INTO mine SELECT generate_series(1, 100)")
+    cluster.kill(old)
+    for name in standbys:
+        cluster.resume(name)
+    new = cluster.wait_for_primary(WRITABLE_LIMIT_S, other_than=old)
+    assert cluster.query(new, "SELECT count(*) FROM mine") == [(0,)], "it did not diverge"
+    cluster.query(new, "INSERT INTO mine VALUES (1000)")
+    return cluster, old, new
+
+
+def beside(cluster: ClusterHarness, name: str, pattern: str) -> list[Path]:
+    """What is kept beside a node's data directory."""
+    return sorted(cluster.nodes[name].folder.glob(pattern))
+
+
+def check_joined(cluster: ClusterHarness, old: str, new: str) -> None:
+    """The old primary follows, with the rows of the new line alone."""
+    assert check_quiet(cluster) == new
+    cluster.wait_for(
+        lambda: cluster.query(old, "SELECT id FROM mine") == [(1000,)], 10, "the row of the line"
+    )
+    assert cluster.query(old, "SELECT pg_is_in_recovery()") == [(True,)]
+
+
+@pytest.mark.smoke
+def test_a_diverged_primary_is_rewound_and_its_wal_is_kept(new_cluster: NewCluster) -> None:
+    cluster, old, new = diverged_primary(new_cluster)
+
+    cluster.start(old)
+    rewound = await_line(cluster, old, "rewound", 40)
+    check_joined(cluster, old, new)
+
+    (kept,) = beside(cluster, old, "pgdata.diverged-wal-*")
+    assert str(kept) in rewound.words
+    assert [path for path in kept.iterdir() if len(path.name) == 24], "no WAL segment was kept"
+    assert beside(cluster, old, "pgdata.rewinding") == []
+
+
+def test_where_a_rewind_is_forbidden_a_copy_is_made_beside(new_cluster: NewCluster) -> None:
+    cluster, old, new = diverged_primary(new_cluster, postgresql={"use_pg_rewind": False})
+
+    cluster.start(old)
+    check_joined(cluster, old, new)
+
+    (kept,) = [p for p in beside(cluster, old, "pgdata.diverged-*") if "wal" not in p.name]
+    assert (kept / "PG_VERSION").is_file()
+    assert not any("rewound" in line.words for line in log_of(cluster, old))
+
+
+def test_where_a_rewind_fails_a_copy_is_made_beside(new_cluster: NewCluster) -> None:
+    cluster, old, new = diverged_primary(new_cluster)
+    # pg_rewind reads every file of the target that differs; this one it cannot make sense of.
+    control = cluster.nodes[old].pgdata / "backup_label"
+    control.write_text("not a label\n", encoding="ascii")
+
+    cluster.start(old)
+    await_line(cluster, old, "pg_rewind is impossible, cloning instead", 40)
+    check_joined(cluster, old, new)
+
+    (kept,) = [p for p in beside(cluster, old, "pgdata.diverged-*") if "wal" not in p.name]
+    assert (kept / "backup_label").is_file()
+
+
+def test_a_primary_that_lost_nothing_follows_without_a_copy(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(ttl=TTL_S)
+    cluster.start_all()
+    old = cluster.wait_until_whole()
+    wait_for_sync(cluster)
+    assert cluster.stop(old) == 0
+    new = cluster.wait_for_primary(WRITABLE_LIMIT_S, other_than=old)
+
+    cluster.start(old)
+    assert check_quiet(cluster) == new
+
+    assert beside(cluster, old, "pgdata.*") == []
+    await_line(cluster, old, "nothing diverged", 5)
