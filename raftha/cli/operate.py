@@ -138,14 +138,13 @@ def _explain(report: ClusterReport, request: OperationRequest) -> None:
             "writes pause for about a second."
         )
         return
-    stops = f"{report.leader} is stopped, and " if report.leader else ""
-    click.echo(f"{stops}{takes_over} takes over; writes pause until it is promoted.")
-    if request.candidate not in report.sync_standbys:
-        click.secho(
-            f"{takes_over} is not a synchronous standby: commits that it has not received would be "
-            "lost.",
-            fg="red",
+    if report.leader:
+        click.echo(
+            f"{report.leader} is stopped, and {takes_over} takes over once it holds every commit; "
+            "writes pause until it is promoted."
         )
+        return
+    click.echo(f"There is no leader: {takes_over} takes over if it provably holds every commit.")
 
 
 def _short(member: MemberReport) -> str:

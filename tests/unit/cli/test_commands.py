@@ -198,12 +198,12 @@ def test_what_does_not_fit_is_not_sent(
     assert responder.requests == []
 
 
-def test_a_failover_warns_of_what_may_be_lost(responder: FakeResponder, url: str) -> None:
+def test_a_failover_says_that_the_leader_stops_first(responder: FakeResponder, url: str) -> None:
     responder.progress = [finished(OperationState.DONE)]
 
     result = raftha("failover", "--candidate", "n3", "--yes", "--url", url)
 
-    assert "would be lost" in result.output
+    assert "is stopped, and n3 takes over once it holds every commit" in result.output
     assert responder.requests[0].kind is RequestKind.FAILOVER
 
 

@@ -234,7 +234,9 @@ def test_a_voter_with_an_emptied_directory_is_kept_out_until_readmitted(
     (tmp_path / "raft2").rename(tmp_path / "moved away")
     again = cluster.start(2, cluster.config(2))
     port = cluster.addresses[2].port
-    eventually(lambda: all("member replace n2" in problem_of(node, port) for node in nodes[:2]))
+    eventually(
+        lambda: all("lost its log and its votes" in problem_of(node, port) for node in nodes[:2])
+    )
 
     nodes[0].store.read(timeout=PATIENCE)
     for node in nodes[:2]:
