@@ -62,7 +62,7 @@ class Jobs:
             case act.CreateRoles():
                 return self._worker.start(JobKind.CREATE_ROLES, self._create_roles)
             case act.Clone():
-                work = self._cloning(self._upstream(action.source), _system_id(cluster))
+                work = self._cloning(action.source, _system_id(cluster))
                 return self._worker.start(JobKind.CLONE, work, action.source.name)
             case act.Rejoin():
                 work = self._rejoining(action, cluster)
@@ -72,11 +72,11 @@ class Jobs:
             case _:
                 assert_never(action)
 
-    def _job(self, cancel: Cancelled, timeout: float) -> Job:
+    def _job(self, cancel: Cancelled, timeout: float, major: int | None = None) -> Job:
         return new_job(
             config=self._board.postgres,
             run_dir=self._instance.layout.run_dir,
-            binaries=self._instance.binaries(self._instance.inspect().major),
+            binaries=self._instance.binaries(major or self._instance.inspect().major),
             clock=self._clock,
             stamp=datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y%m%dT%H%M%S"),
             timeout=timeout,
@@ -99,10 +99,15 @@ class Jobs:
             address=source.postgres, slot=self._board.identity().slot, application_name=COPY_NAME
         )
 
-    def _cloning(
-        self, upstream: Upstream, system_id: SystemId | None
-    ) -> Callable[[Cancelled], None]:
-        return lambda cancel: clone.clone(self._job(cancel, COPY_TIMEOUT), upstream, system_id)
+    def _cloning(self, source: Member, system_id: SystemId | None) -> Callable[[Cancelled], None]:
+        """A copy is of its source's major, whatever else is installed here."""
+        upstream = self._upstream(source)
+        major = None if source.postgres_version is None else source.postgres_version // 10000
+
+        def work(cancel: Cancelled) -> None:
+            clone.clone(self._job(cancel, COPY_TIMEOUT, major), upstream, system_id)
+
+        return work
 
     def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Callable[[Cancelled], None]:
         upstream, system_id = self._upstream(action.source), _system_id(cluster)
@@ -112,7 +117,7 @@ class Jobs:
             job = self._job(cancel, COPY_TIMEOUT)
             if not action.forced and _brought_back(job, upstream, system_id, may_rewind):
                 return
-            clone.clone(self._job(cancel, COPY_TIMEOUT), upstream, system_id)
+            self._cloning(action.source, system_id)(cancel)
 
         return work
 

@@ -16,6 +16,7 @@ from tests.integration.node_support import (
     said_by,
     wait_until_said,
 )
+from tests.integration.scene import wait_for_sync
 
 pytestmark = pytest.mark.integration
 
@@ -153,6 +154,7 @@ def test_a_changed_tag_decides_the_next_failover(new_cluster: NewCluster) -> Non
     cluster.wait_for(
         lambda: tags_of(cluster, primary, standby) == {"nofailover": True}, WITHIN_S, "the tag"
     )
+    wait_for_sync(cluster)
     cluster.kill(primary)
     wait_until_said(cluster, standby, "nofailover", within_s=WITHIN_S)
     assert cluster.primary() is None
