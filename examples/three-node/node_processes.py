@@ -69,7 +69,8 @@ def is_agent(pid: int, node: Node) -> bool:
 
 def is_guardian(pid: int, node: Node) -> bool:
     words = arguments_of(pid)
-    return "raftha.guardian" in words and any(is_below(word, node.data) for word in words)
+    is_one = any(word.endswith("/raftha/guardian/__main__.py") for word in words[:6])
+    return is_one and any(is_below(word, node.data) for word in words)
 
 
 def is_server(pid: int, node: Node) -> bool:

@@ -95,11 +95,14 @@ class Foreground:
     quiet_until: float = 0.0
     known: dict[str, bool] = field(default_factory=dict)
 
-    def run(self) -> None:
-        """Goes on until `Stop`. Raises ExampleFailed."""
+    def prepare(self) -> None:
+        """End what an earlier run left behind, and look for free ports. Raises ExampleFailed."""
         for node in self.nodes:
             kill(node)
         self.check_ports()
+
+    def run(self) -> None:
+        """Goes on until `Stop`. Raises ExampleFailed."""
         for node in self.nodes:
             start(node)
         names = ", ".join(node.name for node in self.nodes)
@@ -207,6 +210,7 @@ def run_foreground(nodes: list[Node], helper: str) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
     foreground = Foreground(nodes, helper)
+    foreground.prepare()
     try:
         foreground.run()
     except Stop:
@@ -225,10 +229,13 @@ def act(nodes: dict[str, Node], words: Sequence[str]) -> int:
             run_sql(list(nodes.values()), statement)
         case ["start", name] if name in nodes:
             start(nodes[name])
+            print(f"{name} is started; its log: {nodes[name].log}")
         case ["stop", name] if name in nodes:
             stop([nodes[name]])
+            print(f"{name} is stopped")
         case ["kill", name] if name in nodes:
             kill(nodes[name])
+            print(f"every process of {name} is killed")
         case ["raftha", *rest] if rest:
             known = environment(list(nodes.values()))
             return subprocess.run(raftha(*rest), env=known, check=False).returncode

@@ -58,10 +58,11 @@ class Health:
         """How soon to look at PostgreSQL again."""
         guardian, sample, memory = self._board.guardian, self._board.sample, self._board.memory
         settings = self._settings()
-        # Four looks in the time after which a primary that was not seen fit loses its lease.
-        at_rest = Seconds(min(settings.loop_wait, settings.primary_health_timeout / 4))
         if not guardian.running:
-            return at_rest
+            return settings.loop_wait
+        # Four looks in the time after which a primary that was not seen fit loses its lease.
+        often = min(settings.loop_wait, settings.primary_health_timeout / 4)
+        at_rest = Seconds(often if guardian.primary else settings.loop_wait)
         status = sample.status
         is_promoting = (
             guardian.primary and status is not None and not status.is_primary and not sample.problem

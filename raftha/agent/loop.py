@@ -75,7 +75,7 @@ class Loop:
         decision = decide(view, self._board.memory, self._keys)
         self._say(decision)
         self._recorder.record(view, decision)
-        is_quiet = not decision.actions and decision.memory == self._board.memory
+        is_quiet = not decision.actions and _same(decision.memory, self._board.memory)
         self._board.memory = decision.memory
         for action in decision.actions:
             if not self._effects.perform(action, view.cluster):
@@ -101,6 +101,11 @@ class Loop:
         if words != self._said:
             self._said = words
             event(LOG, logging.INFO, decision.reason, rule=decision.rule)
+
+
+def _same(new: Memory, old: Memory) -> bool:
+    """Nothing changed but the leader's renewal, which comes with each heartbeat."""
+    return replace(new, leader_seen=None) == replace(old, leader_seen=None)
 
 
 def _undone(memory: Memory, action: Action) -> Memory:

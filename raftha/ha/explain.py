@@ -59,7 +59,10 @@ def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
     for voter in raft.voters:
         subject = voter.name or voter.address
         if voter.problem:
-            found.append(Notice(subject=subject, what=voter.problem, remedy="see the agent's log"))
+            remedy = "correct what it says, here or there; see the agent's log"
+            if "cannot connect" in voter.problem:
+                remedy = "start its agent or mend the network between the two"
+            found.append(Notice(subject=subject, what=voter.problem, remedy=remedy))
         elif not voter.connected and not voter.is_self and raft.majority:
             found.append(
                 Notice(

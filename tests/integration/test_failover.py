@@ -75,7 +75,6 @@ def test_a_killed_postmaster_costs_little(new_cluster: NewCluster, probe: Probe)
     assert postmaster_pid(scene.cluster, scene.primary) != before
 
 
-@pytest.mark.smoke
 def test_without_its_agent_a_primary_dies_by_the_deadline(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
@@ -181,7 +180,6 @@ def test_a_frozen_postmaster_is_found_out_though_its_sessions_commit(
     scene.finish(at_least=50)
 
 
-@pytest.mark.smoke
 def test_the_loss_of_a_standby_holds_commits_up_for_no_longer_than_a_ttl(
     new_cluster: NewCluster, probe: Probe
 ) -> None:

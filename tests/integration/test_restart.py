@@ -88,7 +88,6 @@ def test_a_primary_stopped_before_its_set_is_formed_still_hands_over(
     check_quiet(cluster)
 
 
-@pytest.mark.smoke
 def test_a_stopped_standby_leaves_the_synchronous_set_first(
     new_cluster: NewCluster, probe: Probe
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.harness import ClusterHarness
+from tests.integration.scene import wait_for_sync
 from tests.integration.workload import WriteProber
 
 pytestmark = [pytest.mark.integration, pytest.mark.smoke]
@@ -43,6 +44,7 @@ def test_a_killed_primary_is_replaced_without_loss_and_comes_back(
     cluster = new_cluster(ttl=TTL_S)
     cluster.start_all()
     old = cluster.wait_until_whole()
+    wait_for_sync(cluster)
     prober = probe(cluster)
     ledger = prober.ledger
     cluster.wait_for(lambda: ledger.acknowledged() >= 20, 10, "twenty acknowledged rows")

@@ -106,7 +106,6 @@ def check_renewals(cluster: ClusterHarness, primary: str) -> None:
     assert 0 < second["lease_remaining_seconds"] <= TTL_S
 
 
-@pytest.mark.smoke
 def test_every_standby_is_told_at_once_when_the_leader_key_lapses(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
