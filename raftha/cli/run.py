@@ -34,6 +34,13 @@ def witness(path: Path) -> int:
     loaded = _load(path, witness=True)
     if loaded is None:
         return Exit.USAGE
+    if loaded.of_member:
+        click.echo(
+            f"raftha: {path} describes a member (it has postgresql), and a witness would vote in "
+            "its place: start it with raftha run, or give the witness a file of its own",
+            err=True,
+        )
+        return Exit.USAGE
     import raftha.agent.main  # brings in Raft
 
     return raftha.agent.main.run_witness(loaded.config, path)

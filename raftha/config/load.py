@@ -29,11 +29,13 @@ _POSTGRESQL: Final = "postgresql"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A node's settings. `dynamic_document` is what the file gives for the whole cluster, in the
-    form that is stored when the cluster is created."""
+    form that is stored when the cluster is created; `of_member` says that the file describes a
+    PostgreSQL, also where it was read as a witness's."""
 
     config: NodeConfig
     warnings: tuple[Problem, ...]
     dynamic_document: Mapping[str, object] = field(default_factory=dict)
+    of_member: bool = False
 
 
 def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loaded:
@@ -55,6 +57,7 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
         config=build_node(reading, dynamic, folder, witness),
         warnings=(*ignored, *reading.warnings, *_permissions(reading, path, mode)),
         dynamic_document=_dynamic_document(document),
+        of_member=bool(ignored) or not witness,
     )
 
 

@@ -227,6 +227,26 @@ def test_run_names_every_problem_of_a_file(tmp_path: Path) -> None:
     assert raftha("check-config", str(path)).exit_code == Exit.USAGE
 
 
+def test_a_witness_does_not_vote_in_the_place_of_a_member(tmp_path: Path) -> None:
+    path = tmp_path / "n1.yml"
+    path.write_text(
+        f"""
+scope: main
+name: n1
+raft: {{self_addr: "127.0.0.1:7001", partner_addrs: [], data_dir: {tmp_path}/raft}}
+restapi: {{listen: "127.0.0.1:8001"}}
+postgresql: {{listen: "127.0.0.1:5999", data_dir: {tmp_path}/data}}
+"""
+    )
+    path.chmod(0o600)
+
+    result = raftha("witness", str(path))
+
+    assert result.exit_code == Exit.USAGE
+    assert "describes a member" in result.stderr
+    assert not (tmp_path / "raft").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
 def test_root_is_told_how_to_run_a_member(tmp_path: Path) -> None:
     result = raftha("run", str(tmp_path / "n1.yml"))
