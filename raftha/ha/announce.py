@@ -17,7 +17,6 @@ _JOB_STATES = {
     JobKind.CREATE_ROLES: MemberState.INITIALIZING,
     JobKind.CLONE: MemberState.CREATING,
     JobKind.REJOIN: MemberState.REWINDING,
-    JobKind.START: MemberState.STARTING,
 }
 
 

@@ -13,8 +13,6 @@ from raftha.model.settings import SynchronousMode
 from raftha.model.store import RaftStatus
 from raftha.model.view import PeerAnswer
 
-WAITS_SHOWN_S = 5.0
-
 
 def problems(s: Situation) -> tuple[Notice, ...]:
     """Those that this node knows of itself."""

@@ -31,10 +31,14 @@ SYNC_WAIT_S = 0.5
 """How long commits may wait for a standby that is not attached before the set shrinks."""
 
 
+WRITES_OF_SYNC = frozenset({"sync", "operation"})
+"""The writes that may change `sync`: while one is open, the store may hold more than shows here."""
+
+
 def step(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[tuple[Action, ...], Memory]:
     """The next step towards what is wanted; nothing if all is as it should be or a step is under
     way. At most one write to the store and one change of the setting at a time."""
-    if "sync" in s.view.pending:
+    if not WRITES_OF_SYNC.isdisjoint(s.view.pending):
         return (), s.memory
     if s.config.synchronous_mode is SynchronousMode.OFF:
         return _towards_off(s, lease, server)

@@ -70,7 +70,6 @@ class JobKind(StrEnum):
     CLONE = "pg_basebackup"
     REJOIN = "pg_rewind"
     CHECKPOINT = "checkpoint"
-    START = "start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,25 @@ def test_a_primary_without_a_lease_is_stopped_at_once() -> None:
     assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
 
 
+def test_an_armed_guardian_is_trusted_until_the_store_is_known() -> None:
+    """A restarted agent knows nothing yet: it must not interrupt what its guardian guards."""
+    armed = pg.guardian(armed=True)
+    decision = b.decided(b.view(lease=None, cluster=b.vacant(), guardian=armed))
+
+    assert decision.rule == "safety-30"
+    assert "Stop" not in b.acts(decision)
+
+
+def test_an_armed_guardian_excuses_neither_a_lapsed_lease_nor_another_leader() -> None:
+    armed = pg.guardian(armed=True)
+    lapsed = b.view(lease=b.lease(valid_until=pg.at(0.0)), cluster=b.vacant(), guardian=armed)
+    other = b.view(lease=None, cluster=b.followed(), guardian=armed)
+    disarmed = b.view(lease=None, cluster=b.vacant(), guardian=pg.guardian(armed=False))
+
+    for view in (lapsed, other, disarmed):
+        assert b.only(b.decided(view), Stop).mode is StopMode.IMMEDIATE
+
+
 def test_a_promotion_under_way_counts_as_a_primary() -> None:
     view = b.view(lease=None, cluster=b.vacant(), server=pg.standby())
 
