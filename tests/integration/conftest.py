@@ -72,17 +72,17 @@ def short_folder() -> Iterator[Path]:
 def new_cluster(
     request: pytest.FixtureRequest, short_folder: Path, binaries: Binaries
 ) -> Iterator[Callable[..., ClusterHarness]]:
-    """Makes clusters, not yet started, with the options of `ClusterHarness`."""
+    """Makes clusters, not yet started, with the options of `ClusterHarness`, and of that `kind`."""
     if os.getuid() == 0:
         pytest.skip("PostgreSQL does not run as root; tests/run uses another user")
     made: list[ClusterHarness] = []
     request.node.stash[CLUSTERS] = made
     with ExitStack() as stack:
 
-        def make(**options: Any) -> ClusterHarness:
+        def make(kind: type[ClusterHarness] = ClusterHarness, **options: Any) -> ClusterHarness:
             folder = short_folder / f"c{len(made)}"
             folder.mkdir(mode=0o700)
-            made.append(stack.enter_context(ClusterHarness(folder, binaries, **options)))
+            made.append(stack.enter_context(kind(folder, binaries, **options)))
             return made[-1]
 
         yield make

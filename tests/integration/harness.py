@@ -10,11 +10,10 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from psycopg2 import extensions
 
 from raftha.model.postgres import Binaries
 from tests.integration import processes
+from tests.integration.asking import ask
 from tests.integration.ports import PortLeases
 from tests.integration.processes import Part
 
@@ -68,8 +68,13 @@ class ClusterHarness:
     """Writes the nodes' files; starts, hurts, asks and at the end removes them.
 
     Use it as a context manager: at the end every process is killed, and that none is left is
-    verified. `folder` must have a short path, for Unix sockets lie below it.
+    verified. `folder` must have a short path, for Unix sockets lie below it. `scheme`, `host` and
+    `context` say how its REST interfaces are reached.
     """
+
+    scheme = "http"
+    host = "127.0.0.1"
+    context: ssl.SSLContext | None = None
 
     def __init__(
         self,
@@ -137,8 +142,8 @@ class ClusterHarness:
                 "key_file": str(self._folder / "raft.key"),
             },
             "restapi": {
-                "listen": f"127.0.0.1:{node.rest_port}",
-                "connect_address": f"127.0.0.1:{node.rest_port}",
+                "listen": f"{self.host}:{node.rest_port}",
+                "connect_address": f"{self.host}:{node.rest_port}",
             },
             "log": {"level": "DEBUG"},
         }
@@ -276,16 +281,13 @@ class ClusterHarness:
 
     # Questions
 
+    def url(self, name: str) -> str:
+        """Where a node's REST interface is."""
+        return f"{self.scheme}://{self.host}:{self.nodes[name].rest_port}"
+
     def get(self, name: str, path: str, timeout_s: float = 2.0) -> tuple[int, Any]:
         """Status and decoded body of a GET; (0, None) when nobody answers."""
-        url = f"http://127.0.0.1:{self.nodes[name].rest_port}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-                return answer.status, decoded(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, decoded(error.read())
-        except OSError:
-            return 0, None
+        return ask(self.url(name) + path, timeout_s=timeout_s, context=self.context)
 
     def status(self) -> dict[str, Any] | None:
         """`/cluster` of the first node that answers it."""
@@ -389,11 +391,3 @@ class ClusterHarness:
         ended = "was not started" if agent is None else f"ended with {agent.returncode}"
         state = "runs" if self.runs(name) else ended
         return "\n".join([f"--- {name} ({state}) {log}", *text.splitlines()[-lines:]])
-
-
-def decoded(body: bytes) -> Any:
-    """JSON where it is JSON, text otherwise."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")

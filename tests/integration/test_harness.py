@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg2
@@ -35,33 +36,43 @@ class Server:
         return open_session("127.0.0.1", self.port, "postgres", "")
 
 
+NewServer = Callable[[], Server]
+
+
 @pytest.fixture
-def server(short_folder: Path, binaries: Binaries) -> Iterator[Server]:
+def new_server(short_folder: Path, binaries: Binaries) -> Iterator[NewServer]:
+    """Makes servers that run until the end of the test."""
     if os.getuid() == 0:
         pytest.skip("PostgreSQL does not run as root; tests/run uses another user")
     ports = PortLeases()
-    made = Server(short_folder / "pgdata", ports.take())
-    programs = binaries.bin_dir
-    initdb = [
-        str(programs / "initdb"),
-        "-D",
-        str(made.pgdata),
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-N",
-    ]
-    options = f"-p {made.port} -k {short_folder} -h 127.0.0.1"
-    start = [str(programs / "pg_ctl"), "start", "-w", "-D", str(made.pgdata), "-o", options]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, timeout=60)
-    subprocess.run(
-        [*start, "-l", str(short_folder / "log")], check=True, timeout=60, capture_output=True
-    )
-    yield made
-    processes.send(processes.of_postgres(made.pgdata), signal.SIGCONT)
-    processes.kill_all(lambda: processes.of_postgres(made.pgdata), 10)
+    made: list[Server] = []
+
+    def make() -> Server:
+        made.append(Server(short_folder / f"pgdata{len(made)}", ports.take()))
+        initialise_and_start(made[-1], binaries)
+        return made[-1]
+
+    yield make
+    for server in made:
+        processes.send(processes.of_postgres(server.pgdata), signal.SIGCONT)
+        processes.kill_all(partial(processes.of_postgres, server.pgdata), 10)
     ports.close()
+
+
+@pytest.fixture
+def server(new_server: NewServer) -> Server:
+    return new_server()
+
+
+def initialise_and_start(server: Server, binaries: Binaries) -> None:
+    """A new server that lets everybody in."""
+    programs, folder = binaries.bin_dir, server.pgdata.parent
+    initdb = [str(programs / "initdb"), "-D", str(server.pgdata), "-U", "postgres"]
+    options = f"-p {server.port} -k {folder} -h 127.0.0.1"
+    start = [str(programs / "pg_ctl"), "start", "-w", "-D", str(server.pgdata), "-o", options]
+    log = folder / f"log{server.port}"
+    subprocess.run([*initdb, "-A", "trust", "-N"], check=True, capture_output=True, timeout=60)
+    subprocess.run([*start, "-l", str(log)], check=True, timeout=60, capture_output=True)
 
 
 def wait_for(is_true: Callable[[], bool], what: str) -> None:
@@ -97,6 +108,27 @@ def test_a_lost_row_is_found_on_a_real_server(server: Server) -> None:
 
     with pytest.raises(AssertionError, match=r"are lost: \[2\]"):
         ledger.check(session)
+
+
+def test_two_writable_servers_are_found(new_server: NewServer) -> None:
+    servers = {"n1": new_server(), "n2": new_server()}
+    for each in servers.values():
+        session = plain_session(each)
+        create_table(session)
+        session.close()
+    ledger = Ledger()
+    prober = WriteProber(ledger, list(servers), lambda name: servers[name].connect(name))
+    prober.start()
+    wait_for(lambda: ledger.acknowledged() >= 10, "ten rows")
+    prober.stop()
+
+    with pytest.raises(AssertionError) as caught:
+        ledger.check(plain_session(servers["n1"]))
+
+    found = str(caught.value)
+    assert "n1 and n2 both acknowledged on timeline 1" in found
+    assert "lie within the reign of ('n1', 1)" in found
+    assert "were acknowledged and are lost" in found, "the other server's rows are not here"
 
 
 def test_a_frozen_server_leaves_unknown_outcomes_and_does_not_hold_the_prober(

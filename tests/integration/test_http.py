@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness import ClusterHarness, decoded
+from tests.integration.asking import decoded
+from tests.integration.harness import ClusterHarness
 from tests.integration.node_support import Options, raftha, rewrite
 from tests.integration.processes import Part
 

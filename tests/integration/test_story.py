@@ -18,12 +18,14 @@ from tests.integration.scene import (
     TTL_S,
     NewCluster,
     Probe,
+    Scene,
     await_line,
     check_quiet,
     log_of,
     report,
     server_log,
     under_load,
+    wait_for_sync,
 )
 
 pytestmark = pytest.mark.integration
@@ -47,12 +49,12 @@ def test_a_lone_node_waits_and_names_whom_then_three_become_one_cluster(
 
     cluster.start_all()
     primary = cluster.wait_until_whole()
-    scene_rows = probe(cluster)
-    cluster.wait_for(lambda: scene_rows.ledger.acknowledged() >= 20, 15, "twenty rows")
+    wait_for_sync(cluster)
+    scene = Scene(cluster, probe(cluster), primary)
+    scene.wait_for_writes()
     check_birth(cluster, primary)
     check_renewals(cluster, primary)
-    scene_rows.stop()
-    check_quiet(cluster)
+    scene.finish()
 
 
 def test_all_nodes_at_the_same_instant_initialise_once(new_cluster: NewCluster) -> None:

@@ -21,7 +21,7 @@ from raftha.model.ids import MemberName
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import OperationRequest
 from raftha.model.settings import Address, BasicAuth, RestConfig, Secret, TlsFiles
-from tests.unit.api.certificates import make_certificates
+from tests.certificates import make_certificates
 from tests.unit.api.fake_responder import (
     FakeResponder,
     cluster_report,

@@ -1,10 +1,11 @@
-"""A certificate authority and certificates for the loopback address, for tests of TLS."""
+"""A certificate authority and certificates for addresses of this machine, for tests of TLS."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,35 +13,39 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey
+AUTHORITY: Final = "raftha test authority"
 
 
-def make_certificates(directory: Path, *names: str) -> None:
-    """Write `ca.pem`, and for each name its `.pem` and `.key`."""
+def make_certificates(directory: Path, *names: str, address: str = "127.0.0.1") -> None:
+    """Write `ca.pem`, and for each name its `.pem` and `.key`, good for loopback and `address`."""
+    hosts = {"127.0.0.1", "::1", address}
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _signed("raftha test authority", ca_key, ca_key, "raftha test authority", True)
+    ca = _signed(AUTHORITY, ca_key, ca_key, hosts, is_ca=True)
     (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _signed(name, key, ca_key, "raftha test authority", False)
+        certificate = _signed(name, key, ca_key, hosts, is_ca=False)
         (directory / f"{name}.pem").write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
         )
-        (directory / f"{name}.key").write_bytes(
+        key_file = directory / f"{name}.key"
+        key_file.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
         )
+        key_file.chmod(0o600)
 
 
-def _signed(name: str, key: Key, signer: Key, issuer: str, is_ca: bool) -> x509.Certificate:
+def _signed(name: str, key: Key, signer: Key, hosts: set[str], *, is_ca: bool) -> x509.Certificate:
     now = datetime.now(UTC)
-    addresses = [x509.IPAddress(ip_address("127.0.0.1")), x509.IPAddress(ip_address("::1"))]
+    addresses = [x509.IPAddress(ip_address(host)) for host in sorted(hosts)]
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .subject_name(_named(name))
+        .issuer_name(_named(AUTHORITY))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
@@ -49,3 +54,7 @@ def _signed(name: str, key: Key, signer: Key, issuer: str, is_ca: bool) -> x509.
         .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         .sign(signer, hashes.SHA256())
     )
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
