@@ -165,6 +165,8 @@ def start(node: Node) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            # This folder may be below a /tmp in memory, which only a demonstration can live with.
+            env={**os.environ, "RAFTHA_RAFT__ALLOW_TMPFS": "true"},
             start_new_session=True,
         )
     (node.file.parent / "run" / f"{node.name}.pid").write_text(f"{process.pid}\n")

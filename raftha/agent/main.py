@@ -26,6 +26,7 @@ from raftha.clock import Clock, SystemClock
 from raftha.config.changes import compare
 from raftha.config.load import load
 from raftha.config.schema import Reload
+from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode, open_store
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.logs import event, set_up
@@ -75,6 +76,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     postgres = config.postgresql
     if postgres is None:
         raise ConfigError([Problem(str(config_path), "postgresql is missing", "or use a witness")])
+    check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
     run_dir = _run_directory(config)
     lock = _lock(postgres.data_dir)
     _check_binaries(config, postgres, run_dir, clock)
@@ -108,6 +110,7 @@ def _dismiss_guardian(member: Member) -> None:
 
 
 def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
+    check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
     node = _open(config, clock, witness=True)
     api = build_witness(config, node, clock)
     stopping = threading.Event()

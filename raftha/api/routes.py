@@ -168,6 +168,7 @@ def _raft_document(raft: RaftStatus, now: Instant) -> dict[str, Any]:
         "applied_index": raft.applied_index,
         "quorum": raft.quorum,
         "fsync_seconds": raft.fsync_seconds,
+        "free_bytes": raft.free_bytes,
         "voters": [
             {
                 "address": voter.address,

@@ -70,6 +70,7 @@ def _raft(raft: RaftConfig) -> Mapping[str, object]:
         "raft.bind_addr": raft.bind_addr,
         "raft.partner_addrs": frozenset(raft.partner_addrs),
         "raft.data_dir": raft.data_dir,
+        "raft.allow_tmpfs": raft.allow_tmpfs,
         "raft.key_file": raft.key_file,
         **_tls("raft.", raft.tls),
     }

@@ -66,6 +66,7 @@ def _raft(reading: Reading, folder: Path) -> RaftConfig:
         bind_addr=reading.get("raft.bind_addr", Address) or own,
         partner_addrs=partners(reading),
         data_dir=folder / _need(reading, "raft.data_dir", Path),
+        allow_tmpfs=reading.get("raft.allow_tmpfs", bool) or False,
         key_file=_path(reading, "raft.key_file", folder),
         tls=_tls(reading, "raft.", folder),
     )

@@ -99,6 +99,14 @@ _RAFT: Final = (
         " with a quick fsync.",
     ),
     _option(
+        "raft.allow_tmpfs",
+        Kind.BOOLEAN,
+        Reload.AGENT_RESTART,
+        "For tests: accept a `raft.data_dir` on tmpfs or ramfs. A restart of the machine empties"
+        " it, and a node that forgot its votes can vote twice.",
+        default="false",
+    ),
+    _option(
         "raft.key_file",
         Kind.PATH,
         Reload.AGENT_RESTART,

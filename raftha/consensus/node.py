@@ -239,6 +239,7 @@ class RaftNode:
             majority=self._core.has_majority,
             voters=(own, *(self._observe_peer(peer) for peer in self._peers)),
             fsync_seconds=self._stable.sync_seconds,
+            free_bytes=self._stable.free_bytes,
         )
 
     def _observe_peer(self, peer: str) -> VoterStatus:

@@ -16,13 +16,14 @@ import fcntl
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from raftha.clock import Clock
+from raftha.consensus import medium
 from raftha.consensus.state import LogEntry
 from raftha.errors import StorageFailed
 from raftha.files import sync_directory
@@ -96,6 +97,10 @@ class StableStore(Protocol):
     def sync_seconds(self) -> Seconds:
         """How long the last sync that had something to do took."""
 
+    @property
+    def free_bytes(self) -> int | None:
+        """Space that was left on the disk at the last sync; None if unknown."""
+
     def close(self) -> None:
         """Sync and let go."""
 
@@ -103,14 +108,23 @@ class StableStore(Protocol):
 class SqliteStore:
     """`StableStore` in `<directory>/raft.sqlite`; one process at a time (flock)."""
 
-    def __init__(self, directory: Path, *, clock: Clock, new_incarnation: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock,
+        new_incarnation: str,
+        measure_free: Callable[[Path], int | None] = medium.free_bytes,
+    ) -> None:
         self._directory = directory
         self._clock = clock
         self._new_incarnation = new_incarnation
+        self._measure_free = measure_free
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._dirty = False
         self._sync_seconds = Seconds(0.0)
+        self._free_bytes: int | None = None
 
     def load(self) -> Persisted:
         with self._failing("open"):
@@ -162,6 +176,7 @@ class SqliteStore:
             return
         started = self._clock.now().raw
         with self._failing("sync"):
+            self._check_space()
             self._open_connection().execute("COMMIT")
         self._dirty = False
         self._sync_seconds = Seconds(self._clock.now().raw - started)
@@ -169,6 +184,10 @@ class SqliteStore:
     @property
     def sync_seconds(self) -> Seconds:
         return self._sync_seconds
+
+    @property
+    def free_bytes(self) -> int | None:
+        return self._free_bytes
 
     def close(self) -> None:
         if self._connection is not None:
@@ -178,6 +197,16 @@ class SqliteStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _check_space(self) -> None:
+        """Stop while there is still room to say why, and for PostgreSQL to end its own work."""
+        free = self._free_bytes = self._measure_free(self._directory)
+        if free is not None and free < medium.STOP_FLOOR_BYTES:
+            raise StorageFailed(
+                f"{free >> 20} MiB are free where {self._directory} lies, below the floor of "
+                f"{medium.STOP_FLOOR_BYTES >> 20} MiB: this node votes no more rather than fill "
+                f"the disk; free {medium.START_FLOOR_BYTES >> 20} MiB there and start it again"
+            )
 
     def _take_lock(self) -> None:
         self._lock = os.open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster
@@ -12,6 +13,9 @@ from raftha.model.report import Notice
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import RaftStatus
 from raftha.model.view import PeerAnswer
+
+LOW_SPACE_BYTES: Final = 256 << 20
+"""Free space on the Raft directory's disk below which the operator is told."""
 
 
 def problems(s: Situation) -> tuple[Notice, ...]:
@@ -54,6 +58,7 @@ def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
                 "nothing is writable",
             )
         )
+    found += _low_space(raft)
     for voter in raft.voters:
         subject = voter.name or voter.address
         if voter.problem:
@@ -70,6 +75,19 @@ def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
                 )
             )
     return tuple(found)
+
+
+def _low_space(raft: RaftStatus) -> list[Notice]:
+    if raft.free_bytes is None or raft.free_bytes >= LOW_SPACE_BYTES:
+        return []
+    own = next(voter.name or voter.address for voter in raft.voters if voter.is_self)
+    return [
+        Notice(
+            subject=own,
+            what=f"{raft.free_bytes >> 20} MiB are free on the disk of raft.data_dir",
+            remedy="free space there: below 16 MiB this node stops",
+        )
+    ]
 
 
 def cluster_problems(

@@ -68,6 +68,7 @@ class RaftConfig:
     bind_addr: Address
     partner_addrs: tuple[Address, ...]
     data_dir: Path
+    allow_tmpfs: bool = False
     key_file: Path | None = None
     tls: TlsFiles | None = None
 

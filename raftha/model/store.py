@@ -228,7 +228,8 @@ class VoterStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaftStatus:
     """The Raft group as this node sees it. `majority` says that a majority is in touch *now*:
-    a raft leader is known and was heard (or answered this leader) within the fallback time."""
+    a raft leader is known and was heard (or answered this leader) within the fallback time.
+    `free_bytes` is the space left on the disk of the Raft directory, None if unknown."""
 
     role: RaftRole
     leader: str | None
@@ -238,6 +239,7 @@ class RaftStatus:
     majority: bool
     voters: tuple[VoterStatus, ...]
     fsync_seconds: Seconds = Seconds(0.0)
+    free_bytes: int | None = None
 
     @property
     def quorum(self) -> int:

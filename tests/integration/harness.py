@@ -139,6 +139,7 @@ class ClusterHarness:
                 "self_addr": f"127.0.0.1:{node.raft_port}",
                 "partner_addrs": [f"127.0.0.1:{other.raft_port}" for other in others],
                 "data_dir": str(node.folder / "raft"),
+                "allow_tmpfs": True,
                 "key_file": str(self._folder / "raft.key"),
             },
             "restapi": {

@@ -117,6 +117,10 @@ class FakeStore:
     def sync_seconds(self) -> Seconds:
         return Seconds(0.0)
 
+    @property
+    def free_bytes(self) -> int | None:
+        return None
+
     def close(self) -> None:
         self.sync()
         self._open = False

@@ -1,0 +1,81 @@
+"""Where a Raft directory may lie. That real tmpfs, read-only and small disks are refused is shown
+by `tests/integration/test_bad_medium.py`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from raftha.clock import SystemClock
+from raftha.consensus import medium
+from raftha.consensus.medium import check_medium, free_bytes, kind_of
+from raftha.consensus.state import LogEntry
+from raftha.consensus.storage import SqliteStore
+from raftha.errors import ConfigError, StorageFailed
+
+
+def mounts(folder: Path, device: int, kind: str) -> Path:
+    number = f"{os.major(device)}:{os.minor(device)}"
+    path = folder / "mountinfo"
+    path.write_text(
+        "22 1 0:4 / /proc rw shared:5 - proc proc rw\n"
+        f"36 35 {number} / /var\\040lib rw,noatime shared:1 master:2 - {kind} /dev/x rw,errors=x\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_the_type_is_that_of_the_mount_with_the_device(tmp_path: Path) -> None:
+    device = tmp_path.stat().st_dev
+    assert kind_of(tmp_path, mounts(tmp_path, device, "tmpfs")) == "tmpfs"
+    assert kind_of(tmp_path, mounts(tmp_path, device, "ext4")) == "ext4"
+
+
+def test_a_device_that_is_not_listed_is_of_unknown_type(tmp_path: Path) -> None:
+    assert kind_of(tmp_path, mounts(tmp_path, tmp_path.stat().st_dev + 1, "tmpfs")) is None
+
+
+def test_the_kernels_own_list_can_be_read() -> None:
+    assert kind_of(Path("/proc")) == "proc"
+
+
+def test_a_good_place_is_accepted_and_not_made(tmp_path: Path) -> None:
+    check_medium(tmp_path / "a" / "raft", allow_tmpfs=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match=r"raft\.data_dir: .*/file is not a directory"):
+        check_medium(tmp_path / "file" / "raft", allow_tmpfs=True)
+
+
+def test_free_space_is_what_statvfs_says(tmp_path: Path) -> None:
+    told = os.statvfs(tmp_path)
+    free = free_bytes(tmp_path)
+    assert free is not None
+    assert abs(free - told.f_bavail * told.f_frsize) < 1 << 30
+
+
+def test_a_voter_stops_at_the_floor_and_keeps_what_it_had_synced(tmp_path: Path) -> None:
+    free = medium.STOP_FLOOR_BYTES
+    store = SqliteStore(
+        tmp_path, clock=SystemClock(), new_incarnation="new", measure_free=lambda _path: free
+    )
+    store.load()
+    store.append(LogEntry(b"kept", 1, 1))
+    store.sync()
+    assert store.free_bytes == free
+
+    free -= 1
+    store.append(LogEntry(b"too late", 2, 1))
+    with pytest.raises(StorageFailed, match=r"15 MiB are free .* floor of 16 MiB.* free 64 MiB"):
+        store.sync()
+    assert store._connection is not None
+    assert store._lock is not None
+    store._connection.close()
+    os.close(store._lock)
+    again = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="new")
+    assert [entry.command for entry in again.load().entries] == [b"kept"]
