@@ -55,7 +55,8 @@ from tests.unit.ha.servers import (
 )
 
 NAMES: Final = (N1, N2, N3)
-KEYS: Final = Keys(Scope("demo"))
+SCOPE: Final = Scope("demo")
+KEYS: Final = Keys(SCOPE)
 OFF: Final = DynamicConfig(synchronous_mode=SynchronousMode.OFF)
 
 

@@ -1,0 +1,150 @@
+"""The loop rests until something happens, and what happens in the store ends the rest at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+
+from raftha.agent.board import Board
+from raftha.agent.build import Member, build_member
+from raftha.agent.effects import LONGEST_LOG_BYTES, Effects
+from raftha.agent.loop import Loop
+from raftha.agent.recorder import Recorder
+from raftha.consensus.node import RaftNode
+from raftha.ha.keys import LEADER_LEASE, encode_leader
+from raftha.instants import Seconds
+from raftha.model.settings import (
+    Address,
+    Authentication,
+    Credentials,
+    DynamicConfig,
+    NodeConfig,
+    PostgresConfig,
+    RaftConfig,
+    RestConfig,
+)
+from raftha.model.store import Grant, KeyAbsent, Put, Transact
+from raftha.model.view import View
+from tests.sim.group import Group
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.builders import KEYS
+
+HOUR: Final = Seconds(3600.0)
+TTL: Final = Seconds(5.0)
+PATIENCE_S: Final = 10.0
+NOTHING: Final = cast(Any, None)
+
+
+def member_on(node: RaftNode, folder: Path) -> Member:
+    """A member at rest, with the wiring of the product, on this voter."""
+    here = Address("127.0.0.1", 1)
+    role = Credentials(username="postgres", password=None)
+    postgres = PostgresConfig(
+        listen_hosts=("127.0.0.1",),
+        connect_address=here,
+        data_dir=folder / "pgdata",
+        authentication=Authentication(superuser=role, replication=role, rewind=role),
+        port=5432,
+    )
+    config = NodeConfig(
+        scope=b.SCOPE,
+        name=pg.N1,
+        raft=RaftConfig(self_addr=here, bind_addr=here, partner_addrs=(), data_dir=folder),
+        restapi=RestConfig(listen=here, connect_address=here),
+        postgresql=postgres,
+    )
+    return build_member(config, postgres, node, folder, pg.FakeClock(), pytest.fail)
+
+
+def resting_loop(observe: Callable[[], View], board: Board, log: Path) -> Loop:
+    """A loop whose pauses have grown to an hour, for a member that has nothing to do."""
+    effects = Effects(
+        instance=NOTHING,
+        guarding=NOTHING,
+        keeper=NOTHING,
+        store=NOTHING,
+        peers=NOTHING,
+        worker=NOTHING,
+        jobs=NOTHING,
+        board=board,
+        log_path=log,
+    )
+    return Loop(
+        board=board,
+        clock=pg.FakeClock(),
+        keys=KEYS,
+        observe=observe,
+        effects=effects,
+        recorder=Recorder(),
+        publish=lambda _view, _decision: None,
+    )
+
+
+def quiet() -> tuple[Board, View]:
+    """A healthy standby's, whose `loop_wait` is an hour."""
+    view = b.following(cluster=b.followed(config=DynamicConfig(loop_wait=HOUR)))
+    board = Board(config=NOTHING, postgres=NOTHING, last_tick=pg.T0)
+    board.memory = b.following_memory(view)
+    return board, view
+
+
+def test_when_the_leader_key_lapses_every_node_is_woken_by_that_very_entry(tmp_path: Path) -> None:
+    group = Group()
+    boards = {name: member_on(group.node(name), tmp_path / name).board for name in group.names}
+    put = Put(KEYS.leader, encode_leader(pg.N1, "nonce"), LEADER_LEASE)
+    claim = Transact((KeyAbsent(KEYS.leader),), (Grant(LEADER_LEASE, "n1", TTL), put))
+    group.elect("a")
+    group.node("c").store.submit(claim, timeout=Seconds(1e5), done=lambda _outcome: None)
+    group.settle(rounds=8)
+    assert all(KEYS.leader in group.keys(name) for name in group.names)
+
+    for name, board in boards.items():
+        assert board.woken.is_set(), "a new leader is news"
+        board.woken.clear()
+        group.pass_time(name, TTL)
+    group.settle()
+    assert not any(board.woken.is_set() for board in boards.values()), "nothing has happened yet"
+
+    group.pass_time("a", 0.1)
+    group.step("a")
+    for source, target in list(permutations(group.names, 2)) * 4:
+        if source == "a":
+            group.beat("a")
+        group.deliver(source, target)
+        for name, board in boards.items():
+            assert board.woken.is_set() is (KEYS.leader not in group.keys(name)), name
+    assert all(board.woken.is_set() for board in boards.values())
+
+
+def test_a_loop_that_is_woken_looks_at_once(tmp_path: Path) -> None:
+    board, view = quiet()
+    looked = threading.Semaphore(0)
+    loop = resting_loop(lambda: looked.release() or view, board, tmp_path / "log")
+    for _ in range(50):
+        loop.tick()
+        assert looked.acquire(blocking=False)
+
+    threading.Thread(target=loop.run, daemon=True).start()
+    assert looked.acquire(timeout=PATIENCE_S)
+    assert not looked.acquire(timeout=0.05), "it does not rest"
+    board.wake()
+    assert looked.acquire(timeout=PATIENCE_S), "nobody woke it"
+
+
+def test_each_tick_keeps_the_servers_log_within_its_bound(tmp_path: Path) -> None:
+    log = tmp_path / "postgresql.log"
+    log.touch()
+    with log.open("r+b") as file:
+        file.truncate(LONGEST_LOG_BYTES + 1)
+    board, view = quiet()
+
+    resting_loop(lambda: view, board, log).tick()
+
+    assert log.stat().st_size == 0
+    assert log.with_suffix(".log.1").stat().st_size == LONGEST_LOG_BYTES + 1
