@@ -18,7 +18,8 @@ class _Hashed(Protocol):
 class Feed:
     """Hands out the newest snapshot part by part, for each receiver from its beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.chunk_bytes = chunk_bytes
         self._sealed = b""
         self._sent: dict[_Hashed, int] = {}
 
@@ -30,7 +31,7 @@ class Feed:
     def getTransmissionData(self, receiver: _Hashed) -> tuple[bytes, bool, bool]:  # noqa: N802
         """The next part for a receiver: data, is it the first, is it the last."""
         start = self._sent.get(receiver, 0)
-        end = start + CHUNK_BYTES
+        end = start + self.chunk_bytes
         last = end >= len(self._sealed)
         if last:
             self._sent.pop(receiver, None)

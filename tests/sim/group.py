@@ -13,12 +13,12 @@ from random import Random
 from typing import Final
 
 from raftha.consensus import wire
-from raftha.consensus.members import Identity, Registry, digest_of
 from raftha.consensus.node import RaftNode
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
 from raftha.model.store import Key, KeyAbsent, Outcome, Put, Transact
-from tests.sim.fakes import Disk, FakeClock, FakeLinks, FakeStore, Network, TrueTime, fatal
+from tests.sim.fakes import Disk, FakeClock, FakeStore, Network, TrueTime
+from tests.sim.voters import make_voter
 
 PATIENT: Final = RaftTimings(
     election_min=Seconds(1e6),
@@ -53,31 +53,18 @@ class Group:
         """Bring a voter up from its disk."""
         time = TrueTime()
         store = FakeStore(disk)
-        persisted = store.load()
-        peers = tuple(other for other in self.names if other != name)
-        identity = Identity(
-            scope="test",
-            address=name,
-            name=name,
-            incarnation=persisted.incarnation,
-            witness=False,
-            members=digest_of(self.names),
-        )
-        node = RaftNode(
-            identity=identity,
-            peers=peers,
+        node = make_voter(
+            name,
+            members=self.names,
+            store=store,
+            network=self.network,
             timings=self.timings,
-            persisted=persisted,
-            stable=store,
-            links=FakeLinks(self.network, name),
-            registry=Registry(identity, peers, persisted.voters),
             clock=FakeClock(time),
             random=Random(name),
-            fatal=fatal,
         )
         self.seats[name] = Seat(time, disk, store, node)
-        for peer in peers:
-            if connect:
+        for peer in self.names:
+            if connect and peer != name:
                 self.network.connect(name, peer)
         return node
 

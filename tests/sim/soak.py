@@ -1,6 +1,7 @@
-"""Run many seeds: `python -m tests.sim.soak --world consensus --first 0 --seeds 100`.
+"""Run many seeds: `python -m tests.sim.soak --world consensus --first 0 --seeds 100 --jobs 2`.
 
-Prints each violation with its seed and the line that repeats it; exits 1 if there was any.
+Prints each violation with its seed, its plan of faults, the last things that happened and the line
+that repeats it; exits 1 if there was any.
 """
 
 from __future__ import annotations
@@ -8,8 +9,71 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import Final
 
-from tests.sim.consensus_world import World
+from tests.sim.world import LIVENESS_S, SAFETY_S, World
+
+LAST_EVENTS: Final = 50
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one seed."""
+
+    seed: int
+    size: int
+    violations: list[str]
+    plan: list[str] = field(default_factory=list)
+    recent: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def run_seed(seed: int, size: int | None = None) -> Report:
+    """Run one seed to its end."""
+    world = World(seed, size)
+    report = Report(seed, world.traits.size, world.run())
+    if report.violations:
+        report.plan = [str(strike) for strike in world.plan]
+        report.recent = world.verdicts.recent[-LAST_EVENTS:]
+    report.counts.update(
+        {
+            "writes acknowledged": len(world.records.acknowledged),
+            "operations on shared keys": sum(map(len, world.records.histories.values())),
+            "lease renewals": world.leases.renewals,
+            "takeovers": world.leases.takeovers,
+            "changes watched": world.watches.events,
+            "watches compacted": world.watches.compacted,
+            "faults": len(world.plan),
+            "stops on a failing disk": world.fail_stops,
+        }
+    )
+    return report
+
+
+def reports(seeds: Iterable[int], size: int | None, jobs: int) -> Iterator[Report]:
+    """One report a seed, in order; `jobs` processes share the work."""
+    run = partial(run_seed, size=size)
+    if jobs == 1:
+        yield from map(run, seeds)
+        return
+    with get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(run, seeds, chunksize=4)
+
+
+def print_violation(report: Report) -> None:
+    """Everything that helps to find the cause, and how to see it again."""
+    print(f"seed {report.seed}, {report.size} voters:")
+    for title, lines in (("plan", report.plan), ("last events", report.recent)):
+        print(f"  {title}:", *lines, sep="\n    ")
+    for violation in report.violations:
+        print(f"  VIOLATION {violation}")
+    repeat = f"--world consensus --size {report.size} --first {report.seed} --seeds 1"
+    print(f"  python -m tests.sim.soak {repeat}", flush=True)
 
 
 def main() -> int:
@@ -18,29 +82,25 @@ def main() -> int:
     parser.add_argument("--world", choices=["consensus"], default="consensus")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--size", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--size", type=int, help="voters; drawn from the seed if not given")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no seed after this")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the seeds")
     options = parser.parse_args()
     started = time.monotonic()
-    failed = ran = acked = renewals = takeovers = stops = 0
-    for seed in range(options.first, options.first + options.seeds):
+    failed, ran, counts = 0, 0, Counter[str]()
+    seeds = range(options.first, options.first + options.seeds)
+    for report in reports(seeds, options.size, options.jobs):
+        ran += 1
+        counts.update(report.counts)
+        if report.violations:
+            failed += 1
+            print_violation(report)
         if time.monotonic() - started > options.minutes * 60:
             break
-        world = World(seed, options.size)
-        violations = world.run()
-        ran += 1
-        acked += len(world.acked)
-        renewals += world.renewals
-        takeovers += world.takeovers
-        stops += world.fail_stops
-        if violations:
-            failed += 1
-            repeat = f"--world consensus --size {options.size} --first {seed} --seeds 1"
-            print(f"seed {seed}: {violations}\n  python -m tests.sim.soak {repeat}", flush=True)
     print(
-        f"{ran} seeds of {options.size} nodes in {time.monotonic() - started:.0f} s: "
-        f"{failed} with violations; {acked} writes acknowledged, {renewals} lease renewals, "
-        f"{takeovers} takeovers, {stops} stops on a failing disk"
+        f"{ran} seeds of {SAFETY_S + LIVENESS_S:.0f} virtual seconds in "
+        f"{time.monotonic() - started:.0f} s: {failed} with violations; "
+        + ", ".join(f"{count} {name}" for name, count in counts.items())
     )
     return 1 if failed else 0
 

@@ -1,0 +1,201 @@
+"""A disk that forgets: what was not synced is lost with the process, whole transactions in order.
+
+It fills up, fails to sync, is slow, and notices at the next start that an entry was damaged.
+`test_storage_contract` runs the same assertions against this store and the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from raftha.consensus.state import LogEntry
+from raftha.consensus.storage import Persisted, Voter
+from raftha.errors import StorageFailed
+from raftha.instants import Seconds
+from tests.sim.clocks import TrueTime
+
+
+@dataclass(slots=True)
+class Records:
+    """What the platter holds."""
+
+    boot: int = 0
+    term: int = 0
+    vote: str | None = None
+    entries: list[LogEntry] = field(default_factory=list)
+    snapshot: bytes | None = None
+    voters: dict[str, Voter] = field(default_factory=dict)
+
+
+Change = Callable[[Records], None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A sync that ended at `ended` of the true time: a power cut before that may lose it."""
+
+    ended: float
+    changes: list[Change]
+
+
+class Disk:
+    """What a voter's directory holds, and how the device under it behaves.
+
+    `latency` seconds pass in every sync, `stall` once more in the next one.
+    """
+
+    def __init__(self, incarnation: str, time: TrueTime | None = None) -> None:
+        self.incarnation = incarnation
+        self.time = time or TrueTime()
+        self.full = False
+        self.sync_fails = False
+        self.damaged = False
+        self.latency = 0.0
+        self.stall = 0.0
+        self.records = Records()
+        self._uncertain: list[_Batch] = []
+
+    def write(self, changes: list[Change]) -> float:
+        """Sync these changes; they are certain when the time that it takes has passed. Returns
+        that time in seconds."""
+        took = self.latency + self.stall
+        self.stall = 0.0
+        assert all(batch.ended <= self.time.now for batch in self._uncertain), "syncs overlap"
+        self._settle(self._uncertain)
+        self._uncertain = []
+        if took == 0.0:
+            self._settle([_Batch(0.0, changes)])
+            return took
+        self.time.now += took
+        self._uncertain.append(_Batch(self.time.now, changes))
+        return took
+
+    def read(self) -> Records:
+        """What is on disk; only after every sync has ended or the power was cut."""
+        self._settle(self._uncertain)
+        self._uncertain = []
+        return self.records
+
+    def cut_power(self, now: float, random: Random) -> None:
+        """A sync under way at that true time is done or undone."""
+        done = [batch for batch in self._uncertain if batch.ended <= now]
+        under_way = [batch for batch in self._uncertain if batch.ended > now]
+        survived = under_way[: random.randint(0, len(under_way))] if under_way else []
+        self._settle(done + survived)
+        self._uncertain = []
+
+    def _settle(self, batches: list[_Batch]) -> None:
+        for batch in batches:
+            for change in batch.changes:
+                change(self.records)
+
+
+class FakeStore:
+    """`StableStore` over a `Disk`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._pending: list[Change] = []
+        self._last_index: int | None = None
+        self._is_open = False
+        self._sync_seconds = Seconds(0.0)
+
+    def load(self) -> Persisted:
+        if self._disk.damaged:
+            raise StorageFailed("an entry of the log is damaged: wrong checksum")
+        records = self._disk.read()
+        boot = records.boot + 1
+        self._is_open = True
+        self._last_index = records.entries[-1].index if records.entries else None
+        self._change(lambda on_disk: setattr(on_disk, "boot", boot))
+        self.sync()
+        return Persisted(
+            incarnation=self._disk.incarnation,
+            boot=boot,
+            term=records.term,
+            vote=records.vote,
+            entries=tuple(records.entries),
+            snapshot=records.snapshot,
+            voters=dict(records.voters),
+        )
+
+    def append(self, entry: LogEntry) -> None:
+        if self._last_index is not None and entry.index != self._last_index + 1:
+            raise StorageFailed("not contiguous")
+        self._change(lambda on_disk: on_disk.entries.append(entry))
+        self._last_index = entry.index
+
+    def truncate(self, first_index: int) -> None:
+        def cut(on_disk: Records) -> None:
+            on_disk.entries = [e for e in on_disk.entries if e.index < first_index]
+
+        self._change(cut)
+        self._last_index = first_index - 1
+
+    def save_ballot(self, term: int, vote: str | None) -> None:
+        def save(on_disk: Records) -> None:
+            on_disk.term, on_disk.vote = term, vote
+
+        self._change(save)
+
+    def replace(self, snapshot: bytes, entries: Sequence[LogEntry]) -> None:
+        kept = list(entries)
+
+        def put(on_disk: Records) -> None:
+            on_disk.snapshot, on_disk.entries = snapshot, list(kept)
+
+        self._change(put)
+        self._last_index = kept[-1].index if kept else None
+
+    def compact(self, snapshot: bytes, first_index: int) -> None:
+        def put(on_disk: Records) -> None:
+            on_disk.snapshot = snapshot
+            on_disk.entries = [e for e in on_disk.entries if e.index >= first_index]
+
+        self._change(put)
+
+    def save_voter(self, address: str, voter: Voter | None) -> None:
+        def save(on_disk: Records) -> None:
+            on_disk.voters.pop(address, None)
+            if voter is not None:
+                on_disk.voters[address] = voter
+
+        self._change(save)
+
+    def sync(self) -> None:
+        if not self._pending:
+            return
+        self._require_disk()
+        if self._disk.sync_fails:
+            raise StorageFailed("input/output error")
+        self._sync_seconds = Seconds(self._disk.write(self._pending))
+        self._pending = []
+
+    @property
+    def sync_seconds(self) -> Seconds:
+        return self._sync_seconds
+
+    @property
+    def free_bytes(self) -> int | None:
+        return 0 if self._disk.full else None
+
+    def close(self) -> None:
+        self.sync()
+        self._is_open = False
+
+    def lose_power(self) -> None:
+        """The process is gone, and everything not synced with it."""
+        self._pending = []
+        self._is_open = False
+
+    def _change(self, change: Change) -> None:
+        self._require_disk()
+        self._pending.append(change)
+
+    def _require_disk(self) -> None:
+        if not self._is_open:
+            raise StorageFailed("the store is not open")
+        if self._disk.full:
+            raise StorageFailed("no space left on device")

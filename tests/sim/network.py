@@ -1,0 +1,102 @@
+"""Links between addresses, delivered by hand: FIFO while they last; a broken one loses what was in
+flight. `wires.py` moves the same links by the clock."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+from raftha.consensus.links import Down, LinkEvent, Received, Up
+from raftha.instants import Seconds
+
+Link = tuple[str, str]
+"""From an address to another: each direction is a link of its own."""
+
+
+class Network:
+    """Who is connected with whom, and the frames on the way."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, FakeLinks] = {}
+        self.up: set[Link] = set()
+        self.flying: dict[Link, deque[bytes]] = defaultdict(deque)
+
+    def connect(self, left: str, right: str) -> None:
+        """Bring both directions up, if both nodes live."""
+        if (left, right) in self.up or left not in self.nodes or right not in self.nodes:
+            return
+        for here, there in ((left, right), (right, left)):
+            self.up.add((here, there))
+            self.flying[here, there].clear()
+            self.nodes[here].hear(Up(there))
+
+    def disconnect(self, left: str, right: str) -> None:
+        """Cut both directions."""
+        for here, there in ((left, right), (right, left)):
+            if (here, there) not in self.up:
+                continue
+            self.up.discard((here, there))
+            self.flying[here, there].clear()
+            if here in self.nodes:
+                self.nodes[here].hear(Down(there))
+
+    def remove(self, address: str) -> None:
+        """A process is gone."""
+        for other in list(self.nodes):
+            self.disconnect(address, other)
+        self.nodes.pop(address, None)
+
+    def send(self, source: str, target: str, frame: bytes) -> None:
+        """Put a frame on the wire; without a link it is lost."""
+        if (source, target) in self.up:
+            self.flying[source, target].append(frame)
+
+    def deliver(self, source: str, target: str, count: int = 10**9) -> int:
+        """Move frames from the wire to the receiver's socket buffer."""
+        queue = self.flying[source, target]
+        moved = 0
+        while queue and moved < count:
+            frame = queue.popleft()
+            moved += 1
+            if target in self.nodes:
+                self.nodes[target].hear(Received(source, frame))
+        return moved
+
+
+class FakeLinks:
+    """`Links` over a `Network`; `poll` never waits."""
+
+    def __init__(self, network: Network, address: str) -> None:
+        self._network = network
+        self._address = address
+        self.events: deque[LinkEvent] = deque()
+        self.dropped: list[tuple[str, str]] = []
+        network.nodes[address] = self
+
+    def hear(self, event: LinkEvent) -> None:
+        """Something arrived for this node."""
+        self.events.append(event)
+
+    def open(self) -> None:
+        """Nothing to listen on."""
+
+    def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:  # noqa: ARG002
+        taken = list(self.events)
+        self.events.clear()
+        return taken
+
+    def send(self, peer: str, frame: bytes) -> None:
+        self._network.send(self._address, peer, frame)
+
+    def flush(self) -> None:
+        """Frames are on the wire already."""
+
+    def drop(self, peer: str, reason: str) -> None:
+        self.dropped.append((peer, reason))
+        self._network.disconnect(self._address, peer)
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    def close(self) -> None:
+        self._network.remove(self._address)
