@@ -23,6 +23,7 @@ from raftha.agent.operations import Operations
 from raftha.agent.peers import Peers
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
+from raftha.agent.stored import StoreReader
 from raftha.agent.witness import WitnessResponder
 from raftha.agent.worker import Worker
 from raftha.api.client import ApiClient
@@ -219,6 +220,7 @@ def _responder(
         guarding=guarding,
         peers=peers,
         operations=lambda: operations,
+        stored=_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     return responder
@@ -318,5 +320,18 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock) -> ApiServer
         reader=reader,
         peers=peers,
         operations=operations,
+        stored=_store_reader(config, node, reader, clock),
     )
     return ApiServer(config.restapi, responder, clock)
+
+
+def _store_reader(
+    config: NodeConfig, node: RaftNode, reader: ClusterReader, clock: Clock
+) -> StoreReader:
+    return StoreReader(
+        name=config.name,
+        below=Keys(config.scope).prefix,
+        store=node.store,
+        clock=clock,
+        timeout=lambda: reader.settings().retry_timeout,
+    )

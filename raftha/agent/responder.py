@@ -11,6 +11,7 @@ from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
 from raftha.agent.peers import Peers
 from raftha.agent.report import cluster_report, node_report, peer_report
+from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.ha.explain import cluster_problems
@@ -48,6 +49,7 @@ class MemberResponder:
         guarding: Guarding,
         peers: Peers,
         operations: Callable[[], Operations],
+        stored: StoreReader,
     ) -> None:
         self._scope = scope
         self._clock = clock
@@ -58,6 +60,7 @@ class MemberResponder:
         self._guarding = guarding
         self._peers = peers
         self._operations = operations
+        self.stored = stored
         self._last: tuple[Situation, NodeReport] | None = None
         self._renewed: tuple[int, Instant] | None = None
 

@@ -14,6 +14,7 @@ from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.peers import Peers
 from raftha.agent.report import cluster_report, system_id
 from raftha.agent.responder import ASK_S
+from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
 from raftha.ha.explain import cluster_problems, group_problems
 from raftha.model.cluster import MemberRole, MemberState
@@ -39,6 +40,7 @@ class WitnessResponder:
         reader: ClusterReader,
         peers: Peers,
         operations: Operations,
+        stored: StoreReader,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -46,6 +48,7 @@ class WitnessResponder:
         self._reader = reader
         self._peers = peers
         self._operations = operations
+        self.stored = stored
 
     def node(self) -> NodeReport:
         cluster, raft = self._reader.read(), self._store.status()

@@ -13,7 +13,7 @@ from threading import BoundedSemaphore, Event
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from raftha.api import auth, codec, listing, operations, routes
+from raftha.api import auth, codec, listing, operations, routes, stored
 from raftha.api.auth import Caller
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import Responder
@@ -29,7 +29,7 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_OWN_PATHS: Final = ("/patroni", "/cluster", "/history", "/peer", "/operation")
+_OWN_PATHS: Final = ("/patroni", "/cluster", "/history", "/peer", "/operation", "/store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,8 @@ class Application:
             case "/operation":
                 operation = self.responder.operation()
                 return _reported(None if operation is None else codec.document(operation))
+            case "/store":
+                return self._store(request)
             case _:
                 return self._about_node(request)
 
@@ -92,15 +94,26 @@ class Application:
     def _cluster(self, render: Callable[[ClusterReport], Any]) -> Reply:
         return Reply(status=200, body=render(self.responder.cluster()))
 
-    def _change(self, request: Request) -> Reply:
-        denied = auth.objection(self.config, request.caller)
+    def _store(self, request: Request) -> Reply:
+        denied = self._denied(request, "a look into the store")
+        if denied is not None:
+            return denied
+        return self._in_place(lambda: stored.answer(request.query, self.responder.stored))
+
+    def _denied(self, request: Request, act: str) -> Reply | None:
+        denied = auth.objection(self.config, request.caller, act)
         if denied is not None:
             log.warning(
-                "change refused: path=%s caller=%s status=%d",
+                "request refused: path=%s caller=%s status=%d",
                 request.path,
                 request.caller.address,
                 denied.status,
             )
+        return denied
+
+    def _change(self, request: Request) -> Reply:
+        denied = self._denied(request, "this change")
+        if denied is not None:
             return denied
         body = request.body
         if body is None:

@@ -1,6 +1,6 @@
-"""Who may ask for changes. Reading is open, as in Patroni; switching over is not.
+"""Who may ask for changes, and look into the store. All other reading is open, as in Patroni.
 
-PURE. Off the loopback interface a change needs the configured name and password or a certificate
+PURE. Off the loopback interface that needs the configured name and password or a certificate
 that the configured authority signed; with neither configured there it is refused, never allowed.
 """
 
@@ -26,17 +26,17 @@ class Caller:
     verified: bool
 
 
-def objection(config: RestConfig, caller: Caller) -> Reply | None:
-    """Why this caller may not change anything; None if it may."""
+def objection(config: RestConfig, caller: Caller, act: str = "this change") -> Reply | None:
+    """Why this caller may not do what only the operators may; None if it may."""
     if caller.verified and config.verify_client:
         return None
     if config.authentication is not None:
-        return _wrong_credentials(config.authentication, caller.authorization)
+        return _wrong_credentials(config.authentication, caller.authorization, act)
     if is_loopback(caller.address):
         return None
     return refusal(
         403,
-        "changes are accepted from this machine only, because no way to know the caller is "
+        f"{act} is accepted from this machine only, because no way to know the caller is "
         "configured: set restapi.authentication, or TLS with restapi.verify_client, on every node",
     )
 
@@ -58,12 +58,12 @@ def basic(auth: BasicAuth) -> str:
     return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
-def _wrong_credentials(auth: BasicAuth, header: str | None) -> Reply | None:
+def _wrong_credentials(auth: BasicAuth, header: str | None, act: str) -> Reply | None:
     if header is not None and hmac.compare_digest(_pair(header), _pair(basic(auth))):
         return None
     return refusal(
         401,
-        "this change needs the name and password of restapi.authentication"
+        f"{act} needs the name and password of restapi.authentication"
         + ("" if header is None else "; those given are not right"),
         (("WWW-Authenticate", 'Basic realm="raftha"'),),
     )

@@ -10,7 +10,7 @@ import http.client
 import socket
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from raftha.api import auth, codec, tls
 from raftha.api.codec import BadDocument
@@ -25,6 +25,7 @@ from raftha.model.report import (
     RequestKind,
 )
 from raftha.model.settings import BasicAuth, TlsFiles
+from raftha.model.stored import StoreEvents, StoreReport
 
 _MAX_ANSWER_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 65536
@@ -62,7 +63,7 @@ class Answer:
 class ApiClient:
     """Asks the node at `url` (`http://host:port` or https). `timeout` bounds each request.
 
-    Every method raises Unreachable or Refused. `auth` goes out only with changes.
+    Every method raises Unreachable or Refused. `auth` goes out only where it is asked for.
     """
 
     url: str
@@ -97,7 +98,7 @@ class ApiClient:
         may have been accepted."""
         path = "/switchover" if request.kind is RequestKind.SWITCHOVER else "/failover"
         body = {"leader": request.leader, "candidate": request.candidate, "wait": False}
-        answer = self._exchange("POST", path, codec.encode(body))
+        answer = self._exchange("POST", path, codec.encode(body), known=True)
         if answer.status not in (200, 202, 412, 503):
             raise Refused(answer.status, self._reason(answer))
         try:
@@ -105,12 +106,26 @@ class ApiClient:
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
 
-    def get(self, path: str) -> Answer:
-        """The answer to a GET, whatever its status."""
-        return self._exchange("GET", path, None)
+    def store(self, prefix: str, *, local: bool) -> StoreReport:
+        """The keys that begin with this; of the node's own replica, or linearizable."""
+        query = {"prefix": prefix, **({"local": "1"} if local else {})}
+        answer = self._expect(f"/store?{urlencode(query)}", 200, known=True)
+        report: StoreReport = self._read(answer, codec.store_report)
+        return report
 
-    def _expect(self, path: str, *statuses: int) -> Answer:
-        answer = self.get(path)
+    def store_events(self, prefix: str, after: int) -> StoreEvents:
+        """What changed after a revision; Refused with 410 if the node keeps that no more."""
+        query = urlencode({"prefix": prefix, "after": after})
+        answer = self._expect(f"/store?{query}", 200, known=True)
+        events: StoreEvents = self._read(answer, codec.store_events)
+        return events
+
+    def get(self, path: str, *, known: bool = False) -> Answer:
+        """The answer to a GET, whatever its status. `known` shows who we are."""
+        return self._exchange("GET", path, None, known)
+
+    def _expect(self, path: str, *statuses: int, known: bool = False) -> Answer:
+        answer = self.get(path, known=known)
         if answer.status not in statuses:
             raise Refused(answer.status, self._reason(answer))
         return answer
@@ -128,7 +143,7 @@ class ApiClient:
             reason = None
         return f"{self.url} answered {answer.status}: {reason or 'no reason given'}"
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> Answer:
+    def _exchange(self, method: str, path: str, body: bytes | None, known: bool) -> Answer:
         deadline = self.clock.now().plus(self.timeout)
         connection = self._connection()
         sent = False
@@ -136,7 +151,7 @@ class ApiClient:
             connection.connect()
             sent = True
             self._limit(connection.sock, deadline)
-            connection.request(method, path, body=body, headers=self._headers(body))
+            connection.request(method, path, body=body, headers=self._headers(body, known))
             self._limit(connection.sock, deadline)
             response = connection.getresponse()
             return Answer(status=response.status, body=self._body(connection, response, deadline))
@@ -161,12 +176,12 @@ class ApiClient:
             parts.hostname, port, timeout=self.timeout, context=context
         )
 
-    def _headers(self, body: bytes | None) -> dict[str, str]:
+    def _headers(self, body: bytes | None, known: bool) -> dict[str, str]:
         headers = {"Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-            if self.auth is not None:
-                headers["Authorization"] = auth.basic(self.auth)
+        if known and self.auth is not None:
+            headers["Authorization"] = auth.basic(self.auth)
         return headers
 
     def _body(

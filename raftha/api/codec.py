@@ -16,11 +16,12 @@ import msgspec
 from raftha.errors import RafthaError
 from raftha.model.ids import Lsn
 from raftha.model.report import ClusterReport, OperationReport, PeerReport
+from raftha.model.stored import StoreEvents, StoreReport
 
 _POSITIONS: Final = ("position", "received", "replayed", "stopped_at", "switch")
 """The fields of the reports, and of what they hold, that are WAL positions."""
 
-_Report = TypeVar("_Report", PeerReport, ClusterReport, OperationReport)
+_Report = TypeVar("_Report", PeerReport, ClusterReport, OperationReport, StoreReport, StoreEvents)
 
 
 class BadDocument(RafthaError):
@@ -30,11 +31,14 @@ class BadDocument(RafthaError):
 # Made here, at import: msgspec learns about a type when it first meets it, and two threads that
 # meet one at the same time crash the process (seen: SIGSEGV in 3 of 40 starts).
 _LEARNED: Final = tuple(
-    msgspec.json.Decoder(kind) for kind in (PeerReport, ClusterReport, OperationReport)
+    msgspec.json.Decoder(kind)
+    for kind in (PeerReport, ClusterReport, OperationReport, StoreReport, StoreEvents)
 )
 
 
-def document(report: PeerReport | ClusterReport | OperationReport) -> dict[str, Any]:
+def document(
+    report: PeerReport | ClusterReport | OperationReport | StoreReport | StoreEvents,
+) -> dict[str, Any]:
     """A report as JSON's own types."""
     plain = _plain(report)
     assert isinstance(plain, dict)
@@ -74,6 +78,16 @@ def cluster_report(raw: object) -> ClusterReport:
         if isinstance(raw.get(name), list)
     }
     return _convert({**raw, **lists}, ClusterReport)
+
+
+def store_report(raw: object) -> StoreReport:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, StoreReport)
+
+
+def store_events(raw: object) -> StoreEvents:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, StoreEvents)
 
 
 def _plain(value: object) -> object:

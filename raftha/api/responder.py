@@ -1,4 +1,4 @@
-"""What the HTTP layer needs of the agent behind it: one Protocol, six questions."""
+"""What the HTTP layer needs of the agent behind it: two Protocols, a few questions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from raftha.model.report import (
     OperationRequest,
     PeerReport,
 )
+from raftha.model.stored import StoreEvents, StoreReport
+
+
+class StoreReader(Protocol):
+    """Shows the key store. Called from several threads at once; errors as for Responder."""
+
+    def read(self, prefix: str, *, local: bool) -> StoreReport:
+        """The keys that begin with this: of the node's own replica at once, or linearizable."""
+
+    def events(self, prefix: str, after: int) -> StoreEvents:
+        """What changed after a revision. Raises Compacted if that is not kept any more."""
 
 
 class Responder(Protocol):
@@ -18,6 +29,10 @@ class Responder(Protocol):
 
     An answer that cannot be given raises a RafthaError, which the asker sees as 503 with its text.
     """
+
+    @property
+    def stored(self) -> StoreReader:
+        """The key store as this node shows it."""
 
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""

@@ -36,6 +36,11 @@ class Watch:
         events, self._after = self._hub.since(self._after, self.prefix)
         return events
 
+    @property
+    def complete_to(self) -> Revision:
+        """Every event up to this revision was polled."""
+        return self._after
+
     def close(self) -> None:
         """Stop being notified."""
         self._hub.close(self)

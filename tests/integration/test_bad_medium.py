@@ -8,12 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.harness import ClusterHarness
-from tests.integration.node_support import rewrite
+from tests.integration.node_support import raftha, rewrite
 
 pytestmark = pytest.mark.integration
 
@@ -78,6 +80,35 @@ def test_a_full_disk_is_refused_with_what_is_needed(witness: ClusterHarness) -> 
     code, said = started_on(witness, mount, allow_tmpfs=True)
     assert code == 2, said
     assert f"20 MiB are free where {directory} lies, 64 MiB are needed to start" in said
+
+
+def test_a_disk_that_fills_up_stops_the_voter_loudly(witness: ClusterHarness) -> None:
+    """A linearizable read is a log entry: the first that finds the disk below the floor ends it."""
+    directory = raft(witness)
+    node = witness.nodes["w1"]
+    rewrite(witness, "w1", lambda o: o["raft"].update(allow_tmpfs=True))
+    mount = f'mount -t tmpfs -o size=80m none {directory}\nexec "$@"'
+    with subprocess.Popen(
+        [*UNSHARE, "sh", "-ec", mount, "sh", sys.executable, "-m", "raftha", "witness", node.file],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as agent:
+        try:
+            where = ("--url", f"http://127.0.0.1:{node.rest_port}")
+            ask = partial(raftha, "store", "list", *where)
+            witness.wait_for(lambda: ask().returncode == 0, 10, "w1 votes")
+            (inside,) = psutil.Process(agent.pid).children()
+            filler = Path(f"/proc/{inside.pid}/root{directory}/filler")
+            filler.write_bytes(bytes(68 << 20))
+            status = ask()  # the read that finds it out
+            witness.wait_for(lambda: agent.poll() is not None, 5, f"w1 stops: {status.stdout}")
+        finally:
+            agent.kill()
+        assert agent.stderr is not None
+        said = agent.stderr.read()
+    assert agent.returncode == 70, said
+    assert f"MiB are free where {directory} lies, below the floor of 16 MiB" in said
+    assert "this node votes no more rather than fill the disk" in said
 
 
 def test_a_read_only_disk_is_refused(witness: ClusterHarness) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from raftha.agent.stored import StoreReader
 from raftha.clock import SystemClock
 from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds
@@ -27,6 +28,7 @@ from raftha.model.report import (
 )
 from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+from tests.unit.api.fake_store import FakeKeyStore
 
 NOW = Instant(1000.0, 1000.0)
 WALL = 1_800_000_000.0
@@ -332,6 +334,14 @@ class FakeResponder:
         self.progress: list[OperationReport | None] = [None]
         self.requests: list[OperationRequest] = []
         self.failure: RafthaError | None = None
+        self.key_store = FakeKeyStore()
+        self.stored = StoreReader(
+            name=MemberName("n1"),
+            below="/raftha/main/",
+            store=self.key_store,
+            clock=SystemClock(),
+            timeout=lambda: Seconds(1.0),
+        )
 
     def node(self) -> NodeReport:
         return self.report
