@@ -182,8 +182,8 @@ class Upstream:
 class ServerPlan:
     """How a server is to be configured: the input from which every file of it is rendered.
 
-    A standby without `upstream` replays what it has and serves reads. `closed` keeps everybody but
-    the local superuser out by pg_hba.conf.
+    A standby without `upstream` replays what it has and serves reads. `closed` keeps every
+    session but the local superuser's out by pg_hba.conf, and lets the standbys' streams in.
     """
 
     role: ServerRole

@@ -19,24 +19,26 @@ DEFAULT_LINES: Final = ("host all all all scram-sha-256",)
 
 
 def render(authentication: Authentication, lines: Sequence[str], *, closed: bool) -> str:
-    """pg_hba.conf; `lines` are the user's (none: the default). `closed`: nobody but the agent."""
+    """pg_hba.conf; `lines` are the user's (none: the default).
+
+    `closed`: no session but the agent's. The members' streams come in all the same, for a primary
+    stays closed until its synchronous standby is back (R20).
+    """
     superuser = quote(authentication.superuser.username)
     agent = (
         f"local all {superuser} peer map={MAP}",
         f"local replication {superuser} peer map={MAP}",
     )
+    replication = quote(authentication.replication.username)
+    streams = (f"host replication {replication} all scram-sha-256",)
     if closed:
         everybody = ("all all", "replication all")
         rejected = tuple(f"local {who} reject" for who in everybody)
-        return _text((*agent, *rejected, *(f"host {who} all reject" for who in everybody)))
-    replication = quote(authentication.replication.username)
-    rewind = quote(authentication.rewind.username)
-    members = (
-        f"host replication {replication} all scram-sha-256",
-        f"host all {rewind} all scram-sha-256",
-    )
+        rejected += tuple(f"host {who} all reject" for who in everybody)
+        return _text((*agent, *streams, *rejected))
+    rewind = (f"host all {quote(authentication.rewind.username)} all scram-sha-256",)
     local = ("local all all scram-sha-256",)
-    return _text((*agent, *members, *(lines or DEFAULT_LINES), *local))
+    return _text((*agent, *streams, *rewind, *(lines or DEFAULT_LINES), *local))
 
 
 def render_map(system_user: str, superuser: str, original: str = "") -> str:

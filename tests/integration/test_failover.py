@@ -19,6 +19,7 @@ from tests.integration.scene import (
     await_line,
     postmaster_pid,
     report,
+    server_log,
     sync_standbys,
     under_load,
 )
@@ -73,6 +74,8 @@ def test_a_killed_postmaster_costs_little(new_cluster: NewCluster, probe: Probe)
     assert scene.ledger.longest_gap_s() <= WRITABLE_LIMIT_S
     scene.finish(at_least=50)
     assert postmaster_pid(scene.cluster, scene.primary) != before
+    # Closed, it waits for its synchronous standby: that must not be kept out with the clients.
+    assert "rejects replication connection" not in server_log(scene.cluster, scene.primary)
 
 
 def test_without_its_agent_a_primary_dies_by_the_deadline(
@@ -133,6 +136,8 @@ def test_without_its_guardian_a_primary_stops_and_the_agent_mends_it(
     assert len(scene.cluster.processes(scene.primary, Part.GUARDIAN)) == 1
     scene.finish(at_least=50)
     assert postmaster_pid(scene.cluster, scene.primary) != before
+    # Closed, it waits for its synchronous standby: that must not be kept out with the clients.
+    assert "rejects replication connection" not in server_log(scene.cluster, scene.primary)
 
 
 def test_an_agent_frozen_beyond_its_ttl_has_lost_and_follows_when_it_thaws(

@@ -131,8 +131,15 @@ def test_the_agent_comes_first_in_pg_hba_and_alone_when_closed() -> None:
     assert open_lines[1] == closed_lines[1] == 'local all "postgres" peer map=raftha'
     assert 'host all "all" all scram-sha-256' in open_lines
     assert hba.DEFAULT_LINES[0] in open_lines
-    assert all(line.endswith("reject") for line in closed_lines[3:])
+    assert all(line.endswith("reject") for line in closed_lines[4:])
     assert not any("trust" in line for line in closed_lines)
+
+
+def test_a_closed_server_lets_the_streams_of_its_standbys_in() -> None:
+    """It waits for its synchronous standby before it opens: kept out, that would never come."""
+    replication = f"host replication {hba.quote(LOGINS.replication.username)} all scram-sha-256"
+    closed_lines = hba.render(LOGINS, (), closed=True).splitlines()
+    assert closed_lines.index(replication) < closed_lines.index("host replication all all reject")
 
 
 def test_a_users_lines_replace_the_default() -> None:
