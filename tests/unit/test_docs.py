@@ -31,6 +31,7 @@ _FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 _HEADING: Final = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 _PLACE: Final = re.compile(r"`(raftha/[\w/]+\.py):(\w+)`")
+_HAZARD_ROW: Final = re.compile(r"\| H\d+")
 _TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
@@ -80,6 +81,33 @@ def test_every_path_in_the_architecture_page_exists() -> None:
     )
 
     assert sorted(path for path in named if not (ROOT / "raftha" / path).exists()) == []
+
+
+def test_every_hazard_has_its_tests() -> None:
+    """The table of hazards in the page on the consensus: a row for each, and tests for each row."""
+    text = (ROOT / "docs/consensus.md").read_text()
+    rows = [line.strip("|").split("|") for line in text.splitlines() if _HAZARD_ROW.match(line)]
+    shown = [int(number) for row in rows for number in re.findall(r"\bH(\d+)", row[0])]
+    named = [
+        (theme, number)
+        for row in rows
+        for theme, numbers in re.findall(r"`(\w+)`: ((?:`h\d+`(?:, )?)+)", row[2])
+        for number in re.findall(r"h\d+", numbers)
+    ]
+    written = {theme: _functions(_hazards(theme)) for theme, _ in named}
+    untested = [
+        (theme, number)
+        for theme, number in named
+        if not any(re.match(rf"test_(h\d+_)?{number}_", name) for name in written[theme])
+    ]
+
+    assert sorted(shown) == list(range(1, 37))
+    assert len(named) > 30
+    assert untested == []
+
+
+def _hazards(theme: str) -> Path:
+    return ROOT / f"tests/unit/consensus/test_hazards_{theme}.py"
 
 
 def _rows() -> Iterator[tuple[str, str, str]]:
