@@ -26,6 +26,7 @@ from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Timeline
+from raftha.model.postgres import ServerPlan
 from raftha.model.store import Barrier, Committed, Outcome, Unknown
 from raftha.pg.instance import Instance
 
@@ -66,6 +67,7 @@ class Effects:
         self._pending: set[str] = set()
         self._unsettled: set[str] = set()
         self._is_settling = False
+        self._is_read = False
         self.ended = False
         self.stop_asked = False
 
@@ -160,12 +162,25 @@ class Effects:
         self._store.submit(Barrier(), timeout=timeout, done=done)
 
     def _configure(self, action: act.Configure) -> None:
-        if not self._instance.configure(action.plan):
+        if not self._write_configuration(action.plan):
             return
-        self._instance.reload(SQL_TIMEOUT)
         self._board.look()
         for refused in self._instance.refused_settings(SQL_TIMEOUT):
             event(LOG, logging.ERROR, "postgresql.parameters refused by the server", why=refused)
+
+    def _write_configuration(self, plan: ServerPlan) -> bool:
+        """Write the files and have the server read them, unless it has read these already.
+
+        Files that are as they should be prove nothing: the reload after them may have failed, or an
+        earlier agent of this node may have died before it.
+        """
+        is_read, self._is_read = self._is_read, False
+        if not self._instance.configure(plan) and is_read:
+            self._is_read = True
+            return False
+        self._instance.reload(SQL_TIMEOUT)
+        self._is_read = True
+        return True
 
     def bound_log(self) -> None:
         """Move the server's log aside once it is too long, keeping one older part. The server goes
@@ -185,6 +200,7 @@ class Effects:
         self._instance.configure(action.plan)
         argv, env = self._instance.start_command(self._instance.binaries(found.major))
         self._guarding.start(argv, env, self._log_path, action.epoch)
+        self._is_read = True
         under = {} if action.epoch is None else {"epoch": str(action.epoch)}
         event(LOG, logging.INFO, "server started", role=action.plan.role, **under)
 
@@ -205,8 +221,7 @@ class Effects:
         record = cluster.history[-1]
         parent = record.parent or Timeline(1)
         self._instance.place_history_files(parent, action.burned)
-        if self._instance.configure(action.plan):
-            self._instance.reload(SQL_TIMEOUT)
+        self._write_configuration(action.plan)
         self._guarding.promote(action.epoch)
         self._board.look()
         event(LOG, logging.INFO, "promoting", epoch=str(action.epoch), why=record.reason)

@@ -140,7 +140,11 @@ class Lookout:
         path = self._instance.layout.data_dir
         settled = guardian.running and not self._is_stopping()
         if known is not None and settled and (path / "global" / "pg_control").exists():
-            return replace(known, unborn=self._instance.layout.birth_marker.exists())
+            return replace(
+                known,
+                unborn=self._instance.layout.birth_marker.exists(),
+                closed=self._instance.is_closed(),
+            )
         self._directory = self._instance.inspect()
         return self._directory
 

@@ -35,8 +35,7 @@ def node_report(s: Situation, decision: Decision, scope: str) -> NodeReport:
     seen = s.memory.leader_seen
     routed = lease is not None and server is not None and server.is_primary
     if routed and server is not None:
-        is_open = s.memory.plan is None or not s.memory.plan.closed
-        routed = is_settled(s, server) and is_open and s.memory.drained is None
+        routed = is_settled(s, server) and not s.view.directory.closed and s.memory.drained is None
     return NodeReport(
         taken=view.now,
         scope=scope,

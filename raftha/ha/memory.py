@@ -54,7 +54,6 @@ class Memory:
     `together_since`: one has.
     `leader_seen`: the last renewal of the leader that reached this node.
     `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
-    `gated`: the server was restarted in place and still keeps sessions out.
     `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
     `streaming_since`: the standby has streamed since.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
@@ -79,7 +78,6 @@ class Memory:
     leader_seen: LeaderSeen | None = None
     arming: Arming | None = None
     missing_since: Instant | None = None
-    gated: bool = False
     rejoined: Epoch | None = None
     streaming_since: Instant | None = None
     starved_since: Instant | None = None

@@ -195,7 +195,7 @@ def _choose(s: Situation, server: ServerStatus) -> MemberName | None:
 def _set_names(
     s: Situation, name: MemberName | None, memory: Memory
 ) -> tuple[tuple[Action, ...], Memory]:
-    plan = primary_plan(s.cluster, s.view.me, names_for(name), closed=s.memory.gated)
+    plan = primary_plan(s.cluster, s.view.me, names_for(name), closed=s.view.directory.closed)
     if plan == s.memory.plan:
         return (), memory
     return (Configure(plan),), replace(memory, plan=plan)

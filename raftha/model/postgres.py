@@ -67,7 +67,8 @@ class ControlData:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataDirectory:
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
-    `unborn` says that initdb made it here for a cluster that was never announced."""
+    `unborn` says that initdb made it here for a cluster that was never announced; `closed`, that
+    its pg_hba.conf lets no session in but the agent's."""
 
     path: Path
     state: DirectoryState
@@ -76,6 +77,7 @@ class DataDirectory:
     standby_signal: bool = False
     backup_label: bool = False
     unborn: bool = False
+    closed: bool = False
     problem: str | None = None
 
 

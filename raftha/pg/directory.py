@@ -12,7 +12,7 @@ from typing import Final
 from raftha.clock import Clock
 from raftha.errors import ConfigError, PostgresError
 from raftha.model.postgres import Binaries, ControlData, DataDirectory, DirectoryState
-from raftha.pg import argv, controldata, versions
+from raftha.pg import argv, controldata, hba, versions
 from raftha.pg.layout import Layout
 from raftha.pg.run import run
 
@@ -54,8 +54,17 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         standby_signal="standby.signal" in names,
         backup_label="backup_label" in names,
         unborn=layout.birth_marker.exists(),
+        closed=is_closed(path),
     )
     return _looked_into(present, layout, choose, clock)
+
+
+def is_closed(data_dir: Path) -> bool:
+    """Its pg_hba.conf lets no session in but the agent's; False if that cannot be read."""
+    try:
+        return hba.is_closed((data_dir / "pg_hba.conf").read_text(errors="replace"))
+    except OSError:
+        return False
 
 
 def control_data(binaries: Binaries, data_dir: Path, clock: Clock) -> ControlData:

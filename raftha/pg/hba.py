@@ -15,6 +15,7 @@ from raftha.errors import Problem
 from raftha.model.settings import Authentication
 
 MAP: Final = "raftha"
+CLOSED: Final = "# Closed: nobody comes in but the agent and the standbys' streams."
 DEFAULT_LINES: Final = ("host all all all scram-sha-256",)
 
 
@@ -35,10 +36,15 @@ def render(authentication: Authentication, lines: Sequence[str], *, closed: bool
         everybody = ("all all", "replication all")
         rejected = tuple(f"local {who} reject" for who in everybody)
         rejected += tuple(f"host {who} all reject" for who in everybody)
-        return _text((*agent, *streams, *rejected))
+        return _text((*agent, *streams, *rejected, CLOSED))
     rewind = (f"host all {quote(authentication.rewind.username)} all scram-sha-256",)
     local = ("local all all scram-sha-256",)
     return _text((*agent, *streams, *rewind, *(lines or DEFAULT_LINES), *local))
+
+
+def is_closed(text: str) -> bool:
+    """This is what `render` made to keep everybody out."""
+    return CLOSED in text.splitlines()
 
 
 def render_map(system_user: str, superuser: str, original: str = "") -> str:

@@ -89,6 +89,10 @@ class Instance:
         """What lies at `data_dir`; a directory with a `problem` must not be started."""
         return directory.inspect(self.layout, self.binaries, self.clock)
 
+    def is_closed(self) -> bool:
+        """Whether pg_hba.conf lets no session in but the agent's."""
+        return directory.is_closed(self.config.data_dir)
+
     def start_command(self, binaries: Binaries) -> tuple[list[str], dict[str, str]]:
         """Arguments and environment by which the server is to be started."""
         command = argv.postgres(binaries, self.config.data_dir, self.layout.run_dir)

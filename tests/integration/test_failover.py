@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tests.integration import processes
+from tests.integration.harness import ClusterHarness
 from tests.integration.processes import Part
 from tests.integration.scene import (
     TTL_S,
@@ -17,6 +18,7 @@ from tests.integration.scene import (
     NewCluster,
     Probe,
     await_line,
+    first,
     postmaster_pid,
     report,
     server_log,
@@ -119,6 +121,50 @@ def test_an_agent_that_comes_back_in_time_adopts_the_running_server(
     assert scene.ledger.longest_gap_s() <= 1.5, "an agent's restart must not interrupt anybody"
     scene.finish()
     assert postmaster_pid(cluster, scene.primary) == server
+
+
+def test_a_restarted_primary_lets_nobody_in_before_its_standby_is_back_or_let_go(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    """What no standby ever acknowledged is not shown to anybody, though the agent that closed the
+    gate is gone: without a majority the set stays as it is, and the frozen standby cannot come."""
+    scene = under_load(new_cluster, probe, ttl=10.0)
+    cluster, primary = scene.cluster, scene.primary
+    (synchronous,) = sync_standbys(cluster)
+    (other,) = {node.name for node in cluster.members()} - {primary, synchronous}
+    before = postmaster_pid(cluster, primary)
+
+    cluster.pause(synchronous)
+    cluster.pause(other, Part.AGENT)
+    crashed = time.time()
+    cluster.kill_postgres(primary)
+    await_line(cluster, primary, "server started role=primary", 5, crashed)
+    cluster.wait_for(
+        lambda: "rejects connection" in refusal_of(cluster, primary), 5, "the gate is closed"
+    )
+    assert postmaster_pid(cluster, primary) != before
+    restarted = time.time()
+    cluster.kill_agent(primary)
+    cluster.start(primary)
+    cluster.resume(other)
+    cluster.wait_for(lambda: not refusal_of(cluster, primary), 15, "the gate opens")
+    opened = time.time()
+
+    shrunk = first(cluster, primary, "store write intent=sync .*Committed", restarted)
+    assert shrunk is not None, "nobody was let go"
+    assert shrunk.at <= opened, f"open {shrunk.at - opened:.2f} s before the standby was let go"
+    cluster.resume(synchronous)
+    scene.finish()
+    assert cluster.wait_for_primary() == primary
+
+
+def refusal_of(cluster: ClusterHarness, name: str) -> str:
+    """What the server says to a client that comes now; empty if it lets it in."""
+    try:
+        cluster.connect(name, timeout_s=1).close()
+    except psycopg2.Error as error:
+        return str(error)
+    return ""
 
 
 def test_without_its_guardian_a_primary_stops_and_the_agent_mends_it(

@@ -174,7 +174,9 @@ def test_a_closed_server_admits_only_the_agent(binaries: Binaries) -> None:
             "dbname": "postgres",
         }
         psycopg2.connect(**login).close()
+        assert not n1.instance.inspect().closed
         assert n1.instance.configure(ServerPlan(role=ServerRole.PRIMARY, closed=True))
+        assert n1.instance.inspect().closed
         n1.instance.reload(5.0)
         with pytest.raises(psycopg2.OperationalError, match="rejects connection"):
             psycopg2.connect(**login)

@@ -292,7 +292,6 @@ MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
         Arming, name=NAMES, since=INSTANTS, checkpointed=st.booleans(), required=st.none() | LSNS
     ),
     "missing_since": INSTANTS,
-    "gated": st.booleans(),
     "drained": st.sampled_from(["op1", "op2", "stop"]),
     "drain_since": INSTANTS,
     "failures": st.integers(0, 3),

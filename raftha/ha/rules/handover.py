@@ -144,7 +144,7 @@ def _release(
     operation = s.cluster.operation
     noted = operation is None or operation.id != request.id or operation.has(OperationStep.STOPPED)
     if noted:
-        memory = replace(s.memory, drained=None, drain_since=None, starts=0, gated=False)
+        memory = replace(s.memory, drained=None, drain_since=None, starts=0)
         return Verdict("handed over: releasing the key", (ReleaseLeader(lease.epoch),), memory)
     sync = s.cluster.sync
     preferred = [name for name in holders if sync is not None and name in sync.standbys]

@@ -73,8 +73,7 @@ def _start(s: Situation) -> Verdict | None:
         return start_standby(s, None, "starting as a standby, to be promoted")
     names = _names_at_restart(s)
     plan = primary_plan(s.cluster, s.view.me, names, closed=bool(names))
-    verdict = start(s, plan, lease.epoch, "restarting the primary in place")
-    return replace(verdict, memory=replace(verdict.memory or s.memory, gated=bool(names)))
+    return start(s, plan, lease.epoch, "restarting the primary in place")
 
 
 def _names_at_restart(s: Situation) -> str:
@@ -116,7 +115,7 @@ def _promote(s: Situation) -> Verdict | None:
         return _promoting(s)
     plan = primary_plan(s.cluster, s.view.me, names_for(_first_standby(s)))
     burned = tuple(sorted(r.timeline for r in s.cluster.history if r.timeline < record.timeline))
-    memory = replace(s.memory, plan=plan, promoted=lease.epoch, promoted_at=s.now, gated=False)
+    memory = replace(s.memory, plan=plan, promoted=lease.epoch, promoted_at=s.now)
     memory = replace(memory, checkpoint_asked=None)
     reason = f"promoting to timeline {record.timeline} under epoch {lease.epoch}"
     actions = (*slots, *_publish(s, lease, server), Promote(lease.epoch, plan, burned))
@@ -277,13 +276,13 @@ def _reconfigure(
     s: Situation, server: ServerStatus, memory: Memory
 ) -> tuple[tuple[Action, ...], Memory]:
     """Write the configuration where it differs from what is wanted: a changed setting, or the gate
-    that a restart in place left closed until the synchronous standby is back."""
-    gated = memory.gated and not sync.is_settled(s, server)
+    that a restart in place left closed until the synchronous standby is back. The gate is looked
+    at, not remembered: the agent may have been restarted meanwhile."""
+    gated = s.view.directory.closed and not sync.is_settled(s, server)
     names = (
         memory.plan.synchronous_standby_names if memory.plan else server.synchronous_standby_names
     )
     plan = primary_plan(s.cluster, s.view.me, names, closed=gated)
-    memory = replace(memory, gated=gated)
     if plan == memory.plan:
         return (), memory
     return (Configure(plan),), replace(memory, plan=plan)

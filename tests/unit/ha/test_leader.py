@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -77,7 +77,6 @@ def test_a_crashed_primary_is_restarted_in_place_behind_the_gate() -> None:
     assert start.plan.role is ServerRole.PRIMARY
     assert start.plan.synchronous_standby_names == names_for(N2)
     assert start.plan.closed
-    assert decision.memory.gated
 
 
 def test_without_a_synchronous_standby_nothing_is_gated() -> None:
@@ -181,7 +180,7 @@ def test_the_promotion_waits_for_whom_it_must_from_its_first_commit() -> None:
     assert promote.plan.synchronous_standby_names == names_for(N3)
     assert promote.burned == (Timeline(1),)
     assert decision.memory.promoted == pg.EPOCH
-    assert not decision.memory.gated
+    assert not promote.plan.closed
 
 
 def test_with_nobody_left_it_waits_for_nobody() -> None:
@@ -283,13 +282,39 @@ def test_a_changed_setting_is_written() -> None:
     assert plan.synchronous_standby_names == names_for(N2)
 
 
-def test_the_gate_opens_when_the_synchronous_standby_is_back() -> None:
-    closed = serving(b.cluster(), pg.primary(attached=()), gated=True, missing_since=pg.at(-0.1))
-    assert closed.memory.gated
-    assert all(a.plan.closed for a in closed.actions if isinstance(a, Configure))
+CLOSED: Final = pg.directory(closed=True)
 
-    opened = serving(b.cluster(), pg.primary(), gated=True)
-    assert not opened.memory.gated
+
+@pytest.mark.parametrize("memory", [{}, {"plan": None}], ids=["", "after a restart of the agent"])
+def test_the_gate_opens_when_the_synchronous_standby_is_back(memory: dict[str, Any]) -> None:
+    alone = b.view(directory=CLOSED, server=pg.primary(attached=()))
+    closed_plan = replace(b.plan_of(alone, names_for(N2)), closed=True)
+    missing = {"plan": closed_plan, "missing_since": pg.at(-0.1), **memory}
+    closed = b.decided(alone, b.leading_memory(alone, **missing))
+    assert all(a.plan.closed for a in closed.actions if isinstance(a, Configure))
+    assert closed.memory.plan == closed_plan
+
+    back = b.decided(replace(alone, server=pg.primary()), closed.memory)
+    assert not b.only(back, Configure).plan.closed
+
+
+def test_an_open_gate_is_not_closed_when_the_synchronous_standby_goes() -> None:
+    alone = b.view(server=pg.primary(attached=()))
+    restarted = b.leading_memory(alone, plan=None, missing_since=pg.at(-0.1))
+
+    assert not b.only(b.decided(alone, restarted), Configure).plan.closed
+
+
+def test_another_standby_to_wait_for_does_not_open_the_gate() -> None:
+    unset = b.view(
+        cluster=b.cluster(sync=b.sync()),
+        directory=CLOSED,
+        server=pg.primary(synchronous_standby_names=names_for(N2), attached=(pg.attached(N3),)),
+    )
+    memory = b.leading_memory(unset, missing_since=pg.at(-60))
+
+    plan = b.only(b.decided(unset, memory), Configure).plan
+    assert (plan.synchronous_standby_names, plan.closed) == (names_for(N3), True)
 
 
 def test_a_run_that_serves_resets_the_count_of_starts() -> None:

@@ -131,7 +131,9 @@ def test_the_agent_comes_first_in_pg_hba_and_alone_when_closed() -> None:
     assert open_lines[1] == closed_lines[1] == 'local all "postgres" peer map=raftha'
     assert 'host all "all" all scram-sha-256' in open_lines
     assert hba.DEFAULT_LINES[0] in open_lines
-    assert all(line.endswith("reject") for line in closed_lines[4:])
+    assert all(line.endswith("reject") for line in closed_lines[4:-1])
+    assert hba.is_closed("\n".join(closed_lines))
+    assert not hba.is_closed("\n".join(open_lines))
     assert not any("trust" in line for line in closed_lines)
 
 
