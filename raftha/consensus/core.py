@@ -1,16 +1,16 @@
 """One voter of the Raft group: what may be believed of a message, and what may be sent.
 
-The core stands between the network and the library (`syncobj.py`) and keeps these rules:
+The core stands between the network and the library (`syncobj.py`), on one thread, and keeps these
+rules:
 
-- nothing that was written may show in a message before `flush` has made it durable;
+- nothing that was written may show in a message before `flush` has made it durable, but for the
+  entries that a raft leader offers to the others;
 - the raft leader counts its own copy only when that copy is durable;
 - a log entry is removed only at a proven conflict, and never if it was committed;
 - a snapshot is installed only whole, sound and newer than the state;
 - an election disturbs nobody unless a majority would support it and hears no raft leader;
 - what should be impossible (two leaders in a term, a committed entry contradicted) ends the process
   through `fatal`, because going on would spread it.
-
-Runs on one thread.
 """
 
 from __future__ import annotations
@@ -121,24 +121,22 @@ class RaftCore:
 
     def tick(self) -> None:
         """Elections, commitment, application, sending: everything that is due now."""
-        with self.engine.time():
-            now = self._now()
-            self._grant_time_after_pause(now)
-            if self.engine.is_leading:
-                self._store.sync()
-            elif self.engine.election_due < now and not self._has_support:
-                self._start_canvass(now)
-            self._has_support = False
-            self.engine.turn()
-            self._send_news()
-            self._compact_if_due(now)
-            self._ticked = now
+        now = self._now()
+        self._grant_time_after_pause(now)
+        if self.engine.is_leading:
+            self._store.sync()
+        elif self.engine.election_due < now and not self._has_support:
+            self._start_canvass(now)
+        self._has_support = False
+        self.engine.turn()
+        self._send_news()
+        self._compact_if_due(now)
+        self._ticked = now
 
     def receive(self, peer: str, message: wire.Message) -> None:
         """Take one message from a voter. Raises WireError if it makes no sense."""
         if peer in self._peers:
-            with self.engine.time():
-                self._dispatch(peer, message)
+            self._dispatch(peer, message)
 
     def propose(self, payload: bytes, remaining: Seconds) -> bool:
         """Append a command, or forward it to the raft leader; False if neither is possible."""
@@ -150,6 +148,14 @@ class RaftCore:
         useful = min(max(0.0, remaining), wire.MAX_REMAINING_S)
         self.engine.out.append((leader, wire.Forward(payload, useful)))
         return True
+
+    def offer(self) -> list[tuple[str, wire.Message]]:
+        """New entries of a raft leader: they claim nothing about its disk, so they leave before it
+        holds them; but if anything else waits, they wait for `flush` too, in order."""
+        if not self.engine.is_leading or self.engine.out:
+            return []
+        self._send_news()
+        return self.engine.take_out()
 
     def flush(self) -> list[tuple[str, wire.Message]]:
         """Make everything durable, then hand out the messages that reflect it."""
@@ -259,7 +265,8 @@ class RaftCore:
         last = previous + len(entries)
         if known == len(entries):
             self.engine.hear_leader(peer, message.term, min(message.commit, last))
-            self.engine.acknowledge(peer, last + 1)
+            if entries or not self.engine.acknowledged_lately(peer, last + 1):
+                self.engine.acknowledge(peer, last + 1)
             return
         fresh = entries[known:]
         before = fresh[0].index - 1

@@ -1,16 +1,16 @@
 """`RaftNode`: one voter, put together from core, replica, links, storage and proposals.
 
-`step` does one round by hand: hear, propose, tick, make durable, send, publish, answer. The
+`step` does one round by hand: hear, propose, offer, tick, make durable, publish, answer, send. The
 simulation calls it; `start` runs it on a thread. The order inside a round is a safety rule: nothing
-is sent before the disk holds what it reflects, and nobody is answered before the state that the
-answer speaks of can be read.
+is sent before the disk holds what it reflects (a raft leader's new entries reflect nothing of its
+disk, and go first), and nobody is answered before the state that the answer speaks of can be read.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -21,6 +21,7 @@ from raftha.consensus.core import RaftCore
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.machine import Machine, Result
 from raftha.consensus.members import Identity, Registry, digest_of
+from raftha.consensus.overview import Facts, status_of
 from raftha.consensus.proposals import Proposals, Route
 from raftha.consensus.replica import Replica
 from raftha.consensus.security import choose
@@ -31,7 +32,7 @@ from raftha.consensus.watch import WatchHub
 from raftha.errors import StorageFailed
 from raftha.instants import Instant, Seconds
 from raftha.model.settings import RaftConfig, RaftTimings
-from raftha.model.store import RaftStatus, VoterStatus
+from raftha.model.store import RaftStatus
 
 EXPIRY_TIMEOUT: Final = Seconds(1.0)
 _LONGEST_WAIT: Final = Seconds(0.1)
@@ -81,13 +82,13 @@ class RaftNode:
             fatal=fatal,
         )
         self._core = self._make_core(persisted, random)
-        self._status = self._observe()
+        self._facts = self._observe()
         self.store = KeyStore(
             clock=clock,
             watches=watches,
             wake=links.wake,
             peek=lambda: self._replica.published,
-            status=lambda: self._status,
+            status=self._describe,
         )
 
     def _make_core(self, persisted: Persisted, random: Random) -> RaftCore:
@@ -138,13 +139,13 @@ class RaftNode:
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
         self._propose_expiries()
+        self._send(self._core.offer())
         self._core.tick()
-        for peer, message in self._core.flush():
-            self._links.send(peer, wire.encode(message))
-        self._links.flush()
+        outgoing = self._core.flush()
         self._replica.publish()
-        self._status = self._observe()
+        self._facts = self._observe()
         self._proposals.deliver()
+        self._send(outgoing)
 
     @property
     def wait(self) -> Seconds:
@@ -161,6 +162,12 @@ class RaftNode:
             self._fatal(str(error))
         except Exception as error:
             self._fatal(f"the raft thread failed: {type(error).__name__}: {error}")
+
+    def _send(self, messages: Sequence[tuple[str, wire.Message]]) -> None:
+        for peer, message in messages:
+            self._links.send(peer, wire.encode(message))
+        if messages:
+            self._links.flush()
 
     def _readmit(self, name: str) -> None:
         for peer in self._peers:
@@ -221,40 +228,24 @@ class RaftNode:
     def _restored(self, machine: Machine) -> None:
         self._proposals.restored(machine)
 
-    def _observe(self) -> RaftStatus:
+    def _observe(self) -> Facts:
         engine = self._core.engine
-        own = VoterStatus(
-            address=self._identity.address,
-            name=self._identity.name,
-            is_self=True,
-            connected=True,
-            witness=self._identity.witness,
-        )
-        return RaftStatus(
+        return Facts(
             role=engine.role,
             leader=engine.leader,
             term=engine.term,
             commit_index=engine.commit_index,
             applied_index=engine.applied_index,
             majority=self._core.has_majority,
-            voters=(own, *(self._observe_peer(peer) for peer in self._peers)),
+            connected=frozenset(self._connected),
+            contacts=dict(self._contacts),
+            matches=engine.matches if engine.is_leading else {},
             fsync_seconds=self._stable.sync_seconds,
             free_bytes=self._stable.free_bytes,
         )
 
-    def _observe_peer(self, peer: str) -> VoterStatus:
-        voter = self._registry.voter(peer)
-        leading = self._core.engine.is_leading
-        return VoterStatus(
-            address=peer,
-            name=None if voter is None else voter.name,
-            is_self=False,
-            connected=peer in self._connected,
-            witness=self._registry.is_witness(peer),
-            last_contact=self._contacts.get(peer),
-            match_index=self._core.engine.match_index(peer) if leading else None,
-            problem=self._registry.problem(peer),
-        )
+    def _describe(self) -> RaftStatus:
+        return status_of(self._facts, self._identity, self._peers, self._registry)
 
 
 def _session(identity: Identity, persisted: Persisted, random: Random) -> SessionId:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from random import Random
 from typing import Any, Final
@@ -65,6 +64,7 @@ _FOLLOWER: Final = 0
 _LEADER: Final = 2
 _BATCH_BYTES: Final = 256 * 1024
 _NEVER: Final = 10**9
+_NOTHING: Final = ("", 0, 0), float("-inf")
 
 
 class LibraryMismatch(RafthaError):
@@ -108,6 +108,13 @@ class _Outbox:
     destroy = ignore
 
 
+class _IdlePoller:
+    """The library ends each tick by polling its sockets; it has none."""
+
+    def poll(self, timeout: float) -> None:
+        """Nothing to wait for."""
+
+
 _present: ContextVar[Callable[[], float]] = ContextVar("present")
 
 
@@ -133,7 +140,7 @@ library.monotonicTime = lambda: _present.get()()
 
 
 class Engine(SyncObj):  # type: ignore[misc]
-    """One voter's Raft state. All calls come from one thread, within `time`."""
+    """One voter's Raft state. All calls come from one thread."""
 
     def __init__(
         self,
@@ -153,16 +160,18 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._apply = apply
         self._voters = {peer: _Voter(peer) for peer in peers}
         self._outbox = _Outbox()
+        self._acknowledged = _NOTHING
         self.feed = Feed()
         # The library's constructor reads every attribute of its object, properties too.
         self._SyncObj__newAppendEntriesTime = 0.0
-        with self.time():
-            super().__init__(
-                _Voter(address),
-                list(self._voters.values()),
-                _configuration(timings),
-                transport=self._outbox,
-            )
+        self._bind_time()
+        super().__init__(
+            _Voter(address),
+            list(self._voters.values()),
+            _configuration(timings),
+            transport=self._outbox,
+        )
+        self._poller = _IdlePoller()
 
     def adopt(self, journal: Journal, term: int, vote: str | None) -> None:
         """Stand on this log, term and vote instead of the library's own, empty ones."""
@@ -172,19 +181,11 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._SyncObj__raftCurrentTerm = term
         self._SyncObj__votedForNodeId = vote
 
-    @contextmanager
-    def time(self) -> Iterator[None]:
-        """Within, the library reads this voter's clock."""
-        token = _present.set(self._now)
-        try:
-            yield
-        finally:
-            _present.reset(token)
-
     # What happens.
 
     def turn(self) -> None:
         """The library's tick: election if due, commit, apply, heartbeat if due."""
+        self._bind_time()
         super()._onTick(0.0)
 
     def hand(self, peer: str, message: wire.Message) -> None:
@@ -214,11 +215,20 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     def send_entries(self) -> None:
         """Send every follower what it lacks, or a heartbeat, now."""
+        self._bind_time()
         self._SyncObj__sendAppendEntries()
 
     def acknowledge(self, peer: str, next_index: int) -> None:
         """Tell the raft leader that everything before this index is held."""
+        self._acknowledged = (peer, self.term, next_index), self._now()
         self._progress(peer, next_index, reset=False, success=True)
+
+    def acknowledged_lately(self, peer: str, next_index: int) -> bool:
+        """Whether exactly this was said on this link, so lately that to say it again would tell the
+        raft leader nothing, not even that this node lives."""
+        said, when = self._acknowledged
+        recent = self._now() - when < self._timings.append_period / 2
+        return recent and said == (peer, self.term, next_index)
 
     def ask_again(self, peer: str) -> None:
         """Tell the raft leader to go back to where both logs surely agree. Going back one entry at
@@ -228,6 +238,7 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     def connected(self, peer: str) -> None:
         """A link to this voter is up."""
+        self._acknowledged = _NOTHING
         self._SyncObj__onNodeConnected(self._voters[peer])
 
     def disconnected(self, peer: str) -> None:
@@ -298,9 +309,10 @@ class Engine(SyncObj):  # type: ignore[misc]
         """When each follower last answered this raft leader."""
         return {node.id: heard for node, heard in self._SyncObj__lastResponseTime.items()}
 
-    def match_index(self, peer: str) -> int:
-        """What this raft leader knows a follower to hold."""
-        return int(self._SyncObj__raftMatchIndex.get(self._voters[peer], 0))
+    @property
+    def matches(self) -> Mapping[str, int]:
+        """What this raft leader knows each follower to hold."""
+        return {node.id: index for node, index in self._SyncObj__raftMatchIndex.items()}
 
     # Parts of the library that are replaced, under its names.
 
@@ -347,7 +359,13 @@ class Engine(SyncObj):  # type: ignore[misc]
     def _checkCommandsToApply(self) -> None:  # noqa: N802
         """The library's queue stays empty: the core appends."""
 
+    def _bind_time(self) -> None:
+        """From now on the library reads this voter's clock, in this thread: before each call that
+        may let it read one."""
+        _present.set(self._now)
+
     def _hand(self, peer: str, message: dict[str, Any]) -> None:
+        self._bind_time()
         super()._SyncObj__onMessageReceived(self._voters[peer], message)
 
     def _progress(self, peer: str, next_index: int, *, reset: bool, success: bool) -> None:
