@@ -89,7 +89,7 @@ find_python() {
         unreachable=${unreachable:-$found}
     done
     [ -z "$unreachable" ] || { copy_python "$unreachable" "$user" "$spare" && return; }
-    [ -n "$any" ] || die "Python 3.11, 3.12 or 3.13 is needed, and there is no python3 here"
+    [ -n "$any" ] || die "no python3 here; on Debian and Ubuntu: apt-get install python3-venv (3.11 to 3.13 is needed)"
     [ -n "$fits" ] || die "Python 3.11, 3.12 or 3.13 is needed; the python3 here is $any"
     [ -z "$unreachable" ] || die "$unreachable cannot be started by user $user; install Python for all users"
     die "$fits lacks the module venv; on Debian and Ubuntu: apt-get install python3-venv"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import psycopg2
+import psycopg2.extensions
 import yaml
 from node_processes import (
     ExampleFailed,
@@ -60,18 +61,14 @@ def environment(nodes: Sequence[Node]) -> dict[str, str]:
 def run_sql(nodes: Sequence[Node], statement: str) -> None:
     """Run a statement on whichever server takes writes, as any client would find it."""
     servers = [node for node in nodes if node.postgres]
-    role = yaml.safe_load(servers[0].file.read_text())["postgresql"]["authentication"]["superuser"]
-    hosts, ports = zip(*(node.postgres.rsplit(":", 1) for node in servers), strict=True)
     try:
-        connection = psycopg2.connect(
-            host=",".join(hosts),
-            port=",".join(ports),
-            user=role["username"],
-            password=role["password"],
-            dbname="postgres",
-            target_session_attrs="read-write",
-            connect_timeout=2,
-        )
+        connection = connect(servers)
+    except psycopg2.OperationalError as error:
+        raise ExampleFailed(
+            "no server takes writes now; while a lost primary is replaced, about 5 seconds, that is"
+            f" so: try again. The servers say:\n{error}".strip()
+        ) from error
+    try:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(statement)
@@ -80,9 +77,25 @@ def run_sql(nodes: Sequence[Node], statement: str) -> None:
             port = str(connection.info.port)
             name = next(node.name for node in servers if node.postgres.endswith(f":{port}"))
             print(f"-- {cursor.statusmessage}, on {name}")
-        connection.close()
     except psycopg2.Error as error:
         raise ExampleFailed(f"{error}".strip()) from error
+    finally:
+        connection.close()
+
+
+def connect(servers: Sequence[Node]) -> psycopg2.extensions.connection:
+    """A session on the server that takes writes. Raises psycopg2.OperationalError if none does."""
+    role = yaml.safe_load(servers[0].file.read_text())["postgresql"]["authentication"]["superuser"]
+    hosts, ports = zip(*(node.postgres.rsplit(":", 1) for node in servers), strict=True)
+    return psycopg2.connect(
+        host=",".join(hosts),
+        port=",".join(ports),
+        user=role["username"],
+        password=role["password"],
+        dbname="postgres",
+        target_session_attrs="read-write",
+        connect_timeout=2,
+    )
 
 
 @dataclass(slots=True)
@@ -224,7 +237,8 @@ def act(nodes: dict[str, Node], words: Sequence[str]) -> int:
     """One command of `node`."""
     match words:
         case ["status"]:
-            print_status(list(nodes.values()))
+            known = environment(list(nodes.values()))
+            return subprocess.run(raftha("status"), env=known, check=False).returncode
         case ["sql", statement]:
             run_sql(list(nodes.values()), statement)
         case ["start", name] if name in nodes:
@@ -239,6 +253,8 @@ def act(nodes: dict[str, Node], words: Sequence[str]) -> int:
         case ["raftha", *rest] if rest:
             known = environment(list(nodes.values()))
             return subprocess.run(raftha(*rest), env=known, check=False).returncode
+        case ["start" | "stop" | "kill", name]:
+            raise ExampleFailed(f"{name} is no node of this cluster; {', '.join(nodes)} are")
         case _:
             raise ExampleFailed(
                 f"say status, sql STATEMENT, raftha WORDS, or kill, stop or start"

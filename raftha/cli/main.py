@@ -117,7 +117,7 @@ def version() -> None:
 )
 @click.pass_context
 def status(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
-    """Show the cluster: who leads, who follows how closely, what is wrong and what to do."""
+    """Show who leads, who follows how closely, what is wrong."""
     from raftha.cli import show
 
     contact = _contact(context, Where(**where))
@@ -162,7 +162,7 @@ def switchover(
     wait: bool,
     **where: Any,
 ) -> None:
-    """Hand the lead over to a standby, as planned and without loss."""
+    """Hand the lead over to a standby, planned and lossless."""
     from raftha.model.report import RequestKind
 
     contact = _contact(context, Where(**where))
@@ -176,7 +176,7 @@ def switchover(
 def failover(
     context: click.Context, /, candidate: str, yes: bool, wait: bool, **where: Any
 ) -> None:
-    """Make a member the leader, because there is none or it is to be overruled."""
+    """Make a member the leader, whether there is one or not."""
     from raftha.model.report import RequestKind
 
     contact = _contact(context, Where(**where))

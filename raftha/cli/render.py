@@ -99,7 +99,7 @@ def _leader(report: ClusterReport) -> str:
     if report.leader is None:
         return "no leader is known"
     if report.lease_remaining_seconds is None:
-        return f"leader {report.leader}; what is left of its lease is not known"
+        return f"leader {report.leader}, on a lease of {report.ttl:g} s"
     return (
         f"leader {report.leader}; {_seconds(report.lease_remaining_seconds)} left of its lease "
         f"of {report.ttl:g} s"

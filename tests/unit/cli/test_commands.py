@@ -85,6 +85,22 @@ def test_the_screen_fits_120_columns(name: str, report: ClusterReport) -> None:
     assert "\x1b" not in plain
 
 
+def test_an_unknown_rest_of_the_lease_is_not_made_up() -> None:
+    """A witness answers so: it renews no lease and measures none."""
+    report = replace(cluster_report(), lease_remaining_seconds=None)
+
+    text = render.status(report, 120, colour=False)
+
+    assert f"leader {report.leader}, on a lease of {report.ttl:g} s\n" in text
+
+
+def test_the_list_of_commands_says_each_in_a_whole_sentence() -> None:
+    lines = raftha("--help").output.partition("Commands:\n")[2].splitlines()
+
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+    assert len(lines) >= len(cli.commands) - 1  # the key store, for debugging, is hidden
+
+
 def test_json_and_yaml_are_the_cluster_page(url: str) -> None:
     as_json = json.loads(raftha("list", "--url", url, "-o", "json").output)
     as_yaml = yaml.safe_load(raftha("-c", "/unused", "list", "--url", url, "-o", "yaml").output)
