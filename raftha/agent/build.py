@@ -1,4 +1,4 @@
-"""Wires a member or a witness together. Constructors only store; work starts in `run`."""
+"""Wires a member together. Constructors only store; work starts in `run`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from random import Random
 
 from raftha.agent.board import Board
 from raftha.agent.effects import Effects
@@ -16,26 +15,22 @@ from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
 from raftha.agent.jobs import Jobs
 from raftha.agent.keeper import LeaseKeeper
-from raftha.agent.lookout import ClusterReader, Lookout
+from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
 from raftha.agent.observer import Observer
-from raftha.agent.operations import Operations
 from raftha.agent.peers import Peers
+from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
-from raftha.agent.stored import StoreReader
-from raftha.agent.witness import WitnessResponder
+from raftha.agent.wiring import build_operations, build_peers, build_store_reader
 from raftha.agent.worker import Worker
-from raftha.api.client import ApiClient
 from raftha.api.server import ApiServer
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
 from raftha.ha.keys import Keys
-from raftha.ha.situation import Situation
 from raftha.instants import Seconds
 from raftha.logs import set_up
-from raftha.model.settings import DynamicConfig, NodeConfig, PostgresConfig
-from raftha.model.store import Transact
+from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.pg.instance import Instance
 
 LOG = logging.getLogger(__name__)
@@ -98,23 +93,6 @@ def _outermost(
         fatal(f"the thread {name} failed unexpectedly: {bug!r}")
 
 
-def connector(config: NodeConfig, clock: Clock) -> Callable[[str, Seconds], ApiClient]:
-    """Makes the client for a member's URL, with this node's credentials."""
-    rest = config.restapi
-
-    def connect(url: str, timeout: Seconds) -> ApiClient:
-        return ApiClient(
-            url=url, timeout=timeout, auth=rest.authentication, tls=rest.tls, clock=clock
-        )
-
-    return connect
-
-
-def peer_timeout(settings: DynamicConfig) -> Seconds:
-    """How long a member may take to answer a peer: a small part of the ttl (safety R23)."""
-    return Seconds(min(2.0, max(0.5, settings.ttl / 10)))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ground:
     """What every part of a member stands on."""
@@ -163,7 +141,7 @@ def build_member(
         pace=health.pace,
         timeout=lambda: Seconds(reader.settings().primary_health_timeout / 2),
     )
-    peers = _peers(config, reader, clock, board.wake)
+    peers = build_peers(config, reader, clock, board.wake)
     responder = _responder(ground, observer, guarding, peers)
     worker = Worker(clock, board.wake, fatal)
     loop = _loop(ground, guarding, keeper, peers, worker, responder)
@@ -220,7 +198,7 @@ def _responder(
         guarding=guarding,
         peers=peers,
         operations=lambda: operations,
-        stored=_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
+        stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     return responder
@@ -268,70 +246,4 @@ def _loop(
         effects=effects,
         recorder=Recorder(),
         publish=responder.publish,
-    )
-
-
-def _peers(
-    config: NodeConfig, reader: ClusterReader, clock: Clock, changed: Callable[[], None]
-) -> Peers:
-    return Peers(
-        clock=clock,
-        connect=connector(config, clock),
-        timeout=lambda: peer_timeout(reader.settings()),
-        changed=changed,
-    )
-
-
-def build_operations(
-    node: RaftNode,
-    reader: ClusterReader,
-    clock: Clock,
-    situation: Callable[[], Situation],
-) -> Operations:
-    """The operator's requests, of a member or a witness."""
-
-    def execute(command: Transact) -> None:
-        node.store.execute(command, timeout=reader.settings().retry_timeout)
-
-    return Operations(
-        clock=clock,
-        random=Random(),
-        situation=situation,
-        execute=execute,
-        operation=lambda: reader.read().operation,
-    )
-
-
-def build_witness(config: NodeConfig, node: RaftNode, clock: Clock) -> ApiServer:
-    """The HTTP side of a witness; the Raft node is the rest of it."""
-    keys = Keys(config.scope)
-    reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
-    peers = _peers(config, reader, clock, lambda: None)
-
-    def no_situation() -> Situation:
-        raise NotImplementedError("a witness judges no request")
-
-    operations = build_operations(node, reader, clock, no_situation)
-    node.store.watch(keys.operation, operations.notice)
-    responder = WitnessResponder(
-        config=config,
-        clock=clock,
-        store=node.store,
-        reader=reader,
-        peers=peers,
-        operations=operations,
-        stored=_store_reader(config, node, reader, clock),
-    )
-    return ApiServer(config.restapi, responder, clock)
-
-
-def _store_reader(
-    config: NodeConfig, node: RaftNode, reader: ClusterReader, clock: Clock
-) -> StoreReader:
-    return StoreReader(
-        name=config.name,
-        below=Keys(config.scope).prefix,
-        store=node.store,
-        clock=clock,
-        timeout=lambda: reader.settings().retry_timeout,
     )

@@ -5,62 +5,22 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.keeper import LeaseKeeper
 from raftha.agent.peers import Peers
+from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.worker import Worker
 from raftha.clock import Clock
-from raftha.ha.documents import read_cluster
-from raftha.ha.keys import Keys
-from raftha.model.cluster import Cluster
-from raftha.model.ids import Revision
 from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
-from raftha.model.settings import DynamicConfig
-from raftha.model.store import RaftStatus, Snapshot
 from raftha.model.view import GuardianView, View
 from raftha.pg.instance import Instance
 
 _TAIL_BYTES: Final = 8192
 _COMPLAINT: Final = re.compile(r"(?:FATAL|PANIC|ERROR|could not|cannot|invalid).*")
-
-
-class Store(Protocol):
-    """The part of the key store that is looked at."""
-
-    def peek(self) -> Snapshot: ...
-
-    def status(self) -> RaftStatus: ...
-
-
-class ClusterReader:
-    """The cluster as the local replica holds it; decoded once for each revision.
-
-    `before_birth` are the settings while the store holds none."""
-
-    def __init__(self, store: Store, keys: Keys, before_birth: DynamicConfig) -> None:
-        self._store = store
-        self._keys = keys
-        self._before_birth = before_birth
-        self._known: Cluster | None = None
-
-    def read(self) -> Cluster:
-        """May be called from any thread."""
-        snapshot = self._store.peek()
-        known = self._known
-        if known is None or known.revision != snapshot.revision or snapshot.revision == Revision(0):
-            known = read_cluster(self._keys, snapshot)
-            if known.config_revision is None:
-                known = replace(known, config=self._before_birth)
-            self._known = known
-        return known
-
-    def settings(self) -> DynamicConfig:
-        """The cluster-wide settings as this node knows them."""
-        return self.read().config
 
 
 class Lookout:

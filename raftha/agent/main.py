@@ -1,4 +1,4 @@
-"""Runs a member or a witness as a process: checks, locks, signals, and the order of start and end.
+"""Runs a member as a process: checks, locks, signals, and the order of start and end.
 
 Returns an exit code: 0 after an orderly stop, 2 for something the user has to correct. A failure
 that leaves the process unable to trust itself ends it at once with 70: the guardian, which outlives
@@ -10,34 +10,22 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import signal
 import socket
-import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
-from types import FrameType
-from typing import NoReturn
 
 from raftha import __version__
-from raftha.agent.build import Member, build_member, build_witness
+from raftha.agent.build import Member, build_member
+from raftha.agent.process import check_again, fatal, on_signals, open_node, refused
 from raftha.clock import Clock, SystemClock
-from raftha.config.changes import compare
-from raftha.config.load import load
-from raftha.config.schema import Reload
 from raftha.consensus.medium import check_medium
-from raftha.consensus.node import RaftNode, open_store
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.logs import event, set_up
-from raftha.model.settings import TIMINGS, NodeConfig, PostgresConfig
+from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.pg.directory import running_pid
 from raftha.pg.instance import Instance
 
 LOG = logging.getLogger(__name__)
 
-EXIT_USAGE = 2
-EXIT_FATAL = 70
 LONGEST_RUN_DIR = 80
 """A Unix socket's path holds 107 bytes, and PostgreSQL's own file name takes up to 20 of them."""
 
@@ -48,28 +36,7 @@ def run(config: NodeConfig, config_path: Path) -> int:
     try:
         return _run_member(config, config_path, SystemClock())
     except RafthaError as error:
-        return _refused(error)
-
-
-def run_witness(config: NodeConfig, config_path: Path) -> int:
-    """Run a witness until it is stopped."""
-    set_up(config.log.level, config.log.format)
-    try:
-        return _run_witness(config, config_path, SystemClock())
-    except RafthaError as error:
-        return _refused(error)
-
-
-def _refused(error: RafthaError) -> int:
-    print(f"raftha: {error}", file=sys.stderr)
-    return EXIT_USAGE
-
-
-def fatal(reason: str) -> NoReturn:
-    """End the process at once: nothing may be sent or believed after this."""
-    event(LOG, logging.CRITICAL, "fatal", why=reason)
-    logging.shutdown()
-    os._exit(EXIT_FATAL)
+        return refused(error)
 
 
 def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
@@ -82,12 +49,12 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     _check_binaries(config, postgres, run_dir, clock)
     _check_stranger(postgres, run_dir)
     _check_port(postgres)
-    node = _open(config, clock, witness=False)
+    node = open_node(config, clock, witness=False)
     member = build_member(config, postgres, node, run_dir, clock, fatal)
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
-    _on_signals(member.stop, lambda: _reload(member, config_path))
+    on_signals(member.stop, lambda: _reload(member, config_path))
     try:
         member.run()
     finally:
@@ -107,41 +74,6 @@ def _dismiss_guardian(member: Member) -> None:
     except GuardianError as error:
         event(LOG, logging.INFO, "guardian stays", why=str(error))
     member.guarding.close()
-
-
-def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
-    check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
-    node = _open(config, clock, witness=True)
-    api = build_witness(config, node, clock)
-    stopping = threading.Event()
-    api.start()
-    node.start()
-    event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
-
-    def on_reload() -> None:
-        _check_again(config, config_path)
-
-    _on_signals(stopping.set, on_reload)
-    try:
-        while not stopping.wait(3600.0):
-            continue
-    finally:
-        api.stop()
-        node.stop()
-    return 0
-
-
-def _open(config: NodeConfig, clock: Clock, *, witness: bool) -> RaftNode:
-    return open_store(
-        scope=config.scope,
-        name=config.name,
-        config=config.raft,
-        timings=TIMINGS[config.bootstrap.dynamic.profile],
-        clock=clock,
-        random=Random(),  # seeded by the operating system
-        witness=witness,
-        fatal=fatal,
-    )
 
 
 def _run_directory(config: NodeConfig) -> Path:
@@ -228,34 +160,7 @@ def _check_port(postgres: PostgresConfig) -> None:
             raise ConfigError([Problem("postgresql.listen", what, remedy)]) from error
 
 
-def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
-    def on_stop(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    def on_reload(_number: int, _frame: FrameType | None) -> None:
-        # Reading files takes its time; a signal handler must not.
-        threading.Thread(target=reload, name="reload", daemon=True).start()
-
-    signal.signal(signal.SIGTERM, on_stop)
-    signal.signal(signal.SIGINT, on_stop)
-    signal.signal(signal.SIGHUP, on_reload)
-
-
 def _reload(member: Member, config_path: Path) -> None:
-    fresh = _check_again(member.board.config, config_path)
+    fresh = check_again(member.board.config, config_path)
     if fresh is not None:
         member.reload(fresh)
-
-
-def _check_again(known: NodeConfig, config_path: Path) -> NodeConfig | None:
-    """Read the file anew; say what changed and what of it needs a restart."""
-    try:
-        loaded = load(config_path, os.environ, witness=known.postgresql is None)
-    except ConfigError as error:
-        event(LOG, logging.ERROR, "configuration refused, the old one stays", why=str(error))
-        return None
-    for change in compare(known, loaded.config):
-        needs_restart = change.reload in (Reload.AGENT_RESTART, Reload.POSTGRES_RESTART)
-        words = "changed, effective after a restart" if needs_restart else "changed"
-        event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
-    return loaded.config

@@ -15,6 +15,9 @@ from raftha.model.view import PeerAnswer
 AT_ONCE = 9
 """A group has nine members at most."""
 
+ASK_S = Seconds(1.0)
+"""How long whoever asks for the whole cluster waits for the members' answers."""
+
 
 class Peers:
     """`connect` makes the HTTP client for a member's URL."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from raftha.agent.guarding import Guarding
-from raftha.agent.lookout import ClusterReader, Store
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
-from raftha.agent.peers import Peers
+from raftha.agent.peers import ASK_S, Peers
+from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
@@ -31,7 +31,6 @@ from raftha.model.report import (
 from raftha.model.view import PeerAnswer, View
 
 MEASURE_S = Seconds(0.4)
-ASK_S = Seconds(1.0)
 
 
 class MemberResponder:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from raftha import __version__
-from raftha.agent.lookout import ClusterReader, Store
 from raftha.agent.operations import Operations, witness_refusal
-from raftha.agent.peers import Peers
+from raftha.agent.peers import ASK_S, Peers
+from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.report import cluster_report, system_id
-from raftha.agent.responder import ASK_S
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
 from raftha.ha.explain import cluster_problems, group_problems

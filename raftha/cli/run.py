@@ -41,9 +41,9 @@ def witness(path: Path) -> int:
             err=True,
         )
         return Exit.USAGE
-    import raftha.agent.main  # brings in Raft
+    import raftha.agent.witness_main  # brings in Raft
 
-    return raftha.agent.main.run_witness(loaded.config, path)
+    return raftha.agent.witness_main.run(loaded.config, path)
 
 
 def check_config(path: Path, as_witness: bool) -> Exit:

@@ -1,0 +1,87 @@
+"""What the process of a member and of a witness do alike: exit codes, signals, opening the store.
+
+Knows nothing of PostgreSQL: a witness is to stay small.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import NoReturn
+
+from raftha.clock import Clock
+from raftha.config.changes import compare
+from raftha.config.load import load
+from raftha.config.schema import Reload
+from raftha.consensus.node import RaftNode, open_store
+from raftha.errors import ConfigError, RafthaError
+from raftha.logs import event
+from raftha.model.settings import TIMINGS, NodeConfig
+
+LOG = logging.getLogger(__name__)
+
+EXIT_USAGE = 2
+EXIT_FATAL = 70
+
+
+def refused(error: RafthaError) -> int:
+    """Tell the user what to correct; the exit code for it."""
+    print(f"raftha: {error}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def fatal(reason: str) -> NoReturn:
+    """End the process at once: nothing may be sent or believed after this."""
+    event(LOG, logging.CRITICAL, "fatal", why=reason)
+    logging.shutdown()
+    os._exit(EXIT_FATAL)
+
+
+def open_node(config: NodeConfig, clock: Clock, *, witness: bool) -> RaftNode:
+    """The voter of this node, at rest. Raises ConfigError or StorageFailed."""
+    return open_store(
+        scope=config.scope,
+        name=config.name,
+        config=config.raft,
+        timings=TIMINGS[config.bootstrap.dynamic.profile],
+        clock=clock,
+        random=Random(),  # seeded by the operating system
+        witness=witness,
+        fatal=fatal,
+    )
+
+
+def on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT stop, SIGHUP reloads."""
+
+    def on_stop(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    def on_reload(_number: int, _frame: FrameType | None) -> None:
+        # Reading files takes its time; a signal handler must not.
+        threading.Thread(target=reload, name="reload", daemon=True).start()
+
+    signal.signal(signal.SIGTERM, on_stop)
+    signal.signal(signal.SIGINT, on_stop)
+    signal.signal(signal.SIGHUP, on_reload)
+
+
+def check_again(known: NodeConfig, config_path: Path) -> NodeConfig | None:
+    """Read the file anew; say what changed and what of it needs a restart."""
+    try:
+        loaded = load(config_path, os.environ, witness=known.postgresql is None)
+    except ConfigError as error:
+        event(LOG, logging.ERROR, "configuration refused, the old one stays", why=str(error))
+        return None
+    for change in compare(known, loaded.config):
+        needs_restart = change.reload in (Reload.AGENT_RESTART, Reload.POSTGRES_RESTART)
+        words = "changed, effective after a restart" if needs_restart else "changed"
+        event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
+    return loaded.config

@@ -1,0 +1,79 @@
+"""The parts that members and witnesses have alike, wired. Knows nothing of PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from raftha.agent.operations import Operations
+from raftha.agent.peers import Peers
+from raftha.agent.reader import ClusterReader
+from raftha.agent.stored import StoreReader
+from raftha.api.client import ApiClient
+from raftha.clock import Clock
+from raftha.consensus.node import RaftNode
+from raftha.ha.keys import Keys
+from raftha.ha.situation import Situation
+from raftha.instants import Seconds
+from raftha.model.settings import DynamicConfig, NodeConfig
+from raftha.model.store import Transact
+
+
+def connector(config: NodeConfig, clock: Clock) -> Callable[[str, Seconds], ApiClient]:
+    """Makes the client for a member's URL, with this node's credentials."""
+    rest = config.restapi
+
+    def connect(url: str, timeout: Seconds) -> ApiClient:
+        return ApiClient(
+            url=url, timeout=timeout, auth=rest.authentication, tls=rest.tls, clock=clock
+        )
+
+    return connect
+
+
+def peer_timeout(settings: DynamicConfig) -> Seconds:
+    """How long a member may take to answer a peer: a small part of the ttl (safety R23)."""
+    return Seconds(min(2.0, max(0.5, settings.ttl / 10)))
+
+
+def build_peers(
+    config: NodeConfig, reader: ClusterReader, clock: Clock, changed: Callable[[], None]
+) -> Peers:
+    return Peers(
+        clock=clock,
+        connect=connector(config, clock),
+        timeout=lambda: peer_timeout(reader.settings()),
+        changed=changed,
+    )
+
+
+def build_operations(
+    node: RaftNode,
+    reader: ClusterReader,
+    clock: Clock,
+    situation: Callable[[], Situation],
+) -> Operations:
+    """The operator's requests, of a member or a witness."""
+
+    def execute(command: Transact) -> None:
+        node.store.execute(command, timeout=reader.settings().retry_timeout)
+
+    return Operations(
+        clock=clock,
+        random=Random(),
+        situation=situation,
+        execute=execute,
+        operation=lambda: reader.read().operation,
+    )
+
+
+def build_store_reader(
+    config: NodeConfig, node: RaftNode, reader: ClusterReader, clock: Clock
+) -> StoreReader:
+    return StoreReader(
+        name=config.name,
+        below=Keys(config.scope).prefix,
+        store=node.store,
+        clock=clock,
+        timeout=lambda: reader.settings().retry_timeout,
+    )

@@ -1,0 +1,81 @@
+"""Runs a witness as a process. Its exit codes are those of `raftha.agent.main`.
+
+It imports nothing of PostgreSQL, so that it stays small; a test looks at what it has loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from raftha import __version__
+from raftha.agent.process import check_again, on_signals, open_node, refused
+from raftha.agent.reader import ClusterReader
+from raftha.agent.wiring import build_operations, build_peers, build_store_reader
+from raftha.agent.witness import WitnessResponder
+from raftha.api.server import ApiServer
+from raftha.clock import Clock, SystemClock
+from raftha.consensus.medium import check_medium
+from raftha.consensus.node import RaftNode
+from raftha.errors import RafthaError
+from raftha.ha.keys import Keys
+from raftha.ha.situation import Situation
+from raftha.logs import event, set_up
+from raftha.model.settings import NodeConfig
+
+LOG = logging.getLogger(__name__)
+
+
+def run(config: NodeConfig, config_path: Path) -> int:
+    """Run a witness until it is stopped."""
+    set_up(config.log.level, config.log.format)
+    try:
+        return _run_witness(config, config_path, SystemClock())
+    except RafthaError as error:
+        return refused(error)
+
+
+def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
+    check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
+    node = open_node(config, clock, witness=True)
+    api = build_witness(config, node, clock)
+    stopping = threading.Event()
+    api.start()
+    node.start()
+    event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
+
+    def on_reload() -> None:
+        check_again(config, config_path)
+
+    on_signals(stopping.set, on_reload)
+    try:
+        while not stopping.wait(3600.0):
+            continue
+    finally:
+        api.stop()
+        node.stop()
+    return 0
+
+
+def build_witness(config: NodeConfig, node: RaftNode, clock: Clock) -> ApiServer:
+    """The HTTP side of a witness; the Raft node is the rest of it."""
+    keys = Keys(config.scope)
+    reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
+    peers = build_peers(config, reader, clock, lambda: None)
+
+    def no_situation() -> Situation:
+        raise NotImplementedError("a witness judges no request")
+
+    operations = build_operations(node, reader, clock, no_situation)
+    node.store.watch(keys.operation, operations.notice)
+    responder = WitnessResponder(
+        config=config,
+        clock=clock,
+        store=node.store,
+        reader=reader,
+        peers=peers,
+        operations=operations,
+        stored=build_store_reader(config, node, reader, clock),
+    )
+    return ApiServer(config.restapi, responder, clock)
