@@ -96,6 +96,7 @@ ONLY_IN: Final[dict[str, frozenset[str]]] = {
     "time": frozenset({"clock.py", "guardian/kernel.py", "guardian/journal.py"}),
     "pysyncobj": frozenset({"consensus/syncobj.py"}),
     "psycopg2": frozenset({"pg/session.py"}),
+    "prometheus_client": frozenset({"metrics.py"}),
     "pickle": frozenset(),
 }
 """Modules that only these files import. The guardian, which imports nothing, has its own clock."""
@@ -281,6 +282,7 @@ PLANTED: Final = [
     ("agent/x.py", "import pickle", "nobody"),
     ("consensus/x.py", "from pysyncobj.transport import Transport", "which only"),
     ("pg/x.py", "import psycopg2.extensions", "which only"),
+    ("agent/x.py", "import prometheus_client", "which only"),
     ("agent/x.py", "import random\nrandom.uniform(0, 1)", "injected"),
     ("agent/x.py", "from random import choice", "random.choice"),
     ("agent/x.py", "import datetime\ndatetime.datetime.now()", "wall clock"),

@@ -30,6 +30,7 @@ from raftha.consensus.node import RaftNode
 from raftha.ha.keys import Keys
 from raftha.instants import Seconds
 from raftha.logs import set_up
+from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.pg.instance import Instance
 
@@ -104,6 +105,7 @@ class _Ground:
     reader: ClusterReader
     instance: Instance
     run_dir: Path
+    metrics: Metrics
 
     @property
     def server_log(self) -> Path:
@@ -116,6 +118,7 @@ def build_member(
     node: RaftNode,
     run_dir: Path,
     clock: Clock,
+    metrics: Metrics,
     fatal: Callable[[str], None],
 ) -> Member:
     """Everything of a member, wired and still at rest."""
@@ -130,6 +133,7 @@ def build_member(
         reader=ClusterReader(node.store, keys, config.bootstrap.dynamic),
         instance=Instance(files, config.scope, config.name, run_dir, clock),
         run_dir=run_dir,
+        metrics=metrics,
     )
     board, reader = ground.board, ground.reader
     health = Health(board=board, clock=clock, settings=reader.settings)
@@ -170,6 +174,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         dead_man_seconds=lambda: max(0.1, settings().fence_budget / 2),
         changed=ground.board.wake,
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
+        fenced=ground.metrics.fenced,
     )
     keeper = LeaseKeeper(
         store=ground.node.store,
@@ -180,6 +185,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         hold_back=health.hold_back,
         note=health.note,
         changed=ground.board.wake,
+        settled=ground.metrics.settled,
     )
     return guarding, keeper
 
@@ -199,6 +205,8 @@ def _responder(
         peers=peers,
         operations=lambda: operations,
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
+        metrics=ground.metrics,
+        first_term=ground.node.store.status().term,
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     return responder
@@ -246,4 +254,5 @@ def _loop(
         effects=effects,
         recorder=Recorder(),
         publish=responder.publish,
+        ticked=ground.metrics.ticked,
     )

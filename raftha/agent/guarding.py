@@ -39,6 +39,7 @@ class Guarding:
         dead_man_seconds: Callable[[], float],
         changed: Callable[[], None],
         lost: Callable[[str], None],
+        fenced: Callable[[str, float], object] = lambda _reason, _seconds: None,
     ) -> None:
         self._socket_path = socket_path
         self._data_dir = data_dir
@@ -46,6 +47,7 @@ class Guarding:
         self._dead_man_seconds = dead_man_seconds
         self._changed = changed
         self._lost = lost
+        self._fenced = fenced
         self._connection: GuardianClient | None = None
         self._connecting = threading.Lock()
         self._is_quitting = False
@@ -134,6 +136,7 @@ class Guarding:
             case Fenced(epoch=None, killed=0):
                 return  # a sweep that found nothing to end
             case Fenced():
+                self._fenced(heard.cause, heard.seconds)
                 event(
                     LOG,
                     logging.WARNING,

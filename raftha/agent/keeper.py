@@ -82,6 +82,7 @@ class LeaseKeeper:
         hold_back: Callable[[], str | None],
         note: Callable[[], bytes],
         changed: Callable[[], None],
+        settled: Callable[[str], object] = lambda _outcome: None,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -91,6 +92,7 @@ class LeaseKeeper:
         self._hold_back = hold_back
         self._note = note
         self._changed = changed
+        self._settled = settled
         self._held: HeldLease | None = None
         self._ttl = Seconds(0.0)
         self._counted_from: Instant | None = None
@@ -233,6 +235,8 @@ class LeaseKeeper:
         if attempt is not self._attempt:
             return  # forgotten meanwhile: what it won or renewed must not be believed
         self._judge(attempt, outcome)
+        if attempt.renews is not None:
+            self._settled(type(outcome).__name__.lower())
         self._attempt = None
         if self._release_wanted:
             self._release()

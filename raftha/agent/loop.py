@@ -20,7 +20,7 @@ from raftha.ha.decide import decide
 from raftha.ha.keys import Keys
 from raftha.ha.memory import Memory
 from raftha.ha.table import Decision
-from raftha.instants import Seconds
+from raftha.instants import Seconds, longest
 from raftha.logs import event
 from raftha.model.view import View
 
@@ -34,7 +34,8 @@ _NUMBERS = re.compile(r"[0-9.]+ s|[0-9A-F]+/[0-9A-F]+")
 
 
 class Loop:
-    """`observe` gathers a view; `publish` makes what was seen and decided known to the outside."""
+    """`observe` gathers a view; `publish` makes what was seen and decided known to the outside.
+    `ticked` is told how long each round took."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Loop:
         effects: Effects,
         recorder: Recorder,
         publish: Callable[[View, Decision], None],
+        ticked: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._board = board
         self._clock = clock
@@ -54,13 +56,17 @@ class Loop:
         self._effects = effects
         self._recorder = recorder
         self._publish = publish
+        self._ticked = ticked
         self._pause = FIRST_PAUSE_S
         self._said = ""
 
     def run(self) -> None:
         """Tick until the agent has ended."""
         while not self._effects.ended:
-            self._wait(self.tick())
+            begun = self._clock.now()
+            view = self.tick()
+            self._ticked(longest(begun, self._clock.now()))
+            self._wait(view)
 
     def tick(self) -> View:
         """One round; the view that it looked at."""

@@ -20,6 +20,7 @@ from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.logs import event, set_up
+from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.pg.directory import running_pid
 from raftha.pg.instance import Instance
@@ -49,8 +50,9 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     _check_binaries(config, postgres, run_dir, clock)
     _check_stranger(postgres, run_dir)
     _check_port(postgres)
-    node = open_node(config, clock, witness=False)
-    member = build_member(config, postgres, node, run_dir, clock, fatal)
+    metrics = Metrics(scope=config.scope, name=config.name, witness=False)
+    node = open_node(config, clock, metrics, witness=False)
+    member = build_member(config, postgres, node, run_dir, clock, metrics, fatal)
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)

@@ -23,6 +23,7 @@ from raftha.config.schema import Reload
 from raftha.consensus.node import RaftNode, open_store
 from raftha.errors import ConfigError, RafthaError
 from raftha.logs import event
+from raftha.metrics import Metrics
 from raftha.model.settings import TIMINGS, NodeConfig
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def fatal(reason: str) -> NoReturn:
     os._exit(EXIT_FATAL)
 
 
-def open_node(config: NodeConfig, clock: Clock, *, witness: bool) -> RaftNode:
+def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bool) -> RaftNode:
     """The voter of this node, at rest. Raises ConfigError or StorageFailed."""
     return open_store(
         scope=config.scope,
@@ -55,6 +56,7 @@ def open_node(config: NodeConfig, clock: Clock, *, witness: bool) -> RaftNode:
         random=Random(),  # seeded by the operating system
         witness=witness,
         fatal=fatal,
+        synced=metrics.synced,
     )
 
 

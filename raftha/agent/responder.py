@@ -10,6 +10,7 @@ from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
 from raftha.agent.peers import ASK_S, Peers
 from raftha.agent.reader import ClusterReader, Store
+from raftha.agent.readings import readings
 from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
@@ -19,6 +20,7 @@ from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds
+from raftha.metrics import Metrics
 from raftha.model.ids import MemberName
 from raftha.model.report import (
     ClusterReport,
@@ -49,6 +51,8 @@ class MemberResponder:
         peers: Peers,
         operations: Callable[[], Operations],
         stored: StoreReader,
+        metrics: Metrics,
+        first_term: int,
     ) -> None:
         self._scope = scope
         self._clock = clock
@@ -60,6 +64,8 @@ class MemberResponder:
         self._peers = peers
         self._operations = operations
         self.stored = stored
+        self._metrics = metrics
+        self._first_term = first_term
         self._last: tuple[Situation, NodeReport] | None = None
         self._renewed: tuple[int, Instant] | None = None
 
@@ -96,6 +102,11 @@ class MemberResponder:
             seen=self._renewed[1] if self._renewed else None,
             notices=_distinct(notices),
         )
+
+    def metrics(self) -> bytes:
+        report = self.node()
+        now, wall = self._clock.now(), self._clock.wall()
+        return self._metrics.expose(readings(report, now, wall, self._first_term))
 
     def operate(self, request: OperationRequest) -> OperationReport:
         return self._operations().operate(request)

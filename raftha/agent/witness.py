@@ -12,10 +12,12 @@ from raftha import __version__
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.peers import ASK_S, Peers
 from raftha.agent.reader import ClusterReader, Store
+from raftha.agent.readings import readings
 from raftha.agent.report import cluster_report, system_id
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
 from raftha.ha.explain import cluster_problems, group_problems
+from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.report import (
     ClusterReport,
@@ -40,6 +42,8 @@ class WitnessResponder:
         peers: Peers,
         operations: Operations,
         stored: StoreReader,
+        metrics: Metrics,
+        first_term: int,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -48,6 +52,8 @@ class WitnessResponder:
         self._peers = peers
         self._operations = operations
         self.stored = stored
+        self._metrics = metrics
+        self._first_term = first_term
 
     def node(self) -> NodeReport:
         cluster, raft = self._reader.read(), self._store.status()
@@ -89,6 +95,11 @@ class WitnessResponder:
             notices=notices,
         )
         return replace(report, lease_remaining_seconds=None)
+
+    def metrics(self) -> bytes:
+        report = self.node()
+        now, wall = self._clock.now(), self._clock.wall()
+        return self._metrics.expose(readings(report, now, wall, self._first_term))
 
     def operate(self, request: OperationRequest) -> OperationReport:
         return witness_refusal(request.kind, self._config.name)

@@ -22,6 +22,7 @@ from raftha.errors import RafthaError
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.logs import event, set_up
+from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig
 
 LOG = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ def run(config: NodeConfig, config_path: Path) -> int:
 
 def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
-    node = open_node(config, clock, witness=True)
-    api = build_witness(config, node, clock)
+    metrics = Metrics(scope=config.scope, name=config.name, witness=True)
+    node = open_node(config, clock, metrics, witness=True)
+    api = build_witness(config, node, clock, metrics)
     stopping = threading.Event()
     api.start()
     node.start()
@@ -58,7 +60,7 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     return 0
 
 
-def build_witness(config: NodeConfig, node: RaftNode, clock: Clock) -> ApiServer:
+def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Metrics) -> ApiServer:
     """The HTTP side of a witness; the Raft node is the rest of it."""
     keys = Keys(config.scope)
     reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
@@ -77,5 +79,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock) -> ApiServer
         peers=peers,
         operations=operations,
         stored=build_store_reader(config, node, reader, clock),
+        metrics=metrics,
+        first_term=node.store.status().term,
     )
     return ApiServer(config.restapi, responder, clock)

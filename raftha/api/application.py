@@ -15,10 +15,11 @@ from urllib.parse import parse_qsl
 
 from raftha.api import auth, codec, listing, operations, routes, stored
 from raftha.api.auth import Caller
-from raftha.api.reply import Reply, refusal
+from raftha.api.reply import Reply, Text, refusal
 from raftha.api.responder import Responder
 from raftha.clock import Clock
 from raftha.errors import RafthaError
+from raftha.metrics import CONTENT_TYPE
 from raftha.model.report import ClusterReport
 from raftha.model.settings import RestConfig
 
@@ -29,7 +30,15 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_OWN_PATHS: Final = ("/patroni", "/cluster", "/history", "/peer", "/operation", "/store")
+_OWN_PATHS: Final = (
+    "/patroni",
+    "/cluster",
+    "/history",
+    "/peer",
+    "/operation",
+    "/store",
+    "/metrics",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +85,9 @@ class Application:
             case "/operation":
                 operation = self.responder.operation()
                 return _reported(None if operation is None else codec.document(operation))
+            case "/metrics":
+                page = Text(content=self.responder.metrics(), content_type=CONTENT_TYPE)
+                return Reply(status=200, body=page)
             case "/store":
                 return self._store(request)
             case _:

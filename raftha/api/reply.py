@@ -11,11 +11,20 @@ Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A body that is no JSON."""
+
+    content: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A status, a JSON body (None: an empty one) and headers beyond the usual."""
+    """A status, a body (JSON unless it is a Text; None: an empty one) and headers beyond the
+    usual."""
 
     status: int
-    body: Document | Sequence[Any] | None
+    body: Document | Sequence[Any] | Text | None
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -43,6 +43,9 @@ class Responder(Protocol):
     def cluster(self) -> ClusterReport:
         """The whole cluster; asks the other members, in about a second."""
 
+    def metrics(self) -> bytes:
+        """Everything that is counted and measured, in Prometheus' text format; never blocks."""
+
     def operate(self, request: OperationRequest) -> OperationReport:
         """Commit an operator's request. RUNNING means accepted; blocks a few seconds at most."""
 

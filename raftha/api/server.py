@@ -26,7 +26,7 @@ from raftha import __version__
 from raftha.api import codec, tls
 from raftha.api.application import MAX_BODY_BYTES, Application, Request, parse_query
 from raftha.api.auth import Caller
-from raftha.api.reply import Reply
+from raftha.api.reply import Reply, Text
 from raftha.api.responder import Responder
 from raftha.clock import Clock
 from raftha.errors import RafthaError
@@ -110,7 +110,7 @@ class _Gateway:
     def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         reply = self._application.reply(_request(environ))
         silent = reply.body is None or environ["REQUEST_METHOD"] == "OPTIONS"
-        body = b"" if silent else codec.encode(reply.body) + b"\n"
+        body = b"" if silent else _encoded(reply)
         start(f"{reply.status} {HTTPStatus(reply.status).phrase}", _headers(reply, body))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
@@ -201,11 +201,18 @@ def _path(text: str) -> str:
     return "/" + text.strip("/")
 
 
+def _encoded(reply: Reply) -> bytes:
+    if isinstance(reply.body, Text):
+        return reply.body.content
+    return codec.encode(reply.body) + b"\n"
+
+
 def _headers(reply: Reply, body: bytes) -> list[tuple[str, str]]:
     if reply.status == HTTPStatus.NO_CONTENT:
         return list(reply.headers)
+    kind = reply.body.content_type if isinstance(reply.body, Text) else "application/json"
     return [
-        ("Content-Type", "application/json"),
+        ("Content-Type", kind),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         *reply.headers,

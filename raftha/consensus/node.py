@@ -268,16 +268,16 @@ def open_store(
     random: Random,
     witness: bool,
     fatal: Fatal,
+    synced: Callable[[float], object] = lambda _seconds: None,
 ) -> RaftNode:
-    """Build a voter from its configuration; nothing runs before `start`.
-
-    Raises ConfigError for addresses that need a key file or certificates, StorageFailed if the Raft
-    directory is damaged or in use."""
+    """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
+    raft thread. Raises ConfigError for addresses that need a key file or certificates,
+    StorageFailed if the Raft directory is damaged or in use."""
     security = choose(config)
     address = str(config.self_addr)
     peers = tuple(sorted({str(peer) for peer in config.partner_addrs} - {address}))
     incarnation = f"{_draw(random, 128):032x}"
-    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=incarnation)
+    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=incarnation, synced=synced)
     persisted = stable.load()
     identity = Identity(
         scope=scope,

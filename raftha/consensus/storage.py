@@ -115,11 +115,13 @@ class SqliteStore:
         clock: Clock,
         new_incarnation: str,
         measure_free: Callable[[Path], int | None] = medium.free_bytes,
+        synced: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._new_incarnation = new_incarnation
         self._measure_free = measure_free
+        self._synced = synced
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._dirty = False
@@ -180,6 +182,7 @@ class SqliteStore:
             self._open_connection().execute("COMMIT")
         self._dirty = False
         self._sync_seconds = Seconds(self._clock.now().raw - started)
+        self._synced(self._sync_seconds)
 
     @property
     def sync_seconds(self) -> Seconds:

@@ -18,17 +18,21 @@ from random import Random
 from typing import Any, Final
 from zlib import crc32
 
-import pysyncobj.syncobj as library
-from pysyncobj import SyncObj, SyncObjConf
-from pysyncobj.node import Node
-
 from raftha.consensus import wire
+from raftha.consensus.absent import without
 from raftha.consensus.journal import Journal
 from raftha.consensus.snapshots import Feed
 from raftha.errors import RafthaError
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
 from raftha.model.store import RaftRole
+
+# For passwords of its own, which nothing here uses, the library loads `cryptography` where that is
+# installed: 8 MiB of every node's memory.
+with without("cryptography"):
+    import pysyncobj.syncobj as library
+    from pysyncobj import SyncObj, SyncObjConf
+    from pysyncobj.node import Node
 
 AUDITED_VERSION: Final = "0.3.17"
 AUDITED: Final = {

@@ -81,6 +81,12 @@ class Fenced:
     def is_deadline(self) -> bool:
         return self.reason == "deadline"
 
+    @property
+    def cause(self) -> str:
+        """The reason as one of four words, for counting: `deadline`, `asked`, `stop`, `failure`."""
+        words = {"deadline": "deadline", "asked to kill": "asked", "guardian told to stop": "stop"}
+        return words.get(self.reason, "failure")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostmasterExited:

@@ -112,6 +112,7 @@ class Bench:
     guard: FakeGuard = field(default_factory=FakeGuard)
     settings: DynamicConfig = field(default_factory=DynamicConfig)
     reason: str | None = None
+    outcomes: list[str] = field(default_factory=list)
     keeper: LeaseKeeper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +125,7 @@ class Bench:
             hold_back=lambda: self.reason,
             note=lambda: b"[1,5000]",
             changed=lambda: None,
+            settled=self.outcomes.append,
         )
 
     def step(self, after: float = 0.0) -> Seconds:
@@ -200,6 +202,7 @@ def test_each_renewal_is_a_new_command_that_expects_the_last_revision(held: Benc
     held.step(after=1.0)
 
     held.step(after=3.0)
+    assert held.outcomes == ["committed"]
     renewals = [command for command, _ in held.store.sent if isinstance(command, Refresh)]
     assert [r.expect for r in renewals] == [40, 41], "or two at a time"
     assert renewals[0].note == b"[1,5000]"
@@ -225,6 +228,7 @@ def test_an_unknown_outcome_does_not_extend_the_lease(held: Bench) -> None:
     held.step(after=1.0)
     renewals = [command for command, _ in held.store.sent if isinstance(command, Refresh)]
     assert len(renewals) == 2, "the next attempt is a command of its own"
+    assert held.outcomes == ["unknown"]
 
 
 def test_the_revision_of_a_renewal_unheard_is_taken_over(held: Bench) -> None:

@@ -18,6 +18,7 @@ from raftha.agent.recorder import Recorder
 from raftha.consensus.node import RaftNode
 from raftha.ha.keys import LEADER_LEASE, encode_leader
 from raftha.instants import Seconds
+from raftha.metrics import Metrics
 from raftha.model.settings import (
     Address,
     Authentication,
@@ -59,7 +60,8 @@ def member_on(node: RaftNode, folder: Path) -> Member:
         restapi=RestConfig(listen=here, connect_address=here),
         postgresql=postgres,
     )
-    return build_member(config, postgres, node, folder, pg.FakeClock(), pytest.fail)
+    metrics = Metrics(scope="demo", name="n1", witness=False)
+    return build_member(config, postgres, node, folder, pg.FakeClock(), metrics, pytest.fail)
 
 
 def resting_loop(observe: Callable[[], View], board: Board, log: Path) -> Loop:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from raftha.agent.readings import readings
 from raftha.agent.stored import StoreReader
 from raftha.clock import SystemClock
 from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds
+from raftha.metrics import Metrics
 from raftha.model.cluster import HistoryRecord, MemberRole, MemberState
 from raftha.model.ids import Epoch, Lsn, MemberName, SystemId, Timeline
 from raftha.model.postgres import Attached, Receiver, ServerStatus, SyncState
@@ -353,6 +355,10 @@ class FakeResponder:
         if self.failure is not None:
             raise self.failure
         return self.cluster_report
+
+    def metrics(self) -> bytes:
+        metrics = Metrics(scope=self.report.scope, name=self.report.name, witness=False)
+        return metrics.expose(readings(self.report, SystemClock().now(), WALL, first_term=1))
 
     def operate(self, request: OperationRequest) -> OperationReport:
         self.requests.append(request)

@@ -72,6 +72,19 @@ def post(address: Address, path: str, body: str) -> tuple[int, dict[str, Any]]:
     return response.status, answer
 
 
+def test_metrics_are_text_and_need_no_password(responder: FakeResponder) -> None:
+    with serving(responder, rest_config(authentication=AUTH)) as address:
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
+        for method in ("GET", "HEAD", "OPTIONS"):
+            connection.request(method, "/metrics")
+            response = connection.getresponse()
+            body = response.read()
+            assert response.status == 200
+            assert response.getheader("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+            assert (b'\nraftha_routed{name="n1",scope="main"} 1.0\n' in body) is (method == "GET")
+        connection.close()
+
+
 def test_one_connection_carries_get_head_and_options(address: Address) -> None:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
     ports, lengths = set(), []
