@@ -99,22 +99,23 @@ class LeaseKeeper:
         self._attempt: _Attempt | None = None
         self._attempted: Instant | None = None
         self._releasing = False
-        self._release_wanted = False
+        self._revoking = False
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake = threading.Event()
         self._held_back = ""
 
     @property
     def held(self) -> HeldLease | None:
-        """The lease as last counted; its validity is for the reader's clock to judge."""
-        return self._held
+        """The lease as last counted; its validity is for the reader's clock to judge. None from the
+        very call of `release` on: whoever gave it up must not act on it again."""
+        return None if self._releasing else self._held
 
     @property
     def busy(self) -> bool:
         """A command to win or to give back the lease is in flight."""
         attempt = self._attempt
         racing = attempt is not None and (attempt.renews is None or self._held is None)
-        return self._releasing or self._release_wanted or racing
+        return self._releasing or racing
 
     # What others ask for: queued, so that one thread alone changes the state.
 
@@ -132,7 +133,12 @@ class LeaseKeeper:
         self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=epoch)))
 
     def release(self) -> None:
-        """Stop believing in the lease, and give it back. Only after a verified stop."""
+        """Stop believing in the lease at once, and give it back. Only after a verified stop.
+
+        The belief ends here and not when the thread gets to it: a caller that looked again in
+        between would see its lease, and start the server that it has just handed over.
+        """
+        self._releasing = True
         self._post(self._release)
 
     def forget(self, why: str) -> None:
@@ -174,11 +180,14 @@ class LeaseKeeper:
 
     def _release(self) -> None:
         held = self._held
-        # A renewal in flight would change the revision that giving back has to name.
-        self._release_wanted = held is not None and self._attempt is not None
-        if held is None or self._release_wanted:
+        if held is None:
+            self._releasing = self._revoking
             return
-        self._releasing = True
+        if self._attempt is not None:
+            # A renewal in flight would change the revision that giving back has to name; its
+            # answer leads here again.
+            return
+        self._revoking = True
         self._held = None
         timeout = self._settings().retry_timeout
         self._store.submit(
@@ -189,7 +198,7 @@ class LeaseKeeper:
 
     def _forget(self, why: str) -> None:
         self._attempt = None
-        self._release_wanted = False
+        self._releasing = self._revoking
         if self._held is not None:
             event(LOG, logging.WARNING, "lease forgotten", why=why, epoch=str(self._held.epoch))
             self._held = None
@@ -226,7 +235,7 @@ class LeaseKeeper:
         self._store.submit(command, timeout=self._settings().retry_timeout, done=done)
 
     def _released(self, outcome: Outcome) -> None:
-        self._releasing = False
+        self._releasing = self._revoking = False
         event(LOG, logging.INFO, "leader key released", outcome=type(outcome).__name__)
         self._changed()
 
@@ -238,7 +247,7 @@ class LeaseKeeper:
         if attempt.renews is not None:
             self._settled(type(outcome).__name__.lower())
         self._attempt = None
-        if self._release_wanted:
+        if self._releasing:
             self._release()
         self._changed()
 
