@@ -16,15 +16,24 @@ Key = ec.EllipticCurvePrivateKey
 AUTHORITY: Final = "raftha test authority"
 
 
-def make_certificates(directory: Path, *names: str, address: str = "127.0.0.1") -> None:
-    """Write `ca.pem`, and for each name its `.pem` and `.key`, good for loopback and `address`."""
+def make_certificates(
+    directory: Path,
+    *names: str,
+    address: str = "127.0.0.1",
+    begin: timedelta = timedelta(hours=-1),
+    end: timedelta = timedelta(days=1),
+) -> None:
+    """Write `ca.pem`, and for each name its `.pem` and `.key`, good for loopback and `address`,
+    from `begin` to `end`, counted from now."""
+    now = datetime.now(UTC)
+    dates = now + begin, now + end
     hosts = {"127.0.0.1", "::1", address}
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _signed(AUTHORITY, ca_key, ca_key, hosts, is_ca=True)
+    ca = _signed(AUTHORITY, ca_key, ca_key, hosts, dates, is_ca=True)
     (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _signed(name, key, ca_key, hosts, is_ca=False)
+        certificate = _signed(name, key, ca_key, hosts, dates, is_ca=False)
         (directory / f"{name}.pem").write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
         )
@@ -39,8 +48,15 @@ def make_certificates(directory: Path, *names: str, address: str = "127.0.0.1") 
         key_file.chmod(0o600)
 
 
-def _signed(name: str, key: Key, signer: Key, hosts: set[str], *, is_ca: bool) -> x509.Certificate:
-    now = datetime.now(UTC)
+def _signed(
+    name: str,
+    key: Key,
+    signer: Key,
+    hosts: set[str],
+    dates: tuple[datetime, datetime],
+    *,
+    is_ca: bool,
+) -> x509.Certificate:
     addresses = [x509.IPAddress(ip_address(host)) for host in sorted(hosts)]
     return (
         x509.CertificateBuilder()
@@ -48,8 +64,8 @@ def _signed(name: str, key: Key, signer: Key, hosts: set[str], *, is_ca: bool) -
         .issuer_name(_named(AUTHORITY))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(dates[0])
+        .not_valid_after(dates[1])
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         .sign(signer, hashes.SHA256())

@@ -18,6 +18,7 @@ from raftha.agent.build import Member, build_member
 from raftha.agent.process import check_again, fatal, on_signals, open_node, refused
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
+from raftha.consensus.node import RaftNode
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.logs import event, set_up
 from raftha.metrics import Metrics
@@ -56,7 +57,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
-    on_signals(member.stop, lambda: _reload(member, config_path))
+    on_signals(member.stop, lambda: _reload(member, node, config_path))
     try:
         member.run()
     finally:
@@ -162,7 +163,8 @@ def _check_port(postgres: PostgresConfig) -> None:
             raise ConfigError([Problem("postgresql.listen", what, remedy)]) from error
 
 
-def _reload(member: Member, config_path: Path) -> None:
+def _reload(member: Member, node: RaftNode, config_path: Path) -> None:
+    node.refresh()
     fresh = check_again(member.board.config, config_path)
     if fresh is not None:
         member.reload(fresh)

@@ -49,6 +49,7 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
 
     def on_reload() -> None:
         check_again(config, config_path)
+        node.refresh()
 
     on_signals(stopping.set, on_reload)
     try:

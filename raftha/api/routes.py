@@ -167,7 +167,9 @@ def _raft_document(raft: RaftStatus, now: Instant) -> dict[str, Any]:
         "commit_index": raft.commit_index,
         "applied_index": raft.applied_index,
         "quorum": raft.quorum,
-        "fsync_seconds": raft.fsync_seconds,
+        "fsync_seconds": raft.fsync.last,
+        "fsync_p99_seconds": raft.fsync.p99,
+        "fsync_longest_seconds": raft.fsync.longest,
         "free_bytes": raft.free_bytes,
         "voters": [
             {

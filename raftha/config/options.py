@@ -124,7 +124,9 @@ _RAFT: Final = (
         "raft.certfile",
         Kind.PATH,
         Reload.AGENT_RESTART,
-        "The certificate of this node; it must carry the node's name.",
+        "The certificate of this node; it must carry the node's name, as its common name or as a"
+        " DNS name. The content of these three files is read anew when it changes; another path"
+        " needs a restart.",
         default="none",
     ),
     _option(

@@ -61,5 +61,12 @@ class Links(Protocol):
     def wake(self) -> None:
         """Make `poll` return now. From any thread."""
 
+    def refresh(self) -> None:
+        """Look again at the files that secure the links, soon. From any thread."""
+
+    @property
+    def problem(self) -> str | None:
+        """What an operator should know of this node's own side. From any thread."""
+
     def close(self) -> None:
         """Stop everything."""

@@ -129,6 +129,10 @@ class RaftNode:
         self._readmissions.append(name)
         self._links.wake()
 
+    def refresh(self) -> None:
+        """Read certificates that have changed, soon. From any thread."""
+        self._links.refresh()
+
     def step(self, wait: Seconds) -> None:
         """One round; waits at most so long for the network. May raise StorageFailed."""
         for event in self._links.poll(wait):
@@ -240,12 +244,13 @@ class RaftNode:
             connected=frozenset(self._connected),
             contacts=dict(self._contacts),
             matches=engine.matches if engine.is_leading else {},
-            fsync_seconds=self._stable.sync_seconds,
             free_bytes=self._stable.free_bytes,
         )
 
     def _describe(self) -> RaftStatus:
-        return status_of(self._facts, self._identity, self._peers, self._registry)
+        fsync = self._stable.fsync_times()
+        own = self._links.problem
+        return status_of(self._facts, self._identity, self._peers, self._registry, fsync, own)
 
 
 def _session(identity: Identity, persisted: Persisted, random: Random) -> SessionId:
@@ -273,7 +278,7 @@ def open_store(
     """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
     raft thread. Raises ConfigError for addresses that need a key file or certificates,
     StorageFailed if the Raft directory is damaged or in use."""
-    security = choose(config)
+    security = choose(config, name, clock)
     address = str(config.self_addr)
     peers = tuple(sorted({str(peer) for peer in config.partner_addrs} - {address}))
     incarnation = f"{_draw(random, 128):032x}"

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from raftha.consensus.members import Identity, Registry
-from raftha.instants import Instant, Seconds
-from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+from raftha.instants import Instant
+from raftha.model.store import FsyncTimes, RaftRole, RaftStatus, VoterStatus
 
 
 class Facts(NamedTuple):
@@ -26,20 +26,26 @@ class Facts(NamedTuple):
     connected: frozenset[str]
     contacts: Mapping[str, Instant]
     matches: Mapping[str, int]
-    fsync_seconds: Seconds
     free_bytes: int | None
 
 
 def status_of(
-    facts: Facts, identity: Identity, peers: Sequence[str], registry: Registry
+    facts: Facts,
+    identity: Identity,
+    peers: Sequence[str],
+    registry: Registry,
+    fsync: FsyncTimes,
+    problem: str | None,
 ) -> RaftStatus:
-    """The facts with what the registry knows of each voter. From any thread."""
+    """The facts with what the registry knows of each voter; `problem` is this node's own. From any
+    thread."""
     own = VoterStatus(
         address=identity.address,
         name=identity.name,
         is_self=True,
         connected=True,
         witness=identity.witness,
+        problem=problem,
     )
     return RaftStatus(
         role=facts.role,
@@ -49,7 +55,7 @@ def status_of(
         applied_index=facts.applied_index,
         majority=facts.majority,
         voters=(own, *(_voter(peer, facts, registry) for peer in peers)),
-        fsync_seconds=facts.fsync_seconds,
+        fsync=fsync,
         free_bytes=facts.free_bytes,
     )
 

@@ -2,8 +2,9 @@
 
 Three ways, chosen by configuration: certificates (TLS 1.3, both sides), a shared key file (a
 challenge in each direction, then a MAC on every frame), or nothing, which is accepted only when all
-addresses are on the loopback interface. A key proves membership of the cluster, not which member; a
-certificate must carry the member's name or host.
+addresses are on the loopback interface. A key proves membership of the cluster, not which member. A
+certificate must carry the node's name: host names and addresses in it count for nothing here, for
+they move with machines, are shared behind one host, and are handed out by others.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import ssl
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from raftha.clock import Clock
+from raftha.consensus.certificates import CertificateError, names_in
 from raftha.consensus.commands import WireError
 from raftha.consensus.members import Hello
+from raftha.consensus.renewal import Renewal
 from raftha.consensus.wire import MAX_FRAME_BYTES
 from raftha.errors import ConfigError, Problem
-from raftha.model.settings import RaftConfig, TlsFiles
+from raftha.model.settings import RaftConfig
 
 _LENGTH: Final = struct.Struct(">I")
 _NUMBER: Final = struct.Struct(">Q")
@@ -79,6 +83,19 @@ class MacFraming:
 class Security(Protocol):
     """One of the three ways."""
 
+    def start(self) -> None:
+        """Keep an eye on the files that it came from."""
+
+    def refresh(self) -> None:
+        """Look at them again, soon. From any thread."""
+
+    def stop(self) -> None:
+        """Look no more."""
+
+    @property
+    def problem(self) -> str | None:
+        """What an operator should know of them. From any thread."""
+
     def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:
         """Encrypt a fresh connection, or hand it back. Raises OSError."""
 
@@ -97,6 +114,19 @@ class Security(Protocol):
 
 class PlainSecurity:
     """No protection; loopback only."""
+
+    @property
+    def problem(self) -> str | None:
+        return None
+
+    def start(self) -> None:
+        """Nothing runs."""
+
+    def refresh(self) -> None:
+        """Nothing is read again."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
 
     def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:  # noqa: ARG002
         return connection
@@ -140,38 +170,46 @@ class KeySecurity(PlainSecurity):
 class TlsSecurity(PlainSecurity):
     """TLS 1.3 with a certificate on both sides, from one private authority."""
 
-    def __init__(self, files: TlsFiles) -> None:
-        self._server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._client.check_hostname = False
-        for context in (self._server, self._client):
-            context.minimum_version = ssl.TLSVersion.TLSv1_3
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(files.cafile)
-            context.load_cert_chain(files.certfile, files.keyfile)
+    def __init__(self, renewal: Renewal) -> None:
+        self._renewal = renewal
+
+    def start(self) -> None:
+        self._renewal.start()
+
+    def refresh(self) -> None:
+        self._renewal.look_now()
+
+    def stop(self) -> None:
+        self._renewal.stop()
+
+    @property
+    def problem(self) -> str | None:
+        return self._renewal.problem
 
     def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:
-        context = self._client if dialing else self._server
+        credentials = self._renewal.credentials
+        context = credentials.client if dialing else credentials.server
         return context.wrap_socket(connection, server_side=not dialing)
 
     def check_identity(self, connection: socket.socket, hello: Hello) -> None:
         assert isinstance(connection, ssl.SSLSocket)
-        names = _names_in(connection)
-        host = hello.address.rpartition(":")[0].strip("[]")
-        if not names & {hello.name.casefold(), host.casefold()}:
+        names = names_in(connection.getpeercert() or {})
+        if hello.name.casefold() not in names:
             raise WireError(
-                f"its certificate names {', '.join(sorted(names)) or 'nobody'}, "
-                f"neither {hello.name} nor {host}"
+                f"its certificate names {', '.join(sorted(names)) or 'nobody'}, not {hello.name}: "
+                "a certificate must carry the node's name"
             )
 
 
-def choose(config: RaftConfig) -> Security:
-    """The way that the configuration asks for. Raises ConfigError."""
+def choose(config: RaftConfig, name: str, clock: Clock) -> Security:
+    """The way that the configuration asks for; `name` is this node's. Raises ConfigError."""
     if config.tls is not None:
+        renewal = Renewal(config.tls, name, clock)
         try:
-            return TlsSecurity(config.tls)
-        except OSError as error:
+            renewal.load()
+        except (CertificateError, OSError) as error:
             raise _refused(f"the certificates cannot be used: {error}") from error
+        return TlsSecurity(renewal)
     if config.key_file is not None:
         return KeySecurity(_read_key(config))
     addresses = (config.self_addr, config.bind_addr, *config.partner_addrs)
@@ -219,15 +257,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _names_in(connection: ssl.SSLSocket) -> set[str]:
-    certificate: dict[str, Any] = dict(connection.getpeercert() or {})
-    subject = [pair for part in certificate.get("subject", ()) for pair in part]
-    names = {value for kind, value in subject if kind == "commonName"}
-    alternatives = certificate.get("subjectAltName", ())
-    names |= {value for kind, value in alternatives if kind in ("DNS", "IP Address")}
-    return {str(name).casefold() for name in names}
 
 
 def _split(buffer: bytearray) -> Iterator[bytes]:

@@ -24,10 +24,11 @@ from typing import Any, Final, Protocol
 
 from raftha.clock import Clock
 from raftha.consensus import medium
+from raftha.consensus.latency import SyncClock
 from raftha.consensus.state import LogEntry
 from raftha.errors import StorageFailed
 from raftha.files import sync_directory
-from raftha.instants import Seconds
+from raftha.model.store import FsyncTimes
 
 FILE_NAME: Final = "raft.sqlite"
 LOCK_NAME: Final = "raft.lock"
@@ -93,9 +94,8 @@ class StableStore(Protocol):
     def sync(self) -> None:
         """Make everything written so far durable, or fail."""
 
-    @property
-    def sync_seconds(self) -> Seconds:
-        """How long the last sync that had something to do took."""
+    def fsync_times(self) -> FsyncTimes:
+        """How long syncs took that had something to do. From any thread."""
 
     @property
     def free_bytes(self) -> int | None:
@@ -125,7 +125,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._dirty = False
-        self._sync_seconds = Seconds(0.0)
+        self._sync_clock = SyncClock()
         self._free_bytes: int | None = None
 
     def load(self) -> Persisted:
@@ -181,12 +181,12 @@ class SqliteStore:
             self._check_space()
             self._open_connection().execute("COMMIT")
         self._dirty = False
-        self._sync_seconds = Seconds(self._clock.now().raw - started)
-        self._synced(self._sync_seconds)
+        ended = self._clock.now().raw
+        self._sync_clock.add(ended, ended - started)
+        self._synced(ended - started)
 
-    @property
-    def sync_seconds(self) -> Seconds:
-        return self._sync_seconds
+    def fsync_times(self) -> FsyncTimes:
+        return self._sync_clock.times(self._clock.now().raw)
 
     @property
     def free_bytes(self) -> int | None:

@@ -90,6 +90,7 @@ class TcpLinks:
         clock: Clock,
     ) -> None:
         self._timings = timings
+        self._security = security
         self._registry = registry
         self._clock = clock
         self._arrivals: deque[Established] = deque()
@@ -112,6 +113,7 @@ class TcpLinks:
 
     def open(self) -> None:
         self._dialer.open()
+        self._security.start()
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
         wait_ms = math.ceil(min(timeout, self._timings.ping_period) * 1000)
@@ -149,7 +151,15 @@ class TcpLinks:
             if not self._is_closed:
                 os.eventfd_write(self._waker, 1)
 
+    def refresh(self) -> None:
+        self._security.refresh()
+
+    @property
+    def problem(self) -> str | None:
+        return self._security.problem
+
     def close(self) -> None:
+        self._security.stop()
         self._dialer.close()
         for link in list(self._links.values()):
             self._cut(link)

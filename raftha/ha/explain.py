@@ -16,6 +16,8 @@ from raftha.model.view import PeerAnswer
 
 LOW_SPACE_BYTES: Final = 256 << 20
 """Free space on the Raft directory's disk below which the operator is told."""
+SLOW_FSYNC_S: Final = 0.1
+"""Syncs above this are told: a third of the shortest election timeout of the profile `lan`."""
 
 
 def problems(s: Situation) -> tuple[Notice, ...]:
@@ -59,6 +61,7 @@ def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
             )
         )
     found += _low_space(raft)
+    found += _slow_disk(raft)
     for voter in raft.voters:
         subject = voter.name or voter.address
         if voter.problem:
@@ -86,6 +89,22 @@ def _low_space(raft: RaftStatus) -> list[Notice]:
             subject=own,
             what=f"{raft.free_bytes >> 20} MiB are free on the disk of raft.data_dir",
             remedy="free space there: below 16 MiB this node stops",
+        )
+    ]
+
+
+def _slow_disk(raft: RaftStatus) -> list[Notice]:
+    slow = raft.fsync.p99
+    if slow <= SLOW_FSYNC_S:
+        return []
+    own = next(voter.name or voter.address for voter in raft.voters if voter.is_self)
+    return [
+        Notice(
+            subject=own,
+            what=f"the disk of raft.data_dir is slow: one sync in a hundred took {slow:.2f} s or "
+            f"more in the last minute, the longest {raft.fsync.longest:.2f} s",
+            remedy="put raft.data_dir on a faster or less busy disk, or use the profile `slow`: "
+            "syncs of an election timeout move the raft leader, longer ones cost the lease",
         )
     ]
 

@@ -226,6 +226,17 @@ class VoterStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FsyncTimes:
+    """How long this node's disk took to make the Raft log durable: the last time, and in the last
+    minute the 99th percentile, the longest, and how often."""
+
+    last: Seconds = Seconds(0.0)
+    p99: Seconds = Seconds(0.0)
+    longest: Seconds = Seconds(0.0)
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RaftStatus:
     """The Raft group as this node sees it. `majority` says that a majority is in touch *now*:
     a raft leader is known and was heard (or answered this leader) within the fallback time.
@@ -238,7 +249,7 @@ class RaftStatus:
     applied_index: int
     majority: bool
     voters: tuple[VoterStatus, ...]
-    fsync_seconds: Seconds = Seconds(0.0)
+    fsync: FsyncTimes = FsyncTimes()
     free_bytes: int | None = None
 
     @property

@@ -14,6 +14,7 @@ from raftha.consensus.state import LogEntry
 from raftha.consensus.storage import Persisted, Voter
 from raftha.errors import StorageFailed
 from raftha.instants import Seconds
+from raftha.model.store import FsyncTimes
 from tests.sim.clocks import TrueTime
 
 
@@ -173,9 +174,8 @@ class FakeStore:
         self._sync_seconds = Seconds(self._disk.write(self._pending))
         self._pending = []
 
-    @property
-    def sync_seconds(self) -> Seconds:
-        return self._sync_seconds
+    def fsync_times(self) -> FsyncTimes:
+        return FsyncTimes(last=self._sync_seconds)
 
     @property
     def free_bytes(self) -> int | None:

@@ -98,5 +98,12 @@ class FakeLinks:
     def wake(self) -> None:
         """Nobody waits."""
 
+    def refresh(self) -> None:
+        """No files."""
+
+    @property
+    def problem(self) -> str | None:
+        return None
+
     def close(self) -> None:
         self._network.remove(self._address)

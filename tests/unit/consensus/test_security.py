@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from raftha.consensus.commands import WireError
+from raftha.consensus.members import Hello
 from raftha.consensus.security import (
     ACCEPTOR,
     DIALER,
@@ -14,11 +18,14 @@ from raftha.consensus.security import (
     KeySecurity,
     PlainFraming,
     PlainSecurity,
+    Security,
     choose,
 )
 from raftha.consensus.syncobj import AUDITED, LibraryMismatch, verify_library
 from raftha.errors import ConfigError
 from raftha.model.settings import Address, RaftConfig, TlsFiles
+from tests.certificates import make_certificates
+from tests.sim.clocks import FakeClock, TrueTime
 
 KEY = KeySecurity(b"k" * 32)
 
@@ -31,6 +38,10 @@ def config(**changes: object) -> RaftConfig:
     here = Address("127.0.0.1", 5000)
     fields = {"self_addr": here, "bind_addr": here, "partner_addrs": (), "data_dir": Path("/x")}
     return RaftConfig(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def chosen(config: RaftConfig) -> Security:
+    return choose(config, "n1", FakeClock(TrueTime()))
 
 
 def test_frames_arrive_whole_in_whatever_pieces_they_come() -> None:
@@ -74,25 +85,59 @@ def test_a_proof_fits_one_role_one_transcript_and_one_key() -> None:
 
 
 def test_the_loopback_interface_needs_no_protection_and_a_network_does() -> None:
-    assert isinstance(choose(config()), PlainSecurity)
+    assert isinstance(chosen(config()), PlainSecurity)
     for host in ("10.0.0.1", "db1", "0.0.0.0", "::"):
         with pytest.raises(ConfigError, match="or certificates"):
-            choose(config(bind_addr=Address(host, 1)))
+            chosen(config(bind_addr=Address(host, 1)))
 
 
 def test_unusable_keys_and_certificates_are_named(tmp_path: Path) -> None:
     short = tmp_path / "short"
     short.write_text("abc\n")
     with pytest.raises(ConfigError, match="holds 3 bytes"):
-        choose(config(key_file=short))
+        chosen(config(key_file=short))
     with pytest.raises(ConfigError, match="cannot be read"):
-        choose(config(key_file=tmp_path / "missing"))
+        chosen(config(key_file=tmp_path / "missing"))
     nothing = TlsFiles(cafile=short, certfile=short, keyfile=short)
     with pytest.raises(ConfigError, match="certificates cannot be used"):
-        choose(config(tls=nothing))
+        chosen(config(tls=nothing))
 
 
 def test_another_text_of_the_library_is_refused() -> None:
     verify_library(AUDITED)
     with pytest.raises(LibraryMismatch, match="_onTick"):
         verify_library({**AUDITED, "_onTick": "0" * 16})
+
+
+@pytest.mark.parametrize(("name", "is_taken"), [("n1", True), ("N1", True), ("127.0.0.1", False)])
+def test_a_peer_is_who_its_certificate_names_not_where_it_is(
+    tmp_path: Path, name: str, is_taken: bool
+) -> None:
+    """The certificate of n1 is good for 127.0.0.1 too, which any node of one host has."""
+    make_certificates(tmp_path, "n1")
+    files = TlsFiles(
+        cafile=tmp_path / "ca.pem", certfile=tmp_path / "n1.pem", keyfile=tmp_path / "n1.key"
+    )
+    security = chosen(config(tls=files))
+    left, right = socket.socketpair()
+    with ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(security.secure, right, dialing=False)
+        dialled = security.secure(left, dialing=True)
+        ends = dialled, accepted.result()
+    hello = Hello(
+        protocol=1,
+        scope="s",
+        address="127.0.0.1:1",
+        to="127.0.0.1:2",
+        name=name,
+        incarnation="i",
+        witness=False,
+        members="m",
+        nonce=b"",
+    )
+    with closing(ends[0]), closing(ends[1]):
+        if is_taken:
+            security.check_identity(dialled, hello)
+        else:
+            with pytest.raises(WireError, match=r"names n1, not 127\.0\.0\.1"):
+                security.check_identity(dialled, hello)

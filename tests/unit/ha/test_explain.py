@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from raftha.ha.explain import group_problems
+from raftha.ha.explain import SLOW_FSYNC_S, group_problems
+from raftha.instants import Seconds
+from raftha.model.store import FsyncTimes
 from tests.unit.ha.builders import raft
 
 MIB = 1 << 20
@@ -22,3 +24,14 @@ def test_little_space_for_the_raft_directory_is_told_with_the_floor(free: int, t
     assert notice.subject == "n1"
     assert notice.what == f"{told} are free on the disk of raft.data_dir"
     assert "below 16 MiB this node stops" in notice.remedy
+
+
+def test_a_slow_disk_is_told_with_what_to_do() -> None:
+    quick = FsyncTimes(last=Seconds(0.5), p99=Seconds(SLOW_FSYNC_S), longest=Seconds(0.5))
+    assert group_problems(replace(raft(), fsync=quick)) == ()
+
+    slow = FsyncTimes(last=Seconds(0.0), p99=Seconds(0.13), longest=Seconds(0.7))
+    (notice,) = group_problems(replace(raft(), fsync=slow))
+    assert "0.13 s" in notice.what
+    assert "0.70 s" in notice.what
+    assert "faster" in notice.remedy
