@@ -27,7 +27,7 @@ def initialise(job: Job, options: argv.InitdbOptions) -> SystemId:
     if layout.data_dir.exists() and any(layout.data_dir.iterdir()):
         raise PostgresError(f"{layout.data_dir} is not empty: it is not initialised again")
     with explained(f"making {layout.data_dir}"):
-        begin_copy(layout)
+        begin_copy(layout, job.clock)
     files.replace(layout.birth_marker, b"made by initdb, not announced to the cluster yet\n")
     try:
         _initdb(job, options)

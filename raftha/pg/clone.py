@@ -36,7 +36,7 @@ def _clone(job: Job, source: Upstream, system_id: SystemId | None) -> None:
     user = job.config.authentication.replication.username
     found = upstreams.ask(source, user, layout.passfile, min(job.left(), _ASK_TIMEOUT))
     require_system(found.identity.system_id, system_id)
-    begin_copy(layout)
+    begin_copy(layout, job.clock)
     try:
         connection = conf.connection(source, user, layout.passfile)
         job.run(argv.basebackup(job.binaries, layout.copy, connection, source.slot))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,8 @@ from raftha.errors import PostgresError
 from raftha.instants import Instant, remaining
 from raftha.model.postgres import Binaries
 from raftha.model.settings import PostgresConfig
-from raftha.pg.layout import Layout
+from raftha.pg import orphan
+from raftha.pg.layout import MARKED, Layout
 from raftha.pg.run import Cancel, Progress, ignore, never, run
 
 
@@ -32,7 +35,8 @@ class Job:
     progress: Progress = ignore
 
     def run(self, argv: Sequence[str]) -> str:
-        """Run a program within what is left of the job's time. Raises CommandFailed."""
+        """Run a program within what is left of the job's time, alone: one that an earlier agent
+        left is killed. Raises CommandFailed, PostgresError."""
         return run(
             argv,
             clock=self.clock,
@@ -40,6 +44,7 @@ class Job:
             cancel=self.cancel,
             progress=self.progress,
             extra_environment={"PGPASSFILE": str(self.layout.passfile)},
+            lock=self.layout.work_lock,
         )
 
     def left(self) -> float:
@@ -61,7 +66,7 @@ def new_job(
     """A job that begins now and may take `timeout` seconds."""
     return Job(
         config=config,
-        layout=Layout(data_dir=config.data_dir, run_dir=run_dir),
+        layout=Layout(data_dir=config.data_dir, run_dir=run_dir, attempt=f"{stamp}-{os.getpid()}"),
         binaries=binaries,
         clock=clock,
         stamp=stamp,
@@ -80,18 +85,20 @@ def explained(what: str) -> Iterator[None]:
         raise PostgresError(f"{what} failed: {error}") from error
 
 
-def begin_copy(layout: Layout) -> None:
-    """Make place for a directory in the making; what an earlier job left half made is removed.
+def begin_copy(layout: Layout, clock: Clock) -> None:
+    """Make a directory to be filled, of a name that no attempt has had; what earlier ones left is
+    removed, after the program that fills it was ended if it outlived its agent.
 
     Only a directory that our marker names is removed. Raises PostgresError, OSError.
     """
     layout.data_dir.parent.mkdir(parents=True, exist_ok=True)
-    if layout.copy.exists():
-        if not layout.copy_marker.exists():
-            raise PostgresError(
-                f"{layout.copy} is in the way and raftha did not make it: move it elsewhere"
-            )
-        shutil.rmtree(layout.copy)
+    os.close(orphan.take(layout.work_lock, clock))
+    pattern = f"{glob.escape(layout.data_dir.name)}.new-*{MARKED}"
+    for marker in layout.data_dir.parent.glob(pattern):
+        half_made = marker.with_name(marker.name.removesuffix(MARKED))
+        if half_made.exists():
+            shutil.rmtree(half_made)
+        marker.unlink()
     files.replace(layout.copy_marker, b"a data directory in the making lies beside\n")
     layout.copy.mkdir(mode=0o700)
 

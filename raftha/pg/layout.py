@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+MARKED: Final = ".raftha"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The paths around one data directory; a `stamp` is wall-clock text that names evidence."""
+    """The paths around one data directory; a `stamp` is wall-clock text that names evidence.
+    `attempt` tells the directory in the making of one job from those of all others."""
 
     data_dir: Path
     run_dir: Path
+    attempt: str = "0"
 
     @property
     def passfile(self) -> Path:
@@ -30,12 +35,17 @@ class Layout:
     @property
     def copy(self) -> Path:
         """A directory in the making, renamed to `data_dir` once it is complete."""
-        return self._beside(".new")
+        return self._beside(f".new-{self.attempt}")
 
     @property
     def copy_marker(self) -> Path:
         """Says that `copy` is ours: without it a directory of that name is never removed."""
-        return self._beside(".new.raftha")
+        return self._beside(f".new-{self.attempt}{MARKED}")
+
+    @property
+    def work_lock(self) -> Path:
+        """Held by the program that works on the data directory or on a copy."""
+        return self.run_dir / "work.lock"
 
     @property
     def rewind_marker(self) -> Path:

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from raftha.clock import Clock
 from raftha.errors import CommandFailed, PostgresError
 from raftha.instants import remaining
+from raftha.pg import orphan
 
 LAST_LINES: Final = 20
 _TICK: Final = 0.1  # seconds between two looks at `cancel`
@@ -68,15 +69,16 @@ def run(
     progress: Progress = ignore,
     extra_environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    lock: Path | None = None,
 ) -> str:
     """Run a program to its end and return its standard output.
 
     `progress` gets each line of its standard error. At the time-out, or when `cancel` says so, its
-    whole process group is ended. Raises CommandFailed with the last lines of standard error,
-    Cancelled, or NotRun.
+    whole process group is ended. `lock` is held as long as any process of it lives; see `orphan`.
+    Raises CommandFailed with the last lines of standard error, Cancelled, or NotRun.
     """
     deadline = clock.now().plus(timeout)
-    process = _start(argv, environment(os.environ, extra_environment), cwd)
+    process = _start(argv, environment(os.environ, extra_environment), cwd, lock, clock)
     output, lines = _Output(), deque[str](maxlen=LAST_LINES)
     late = f"did not end within {timeout:g} s"
     try:
@@ -146,7 +148,25 @@ class _Output:
 
 
 def _start(
-    argv: Sequence[str], environment: Mapping[str, str], cwd: Path | None
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    cwd: Path | None,
+    lock: Path | None,
+    clock: Clock,
+) -> subprocess.Popen[bytes]:
+    if lock is None:
+        return _execute(argv, environment, cwd)
+    handle = orphan.take(lock, clock)
+    try:
+        process = _execute(argv, environment, cwd, handle)
+        orphan.note(handle, process.pid)
+        return process
+    finally:
+        os.close(handle)  # the program has it too, and keeps the lock
+
+
+def _execute(
+    argv: Sequence[str], environment: Mapping[str, str], cwd: Path | None, *inherited: int
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -156,6 +176,7 @@ def _start(
             stderr=subprocess.PIPE,
             env=dict(environment),
             cwd=cwd or "/",
+            pass_fds=inherited,
             start_new_session=True,
         )
     except OSError as error:

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -226,12 +225,13 @@ def test_what_alter_system_set_does_not_undo_the_plan(binaries: Binaries) -> Non
 
 def test_a_directory_that_is_not_ours_is_never_removed(binaries: Binaries) -> None:
     with nodes(binaries, "n1") as (n1,):
-        copy = n1.instance.layout.copy
-        copy.mkdir(parents=True)
-        (copy / "precious").write_text("x")
-        with pytest.raises(PostgresError, match="in the way"):
-            bootstrap.initialise(n1.job(), ())
-        assert Path(copy / "precious").exists()
+        job = n1.job()
+        theirs = job.layout.copy
+        theirs.mkdir(parents=True)
+        (theirs / "precious").write_text("x")
+        with pytest.raises(PostgresError, match="exists"):
+            bootstrap.initialise(job, ())
+        assert (theirs / "precious").exists()
 
 
 def test_a_job_ends_at_its_deadline_and_when_cancelled(binaries: Binaries) -> None:

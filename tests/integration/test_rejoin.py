@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.harness import ClusterHarness
@@ -100,6 +101,44 @@ def test_where_a_rewind_fails_a_copy_is_made_beside(new_cluster: NewCluster) -> 
 
     (kept,) = [p for p in beside(cluster, old, "pgdata.diverged-*") if "wal" not in p.name]
     assert (kept / "backup_label").is_file()
+
+
+def test_a_copy_whose_agent_was_killed_is_never_mixed_with_the_next(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(ttl=TTL_S, nodes=2, witnesses=1)
+    for name in ("n1", "w1"):
+        cluster.start(name)
+    primary = cluster.wait_for_primary()
+    cluster.query(
+        primary, "CREATE TABLE big AS SELECT repeat('x', 2000) FROM generate_series(1, 20000)"
+    )
+    cluster.start("n2")
+    cluster.wait_for(lambda: copiers(cluster, "n2"), 20, "a copy is being made")
+
+    orphans = copiers(cluster, "n2")
+    for orphan in orphans:
+        orphan.suspend()  # it shall outlive its agent, and the next one's start
+    cluster.kill_agent("n2")
+    (half_made,) = beside(cluster, "n2", "pgdata.new-*[0-9]")
+    cluster.start("n2")
+
+    assert cluster.wait_until_whole() == primary
+    assert not any(map(psutil.Process.is_running, orphans))
+    assert not half_made.exists()
+    assert beside(cluster, "n2", "pgdata?*") == []
+    rows = [cluster.query(name, "SELECT count(*) FROM big") for name in ("n1", "n2")]
+    assert rows == [[(20000,)]] * 2
+
+
+def copiers(cluster: ClusterHarness, name: str) -> list[psutil.Process]:
+    """The programs that copy into a directory beside a node's data directory."""
+    target = str(cluster.nodes[name].pgdata)
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.name() == "pg_basebackup" and any(target in word for word in process.cmdline())
+    ]
 
 
 def test_a_primary_that_lost_nothing_follows_without_a_copy(new_cluster: NewCluster) -> None:

@@ -126,7 +126,7 @@ def test_a_directory_without_its_programs_is_described(layout: Layout) -> None:
 
 def test_a_finished_copy_replaces_and_keeps_what_was_there(layout: Layout) -> None:
     layout.rewind_marker.write_text("")
-    job.begin_copy(layout)
+    job.begin_copy(layout, SystemClock())
     (layout.copy / "PG_VERSION").write_text("15\n")
     job.finish_copy(layout, layout.diverged("S"))
     assert (layout.data_dir / "PG_VERSION").exists()
@@ -142,11 +142,17 @@ def test_a_name_in_use_is_never_written_over(layout: Layout) -> None:
     assert moved.name == "data.failed-S-2"
 
 
-def test_a_half_copy_of_ours_is_made_anew(layout: Layout) -> None:
-    job.begin_copy(layout)
-    (layout.copy / "half").write_text("")
-    job.begin_copy(layout)
-    assert list(layout.copy.iterdir()) == []
+def test_a_half_copy_of_ours_is_removed_and_nobody_elses(layout: Layout) -> None:
+    first, second = replace(layout, attempt="S-1"), replace(layout, attempt="S-2")
+    theirs = layout.copy.with_name("data.new-of-mine")
+    theirs.mkdir()
+    job.begin_copy(first, SystemClock())
+    (first.copy / "half").write_text("")
+    job.begin_copy(second, SystemClock())
+
+    assert list(second.copy.iterdir()) == []
+    assert not any(path.exists() for path in (first.copy, first.copy_marker))
+    assert theirs.exists()
 
 
 def test_the_disk_probe_leaves_one_small_file(layout: Layout) -> None:

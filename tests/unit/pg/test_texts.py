@@ -258,8 +258,8 @@ def test_synchronous_mode_wants_the_minor_release_with_the_fix(version: int, saf
 
 
 def test_everything_kept_aside_lies_beside_the_data() -> None:
-    layout = Layout(data_dir=Path("/data/pg"), run_dir=Path("/run/r"))
-    assert layout.copy == Path("/data/pg.new")
+    layout = Layout(data_dir=Path("/data/pg"), run_dir=Path("/run/r"), attempt="S-7")
+    assert layout.copy == Path("/data/pg.new-S-7")
     assert layout.failed("S") == Path("/data/pg.failed-S")
     assert layout.diverged("S") == Path("/data/pg.diverged-S")
     assert layout.diverged_wal("S") == Path("/data/pg.diverged-wal-S")
