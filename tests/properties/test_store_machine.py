@@ -1,4 +1,5 @@
-"""The key store against a dictionary, replicas against each other, and decoders against noise."""
+"""Replicas against each other on any commands at all, and decoders against noise. The store against
+its model is in `test_store_stateful`."""
 
 from __future__ import annotations
 
@@ -6,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftha.consensus import commands, members, state, wire
-from raftha.consensus.commands import Body, Expire, LogCommand, OpenSession, SessionId, WireError
+from raftha.consensus.commands import Expire, LogCommand, OpenSession, SessionId, WireError
 from raftha.consensus.machine import Happened, Machine
 from raftha.instants import Seconds
 from raftha.model.ids import Revision
 from raftha.model.store import (
     Barrier,
     Grant,
-    Guard,
     Key,
     KeyAbsent,
     KeyAt,
@@ -25,7 +25,6 @@ from raftha.model.store import (
     Remove,
     Revoke,
     Transact,
-    Write,
 )
 
 KEYS = st.sampled_from([Key("a"), Key("b"), Key("c")])
@@ -70,79 +69,6 @@ COMMANDS = st.builds(
     seq=st.integers(0, 9),
     floor=st.integers(0, 4),
 )
-
-
-class Model:
-    """A dictionary with revisions, as simple as it can be said."""
-
-    def __init__(self) -> None:
-        self.revision = 0
-        self.keys: dict[str, tuple[bytes, int, int, str | None]] = {}
-        self.leases: dict[str, int] = {}
-
-    def holds(self, guard: Guard) -> bool:
-        match guard:
-            case KeyAbsent(key):
-                return key not in self.keys
-            case KeyAt(key, revision):
-                return key in self.keys and self.keys[key][2] == revision
-            case KeyCreatedAt(key, revision):
-                return key in self.keys and self.keys[key][1] == revision
-            case LeaseAt(lease, revision):
-                return self.leases.get(lease) == revision
-
-    def write(self, write: Write, named: set[str], revision: int) -> bool:
-        match write:
-            case Put(key, value, lease):
-                created = self.keys[key][1] if key in self.keys else revision
-                if key not in named or (lease is not None and lease not in self.leases):
-                    return False
-                self.keys[key] = (value, created, revision, lease)
-            case Remove(key):
-                if key not in named:
-                    return False
-                self.keys.pop(key, None)
-            case Grant(lease_id, _, _, _):
-                if lease_id in self.leases:
-                    return False
-                self.leases[lease_id] = revision
-        return True
-
-    def apply(self, body: Body) -> None:
-        before = (dict(self.keys), dict(self.leases))
-        match body:
-            case Transact(guards, writes):
-                named = {guard.key for guard in guards if not isinstance(guard, LeaseAt)}
-                done = all(self.holds(guard) for guard in guards)
-                done = done and all(self.write(w, named, self.revision + 1) for w in writes)
-                if not done:
-                    self.keys, self.leases = before
-            case Refresh(lease, expect, _, _):
-                if self.leases.get(lease) == expect:
-                    self.leases[lease] = self.revision + 1
-            case Revoke(lease, expect) | Expire(lease, expect):
-                if self.leases.get(lease) == expect:
-                    del self.leases[lease]
-                    self.keys = {k: v for k, v in self.keys.items() if v[3] != lease}
-        if (self.keys, self.leases) != before:
-            self.revision += 1
-
-
-@given(st.lists(BODIES, max_size=30))
-def test_the_store_is_a_dictionary_with_revisions(bodies: list[Body]) -> None:
-    machine, model = Machine(), Model()
-    session = SessionId(voter="n1", incarnation="i", boot=1)
-    machine.apply(LogCommand(body=OpenSession(), session=session))
-    for number, body in enumerate(bodies, start=1):
-        machine.apply(LogCommand(body=body, session=session, seq=number, floor=0))
-        model.apply(body)
-        found = {
-            key: (e.value, e.create_revision, e.mod_revision, e.lease)
-            for key, e in machine.entries.items()
-        }
-        assert found == model.keys
-        assert {lease: x.revision for lease, x in machine.leases.items()} == model.leases
-        assert machine.revision == model.revision
 
 
 @given(st.lists(COMMANDS, max_size=30), st.integers(0, 30))

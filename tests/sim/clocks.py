@@ -21,7 +21,7 @@ class FakeClock:
     CLOCK_MONOTONIC_RAW is not, and stands still (rate 0) while the host is suspended.
     """
 
-    __slots__ = ("_boot", "_raw", "_since", "boot_rate", "raw_rate", "time")
+    __slots__ = ("_boot", "_raw", "_read", "_read_at", "_since", "boot_rate", "raw_rate", "time")
 
     def __init__(
         self,
@@ -35,9 +35,14 @@ class FakeClock:
         self.raw_rate = raw_rate
         self._since = 0.0
         self._boot = self._raw = offset
+        self._read_at = time.now
+        self._read = self.at(time.now)
 
     def now(self) -> Instant:
-        return self.at(self.time.now)
+        if self.time.now != self._read_at:
+            self._read_at = self.time.now
+            self._read = self.at(self._read_at)
+        return self._read
 
     def at(self, true_time: float) -> Instant:
         """What the clocks show at a true time after the last change of their rates."""
@@ -52,3 +57,4 @@ class FakeClock:
         present = self.now()
         self._boot, self._raw, self._since = present.boot, present.raw, self.time.now
         self.boot_rate, self.raw_rate = boot_rate, raw_rate
+        self._read_at = -1.0

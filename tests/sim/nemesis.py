@@ -1,15 +1,9 @@
-"""The faults of the consensus world: a plan drawn from the seed, printed, and carried out.
-
-A plan is a list of faults, each with its time, so that a seed can be run again with some of them
-left out. Who is hit may depend on the moment (the raft leader, the holder of the lease), because
-most ways to break a promise need the right victim.
-"""
+"""Carries a plan of faults out on a consensus world."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
 from random import Random
@@ -17,115 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from tests.sim.host import Host
 from tests.sim.network import Link
+from tests.sim.plan import TTL_S, Fault, Moment, Strike, Victim
 
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-TTL_S: Final = 3.0
-
-
-class Victim(Enum):
-    """Who is hit, decided when the fault strikes."""
-
-    ANYBODY = "anybody"
-    RAFT_LEADER = "raft leader"
-    HOLDER = "holder"
-    FOLLOWER = "follower"
-
-
-class Fault(Enum):
-    """What can go wrong."""
-
-    KILL = "process killed"
-    POWER_LOSS = "power lost"
-    RESTART_OF_ALL = "all restarted at once"
-    POWER_LOSS_OF_ALL = "power lost everywhere"
-    PAUSE = "process paused"
-    SUSPEND = "host suspended"
-    ISOLATE = "cut off both ways"
-    DEAF = "hears nobody"
-    MUTE = "is heard by nobody"
-    SPLIT = "network split in two"
-    ONE_WAY = "one direction of one link cut"
-    SLOW_LINK = "slow links"
-    RESET = "links reset"
-    FLAP = "links flap"
-    DISK_FULL = "disk full"
-    SYNC_FAILS = "sync fails"
-    SLOW_SYNC = "one slow sync"
-    SLOW_DISK = "slow disk"
-    DAMAGE = "entry damaged on disk"
-    COMPACT = "log compacted"
-    COMPACT_AND_KILL = "log compacted, then killed"
-    SLEW = "clock slewed"
-    TTL = "ttl changed"
-
-
-WEIGHTS: Final = {
-    Fault.KILL: 4,
-    Fault.POWER_LOSS: 4,
-    Fault.RESTART_OF_ALL: 1,
-    Fault.POWER_LOSS_OF_ALL: 1,
-    Fault.PAUSE: 4,
-    Fault.SUSPEND: 1,
-    Fault.ISOLATE: 4,
-    Fault.DEAF: 2,
-    Fault.MUTE: 2,
-    Fault.SPLIT: 4,
-    Fault.ONE_WAY: 3,
-    Fault.SLOW_LINK: 4,
-    Fault.RESET: 4,
-    Fault.FLAP: 2,
-    Fault.DISK_FULL: 1,
-    Fault.SYNC_FAILS: 1,
-    Fault.SLOW_SYNC: 3,
-    Fault.SLOW_DISK: 2,
-    Fault.DAMAGE: 1,
-    Fault.COMPACT: 6,
-    Fault.COMPACT_AND_KILL: 2,
-    Fault.SLEW: 3,
-    Fault.TTL: 2,
+PATIENCE_S: Final = 5.0
+"""A strike that waits for its moment strikes anyway after this time."""
+TAGS: Final = {
+    Moment.SNAPSHOT: b"chunk",
+    Moment.VOTE: b"vote",
+    Moment.ACKNOWLEDGEMENT: b"progress",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strike:
-    """One fault of a plan. `at` counts from the start of the world; `strength` is between 0 and 1
-    and means what the fault makes of it; times in seconds."""
-
-    at: float
-    fault: Fault
-    victim: Victim
-    pick: int
-    lasts: float
-    strength: float
-
-    def __str__(self) -> str:
-        return f"{self.at:6.2f} {self.fault.value}: {self.victim.value}, {self.lasts:.2f} s"
-
-
-def draw_plan(random: Random, seconds: float) -> list[Strike]:
-    """A plan for so many seconds: calm worlds and wild ones, short faults and long ones."""
-    pace = random.choice((0.4, 0.8, 1.6))
-    kinds = list(WEIGHTS)
-    # A seed knows only some of the faults, so that those come often and together.
-    known = random.sample(kinds, random.randint(4, len(kinds)))
-    weights = [WEIGHTS[kind] for kind in known]
-    plan = []
-    at = random.expovariate(1.0)
-    while at < seconds:
-        plan.append(
-            Strike(
-                at=at,
-                fault=random.choices(known, weights)[0],
-                victim=random.choice(tuple(Victim)),
-                pick=random.randrange(1 << 16),
-                lasts=random.choice((0.3, 1.0, TTL_S, 3 * TTL_S)) * random.uniform(0.3, 1.0),
-                strength=random.random(),
-            )
-        )
-        at += random.expovariate(1 / pace)
-    return plan
+"""How the frames begin whose sending is a moment, after the byte that opens an array."""
 
 
 class Nemesis:
@@ -135,6 +33,7 @@ class Nemesis:
         self._world = world
         self._plan = plan
         self._is_over = False
+        self._waiting: list[Strike] = []
         self._acts: dict[Fault, Callable[[Strike, Host], None]] = {
             Fault.KILL: self._kill,
             Fault.POWER_LOSS: self._kill,
@@ -142,13 +41,14 @@ class Nemesis:
             Fault.POWER_LOSS_OF_ALL: self._kill_all,
             Fault.PAUSE: self._pause,
             Fault.SUSPEND: self._suspend,
-            Fault.ISOLATE: self._cut,
+            Fault.ISOLATE: self._isolate,
             Fault.DEAF: self._cut,
             Fault.MUTE: self._cut,
             Fault.SPLIT: self._split,
             Fault.ONE_WAY: self._one_way,
             Fault.SLOW_LINK: self._slow_link,
             Fault.RESET: self._reset,
+            Fault.RESET_AND_ISOLATE: self._reset_and_isolate,
             Fault.FLAP: self._flap,
             Fault.DISK_FULL: self._spoil_disk,
             Fault.SYNC_FAILS: self._spoil_disk,
@@ -159,12 +59,30 @@ class Nemesis:
             Fault.COMPACT_AND_KILL: self._compact_and_kill,
             Fault.SLEW: self._slew,
             Fault.TTL: self._change_ttl,
+            Fault.SHORTER_TTL: self._cut_ttl,
         }
 
     def begin(self) -> None:
         """Let the plan take its course."""
         for strike in self._plan:
-            self._world.schedule.after(strike.at, partial(self._strike, strike))
+            self._world.schedule.after(strike.at, partial(self._ready, strike))
+
+    def happened(self, moment: Moment, host: Host) -> None:
+        """A moment that strikes may wait for, at this host; they strike a little later."""
+        due = [strike for strike in self._waiting if strike.moment is moment]
+        for strike in due:
+            self._waiting.remove(strike)
+            lag = strike.strength * self._world.traits.weather.delay * 3
+            self._world.schedule.after(lag, partial(self._strike, strike, host))
+
+    def sent(self, source: str, target: str, frame: bytes) -> None:
+        """A frame leaves; only then is it looked at when somebody waits."""
+        for strike in self._waiting:
+            tag = TAGS.get(strike.moment)
+            if tag is not None and frame.startswith(tag, 2):
+                name = target if strike.pick % 3 == 0 else source
+                self.happened(strike.moment, self._world.hosts[name])
+                return
 
     def stop(self) -> None:
         """No more faults; what only time would end is ended."""
@@ -176,11 +94,26 @@ class Nemesis:
             self._world.set_clock(host, slew=0.0)
         self._world.wires.release_all()
 
-    def _strike(self, strike: Strike) -> None:
-        host = self._choose(strike)
-        if not host.lost and not self._is_over:
-            self._world.verdicts.note(f"{strike.fault.value} ({strike.lasts:.2f} s): {host.name}")
-            self._acts[strike.fault](strike, host)
+    def _ready(self, strike: Strike) -> None:
+        """The time has come: strike, or wait for the moment."""
+        if strike.moment is Moment.NOW:
+            self._strike(strike, self._choose(strike))
+            return
+        self._waiting.append(strike)
+        self._world.schedule.after(PATIENCE_S, partial(self._lose_patience, strike))
+
+    def _lose_patience(self, strike: Strike) -> None:
+        if strike in self._waiting:
+            self._waiting.remove(strike)
+            self._strike(strike, self._choose(strike))
+
+    def _strike(self, strike: Strike, host: Host) -> None:
+        if host.lost or self._is_over:
+            return
+        when = "" if strike.moment is Moment.NOW else f" at {strike.moment.value}"
+        text = f"{strike.fault.value}{when} ({strike.lasts:.2f} s): {host.name}"
+        self._world.verdicts.note(text)
+        self._acts[strike.fault](strike, host)
 
     def _choose(self, strike: Strike) -> Host:
         hosts = list(self._world.hosts.values())
@@ -224,8 +157,7 @@ class Nemesis:
         others = [name for name in self._world.hosts if name != host.name]
         heard = [(host.name, other) for other in others]
         hears = [(other, host.name) for other in others]
-        links = {Fault.ISOLATE: heard + hears, Fault.DEAF: hears, Fault.MUTE: heard}
-        self._stall(strike, links[strike.fault])
+        self._stall(strike, hears if strike.fault is Fault.DEAF else heard)
 
     def _split(self, strike: Strike, _: Host) -> None:
         names = list(self._world.hosts)
@@ -256,6 +188,17 @@ class Nemesis:
 
     def _reset(self, strike: Strike, host: Host) -> None:
         self._world.wires.disconnect(host.name, self._other(strike, host))
+
+    def _reset_and_isolate(self, strike: Strike, host: Host) -> None:
+        """What was under way is handed over again; soon after, the host is alone for long."""
+        self._reset_all(host)
+        lag = 0.3 + strike.strength
+        self._world.schedule.after(lag, partial(self._isolate, strike, host))
+
+    def _isolate(self, strike: Strike, host: Host) -> None:
+        if not self._is_over:
+            others = [name for name in self._world.hosts if name != host.name]
+            self._stall(strike, [(host.name, o) for o in others] + [(o, host.name) for o in others])
 
     def _flap(self, strike: Strike, host: Host) -> None:
         period = 0.1 + 0.4 * strike.strength
@@ -305,3 +248,10 @@ class Nemesis:
 
     def _change_ttl(self, strike: Strike, host: Host) -> None:
         self._world.set_ttl(host, TTL_S * (0.5, 1.0, 2.0)[strike.pick % 3])
+
+    def _cut_ttl(self, strike: Strike, host: Host) -> None:
+        """The next renewal names a shorter ttl, and its sender will not hear that it committed."""
+        self._world.set_ttl(host, TTL_S / 2)
+        deaf = replace(strike, fault=Fault.DEAF, moment=Moment.RENEWAL, lasts=2 * TTL_S)
+        self._waiting.append(deaf)
+        self._until(strike, partial(self._world.set_ttl, host, 2 * TTL_S))

@@ -37,14 +37,14 @@ class Traits:
 
 def draw_traits(random: Random, size: int | None) -> Traits:
     """3 to 7 voters, of which a minority may be witnesses."""
-    voters = size or random.choices((3, 4, 5, 6, 7), (60, 8, 22, 4, 6))[0]
+    voters = size or random.choices((3, 4, 5, 6, 7), (78, 5, 12, 2, 3))[0]
     return Traits(
         size=voters,
         witnesses=random.choice((0, 0, 1, (voters - 1) // 2)),
         timings=random.choice((LAN, SLOW)),
         weather=random.choice((Weather(), Weather(0.0002, 0.0005), Weather(0.02, 0.05))),
         disk_latency=random.choice((0.0, 0.001, 0.01)),
-        round_s=random.choice((0.0005, 0.003)),
+        round_s=random.choice((0.001, 0.01, 0.03)),
         chunk_bytes=random.choice((256 * 1024, 400)),
         batch_bytes=random.choice((256 * 1024, 800)),
     )

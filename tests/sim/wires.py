@@ -55,6 +55,7 @@ class Wires(Network):
         *,
         present: Callable[[str], float],
         wake: Callable[[str], None],
+        spy: Callable[[str, str, bytes], None],
     ) -> None:
         super().__init__()
         self._schedule = schedule
@@ -62,6 +63,7 @@ class Wires(Network):
         self._weather = weather
         self._present = present
         self._wake = wake
+        self._spy = spy
         self._ended: dict[FakeLinks, float] = {}
         self._connection: dict[Link, int] = defaultdict(int)
         self._arrives: dict[Link, float] = defaultdict(float)
@@ -77,12 +79,16 @@ class Wires(Network):
         link = (source, target)
         if link not in self.up:
             return
+        self._spy(source, target, frame)
         departs = self._present(source)
         extra = self.slow.get(link, 0.0) + self._random.random() * self._weather.jitter
         arrives = max(self._arrives[link], departs + self._weather.delay + extra)
         self._arrives[link] = arrives
         flight = _Flight(self.nodes[source], frame, departs, self._connection[link])
         self._schedule.at(arrives, partial(self._arrive, link, flight))
+
+    def wake(self, address: str) -> None:
+        self._wake(address)
 
     def disconnect(self, left: str, right: str) -> None:
         """Reset the link: both sides learn of it at once."""

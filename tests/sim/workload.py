@@ -33,6 +33,7 @@ from raftha.model.store import (
     NotSent,
     Outcome,
     Put,
+    Refresh,
     Rejected,
     Remove,
     Transact,
@@ -43,7 +44,7 @@ from tests.sim.linear import Kind, Operation, Seen, is_linearizable
 
 LEASE: Final = LeaseId("lease")
 LEADER: Final = Key("leader")
-SHARED: Final = tuple(Key(f"shared/{number}") for number in range(3))
+SHARED: Final = tuple(Key(f"shared/{number}") for number in range(2))
 PATIENCE: Final = Seconds(2.0)
 
 Later = Callable[[Host, Callable[[], None]], None]
@@ -90,6 +91,7 @@ class Client:
         leases: LeaseChecker,
         settings: Callable[[], DynamicConfig],
         later: Later,
+        renewing: Callable[[], None],
     ) -> None:
         self._host = host
         self._store = store
@@ -97,7 +99,7 @@ class Client:
         self._records = records
         self._later = later
         self._known: dict[Key, tuple[int, Revision]] = {}
-        self.leader = LeaseSeeker(host, store, random, leases, settings, later)
+        self.leader = LeaseSeeker(host, store, random, leases, settings, later, renewing)
 
     def act(self) -> None:
         """What a process does now and then."""
@@ -219,12 +221,14 @@ class LeaseSeeker:
         leases: LeaseChecker,
         settings: Callable[[], DynamicConfig],
         later: Later,
+        renewing: Callable[[], None],
     ) -> None:
         self._host = host
         self._store = store
         self._random = random
         self._settings = settings
         self._later = later
+        self._renewing = renewing
         self.releases = True
         self._guardian = Guardian(host, leases, settings)
         self._keeper = LeaseKeeper(
@@ -279,6 +283,8 @@ class LeaseSeeker:
             done(outcome)
             self._keeper.step(self._host.clock.now())
 
+        if isinstance(command, Refresh):
+            self._renewing()
         self._store.submit(
             command,
             timeout=timeout,

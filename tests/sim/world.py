@@ -26,7 +26,8 @@ from tests.sim.clocks import FakeClock, TrueTime
 from tests.sim.disk import Disk, FakeStore
 from tests.sim.fakes import Fatal
 from tests.sim.host import Host
-from tests.sim.nemesis import TTL_S, Nemesis, Strike, draw_plan
+from tests.sim.nemesis import Nemesis
+from tests.sim.plan import TTL_S, Moment, Strike, draw_plan
 from tests.sim.schedule import Schedule
 from tests.sim.traits import NAMES, draw_traits
 from tests.sim.voters import make_voter
@@ -64,6 +65,7 @@ class World:
             self.traits.weather,
             present=lambda name: self.hosts[name].time.now,
             wake=self._wake,
+            spy=lambda *frame: self._nemesis.sent(*frame),
         )
         self.log = LogChecker(self.verdicts)
         self.leases = LeaseChecker(self.verdicts, self.hosts.values())
@@ -75,6 +77,7 @@ class World:
         self._settings = dict.fromkeys(self.hosts, SETTINGS)
         self._clients: dict[str, Client] = {}
         self._may_work = True
+        self._leisure = (0.05 * self.traits.size, 0.25 * self.traits.size)
         self._healed = False
         self._wrote: set[str] = set()
 
@@ -240,6 +243,7 @@ class World:
             leases=self.leases,
             settings=lambda: self._settings[host.name],
             later=self._later,
+            renewing=lambda: self._nemesis.happened(Moment.RENEWAL, host),
         )
         client.leader.releases = not self._healed
         self.schedule.after(self.random.random(), partial(self._work, host, host.life))
@@ -250,8 +254,7 @@ class World:
         if host.runs:
             host.time.now = self.time.now
             self._clients[host.name].act()
-            self._wake(host.name)
-        self.schedule.after(self.random.uniform(0.1, 0.5), partial(self._work, host, life))
+        self.schedule.after(self.random.uniform(*self._leisure), partial(self._work, host, life))
 
     def _later(self, host: Host, action: Callable[[], None]) -> None:
         """An answer of this round reaches its client when the round has ended."""
@@ -265,7 +268,6 @@ class World:
                 return
             host.time.now = self.time.now
             action()
-            self._wake(host.name)
 
         self.schedule.at(host.time.now, happen)
 
