@@ -31,6 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="PostgreSQL majors of the integration tests: 'smoke' runs all tests on the newest"
         " major found and those marked smoke on each; 'all' runs all on each; or a list as 15,18",
     )
+    parser.addoption(
+        "--seeds",
+        type=int,
+        default=20,
+        help="how many seeds of the consensus simulation to run; `tests/run` asks for more",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -50,6 +50,8 @@ def pytest_step(title: str, *paths: str, options: Sequence[str] = ()) -> Step:
 
 
 WORKERS: Final = ("-n", "2")
+SEEDS: Final = 600
+"""Seeds of the consensus simulation in CI: about a minute on two processors."""
 FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "check": (
@@ -60,7 +62,7 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     ),
     "unit": (pytest_step("unit", "tests/unit", "tests/scenarios", options=WORKERS),),
     "properties": (pytest_step("properties", "tests/properties", options=WORKERS),),
-    "sim": (pytest_step("simulation", "tests/sim", options=WORKERS),),
+    "sim": (pytest_step("simulation", "tests/sim", options=(*WORKERS, f"--seeds={SEEDS}")),),
     "integration": (FULL,),
     "faults": (pytest_step("faults", "tests/faults", options=("--majors=all",)),),
     "mutants": (pytest_step("mutants", "tests/mutants"),),
