@@ -18,12 +18,12 @@ from raftha.ha.actions import (
     StopMode,
     Submit,
 )
-from raftha.ha.keys import encode_status
+from raftha.ha.keys import encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.plans import names_for
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Revision, Timeline
-from raftha.model.postgres import DirectoryState, ServerRole
+from raftha.model.postgres import DirectoryState, ServerRole, TimelineSwitch
 from raftha.model.settings import DynamicConfig, DynamicPostgres
 from raftha.model.store import KeyAt, KeyCreatedAt, Put
 from raftha.model.view import JobKind, JobResult, View
@@ -315,6 +315,33 @@ def test_another_standby_to_wait_for_does_not_open_the_gate() -> None:
 
     plan = b.only(b.decided(unset, memory), Configure).plan
     assert (plan.synchronous_standby_names, plan.closed) == (names_for(N3), True)
+
+
+def test_the_switch_of_a_promotion_is_corrected_to_where_it_was() -> None:
+    """What was stored before the promotion is what had been received by then; others compare their
+    own end of WAL with it."""
+    first, second = b.record(1, epoch=OLD, leader=N2), replace(MINE, switch=pg.lsn(5000))
+    forks = (TimelineSwitch(timeline=Timeline(1), switch=pg.lsn(4800)),)
+    view = b.view(
+        cluster=winner(second, checkpointed=True, sync=b.sync(N2), timeline=Timeline(2)),
+        server=pg.primary(timeline=Timeline(2)),
+        forks=forks,
+    )
+    command = b.only(b.decided(view, b.leading_memory(view)), Submit).command
+
+    corrected = encode_history((first, replace(second, switch=pg.lsn(4800))))
+    assert command.guards == (FENCE, KeyAt(KEYS.history, Revision(12)))
+    assert command.writes == (Put(KEYS.history, corrected),)
+    busy = replace(view, pending=frozenset({"history"}))
+    assert "history" not in b.acts(b.decided(busy, b.leading_memory(busy)))
+
+
+def test_the_primary_confirms_the_birth_of_its_directory_once() -> None:
+    """Unconfirmed, it would be put aside as stillborn when another cluster is announced."""
+    new = b.view(directory=pg.directory(unborn=True))
+
+    assert b.acts(b.decided(new, b.leading_memory(new))) == ["ConfirmBirth"]
+    assert b.acts(b.decided(b.view(), b.leading_memory(new))) == []
 
 
 def test_a_run_that_serves_resets_the_count_of_starts() -> None:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from raftha.ha.actions import CancelJob, EndAgent, ReleaseLeader, Stop, StopMode
+from dataclasses import replace
+from typing import Any
+
+from raftha.ha.actions import (
+    AskPeers,
+    CancelJob,
+    EndAgent,
+    ReleaseLeader,
+    Stop,
+    StopMode,
+    Submit,
+)
+from raftha.ha.keys import encode_sync
 from raftha.ha.memory import Memory, StopSent
+from raftha.ha.table import Decision
 from raftha.model.cluster import Initialize
 from raftha.model.ids import Revision, SystemId
 from raftha.model.postgres import ControlState
+from raftha.model.store import KeyAt, KeyCreatedAt, Put
 from raftha.model.view import JobKind, JobView
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
-from tests.unit.ha.servers import N1, N2
+from tests.unit.ha.builders import KEYS
+from tests.unit.ha.servers import N1, N2, N3
 
 DRAINED = Memory(drained="stop", drain_since=pg.at(-1))
 DOWN = {"guardian": pg.IDLE_GUARDIAN, "server": None, "stopping": True}
@@ -85,6 +100,42 @@ def test_the_key_is_given_back_only_after_the_stop() -> None:
 
     assert decision.rule == "stop-30"
     assert b.only(decision, ReleaseLeader).epoch == pg.EPOCH
+
+
+WRITTEN = pg.directory(control=pg.control(state=ControlState.SHUT_DOWN))
+
+
+def without_set(ago: float = 0.5, **more: Any) -> Decision:
+    """n1 has stopped so long ago, and the synchronous set holds nobody yet."""
+    sent = StopSent(process="77@1", mode=StopMode.FAST, at=pg.at(-ago))
+    given = {**DOWN, "directory": WRITTEN, "cluster": b.cluster(sync=b.sync()), **more}
+    return b.decided(b.view(**given), replace(DRAINED, stop=sent))
+
+
+def test_without_a_synchronous_standby_an_heir_is_looked_for_first() -> None:
+    """Nobody may take over but who is in the set: released with an empty one, the key would wait
+    for this node to come back."""
+    assert b.only(without_set(), AskPeers).names == (N2, N3)
+
+    held = without_set(peers=pg.answers(pg.report(N2, 4000), pg.report(N3, 4001)))
+    command = b.only(held, Submit).command
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N3,))),)
+    assert command.guards == (
+        KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision)),
+        KeyAt(KEYS.sync, Revision(41)),
+    )
+    assert "ReleaseLeader" not in b.acts(held)
+
+
+def test_an_heir_that_is_being_written_down_is_waited_for() -> None:
+    answers = pg.answers(pg.report(N3, 4001))
+
+    assert b.acts(without_set(peers=answers, pending=frozenset({"sync"}))) == []
+
+
+def test_nobody_is_waited_for_longer_than_a_moment() -> None:
+    assert b.acts(without_set(ago=60)) == ["ReleaseLeader"]
+    assert b.acts(without_set(raft=b.raft(majority=False))) == ["ReleaseLeader"]
 
 
 def test_the_agent_does_not_end_before_the_key_is_given_back() -> None:

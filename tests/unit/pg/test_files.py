@@ -16,6 +16,7 @@ from raftha.model.ids import Timeline
 from raftha.model.postgres import Binaries, ServerPlan, ServerRole
 from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig, Secret
 from raftha.pg import conf, configuration, directory, job, timeline
+from raftha.pg.instance import Instance
 from raftha.pg.layout import Layout
 from raftha.pg.probe import FILE_NAME, DiskProbe
 
@@ -133,6 +134,14 @@ def test_a_finished_copy_replaces_and_keeps_what_was_there(layout: Layout) -> No
     assert (layout.diverged("S") / "postgresql.conf").exists()
     assert not any(path.exists() for path in (layout.copy, layout.copy_marker))
     assert not layout.rewind_marker.exists()
+
+
+def test_a_confirmed_birth_leaves_no_marker(layout: Layout, config: PostgresConfig) -> None:
+    instance = Instance(config, "demo", "n1", layout.run_dir)
+    layout.birth_marker.write_text("")
+    instance.confirm_birth()
+    instance.confirm_birth()
+    assert not layout.birth_marker.exists()
 
 
 def test_a_name_in_use_is_never_written_over(layout: Layout) -> None:
