@@ -44,7 +44,7 @@ class Journal:
         if not self._path:
             return
         try:
-            with open(self._path, "a", encoding="utf-8") as file:
+            with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(lines)
         except OSError:
             return

@@ -18,6 +18,9 @@ MAX_LINE: Final = 1 << 20
 BURNED_KEPT: Final = 16
 """How many burned epochs are remembered. The highest alone decides; the others are for people."""
 
+LATEST_INSTANT_S: Final = 1e10
+"""No host is up for three centuries; the kernel's timer takes no more than 64 bits of seconds."""
+
 EpochPair = tuple[int, int]
 """(generation, revision): compared in that order."""
 
@@ -146,7 +149,7 @@ def decode(line: bytes) -> Message:
     """The message in one line. Raises Malformed."""
     try:
         message = json.loads(line)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise Malformed(f"not JSON: {problem}") from problem
     if not isinstance(message, dict):
         raise Malformed("not a JSON object")
@@ -174,7 +177,7 @@ def _instant(message: Message, field: str) -> float:
     value = message.get(field)
     if type(value) not in (int, float):
         raise Malformed(f"{field}: seconds since boot expected, not {value!r}")
-    seconds = float(value or 0)
-    if not 0 <= seconds < float("inf"):
-        raise Malformed(f"{field}: not an instant of this host: {value!r}")
-    return seconds
+    seconds: int | float = value or 0
+    if not 0 <= seconds <= LATEST_INSTANT_S:
+        raise Malformed(f"{field}: not an instant of this host: {value!r:.60}")
+    return float(seconds)

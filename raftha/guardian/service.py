@@ -138,6 +138,8 @@ class Service:
             raise Malformed("env: names with values expected")
         if not isinstance(log, str) or not os.path.isabs(argv[0]) or not os.path.isabs(log):
             raise Malformed("argv[0] and log: absolute paths expected")
+        if not all(map(_is_plain, (*argv, *env, *env.values(), log))):
+            raise Malformed("argv, env and log: text that the kernel can take expected")
         epoch = protocol.epoch_in(request) if request.get("epoch") is not None else None
         pgdata = str(self._switch.status()["pgdata"])
         server = self._switch.start(launch.Order(tuple(argv), env, pgdata, log), epoch)
@@ -178,3 +180,11 @@ class Service:
             raise Refused("a server runs: stop it first")
         self._end = "asked to quit"
         return {}
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the kernel can be handed this text as a word or a path."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

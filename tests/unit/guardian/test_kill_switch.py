@@ -1,0 +1,191 @@
+"""The kill switch on real processes: who dies at a deadline, and who may become a primary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raftha.errors import GuardianRefused
+from raftha.guardian.events import Fenced, PostmasterExited
+from raftha.instants import remaining
+from raftha.model.ids import Epoch
+from tests.unit.guardian.stand_in import CLOCK, EPOCH, PATIENCE_S, StandIn, eventually, is_alive
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[StandIn]:
+    made = StandIn(tmp_path)
+    made.spawn()
+    yield made
+    made.close()
+
+
+def primary(host: StandIn) -> int:
+    host.arm(60.0)
+    return host.start(EPOCH).pid
+
+
+def standby(host: StandIn) -> int:
+    (host.data / "standby.signal").touch()
+    return host.start(None).pid
+
+
+def test_at_its_deadline_every_process_of_a_primary_is_killed(host: StandIn) -> None:
+    """The backends are in sessions of their own and ignore every signal that can be ignored."""
+    primary(host)
+    assert len(host.alive()) == 3
+    kill_at = host.arm(0.2, renewal=2)
+
+    eventually(lambda: not host.alive())
+
+    assert remaining(kill_at, CLOCK.now()) <= 0
+    event = host.heard.get(timeout=PATIENCE_S)
+    assert isinstance(event, Fenced)
+    assert event.is_deadline
+
+
+def test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next(host: StandIn) -> None:
+    primary(host)
+    host.arm(0.1, renewal=2)
+    assert isinstance(host.heard.get(timeout=PATIENCE_S), Fenced)
+    assert isinstance(host.heard.get(timeout=PATIENCE_S), PostmasterExited)
+    for _ in range(2):
+        with pytest.raises(GuardianRefused, match="was fenced"):
+            host.arm(60.0, renewal=3)
+        with pytest.raises(GuardianRefused, match="was fenced"):
+            host.agent.start_server(["/bin/true"], {}, host.root / "log", EPOCH)
+        host.agent.quit()
+        eventually(lambda: not host.socket.exists())
+        host.spawn()
+
+
+def test_a_primary_is_started_only_under_an_armed_epoch(host: StandIn) -> None:
+    with pytest.raises(GuardianRefused, match=r"no standby\.signal"):
+        host.start(None)
+    with pytest.raises(GuardianRefused, match="no proof"):
+        host.start(EPOCH)
+    kill_at = host.arm(0.3)
+    eventually(lambda: remaining(kill_at, CLOCK.now()) <= 0)
+    with pytest.raises(GuardianRefused, match="has passed"):
+        host.start(EPOCH)
+
+    assert not host.has("ready")
+
+
+def test_a_standby_is_promoted_only_under_an_armed_epoch(host: StandIn) -> None:
+    standby(host)
+    with pytest.raises(GuardianRefused, match="no proof"):
+        host.agent.promote(EPOCH)
+    host.arm(60.0)
+    with pytest.raises(GuardianRefused, match="no proof"):
+        host.agent.promote(Epoch(1, 11))
+    assert not host.has("promote")
+    assert not host.agent.status().is_primary
+
+    host.agent.promote(EPOCH)
+
+    eventually(lambda: host.has("promoted"))
+    assert host.agent.status().is_primary
+    host.arm(0.1, renewal=2)
+    eventually(lambda: not host.alive())
+
+
+def test_a_standby_outlives_a_deadline(host: StandIn) -> None:
+    standby(host)
+    kill_at = host.arm(0.05)
+    eventually(lambda: remaining(kill_at, CLOCK.now()) < -0.15)
+    host.agent.status()
+
+    assert len(host.alive()) == 3
+
+
+def test_what_a_dead_postmaster_leaves_behind_is_killed_at_once(host: StandIn) -> None:
+    os.kill(primary(host), signal.SIGKILL)
+
+    event = host.heard.get(timeout=PATIENCE_S)
+
+    assert isinstance(event, PostmasterExited)
+    assert host.alive() == []
+
+
+def test_a_server_is_asked_to_stop_when_its_guardian_is_killed(host: StandIn) -> None:
+    """The kernel sends SIGQUIT to the postmaster when its parent dies."""
+    primary(host)
+    os.kill(host.agent.status().guardian_pid, signal.SIGKILL)
+
+    eventually(lambda: host.has("asked_to_quit"))
+
+
+def test_a_guardian_that_is_stopped_dies_after_the_deadline(host: StandIn) -> None:
+    """A timer in the kernel ends even a stopped process, and with it the postmaster."""
+    host.agent.quit()
+    eventually(lambda: not host.socket.exists())
+    host.spawn(dead_man_seconds=0.1)
+    primary(host)
+    guardian = host.agent.status().guardian_pid
+    host.arm(0.2, renewal=2)
+    os.kill(guardian, signal.SIGSTOP)
+
+    eventually(lambda: host.has("asked_to_quit"))
+
+    assert not is_alive(guardian)
+
+
+ARM = b'{"id": 1, "do": "arm", "epoch": [1, 10], "renewal": 2, '
+START = b'{"id": 1, "do": "start", "env": {}, "log": "/tmp/x", '
+NONSENSE = [
+    b"",
+    b"no JSON",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"[1, 2]",
+    b'{"id": 1, "do": ["status"]}',
+    b'{"id": {"a": []}, "do": "\\ud800"}',
+    b'{"id": 1, "do": "hello", "role": {}}',
+    ARM + b'"kill_boot": 1e999, "kill_raw": 1}',
+    ARM + b'"kill_raw": 1, "kill_boot": 1' + b"0" * 400 + b"}",
+    ARM + b'"kill_boot": 1e300, "kill_raw": 1e300}',
+    b'{"id": 1, "do": "arm", "epoch": [1, true], "renewal": 2, "kill_boot": 1, "kill_raw": 1}',
+    START + b'"argv": ["/bin/\\u0000"]}',
+    START + b'"argv": ["/bin/\\ud800"]}',
+    b'{"id": 1, "do": "stop", "mode": "\\ud800\\u0000"}',
+    b"\xff\xfe\x00" * 1000,
+]
+
+
+def say(host: StandIn, lines: list[bytes]) -> None:
+    """Send lines as the agent, each answered before the next question is."""
+    with socket.socket(socket.AF_UNIX) as guest:
+        guest.connect(str(host.socket))
+        guest.settimeout(PATIENCE_S)
+        question = b'{"id": "end", "do": "status"}'
+        guest.sendall(
+            b"\n".join([b'{"id": 0, "do": "hello", "role": "agent"}', *lines, question, b""])
+        )
+        heard = b""
+        while b'"id":"end"' not in heard:
+            chunk = guest.recv(65536)
+            assert chunk, "the guardian hung up"
+            heard += chunk
+
+
+def test_nonsense_from_an_agent_harms_nobody(host: StandIn) -> None:
+    """Whatever a client of the right user sends, the guardian goes on, and so does its server."""
+    for line in NONSENSE:
+        say(host, [line])
+    guardian = host.connect().guardian_pid
+    host.arm(60.0)
+    server = host.start(EPOCH)
+
+    for line in NONSENSE:
+        say(host, [line])
+
+    assert is_alive(server.pid)
+    status = host.connect()
+    assert status.guardian_pid == guardian
+    assert status.is_primary
