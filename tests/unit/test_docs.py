@@ -24,14 +24,16 @@ PROMISES: Final = (
     *(f"S{number}" for number in range(1, 11)),
     *(f"L{number}" for number in range(1, 5)),
     "W1",
+    *(f"R{number}" for number in range(1, 28)),
 )
+UNBUILT: Final = "not built yet"
 UNTESTED: Final = "no test yet"
 
 _FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 _HEADING: Final = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 _PLACE: Final = re.compile(r"`(raftha/[\w/]+\.py):(\w+)`")
-_HAZARD_ROW: Final = re.compile(r"\| H\d+")
+_HAZARD_ROW: Final = re.compile(r"\| (?:H\d+,? )+[a-zA-GI-Z]")
 _TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
@@ -70,7 +72,9 @@ def test_every_named_place_exists(row: tuple[str, str]) -> None:
 
 def test_every_row_names_a_place_and_a_test_or_says_that_there_is_none() -> None:
     for identity, places, tests in _rows():
-        assert _PLACE.search(places), f"{identity} says nowhere where it is kept"
+        assert _PLACE.search(places) or UNBUILT in places, (
+            f"{identity} says nowhere where it is kept"
+        )
         assert _TEST.search(tests) or UNTESTED in tests, f"{identity} names no test"
 
 

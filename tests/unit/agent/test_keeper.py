@@ -103,6 +103,7 @@ def test_the_revision_of_a_renewal_unheard_is_taken_over(held: Bench) -> None:
 
     assert held.keeper.held is not None
     assert held.keeper.held.revision == 41
+    assert held.keeper.held.valid_until == T0.plus(0.99 * 5.0), "its time is not taken over (R1)"
     assert isinstance(held.store.last, Refresh)
     assert held.store.last.expect == 41
 

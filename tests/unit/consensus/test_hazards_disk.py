@@ -15,9 +15,13 @@ import pytest
 from pysyncobj.journal import FileJournal
 
 from raftha.clock import SystemClock
+from raftha.consensus import commands
+from raftha.consensus.commands import LogCommand
 from raftha.consensus.state import LogEntry
 from raftha.consensus.storage import SqliteStore
 from raftha.errors import StorageFailed
+from raftha.instants import Seconds
+from raftha.model.store import Barrier
 from tests.sim.group import Group
 from tests.unit.consensus.stock import WON, StockGroup
 
@@ -79,6 +83,29 @@ def test_h5_the_raft_leader_counts_its_own_copy_only_once_durable() -> None:
     with pytest.raises(StorageFailed):
         group.campaign("a")
     assert group.node("a")._core.engine.commit_index == 1
+
+
+def test_h5_a_later_entry_of_the_raft_leader_waits_for_the_disk_too() -> None:
+    group = Group("a")
+    group.elect("a")
+    before = group.node("a")._core.engine.commit_index
+    group.node("a")._core.propose(commands.encode(LogCommand(body=Barrier())), Seconds(1.0))
+    group.seats["a"].disk.sync_fails = True
+
+    with pytest.raises(StorageFailed):
+        group.step("a")
+
+    assert group.node("a")._core.engine.commit_index == before
+
+
+def test_h5_each_commit_of_the_file_is_synced(tmp_path: Path) -> None:
+    """`synchronous = FULL` (2): in the write-ahead log anything less syncs at checkpoints alone."""
+    store = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="i")
+    store.load()
+
+    assert store._query("PRAGMA synchronous") == [(2,)]
+    assert store._query("PRAGMA journal_mode") == [("wal",)]
+    store.close()
 
 
 def test_h6_the_library_trusts_a_commit_index_beyond_its_log(tmp_path: Path) -> None:

@@ -16,11 +16,19 @@ from tests.unit.consensus.stock import WON, Answers, StockGroup
 
 pytestmark = pytest.mark.usefixtures("quiet_library")
 
+FIRST = {"first of a", "first of b"}
+
 
 def led_by_a(names: str = "abc") -> Group:
+    """Each of a and b has an open session, so that a command they are given enters the log."""
     group = Group(names)
     group.elect("a")
+    for name in "ab":
+        group.create(name, f"first of {name}")
+    group.settle()
+    group.settle()
     assert group.leads("a")
+    assert group.keys("b") == FIRST
     return group
 
 
@@ -86,7 +94,7 @@ def test_h1_a_snapshot_chunk_commits_nothing() -> None:
     group.deliver("b", "a")
     group.step("a", 2)
 
-    assert group.keys("a") == set()
+    assert group.keys("a") == FIRST
     group.settle("ab")
     assert not any(isinstance(outcome, Committed) for outcome in lost)
     assert isinstance(won[0], Committed)
@@ -139,14 +147,17 @@ def test_h2_an_older_snapshot_is_not_installed() -> None:
     group.create("a", "leader")
     group.settle("ab")
     before = group.log("b")
+    watch = group.node("b").store.watch("", lambda: None)
 
     for message in stale:
-        group.inject("a", "b", message)
-    group.deliver("a", "b")
+        group.node("b")._core.receive("a", message)
+    assert "leader" in group.node("b")._replica.machine.entries
+    group.step("b")
 
     assert stale
     assert group.log("b") == before
     assert "leader" in group.keys("b")
+    assert list(watch.poll()) == []
 
 
 def test_h4_the_library_drops_what_it_has_acknowledged() -> None:
@@ -295,13 +306,18 @@ def test_h23_the_library_never_catches_up_behind_a_conflict() -> None:
 
 def test_h23_a_long_backlog_behind_a_conflict_is_caught_up() -> None:
     group = led_by_a()
+    before = len(group.log("a"))
     group.isolate("a")
     for number in range(4):
         group.create("a", f"lost{number}")
+    assert len(group.log("a")) == before + 4
     group.elect("b", "bc")
+    group.join("a", "b")
     for number in range(60):
         group.create("b", f"k{number}", b"x" * 8000)
     group.settle("bc")
+    group.beat("b")
+    group.network.disconnect("a", "b")  # with all that was under way: b goes on behind it
 
     group.join("a", "b")
     group.settle("ab", rounds=8)

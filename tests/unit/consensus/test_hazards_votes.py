@@ -211,6 +211,17 @@ def test_h22_a_paused_voter_does_not_depose_a_healthy_leader() -> None:
     assert group.term("a") == group.term("c") == 1
 
 
+def test_h22_a_voter_that_was_paused_reads_before_it_asks() -> None:
+    """What waited for it is read in the same round; until then it does not even ask for support."""
+    group = Group(timings=RaftTimings())
+    group.elect("a")
+    group.pass_time("c", 3.0)
+
+    group.step("c")
+
+    assert group.flying("c", "a") == group.flying("c", "b") == []
+
+
 def test_h22_in_the_library_a_badly_connected_voter_deposes_a_healthy_leader() -> None:
     """There is no asking beforehand: a request with a higher term ends the present one, though the
     voters that get it hear their raft leader well."""
@@ -241,7 +252,7 @@ def test_h22_a_voter_that_hears_the_leader_supports_nobody_else() -> None:
         group.deliver("b", "c")
 
     assert group.leads("a")
-    assert group.term("b") == 1
+    assert group.term("b") == group.term("c") == 1
 
 
 def test_h22_a_voter_that_hears_the_leader_does_not_vote_either() -> None:

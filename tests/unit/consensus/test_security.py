@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from raftha.consensus.commands import WireError
+from raftha.consensus.handshake import _receive
 from raftha.consensus.members import Hello
 from raftha.consensus.security import (
     ACCEPTOR,
@@ -141,3 +142,29 @@ def test_a_peer_is_who_its_certificate_names_not_where_it_is(
         else:
             with pytest.raises(WireError, match=r"names n1, not 127\.0\.0\.1"):
                 security.check_identity(dialled, hello)
+
+
+class Dripping:
+    """A connection whose other end says everything byte by byte."""
+
+    def __init__(self, said: bytes) -> None:
+        self.left = said
+        self.reads = 0
+
+    def recv(self, _count: int) -> bytes:
+        self.reads += 1
+        part, self.left = self.left[:1], self.left[1:]
+        return part
+
+
+def test_a_dripped_greeting_is_refused() -> None:
+    """Whoever drips, or announces more than a greeting can be, is not listened to for long."""
+    dripping = Dripping(b"\x00\x40" + b"x" * 64)
+    with pytest.raises(WireError, match="dripped"):
+        _receive(dripping)  # type: ignore[arg-type]
+    assert dripping.reads < 20
+
+    endless = Dripping(b"\xff\xff" + b"x" * 65535)
+    with pytest.raises(WireError, match="65535 bytes of greeting"):
+        _receive(endless)  # type: ignore[arg-type]
+    assert endless.reads == 2

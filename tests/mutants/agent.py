@@ -1,0 +1,158 @@
+"""Mutants of the agent: from when a lease counts, what becomes of writes, what clients are told."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_KEEPER: Final = "unit/agent/test_keeper.py::"
+_STORE: Final = "unit/agent/test_effects_store.py::"
+_ROUTES: Final = "unit/api/test_routes.py::"
+_CLOCKS: Final = "unit/test_instants.py::"
+
+LEASE: Final = (
+    Mutant(
+        file="agent/keeper.py",
+        without="R1: a lease counts from the answer",
+        text="valid_until=outcome.handed_over.plus(attempt.ttl * (1 - RHO)),",
+        instead="valid_until=self._clock.now().plus(attempt.ttl * (1 - RHO)),",
+        caught_by=_KEEPER + "test_a_lease_is_counted_from_the_hand_over_and_not_from_the_answer",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="R1: a lease counts its whole ttl",
+        text="valid_until=outcome.handed_over.plus(attempt.ttl * (1 - RHO)),",
+        instead="valid_until=outcome.handed_over.plus(attempt.ttl),",
+        caught_by=_KEEPER + "test_a_lease_is_counted_from_the_hand_over_and_not_from_the_answer",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="R1: an unknown outcome extends the lease",
+        text="self._held = replace(held, revision=lease.revision)\n",
+        instead="self._held = replace(held, revision=lease.revision, "
+        "valid_until=self._clock.now().plus(self._ttl))\n",
+        caught_by=_KEEPER + "test_the_revision_of_a_renewal_unheard_is_taken_over",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="R1: a renewal goes out again while one is in flight",
+        text="if held is None or self._attempt is not None:",
+        instead="if held is None:",
+        caught_by=_KEEPER + "test_each_renewal_is_a_new_command_that_expects_the_last_revision",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="R2: a shorter ttl is proposed before it is lived by",
+        text="self._shorten(settings)\n",
+        instead="pass\n",
+        caught_by=_KEEPER + "test_a_shorter_ttl_is_lived_by_before_it_is_proposed",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="R2: a restarted agent takes a lease up with another ttl than it has",
+        text="command = Refresh(lease, revision, ttl, self._note())",
+        instead="command = Refresh(lease, revision, self._settings().ttl, self._note())",
+        caught_by=_KEEPER + "test_a_restarted_agent_takes_its_lease_up_under_the_same_epoch",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="S8: a lease is believed before the guardian has its deadline",
+        text="        if self._arm(held):\n",
+        instead="        previous, self._held = self._held, held\n"
+        "        if self._arm(held):\n            self._held = previous\n",
+        caught_by=_KEEPER + "test_the_guardian_is_told_first_and_sooner_by_the_budget",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="S1: the guardian kills at the end of the lease, not a fence budget before",
+        text="self._guard.arm(held.epoch, held.revision, held.valid_until.plus(-budget))",
+        instead="self._guard.arm(held.epoch, held.revision, held.valid_until.plus(-0 * budget))",
+        caught_by=_KEEPER + "test_the_guardian_is_told_first_and_sooner_by_the_budget",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="S8: a lease that the guardian refused is believed",
+        text='self._forget(f"the guardian did not take the deadline: {error}")\n'
+        "            return False",
+        instead="return True",
+        caught_by=_KEEPER + "test_a_lease_that_the_guardian_does_not_take_is_not_held",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="S1: an answer brings a forgotten lease back",
+        text="if attempt is not self._attempt:",
+        instead="if attempt is None:",
+        caught_by=_KEEPER + "test_a_renewal_in_flight_does_not_bring_a_forgotten_lease_back",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="L1: a renewal goes out although PostgreSQL is not fit",
+        text="if reason is not None:\n            return",
+        instead="if reason is None and held is None:\n            return",
+        caught_by=_KEEPER + "test_a_renewal_is_held_back_while_the_node_is_not_fit",
+    ),
+    Mutant(
+        file="instants.py",
+        without="R6: whoever holds a lease counts on the slower clock",
+        text="return Seconds(min(deadline.boot - now.boot, deadline.raw - now.raw))",
+        instead="return Seconds(deadline.boot - now.boot)",
+        caught_by=_CLOCKS + "test_whoever_must_not_be_late_counts_on_the_faster_clock",
+    ),
+    Mutant(
+        file="agent/effects.py",
+        without="S4: a write without an answer is taken for done",
+        text="if isinstance(outcome, Unknown):",
+        instead="if outcome is None:",
+        caught_by=_STORE + "test_a_lost_answer_keeps_the_write_pending_until_a_barrier_commits",
+    ),
+    Mutant(
+        file="agent/effects.py",
+        without="S4: a barrier settles although it did not commit",
+        text="if isinstance(outcome, Committed):",
+        instead="if outcome is not None:",
+        caught_by=_STORE + "test_a_lost_answer_keeps_the_write_pending_until_a_barrier_commits",
+    ),
+)
+
+CLIENTS: Final = (
+    Mutant(
+        file="api/standing.py",
+        without="S1: `/primary` is said beyond the end of the lease",
+        text="if left <= 0:",
+        instead="if left is None:",
+        caught_by=_ROUTES
+        + "test_primary_is_never_said_without_lease_fresh_view_and_primary_server",
+    ),
+    Mutant(
+        file="api/standing.py",
+        without="S1: `/primary` is said from an old view",
+        text="    limit = min(max(2 * report.loop_wait, LEAST_PATIENCE_S), report.ttl)\n",
+        instead='    limit = float("inf")\n',
+        caught_by=_ROUTES
+        + "test_primary_is_never_said_without_lease_fresh_view_and_primary_server",
+    ),
+    Mutant(
+        file="api/standing.py",
+        without="R19: `/primary` is said before the gate is open",
+        text="    if question.report.routed:\n        return None\n",
+        instead="    if question.report:\n        return None\n",
+        caught_by=_ROUTES + "test_each_check_says_yes_exactly_where_it_may",
+    ),
+    Mutant(
+        file="api/standing.py",
+        without="a replica of unknown lag is healthy",
+        text='        return "its lag cannot be known now"',
+        instead="        return None",
+        caught_by=_ROUTES + "test_a_lag_that_is_not_known_is_too_much",
+    ),
+    Mutant(
+        file="api/standing.py",
+        without="a standby that is not synchronous is called so",
+        text='None if question.report.is_sync_standby else "this standby is not synchronous"',
+        instead='None if question.report else "this standby is not synchronous"',
+        caught_by=_ROUTES + "test_each_check_says_yes_exactly_where_it_may",
+    ),
+)
+
+MUTANTS: Final = (*LEASE, *CLIENTS)

@@ -1,0 +1,320 @@
+"""Mutants of the commands, the leases and the links of the consensus."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_COMMANDS: Final = "unit/consensus/test_hazards_commands.py::"
+_RUNTIME: Final = "unit/consensus/test_hazards_runtime.py::"
+_RULES: Final = "unit/consensus/test_safety_rules.py::"
+_MACHINE: Final = "unit/consensus/test_machine.py::"
+_LESSOR: Final = "unit/consensus/test_lessor.py::"
+
+COMMANDS: Final = (
+    Mutant(
+        file="consensus/proposals.py",
+        without="H11: an answer to another process is taken for ours",
+        text="if command.session != self._session:\n            return",
+        instead="if command.session is None:\n            return",
+        caught_by=_COMMANDS + "test_h11_an_answer_to_an_earlier_process_is_not_taken_for_ours",
+    ),
+    Mutant(
+        file="consensus/proposals.py",
+        without="H14: callers are answered while an entry is applied",
+        text="self._answers.append((pending, outcome))",
+        instead="pending.settle(outcome)",
+        caught_by=_COMMANDS + "test_h14_an_answer_is_given_after_its_entry_was_applied",
+    ),
+    Mutant(
+        file="consensus/node.py",
+        without="H14: callers are answered before the state is published",
+        text="self._replica.publish()\n        self._facts = self._observe()\n"
+        "        self._proposals.deliver()",
+        instead="self._proposals.deliver()\n        self._replica.publish()\n"
+        "        self._facts = self._observe()",
+        caught_by=_COMMANDS + "test_h14_an_answer_is_given_after_its_entry_was_applied",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="H15: bytes that cannot be applied enter the log",
+        text="except (WireError, NewerFormat):\n            return False",
+        instead="except (WireError, NewerFormat):\n            pass",
+        caught_by=_COMMANDS + "test_h15_bytes_that_are_no_command_never_enter_the_log",
+    ),
+    Mutant(
+        file="consensus/replica.py",
+        without="H15: an entry that cannot be read is skipped",
+        text='self._fatal(f"the committed entry {index} cannot be read: {error}")\n',
+        instead="",
+        caught_by=_COMMANDS + "test_h15_bytes_that_are_no_command_never_enter_the_log",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="H16: the raft leader appends what is out of time",
+        text="if self.engine.is_leading and message.remaining > 0:",
+        instead="if self.engine.is_leading:",
+        caught_by=_COMMANDS + "test_h16_the_raft_leader_appends_nothing_whose_time_is_over",
+    ),
+    Mutant(
+        file="consensus/proposals.py",
+        without="H16: a command out of time is handed over",
+        text="if pending.is_settled or remaining(pending.deadline, now) <= 0:",
+        instead="if pending.is_settled:",
+        caught_by=_COMMANDS + "test_h16_a_command_that_ran_out_of_time_is_not_handed_over",
+    ),
+    Mutant(
+        file="consensus/proposals.py",
+        without="H16: a command without an answer is said not to have happened",
+        text="self.done(Unknown(reason) if left else NotSent(reason))",
+        instead="self.done(NotSent(reason))",
+        caught_by=_COMMANDS + "test_a_command_without_an_answer_is_reported_as_unknown",
+    ),
+    Mutant(
+        file="consensus/store.py",
+        without="H17: a read is the local replica",
+        text="self.execute(Barrier(), timeout=timeout)",
+        instead="assert timeout",
+        caught_by=_COMMANDS + "test_h17_a_read_is_refused_where_no_majority_answers",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="H17: a cut-off raft leader claims a majority",
+        text="heard = sum(1 for answer in self.engine.answers.values() if answer > horizon)",
+        instead="heard = sum(1 for answer in self.engine.answers.values() if answer)",
+        caught_by=_COMMANDS + "test_h17_a_cut_off_leader_says_soon_that_it_has_no_majority",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="H17: a follower that hears nobody claims a majority",
+        text="return self.engine.leader is not None and self._leader_heard > horizon",
+        instead="return self.engine.leader is not None",
+        caught_by="unit/consensus/test_core.py::"
+        "test_a_cut_off_follower_says_soon_that_it_has_no_majority",
+    ),
+    Mutant(
+        file="consensus/proposals.py",
+        without="H31: answers that a snapshot holds are not given",
+        text="pending = self._pending.pop(seq, None)\n            if pending is not None:",
+        instead="pending = None\n            if pending is not None:",
+        caught_by="unit/consensus/test_proposals.py::test_answers_that_a_snapshot_holds_are_given",
+    ),
+    Mutant(
+        file="consensus/commands.py",
+        without="H33: a command of a newer release is taken for noise",
+        text="if number > FORMAT:",
+        instead="if number < 0:",
+        caught_by=_COMMANDS + "test_h33_h34_a_command_of_another_release_is_never_guessed_at",
+    ),
+    Mutant(
+        file="consensus/proposals.py",
+        without="R1: a lease counts from the last hand-over",
+        text="if self.handed_over is None:\n                self.handed_over = now",
+        instead="self.handed_over = now",
+        caught_by=_RULES + "test_r1_a_lease_counts_from_the_first_hand_over_of_its_command",
+    ),
+    Mutant(
+        file="consensus/machine.py",
+        without="R3: a command that was given up happens later",
+        text="if command.seq <= max(session.floor, command.floor):",
+        instead="if command.seq < 0:",
+        caught_by=_RULES
+        + "test_r3_a_command_given_up_never_happens_once_a_later_one_has_committed",
+    ),
+    Mutant(
+        file="consensus/machine.py",
+        without="a repeated command acts again",
+        text="if known is not None:\n            return Applied(result=known)",
+        instead="if known is None and command.seq < 0:\n            return Applied(result=known)",
+        caught_by=_MACHINE + "test_the_same_number_gets_the_same_answer_and_no_second_effect",
+    ),
+    Mutant(
+        file="consensus/machine.py",
+        without="an older session of a voter may be opened again",
+        text="return wanted.incarnation == present.incarnation and wanted.boot < present.boot",
+        instead="return False",
+        caught_by=_MACHINE + "test_opening_a_session_ends_the_older_one_of_the_voter",
+    ),
+    Mutant(
+        file="consensus/machine.py",
+        without="R4: the guard on the revision of creation always holds",
+        text='return _differs(f"key {guard.key!r}", "created", guard.create_revision, found)',
+        instead="return None",
+        caught_by=_RULES + "test_r4_a_write_of_an_earlier_leader_has_no_effect",
+    ),
+    Mutant(
+        file="consensus/machine.py",
+        without="a key may be written that no guard names",
+        text='return f"key {write.key!r} is written, but no guard names it"',
+        instead="pass",
+        caught_by=_MACHINE + "test_a_write_to_a_key_that_no_guard_names_is_refused",
+    ),
+)
+
+LEASES: Final = (
+    Mutant(
+        file="consensus/machine.py",
+        without="R5: `Expire` without its compare",
+        text="lease = self.leases.get(lease_id)\n"
+        "        found = None if lease is None else lease.revision",
+        instead="lease = self.leases.get(lease_id)\n"
+        "        found = None if lease is None else expect",
+        caught_by=_MACHINE + "test_an_expiry_of_a_renewed_lease_has_no_effect",
+    ),
+    Mutant(
+        file="consensus/lessor.py",
+        without="R5: a lease is stamped when its entry is applied",
+        text="at = self._received.pop(index, now)",
+        instead="at = now",
+        caught_by=_RULES + "test_r5_a_lease_is_stamped_when_its_entry_arrives",
+    ),
+    Mutant(
+        file="consensus/lessor.py",
+        without="R5: a stamp outlives its revision",
+        text="if stamp is None or stamp.revision != lease.revision:",
+        instead="if stamp is None:",
+        caught_by=_LESSOR + "test_a_stamp_of_another_revision_counts_for_nothing",
+    ),
+    Mutant(
+        file="consensus/lessor.py",
+        without="R5: a lease may be ended after 0.9 ttl",
+        text="if shortest(stamp.at, now) < lease.ttl * (1 + RHO) + patience:",
+        instead="if shortest(stamp.at, now) < lease.ttl * 0.9 + patience:",
+        caught_by=_LESSOR + "test_a_lease_is_due_a_whole_ttl_after_its_entry_was_received",
+    ),
+    Mutant(
+        file="consensus/lessor.py",
+        without="R6: whoever ends a lease counts on the faster clock",
+        text="if shortest(stamp.at, now) < lease.ttl * (1 + RHO) + patience:",
+        instead="if max(now.boot - stamp.at.boot, now.raw - stamp.at.raw) < "
+        "lease.ttl * (1 + RHO) + patience:",
+        caught_by=_LESSOR + "test_the_slower_of_the_two_clocks_decides",
+    ),
+    Mutant(
+        file="consensus/lessor.py",
+        without="R5: an entry that replaced another keeps its stamp",
+        text="self._received[index] = now",
+        instead="self._received.setdefault(index, now)",
+        caught_by=_LESSOR + "test_an_entry_that_replaced_another_has_its_own_time",
+    ),
+    Mutant(
+        file="consensus/lessor.py",
+        without="R5: stamps by log index outlive a snapshot",
+        text="self._received.clear()",
+        instead="pass",
+        caught_by=_LESSOR + "test_a_snapshot_makes_what_was_known_by_index_void",
+    ),
+)
+
+LINKS: Final = (
+    Mutant(
+        file="consensus/commands.py",
+        without="H20: nesting without end raises what nobody expects",
+        text="UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)",
+        instead="UNDECODABLE: Final = (msgspec.MsgspecError, ValueError)",
+        caught_by="properties/test_fuzz.py::test_reading_costs_little_more_than_what_is_read",
+    ),
+    Mutant(
+        file="consensus/wire.py",
+        without="H20: a message of any size is read",
+        text="if len(data) > MAX_FRAME_BYTES:",
+        instead="if not isinstance(data, bytes):",
+        caught_by="properties/test_fuzz.py::test_a_frame_above_the_limit_is_not_read_at_all",
+    ),
+    Mutant(
+        file="consensus/handshake.py",
+        without="H20: a guest may drip its greeting for ever",
+        text='raise WireError("it dripped its greeting")',
+        instead="return bytes(received) + _receive_exactly(connection, count - len(received))",
+        caught_by="unit/consensus/test_security.py::test_a_dripped_greeting_is_refused",
+    ),
+    Mutant(
+        file="consensus/handshake.py",
+        without="H20: a greeting may be of any length",
+        text="if length > _MAX_BYTES:",
+        instead="if length < 0:",
+        caught_by="unit/consensus/test_security.py::test_a_dripped_greeting_is_refused",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="H19: a stranger is listened to",
+        text="if peer in self._peers:",
+        instead="if peer:",
+        caught_by=_RUNTIME + "test_h19_nobody_but_a_voter_is_listened_to",
+    ),
+    Mutant(
+        file="consensus/security.py",
+        without="H20: a frame may be of any size",
+        text="if length > MAX_FRAME_BYTES:",
+        instead="if length < 0:",
+        caught_by=_RUNTIME + "test_h20_a_giant_frame_is_refused_by_its_first_bytes",
+    ),
+    Mutant(
+        file="consensus/transport.py",
+        without="H21: a quiet link is not pinged",
+        text="elif now - link.spoke >= self._timings.ping_period:",
+        instead="elif now - link.spoke < 0:",
+        caught_by=_RUNTIME + "test_h21_a_quiet_link_is_pinged_and_a_silent_one_is_cut",
+    ),
+    Mutant(
+        file="consensus/transport.py",
+        without="H21: a silent link is kept",
+        text="if now - link.heard > self._timings.dead_after:",
+        instead="if now - link.heard < 0:",
+        caught_by=_RUNTIME + "test_h21_a_quiet_link_is_pinged_and_a_silent_one_is_cut",
+    ),
+    Mutant(
+        file="consensus/security.py",
+        without="a frame needs no MAC",
+        text="if not hmac.compare_digest(expected, sealed[:_MAC_BYTES]):",
+        instead="if not expected:",
+        caught_by="unit/consensus/test_security.py::test_a_meddled_stream_is_refused",
+    ),
+    Mutant(
+        file="consensus/security.py",
+        without="a frame may be replayed",
+        text="expected = _mac(self._receive_key, _NUMBER.pack(self._received) + frame)",
+        instead="expected = _mac(self._receive_key, _NUMBER.pack(0) + frame)",
+        caught_by="unit/consensus/test_security.py::"
+        "test_frames_arrive_whole_in_whatever_pieces_they_come",
+    ),
+    Mutant(
+        file="consensus/security.py",
+        without="a proof fits both roles",
+        text='return hmac.digest(self._key, b"proof of " + role + transcript, "sha256")',
+        instead='return hmac.digest(self._key, b"proof of " + transcript, "sha256")',
+        caught_by="unit/consensus/test_security.py::"
+        "test_a_proof_fits_one_role_one_transcript_and_one_key",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="a voter of another cluster is let in",
+        text="if hello.scope != own.scope:",
+        instead="if not hello.scope:",
+        caught_by="unit/consensus/test_members.py::test_a_refusal_says_why",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="two agents of one name are let in",
+        text="if voter.name.casefold() == hello.name.casefold():",
+        instead="if voter.name is hello:",
+        caught_by="unit/consensus/test_members.py::test_a_refusal_says_why",
+    ),
+    Mutant(
+        file="consensus/syncobj.py",
+        without="another text of the library is taken for the audited one",
+        text="if library.VERSION != AUDITED_VERSION or changed:",
+        instead="if library.VERSION != AUDITED_VERSION:",
+        caught_by="unit/consensus/test_security.py::test_another_text_of_the_library_is_refused",
+    ),
+    Mutant(
+        file="consensus/watch.py",
+        without="a gap in the events is not told",
+        text="if after < self._begin:",
+        instead="if after < 0:",
+        caught_by="unit/consensus/test_watch.py::test_a_gap_is_an_error_and_never_silent",
+    ),
+)
+
+MUTANTS: Final = (*COMMANDS, *LEASES, *LINKS)

@@ -1,0 +1,376 @@
+"""Mutants of the decisions: safety first, who may lead, the synchronous set, timelines, rejoin."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_SAFETY: Final = "unit/ha/test_safety.py::"
+_ELECTION: Final = "unit/ha/test_election.py::"
+_CANDIDATES: Final = "unit/ha/test_candidates.py::"
+_SYNC: Final = "unit/ha/test_sync.py::"
+_LEADER: Final = "unit/ha/test_leader.py::"
+_FOLLOWER: Final = "unit/ha/test_follower.py::"
+_HANDOVER: Final = "unit/ha/test_handover.py::"
+_STOP: Final = "unit/ha/test_stop.py::"
+
+SAFETY: Final = (
+    Mutant(
+        file="ha/rules/safety.py",
+        without="S1: a primary without a lease is left running",
+        text="if not (s.running and s.is_primary) or s.lease is not None:",
+        instead="if s.running or s.lease is not None:",
+        caught_by=_SAFETY + "test_a_primary_without_a_lease_is_stopped_at_once",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="S1: an armed guardian excuses a lapsed lease",
+        text="if guardian.armed and s.view.lease is None and holder is None:",
+        instead="if guardian.armed and holder is None:",
+        caught_by=_SAFETY
+        + "test_an_armed_guardian_excuses_neither_a_lapsed_lease_nor_another_leader",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="S1: an armed guardian excuses a primary beside another leader",
+        text="if guardian.armed and s.view.lease is None and holder is None:",
+        instead="if guardian.armed and s.view.lease is None:",
+        caught_by=_SAFETY
+        + "test_an_armed_guardian_excuses_neither_a_lapsed_lease_nor_another_leader",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="S1: a lease counts beyond its end",
+        text="if held is None or not held.is_valid(self.now):",
+        instead="if held is None:",
+        caught_by=_SAFETY + "test_a_primary_without_a_lease_is_stopped_at_once",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="S1: a lease counts although the store names a later epoch",
+        text="if leader is not None and leader.epoch != held.epoch and leader.epoch > held.epoch:",
+        instead="if leader is None and held is None:",
+        caught_by=_SAFETY + "test_a_primary_is_stopped_when_the_store_names_a_later_epoch",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="S1: a promotion under way does not count as a primary",
+        text="return self.view.guardian.primary or (server is not None and server.is_primary)",
+        instead="return server is not None and server.is_primary",
+        caught_by=_SAFETY + "test_a_promotion_under_way_counts_as_a_primary",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="a server runs without a guardian",
+        text="if s.view.guardian.alive or s.view.stopping:",
+        instead="if s.running or s.view.stopping:",
+        caught_by=_SAFETY + "test_a_guardian_comes_before_everything",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="R14: the lease of another guardian is renewed",
+        text="is_ours = leader.name == s.me and leader.guardian == guardian.nonce",
+        instead="is_ours = leader.name == s.me",
+        caught_by=_SAFETY + "test_the_lease_of_another_guardian_is_not_renewed",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="R14: a burned epoch is renewed",
+        text="if not is_ours or leader.epoch in guardian.burned:",
+        instead="if not is_ours:",
+        caught_by=_SAFETY + "test_a_burned_epoch_is_not_renewed",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="S10: the directory of another cluster is taken for ours",
+        text="if control.system_id == initialize.system_id or _is_ending(s):",
+        instead="if control.system_id or _is_ending(s):",
+        caught_by=_SAFETY + "test_the_directory_of_another_cluster_is_left_alone",
+    ),
+    Mutant(
+        file="ha/rules/server.py",
+        without="a stop is sent to a process again and again",
+        text="if s.stop_was_sent(mode):",
+        instead="if mode is None:",
+        caught_by=_SAFETY + "test_a_stop_is_not_asked_of_the_same_process_twice",
+    ),
+)
+
+ELECTION: Final = (
+    Mutant(
+        file="ha/candidates.py",
+        without="a nofailover member may lead",
+        text="if not s.view.me.tags.may_lead:",
+        instead="if s.view.me is None:",
+        caught_by=_CANDIDATES + "test_what_stands_against_a_promotion",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="a node without a majority races",
+        text='return "it is being stopped"\n    if not s.view.raft.majority:',
+        instead='return "it is being stopped"\n    if s.view.raft is None:',
+        caught_by=_CANDIDATES + "test_what_stands_against_a_promotion",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="R26: a standby whose replay is paused may lead",
+        text="if server.replay_pause is not ReplayPause.NOT_PAUSED:",
+        instead="if server.replay_pause is None:",
+        caught_by=_CANDIDATES + "test_what_stands_against_a_promotion",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="R26: an unknown position is no obstacle",
+        text='    if server.position is None:\n        return "its WAL position is unknown"\n',
+        instead="",
+        caught_by=_CANDIDATES + "test_what_stands_against_a_promotion",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S6: a standby outside of the synchronous set may lead",
+        text="if sync is None or s.me == sync.leader or s.me in sync.standbys:",
+        instead="if sync is None or s.me:",
+        caught_by=_ELECTION + "test_who_is_not_in_the_synchronous_set_does_not_race",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S7: the bound of loss is not looked at",
+        text='if lag <= s.config.maximum_lag_on_failover:\n        return None\n    return f"it is',
+        instead='if lag >= 0:\n        return None\n    return f"it is',
+        caught_by=_CANDIDATES + "test_the_bound_of_loss",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S9: WAL beyond the switch is no divergence",
+        text="return position > switch",
+        instead="return False",
+        caught_by=_CANDIDATES + "test_divergence_follows_the_chain_of_switches",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S9: WAL up to the switch is a divergence",
+        text="return position > switch",
+        instead="return position >= switch",
+        caught_by=_CANDIDATES + "test_divergence_follows_the_chain_of_switches",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="R24: a live primary holds the race up for ever",
+        text="if waited >= s.config.ttl:\n            return None\n        memory",
+        instead="if waited < 0:\n            return None\n        memory",
+        caught_by=_ELECTION + "test_a_live_primary_delays_the_race_by_one_ttl_at_most",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="R24: a live primary does not delay the race",
+        text="if report is None or not report.primary_alive:",
+        instead="if report is None or s.running:",
+        caught_by=_ELECTION + "test_a_live_primary_delays_the_race",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="an answer from before the loss counts",
+        text="return answer is not None and lost is not None and longest(lost, answer.asked) >= 0",
+        instead="return answer is not None and lost is not None",
+        caught_by=_ELECTION + "test_an_answer_from_before_the_key_lapsed_does_not_count",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="whoever holds less does not let the other go first",
+        text="if is_ahead(report, server.timeline, server.position):",
+        instead="if is_ahead(report, server.timeline, report.position):",
+        caught_by=_ELECTION + "test_whoever_holds_more_goes_first",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="R4: the claim is not guarded by the `sync` it was judged by",
+        text="        _at(keys.sync, None if sync is None else sync.revision),\n",
+        instead="",
+        caught_by=_ELECTION + "test_the_claim_is_judged_by_what_eligibility_was_judged_by",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="R4: the claim is not guarded by the `config` it was judged by",
+        text="        _at(keys.config, s.cluster.config_revision),\n",
+        instead="",
+        caught_by=_ELECTION + "test_the_claim_is_judged_by_what_eligibility_was_judged_by",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="the key is claimed while somebody holds it",
+        text="return s.cluster.leader is None and s.lease is None and not s.is_primary",
+        instead="return s.lease is None and not s.is_primary",
+        caught_by=_ELECTION + "test_nobody_races_while_somebody_leads",
+    ),
+)
+
+SYNC: Final = (
+    Mutant(
+        file="ha/sync.py",
+        without="R4: `sync` is written without the guard on the epoch",
+        text='return Submit("sync", Transact((s.epoch_guard(lease), guard), (write,)))',
+        instead='return Submit("sync", Transact((guard,), (write,)))',
+        caught_by="properties/test_decide.py::test_every_write_of_a_leader_is_fenced_by_its_epoch",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="R18: a standby enters the store before commits wait for it",
+        text="return _set_names(s, choice, replace(s.memory, arming=Arming(name=choice, "
+        "since=s.now)))",
+        instead="return (_store(s, lease, (choice,)),), s.memory",
+        caught_by=_SYNC + "test_a_standby_enters_the_setting_before_the_store",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="R18: a standby counts without a checkpoint after the reload",
+        text="if not arming.checkpointed:\n        if s.view.job",
+        instead="if arming is None:\n        if s.view.job",
+        caught_by=_SYNC + "test_the_proof_begins_with_a_checkpoint_after_the_reload",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="R18: a checkpoint from before the reload proves it",
+        text="        and longest(arming.since, done.ended) >= 0\n",
+        instead="",
+        caught_by=_SYNC + "test_a_checkpoint_from_before_the_reload_proves_nothing",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="R18: a checkpoint that failed proves it",
+        text="        and done.error is None\n",
+        instead="",
+        caught_by=_SYNC + "test_a_checkpoint_that_failed_proves_nothing",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="R18: a standby counts before it has flushed what is required",
+        text="if row.flush is None or row.flush < arming.required:",
+        instead="if row.flush is None:",
+        caught_by=_SYNC + "test_a_standby_counts_once_it_has_flushed_what_is_required",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="S6: a standby leaves the setting before the store",
+        text="return (_store(s, lease, ()),), replace(s.memory, missing_since=None, arming=None)",
+        instead="return _set_names(s, None, replace(s.memory, missing_since=None, arming=None))",
+        caught_by=_SYNC + "test_a_standby_gone_for_longer_leaves_the_store_first",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="S6: the setting is emptied before the store when the mode goes off",
+        text="    if sync is not None:\n        guards",
+        instead="    if sync is not None and waits_for_nobody(server):\n        guards",
+        caught_by=_SYNC + "test_switching_the_mode_off_empties_the_store_before_the_setting",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="S6: a second write of `sync` goes out while one is open",
+        text="if not WRITES_OF_SYNC.isdisjoint(s.view.pending):",
+        instead="if s.view.pending is None:",
+        caught_by=_SYNC + "test_one_write_at_a_time",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="S6: the set of another leader is taken for ours",
+        text="if s.cluster.sync is None or s.cluster.sync.leader != s.me:",
+        instead="if s.cluster.sync is None:",
+        caught_by=_SYNC + "test_the_set_of_another_leader_is_taken_over_empty",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="R23: a standby that is gone is waited for without end",
+        text="if not leaving and longest(since, s.now) < SYNC_WAIT_S:",
+        instead="if not leaving:",
+        caught_by=_SYNC + "test_a_standby_gone_for_longer_leaves_the_store_first",
+    ),
+)
+
+LEADING: Final = (
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R25: a promotion is done before its record is committed",
+        text="    if record is None:\n        submit =",
+        instead="    if record is None and s.running is None:\n        submit =",
+        caught_by=_LEADER + "test_the_record_is_committed_before_the_promotion",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R25: a timeline number is promised twice",
+        text="number = Timeline(max(s.cluster.highest_timeline, server.timeline) + 1)",
+        instead="number = Timeline(server.timeline + 1)",
+        caught_by=_LEADER + "test_a_timeline_number_is_never_promised_twice",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R25: a primary on another timeline than its record goes on",
+        text="if record is None or record.timeline == server.timeline:",
+        instead="if record is None or server.timeline:",
+        caught_by=_LEADER + "test_a_primary_on_another_timeline_than_its_record_is_stopped",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R18: the first commits of a promotion wait for nobody",
+        text="plan = primary_plan(s.cluster, s.view.me, names_for(_first_standby(s)))",
+        instead="plan = primary_plan(s.cluster, s.view.me, names_for(None))",
+        caught_by=_LEADER + "test_the_promotion_waits_for_whom_it_must_from_its_first_commit",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R20: a primary restarts in place with its gate open",
+        text="plan = primary_plan(s.cluster, s.view.me, names, closed=bool(names))",
+        instead="plan = primary_plan(s.cluster, s.view.me, names, closed=False)",
+        caught_by=_LEADER + "test_a_crashed_primary_is_restarted_in_place_behind_the_gate",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R11: a promotion cut short is started as a primary",
+        text="if control is None or s.view.directory.standby_signal:",
+        instead="if control is None:",
+        caught_by=_LEADER + "test_a_promotion_with_its_standby_signal_left_was_cut_short",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R26: a promotion that does not end is waited for without end",
+        text="if waited < _promote_timeout(s):",
+        instead="if waited >= 0:",
+        caught_by=_LEADER + "test_a_promotion_that_does_not_end_is_stopped",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="a fenced epoch is kept, and nobody else can take over",
+        text="if lease.epoch in s.view.guardian.burned:",
+        instead="if lease.epoch is None:",
+        caught_by=_LEADER + "test_who_cannot_be_the_primary_gives_the_key_back",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="S9: an old primary starts as a standby without being compared",
+        text="if control.was_primary and not s.view.directory.standby_signal:",
+        instead="if control is None:",
+        caught_by=_FOLLOWER + "test_an_old_primary_rejoins_before_it_starts",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="R25: equal timeline numbers are taken for one line",
+        text="forced = control is not None and _numbers_collide(s, control)",
+        instead="forced = False",
+        caught_by=_FOLLOWER + "test_two_servers_on_one_timeline_number_are_told_apart_by_the_store",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="S9: a running standby that diverged goes on",
+        text="if _has_rejoined(s) or not diverged(s, server.timeline, server.position):",
+        instead="if server.position:",
+        caught_by=_FOLLOWER + "test_a_running_standby_that_diverged_is_stopped",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="R27: a rewind begins before the checkpoint of the new primary",
+        text="if not s.cluster.checkpointed:",
+        instead="if s.cluster is None:",
+        caught_by=_FOLLOWER + "test_a_rejoin_waits_for_all_that_it_needs",
+    ),
+)
+
+MUTANTS: Final = (*SAFETY, *ELECTION, *SYNC, *LEADING)

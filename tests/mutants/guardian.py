@@ -1,0 +1,200 @@
+"""Mutants of the guardian: deadlines, who may act, and that a fence leaves nobody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_RULES: Final = "unit/guardian/test_guardian_protocol.py::"
+_SWITCH: Final = "unit/guardian/test_kill_switch.py::"
+_PROCESSES: Final = "unit/guardian/test_guardian_procs.py::"
+
+DEADLINES: Final = (
+    Mutant(
+        file="guardian/protocol.py",
+        without="R6: a deadline is kept by one clock alone",
+        text="return now.boot >= kill.boot or now.raw >= kill.raw",
+        instead="return now.boot >= kill.boot",
+        caught_by=_RULES + "test_a_deadline_is_due_when_either_clock_reaches_it",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="R2: a deadline may be moved forward without a newer renewal",
+        text="if request.renewal > proof.renewal:",
+        instead="if request.renewal >= proof.renewal:",
+        caught_by=_RULES + "test_moving_forward_on_either_clock_needs_a_newer_renewal",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="R2: a deadline may not be moved back",
+        text="is_back = request.kill.boot <= proof.kill.boot and "
+        "request.kill.raw <= proof.kill.raw",
+        instead="is_back = False",
+        caught_by=_RULES + "test_a_deadline_may_always_be_moved_back_within_its_epoch",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="R2: moving back forgets the renewal that is known",
+        text="renewal = max(proof.renewal, request.renewal) if same_epoch else request.renewal",
+        instead="renewal = request.renewal",
+        caught_by=_RULES + "test_moving_back_with_an_older_renewal_keeps_the_newer_one_in_mind",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="an older epoch may be armed",
+        text="if request.epoch < proof.epoch:",
+        instead="if request.epoch < (0, 0):",
+        caught_by=_RULES + "test_an_older_epoch_is_refused_even_with_a_newer_renewal",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="a burned epoch may be armed",
+        text="if highest_burned is not None and request.epoch <= highest_burned:",
+        instead="if highest_burned is not None and request.epoch < (0, 0):",
+        caught_by=_RULES + "test_an_epoch_at_or_below_a_burned_one_is_refused",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="S8: a primary may be made after its deadline",
+        text='    if is_past(proof.kill, now):\n        return f"the deadline of epoch',
+        instead='    if epoch < (0, 0):\n        return f"the deadline of epoch',
+        caught_by=_RULES + "test_a_primary_is_made_only_under_the_armed_epoch_before_its_deadline",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="S8: a primary may be made under another epoch than the armed one",
+        text="    if proof.epoch != epoch:\n        held",
+        instead="    if proof.epoch is None:\n        held",
+        caught_by=_RULES + "test_a_primary_is_made_only_under_the_armed_epoch_before_its_deadline",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="S8: a primary may be made without a deadline in force",
+        text='    if proof.kill is None:\n        return f"epoch',
+        instead="    if proof.kill is None:\n        return None\n    if epoch < (0, 0):\n"
+        '        return f"epoch',
+        caught_by=_RULES + "test_a_primary_is_made_only_under_the_armed_epoch_before_its_deadline",
+    ),
+)
+
+FENCE: Final = (
+    Mutant(
+        file="guardian/switch.py",
+        without="S1: nobody acts at the deadline",
+        text="if self._sweep is None and self._is_overdue(now):",
+        instead="if self._sweep is None and now.boot < 0:",
+        caught_by=_SWITCH + "test_at_its_deadline_every_process_of_a_primary_is_killed",
+    ),
+    Mutant(
+        file="guardian/procs.py",
+        without="S1: only the children of the guardian are killed, not their children",
+        text="waiting.append(pid)",
+        instead="pass",
+        caught_by=_PROCESSES + "test_descendants_are_found_at_any_depth_and_nobody_else",
+    ),
+    Mutant(
+        file="guardian/fence.py",
+        without="S1: the fence asks, and kills nobody",
+        text="            kill_exactly(process)\n",
+        instead="",
+        caught_by=_SWITCH + "test_at_its_deadline_every_process_of_a_primary_is_killed",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="S1: what a dead postmaster leaves behind is left alone",
+        text="if self._sweep is None and self._exit_status is not None:",
+        instead="if self._sweep is None and now.boot < 0:",
+        caught_by=_SWITCH + "test_what_a_dead_postmaster_leaves_behind_is_killed_at_once",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="a standby is killed at a deadline too",
+        text="return self.is_guarding and protocol.is_due(self._proof, now)",
+        instead="return self._server is not None and protocol.is_due(self._proof, now)",
+        caught_by=_SWITCH + "test_a_standby_outlives_a_deadline",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="a line nested too deeply ends the guardian, and its server with it",
+        text="except (ValueError, RecursionError) as problem:",
+        instead="except ValueError as problem:",
+        caught_by=_SWITCH + "test_nonsense_from_an_agent_harms_nobody",
+    ),
+    Mutant(
+        file="guardian/launch.py",
+        without="R12: the postmaster outlives its guardian",
+        text="kernel.die_with_parent(signal.SIGQUIT)",
+        instead="pass",
+        caught_by=_SWITCH + "test_a_server_is_asked_to_stop_when_its_guardian_is_killed",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R12: the dead-man timer is never set",
+        text="kill = self._proof.kill if self.is_guarding else None",
+        instead="kill = None",
+        caught_by=_SWITCH + "test_a_guardian_that_is_stopped_dies_after_the_deadline",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R12: the dead-man timer does not move with the deadline",
+        text="            self._server = self._server._replace(epoch=request.epoch)\n"
+        "        self._set_dead_man()",
+        instead="            self._server = self._server._replace(epoch=request.epoch)",
+        caught_by=_SWITCH + "test_a_guardian_that_is_stopped_dies_after_the_deadline",
+    ),
+    Mutant(
+        file="guardian/procs.py",
+        without="R13: shared memory that a postmaster left attached is not looked for",
+        text="is_ours = int(words[4]) == creator or int(words[1]) == segment",
+        instead="is_ours = int(words[1]) == segment",
+        caught_by=_PROCESSES + "test_attachments_are_counted_by_creator_or_by_id",
+    ),
+)
+
+ORDER: Final = (
+    Mutant(
+        file="guardian/switch.py",
+        without="R11: a directory without standby.signal is started without an epoch",
+        text='if not os.path.exists(os.path.join(self._files.pgdata, "standby.signal")):',
+        instead="if not os.path.exists(self._files.pgdata):",
+        caught_by=_SWITCH + "test_a_primary_is_started_only_under_an_armed_epoch",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R11: a primary is started without a look at the deadline",
+        text="if epoch is not None:\n            self._refuse_act(epoch)\n            return",
+        instead="if epoch is not None:\n            return",
+        caught_by=_SWITCH + "test_a_primary_is_started_only_under_an_armed_epoch",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R11: a standby is promoted without a look at the deadline",
+        text="server = self._running()\n        self._refuse_act(epoch)",
+        instead="server = self._running()",
+        caught_by=_SWITCH + "test_a_standby_is_promoted_only_under_an_armed_epoch",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R11: a promoted standby does not count as a primary",
+        text="self._server = server._replace(is_primary=True, epoch=epoch)",
+        instead="self._server = server._replace(epoch=epoch)",
+        caught_by=_SWITCH + "test_a_standby_is_promoted_only_under_an_armed_epoch",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R14: an epoch is not spent by a fence",
+        text="self._proof = protocol.burned(self._proof)",
+        instead="pass",
+        caught_by=_SWITCH + "test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R14: the next guardian does not know of a spent epoch",
+        text="ledger.save(self._files.ledger, self._proof.burned)",
+        instead="pass",
+        caught_by=_SWITCH + "test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next",
+    ),
+)
+
+MUTANTS: Final = (*DEADLINES, *FENCE, *ORDER)

@@ -1,0 +1,16 @@
+"""All mutants, by the part of the product that they are of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants import agent, consensus_log, consensus_store, decisions, guardian
+from tests.mutants.mutant import Mutant
+
+AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
+    "consensus": (*consensus_log.MUTANTS, *consensus_store.MUTANTS),
+    "guardian": guardian.MUTANTS,
+    "decisions": decisions.MUTANTS,
+    "agent": agent.MUTANTS,
+}
+MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)
