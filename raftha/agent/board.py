@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(slots=True, kw_only=True)
 class Board:
-    """Published values, and the two bells: `wake` for the loop, `look` for the observer."""
+    """Published values, and bells: `wake` and `glance` for the loop, `look` for the observer."""
 
     config: NodeConfig  # main, at a reload
     postgres: PostgresConfig  # main, at the start and at a reload
@@ -41,12 +41,18 @@ class Board:
     guardian: GuardianView = field(default_factory=lambda: GuardianView(alive=False))  # lookout
     sample: Sample = field(default_factory=Sample)  # observer
     woken: threading.Event = field(default_factory=threading.Event)
+    hurried: threading.Event = field(default_factory=threading.Event)
     looked_for: threading.Event = field(default_factory=threading.Event)
     reloaded: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def wake(self) -> None:
-        """Something happened: the loop looks now."""
+        """Something happened: the loop looks now, and again soon."""
+        self.hurried.set()
+        self.woken.set()
+
+    def glance(self) -> None:
+        """What happens all the time has happened: the loop looks now, and goes on resting."""
         self.woken.set()
 
     def look(self) -> None:

@@ -184,6 +184,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         settings=settings,
         hold_back=health.hold_back,
         note=health.note,
+        renewed=ground.board.glance,
         changed=ground.board.wake,
         settled=ground.metrics.settled,
     )

@@ -67,8 +67,6 @@ class Health:
         is_promoting = (
             guardian.primary and status is not None and not status.is_primary and not sample.problem
         )
-        settling = memory.arming is not None or memory.drained is not None
-        gated = memory.plan is not None and memory.plan.closed
         attaching = (
             status is not None
             and status.in_recovery
@@ -76,6 +74,6 @@ class Health:
             and memory.plan.upstream is not None
             and status.receiver is None
         )
-        if status is None or is_promoting or settling or gated:
+        if status is None or is_promoting or memory.is_settling:
             return HURRY
         return Seconds(4 * HURRY) if attaching else at_rest

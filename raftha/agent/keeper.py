@@ -68,7 +68,8 @@ class LeaseKeeper:
     """`step` is called by one thread at a time; the others only read `held` or ask for something.
 
     `hold_back` answers why a renewal must not go out now (the loop stands still, PostgreSQL does
-    not answer), or None; `note` is what the renewal carries.
+    not answer), or None; `note` is what the renewal carries. `renewed` is called for a renewal of
+    the lease that was held already, `changed` for everything else that shows in `held` or `busy`.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class LeaseKeeper:
         settings: Callable[[], DynamicConfig],
         hold_back: Callable[[], str | None],
         note: Callable[[], bytes],
+        renewed: Callable[[], None],
         changed: Callable[[], None],
         settled: Callable[[str], object] = lambda _outcome: None,
     ) -> None:
@@ -91,6 +93,7 @@ class LeaseKeeper:
         self._settings = settings
         self._hold_back = hold_back
         self._note = note
+        self._renewed = renewed
         self._changed = changed
         self._settled = settled
         self._held: HeldLease | None = None
@@ -243,13 +246,15 @@ class LeaseKeeper:
         """Take an answer in. The attempt counts as under way until `held` says what came of it."""
         if attempt is not self._attempt:
             return  # forgotten meanwhile: what it won or renewed must not be believed
+        was_held = self._held is not None
         self._judge(attempt, outcome)
         if attempt.renews is not None:
             self._settled(type(outcome).__name__.lower())
         self._attempt = None
         if self._releasing:
             self._release()
-        self._changed()
+        is_routine = was_held and self._held is not None and isinstance(outcome, Committed)
+        (self._renewed if is_routine else self._changed)()
 
     def _judge(self, attempt: _Attempt, outcome: Outcome) -> None:
         match outcome:

@@ -81,7 +81,7 @@ class Loop:
         decision = decide(view, self._board.memory, self._keys)
         self._say(decision)
         self._recorder.record(view, decision)
-        is_quiet = not decision.actions and _same(decision.memory, self._board.memory)
+        is_quiet = _is_quiet(decision, self._board.memory)
         self._board.memory = decision.memory
         for action in decision.actions:
             if not self._effects.perform(action, view.cluster):
@@ -97,7 +97,9 @@ class Loop:
 
     def _wait(self, view: View) -> None:
         pause = Seconds(min(self._pause, view.cluster.config.loop_wait))
-        if self._board.woken.wait(pause):
+        self._board.woken.wait(pause)
+        if self._board.hurried.is_set():
+            self._board.hurried.clear()
             self._pause = FIRST_PAUSE_S
 
     def _say(self, decision: Decision) -> None:
@@ -109,9 +111,12 @@ class Loop:
             event(LOG, logging.INFO, decision.reason, rule=decision.rule)
 
 
-def _same(new: Memory, old: Memory) -> bool:
-    """Nothing changed but the leader's renewal, which comes with each heartbeat."""
-    return replace(new, leader_seen=None) == replace(old, leader_seen=None)
+def _is_quiet(decision: Decision, before: Memory) -> bool:
+    """Nothing is done or awaited, and nothing changed but the leader's renewal, which comes with
+    each heartbeat."""
+    if decision.actions or decision.memory.is_settling:
+        return False
+    return replace(decision.memory, leader_seen=None) == replace(before, leader_seen=None)
 
 
 def _undone(memory: Memory, action: Action) -> Memory:

@@ -92,3 +92,9 @@ class Memory:
     retry_at: Instant | None = None
     failed: str = ""
     last_job: Instant | None = None
+
+    @property
+    def is_settling(self) -> bool:
+        """The next step waits for a position of WAL, whose progress is no event: look often."""
+        is_closed = self.plan is not None and self.plan.closed
+        return self.arming is not None or self.drained is not None or is_closed

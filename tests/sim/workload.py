@@ -239,6 +239,7 @@ class LeaseSeeker:
             settings=settings,
             hold_back=lambda: None,
             note=lambda: b"",
+            renewed=lambda: None,
             changed=lambda: None,
         )
 

@@ -105,6 +105,7 @@ class Bench:
     guard: FakeGuard = field(default_factory=FakeGuard)
     settings: DynamicConfig = field(default_factory=DynamicConfig)
     reason: str | None = None
+    rung: list[str] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     keeper: LeaseKeeper = field(init=False)
 
@@ -117,7 +118,8 @@ class Bench:
             settings=lambda: self.settings,
             hold_back=lambda: self.reason,
             note=lambda: b"[1,5000]",
-            changed=lambda: None,
+            renewed=lambda: self.rung.append("renewed"),
+            changed=lambda: self.rung.append("changed"),
             settled=self.outcomes.append,
         )
 

@@ -70,6 +70,7 @@ def test_each_renewal_is_a_new_command_that_expects_the_last_revision(held: Benc
     renewals = [command for command, _ in held.store.sent if isinstance(command, Refresh)]
     assert [r.expect for r in renewals] == [40, 41], "or two at a time"
     assert renewals[0].note == b"[1,5000]"
+    assert held.rung == ["changed", "renewed"], "a renewal is no news"
 
 
 def test_no_renewal_is_sent_before_a_heartbeat_has_passed() -> None:

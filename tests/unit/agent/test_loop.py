@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,10 +14,11 @@ import pytest
 from raftha.agent.board import Board
 from raftha.agent.build import Member, build_member
 from raftha.agent.effects import LONGEST_LOG_BYTES, Effects
-from raftha.agent.loop import Loop
+from raftha.agent.loop import FIRST_PAUSE_S, Loop
 from raftha.agent.recorder import Recorder
 from raftha.consensus.node import RaftNode
 from raftha.ha.keys import LEADER_LEASE, encode_leader
+from raftha.ha.memory import Arming
 from raftha.instants import Seconds
 from raftha.metrics import Metrics
 from raftha.model.settings import (
@@ -137,6 +139,39 @@ def test_a_loop_that_is_woken_looks_at_once(tmp_path: Path) -> None:
     assert not looked.acquire(timeout=0.05), "it does not rest"
     board.wake()
     assert looked.acquire(timeout=PATIENCE_S), "nobody woke it"
+
+
+def test_a_renewal_is_looked_at_once_and_leaves_the_loop_at_rest(tmp_path: Path) -> None:
+    board, view = quiet()
+    looked = threading.Semaphore(0)
+    loop = resting_loop(lambda: looked.release() or view, board, tmp_path / "log")
+    for _ in range(50):
+        loop.tick()
+        assert looked.acquire(blocking=False)
+
+    threading.Thread(target=loop.run, daemon=True).start()
+    assert looked.acquire(timeout=PATIENCE_S)
+    board.glance()
+    assert looked.acquire(timeout=PATIENCE_S), "what is published grows old"
+    assert not looked.acquire(timeout=2 * FIRST_PAUSE_S), "it looks again and again"
+    board.wake()
+    assert looked.acquire(timeout=PATIENCE_S)
+    assert looked.acquire(timeout=PATIENCE_S), "after news it does not look again soon"
+
+
+def test_while_wal_is_awaited_the_loop_does_not_rest(tmp_path: Path) -> None:
+    board, view = quiet()
+    arming = Arming(name=pg.N2, since=pg.T0)
+    board.memory = replace(board.memory, arming=arming)
+    looked = threading.Semaphore(0)
+    loop = resting_loop(lambda: looked.release() or view, board, tmp_path / "log")
+    for _ in range(50):
+        loop.tick()
+        assert looked.acquire(blocking=False)
+
+    threading.Thread(target=loop.run, daemon=True).start()
+    for _ in range(3):
+        assert looked.acquire(timeout=PATIENCE_S)
 
 
 def test_each_tick_keeps_the_servers_log_within_its_bound(tmp_path: Path) -> None:
