@@ -45,6 +45,7 @@ class Nemesis:
             Fault.DEAF: self._cut,
             Fault.MUTE: self._cut,
             Fault.SPLIT: self._split,
+            Fault.OUTRUN: self._outrun,
             Fault.ONE_WAY: self._one_way,
             Fault.SLOW_LINK: self._slow_link,
             Fault.RESET: self._reset,
@@ -165,6 +166,17 @@ class Nemesis:
         part = set(names[: 1 + int(strike.strength * len(names) / 2)])
         links = [link for link in permutations(names, 2) if (link[0] in part) != (link[1] in part)]
         self._stall(strike, links)
+
+    def _outrun(self, strike: Strike, host: Host) -> None:
+        """When it is back, only a snapshot brings it up to date."""
+        self._isolate(strike, host)
+
+        def compact_others() -> None:
+            for other in self._world.hosts.values():
+                if other is not host:
+                    self._world.compact(other)
+
+        self._world.schedule.after(0.95 * strike.lasts, compact_others)
 
     def _one_way(self, strike: Strike, host: Host) -> None:
         self._stall(strike, [(host.name, self._other(strike, host))])

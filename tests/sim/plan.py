@@ -48,6 +48,7 @@ class Fault(Enum):
     DEAF = "hears nobody"
     MUTE = "is heard by nobody"
     SPLIT = "network split in two"
+    OUTRUN = "cut off while the others compact"
     ONE_WAY = "one direction of one link cut"
     SLOW_LINK = "slow links"
     RESET = "links reset"
@@ -76,6 +77,7 @@ WEIGHTS: Final = {
     Fault.DEAF: 2,
     Fault.MUTE: 2,
     Fault.SPLIT: 4,
+    Fault.OUTRUN: 3,
     Fault.ONE_WAY: 3,
     Fault.SLOW_LINK: 4,
     Fault.RESET: 4,

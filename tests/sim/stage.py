@@ -1,0 +1,269 @@
+"""The stage of a simulated world: hosts, their clocks, disks and network, and the rounds of their
+nodes. What plays on it, clients, faults and checkers, is in `world.py`.
+
+Time jumps from event to event. A node's round takes the time of its syncs: until then it hears
+nothing, and what it sent leaves only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final
+
+from raftha.consensus.node import RaftNode
+from raftha.errors import StorageFailed
+from raftha.instants import RHO, Seconds
+from tests.sim.checkers import Verdicts
+from tests.sim.clocks import FakeClock, TrueTime
+from tests.sim.disk import Disk, FakeStore
+from tests.sim.fakes import Fatal
+from tests.sim.host import Host
+from tests.sim.schedule import Schedule
+from tests.sim.traits import NAMES, Traits
+from tests.sim.voters import make_voter
+from tests.sim.wires import DEAD_AFTER, Wires
+
+SPIN_S: Final = 0.001
+"""A round that has nothing to do now does not come again sooner."""
+
+
+class Stage:
+    """Hosts and what befalls them. A world overrides what it wants to hear of."""
+
+    def __init__(self, random: Random, traits: Traits) -> None:
+        self.random = random
+        self.traits = traits
+        self.time = TrueTime()
+        self.schedule = Schedule(self.time)
+        self.verdicts = Verdicts(self.time)
+        self.hosts = {name: self._host(name) for name in NAMES[: traits.size]}
+        self.wires = Wires(
+            self.schedule,
+            Random(random.getrandbits(64)),
+            traits.weather,
+            present=lambda name: self.hosts[name].time.now,
+            wake=self._wake,
+            spy=lambda *frame: self.frame_sent(*frame),
+        )
+        self.fail_stops = 0
+        self.rounds = 0
+
+    # What a world hears of.
+
+    def process_started(self, host: Host, node: RaftNode) -> None:
+        """A node was built and will have its first round."""
+
+    def process_ended(self, host: Host) -> None:
+        """A process is gone."""
+
+    def round_ended(self, host: Host, node: RaftNode) -> None:
+        """A node has had a round."""
+
+    def frame_sent(self, source: str, target: str, frame: bytes) -> None:
+        """A frame was put on the wire."""
+
+    # What befalls hosts.
+
+    def leads(self, host: Host) -> bool:
+        """Whether this host believes to be the raft leader."""
+        return host.node is not None and host.node._core.engine.is_leading
+
+    def end(self, host: Host, *, restart_after: float, power: bool) -> None:
+        """The process is gone; with its power also the guardian, and what a sync had not ended."""
+        if host.node is None:
+            return
+        now = self.time.now
+        self.verdicts.note(f"{host.name} ends")
+        self.wires.end(host.name)
+        assert host.store is not None
+        host.store.lose_power()
+        host.disk.cut_power(now, self.random)
+        host.node = host.store = host.next_round = None
+        host.frozen = False
+        host.postponed.clear()
+        host.life += 1
+        host.busy_until = 0.0
+        self.process_ended(host)
+        if power:
+            host.deadline = None
+        self.schedule.after(restart_after, partial(self.start, host))
+
+    def lose(self, host: Host) -> None:
+        """The host's log is damaged; it will not come back. A majority of data is left whole."""
+        lost = 1 + sum(1 for other in self.hosts.values() if other.lost)
+        if lost > (self.traits.size - 1) // 2:
+            return
+        host.disk.damaged = host.lost = True
+        self.end(host, restart_after=0.1, power=True)
+
+    def freeze(self, host: Host, *, suspended: bool = False) -> None:
+        """The process stops running; if the whole host is suspended, so does its raw clock."""
+        if not host.runs:
+            return
+        host.frozen = True
+        self.wires.silence(host.name)
+        if suspended:
+            self._at_rest(host, partial(self._set_rates, host, host.clock.boot_rate, 0.0))
+
+    def thaw(self, host: Host) -> None:
+        """It runs again."""
+        if host.clock.raw_rate == 0.0:
+            self._at_rest(host, partial(self.set_clock, host))
+        if not host.frozen:
+            return
+        host.frozen = False
+        self.wires.resume(host.name)
+        postponed, host.postponed = host.postponed, []
+        for action in postponed:
+            self.schedule.after(0.0, action)
+        self._wake(host.name)
+
+    def compact(self, host: Host) -> None:
+        """Replace the log by a snapshot now."""
+        node = host.node
+        if node is not None and host.runs and host.busy_until <= self.time.now:
+            self._act(host, node._core.compact)
+            host.busy_until = max(host.busy_until, host.time.now)
+
+    def set_clock(self, host: Host, slew: float | None = None) -> None:
+        """Slew CLOCK_BOOTTIME by this share of a second in each second; it stays within 10 %."""
+        if slew is not None:
+            host.slew = slew
+        self._at_rest(host, partial(self._set_rates, host, host.drift + host.slew, host.drift))
+
+    def _host(self, name: str) -> Host:
+        drift = 1 + self.random.choice((-0.999, 0.0, 0.999)) * RHO
+        time = TrueTime(self.time.now)
+        clock = FakeClock(time, drift, drift, offset=self.random.uniform(0, 1e6))
+        disk = Disk(f"life of {name}", time)
+        disk.latency = self.traits.disk_latency
+        is_witness = NAMES.index(name) >= self.traits.size - self.traits.witnesses
+        return Host(name, is_witness, time, clock, disk, drift=drift)
+
+    def start(self, host: Host) -> None:
+        """Begin a process, now or as soon as its disk lets it."""
+        if host.node is not None:
+            return
+        host.time.now = self.time.now
+        host.store = FakeStore(host.disk)
+        try:
+            node = make_voter(
+                host.name,
+                members=self.hosts,
+                store=host.store,
+                network=self.wires,
+                timings=self.traits.timings,
+                clock=host.clock,
+                random=Random(self.random.getrandbits(64)),
+                witness=host.is_witness,
+            )
+        except StorageFailed as error:
+            self.verdicts.note(f"{host.name} does not start: {error}")
+            if not host.lost:
+                self.schedule.after(0.5, partial(self.start, host))
+            return
+        self.verdicts.note(f"{host.name} starts")
+        host.node = node
+        host.busy_until = host.time.now
+        node._core.engine.feed.chunk_bytes = self.traits.chunk_bytes
+        engine_settings = node._core.engine._SyncObj__conf
+        engine_settings.appendEntriesBatchSizeBytes = self.traits.batch_bytes
+        self.process_started(host, node)
+        self.wires.start(host.name)
+        self._wake(host.name)
+
+    def later(self, host: Host, action: Callable[[], None]) -> None:
+        """An answer of this round reaches its client when the round has ended."""
+        life = host.life
+
+        def happen() -> None:
+            if host.life != life:
+                return
+            if host.frozen:
+                host.postponed.append(happen)
+                return
+            host.time.now = self.time.now
+            action()
+
+        self.schedule.at(host.time.now, happen)
+
+    def _wake(self, name: str) -> None:
+        """Something waits for this host: its next round begins as soon as it can."""
+        host = self.hosts[name]
+        when = max(self.time.now, host.busy_until)
+        if host.next_round is None or when < host.next_round:
+            self._plan_round(host, when)
+
+    def _plan_round(self, host: Host, when: float) -> None:
+        host.next_round = when
+        self.schedule.at(when, partial(self._round, host, when))
+
+    def _round(self, host: Host, due: float) -> None:
+        if host.next_round != due:
+            return
+        host.next_round = None
+        node = host.node
+        if node is None or host.frozen:
+            return
+        if host.busy_until > self.time.now:
+            self._plan_round(host, host.busy_until)
+            return
+        self.rounds += 1
+        host.time.now = self.time.now
+        if not self._act(host, lambda: node.step(Seconds(0.0))):
+            return
+        self.round_ended(host, node)
+        host.busy_until = host.time.now + self.traits.round_s
+        if host.busy_until - self.time.now > DEAD_AFTER:
+            self._stall(host)
+        # What was heard while the round ran waits for its end; else something is due by the clock.
+        idle = _idle(node) if host.next_round is None else 0.0
+        self._plan_round(host, max(host.busy_until, host.time.now + idle))
+
+    def _stall(self, host: Host) -> None:
+        """A round takes so long that the others hear nothing."""
+        self.verdicts.note(f"{host.name} is stuck in a sync")
+        self.wires.silence(host.name)
+        life = host.life
+
+        def end() -> None:
+            if host.life == life and not host.frozen:
+                self.wires.resume(host.name)
+
+        self.schedule.at(host.busy_until, end)
+
+    def _act(self, host: Host, action: Callable[[], None]) -> bool:
+        """Let a node act; a failing disk or a tripwire ends its process. False if it ended."""
+        host.time.now = self.time.now
+        try:
+            action()
+        except (Fatal, StorageFailed) as error:
+            self.verdicts.note(f"{host.name} stops: {error}")
+            if isinstance(error, Fatal):
+                self.verdicts.violate(f"tripwire on {host.name}: {error}")
+            self.fail_stops += 1
+            self.end(host, restart_after=0.5, power=False)
+            return False
+        return True
+
+    def _at_rest(self, host: Host, action: Callable[[], None]) -> None:
+        """Do something to a host's clock when its present round has ended."""
+
+        def act() -> None:
+            host.time.now = max(host.time.now, self.time.now)
+            action()
+
+        self.schedule.at(host.busy_until, act)
+
+    def _set_rates(self, host: Host, boot: float, raw: float) -> None:
+        host.clock.run_at(boot, raw)
+
+
+def _idle(node: RaftNode) -> float:
+    """Seconds until a node has something to do by its clock. The shipped loop looks ten times a
+    second at least; here it is spared the looks at which nothing can be due."""
+    core, now = node._core, node._clock.now()
+    wait = min(core.wait, node._replica.wait, node._proposals.wait(now))
+    return max(SPIN_S, min(wait, core._timings.election_min * 0.4) + SPIN_S / 10)
