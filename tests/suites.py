@@ -65,7 +65,7 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "sim": (pytest_step("simulation", "tests/sim", options=(*WORKERS, f"--seeds={SEEDS}")),),
     "integration": (FULL,),
     "faults": (pytest_step("faults", "tests/faults", options=("--majors=all",)),),
-    "mutants": (pytest_step("mutants", "tests/mutants"),),
+    "mutants": (pytest_step("mutants", "tests/mutants", options=WORKERS),),
 }
 CI: Final = ("check", "unit", "properties", "sim", "integration")
 EVERY_MAJOR: Final = pytest_step(

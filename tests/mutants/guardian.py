@@ -81,6 +81,13 @@ DEADLINES: Final = (
 FENCE: Final = (
     Mutant(
         file="guardian/switch.py",
+        without="R6: a guardian sleeps until its deadline",
+        text="return max(0.0, min(left, GUARDING_PAUSE_S))",
+        instead="return max(0.0, left)",
+        caught_by=_SWITCH + "test_whoever_guards_a_deadline_wakes_every_fifty_milliseconds",
+    ),
+    Mutant(
+        file="guardian/switch.py",
         without="S1: nobody acts at the deadline",
         text="if self._sweep is None and self._is_overdue(now):",
         instead="if self._sweep is None and now.boot < 0:",

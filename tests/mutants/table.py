@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import agent, consensus_log, consensus_store, decisions, guardian
+from tests.mutants import agent, consensus_log, consensus_store, decisions, guardian, postgresql
 from tests.mutants.mutant import Mutant
 
 AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
     "consensus": (*consensus_log.MUTANTS, *consensus_store.MUTANTS),
     "guardian": guardian.MUTANTS,
     "decisions": decisions.MUTANTS,
+    "postgresql": postgresql.MUTANTS,
     "agent": agent.MUTANTS,
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

@@ -12,6 +12,9 @@ import pytest
 
 from raftha.errors import GuardianRefused
 from raftha.guardian.events import Fenced, PostmasterExited
+from raftha.guardian.kernel import DeadMan
+from raftha.guardian.protocol import Proof, Reading
+from raftha.guardian.switch import Files, KillSwitch, Server
 from raftha.instants import remaining
 from raftha.model.ids import Epoch
 from tests.unit.guardian.stand_in import CLOCK, EPOCH, PATIENCE_S, StandIn, eventually, is_alive
@@ -93,6 +96,21 @@ def test_a_standby_is_promoted_only_under_an_armed_epoch(host: StandIn) -> None:
     assert host.agent.status().is_primary
     host.arm(0.1, renewal=2)
     eventually(lambda: not host.alive())
+
+
+def test_whoever_guards_a_deadline_wakes_every_fifty_milliseconds(tmp_path: Path) -> None:
+    """The clock that `poll` waits on stands still in a suspend (R6): a long wait would not notice
+    that the deadline has gone by."""
+    files = Files(str(tmp_path), str(tmp_path / "burned"))
+    now = Reading(100.0, 100.0)
+    switch = KillSwitch(files, DeadMan(), 0.1, lambda: now, lambda _: None)
+    assert switch.pause_s() > 1.0
+
+    switch._server = Server(os.getpid(), 1, is_primary=True, epoch=(1, 10))
+    switch._proof = Proof(epoch=(1, 10), renewal=1, kill=Reading(3700.0, 3700.0))
+    assert switch.pause_s() <= 0.05
+    switch._proof = switch._proof._replace(kill=Reading(3700.0, 100.01))
+    assert switch.pause_s() <= 0.0101
 
 
 def test_a_standby_outlives_a_deadline(host: StandIn) -> None:

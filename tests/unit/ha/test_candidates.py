@@ -37,6 +37,7 @@ def test_a_healthy_standby_of_the_set_may_lead() -> None:
         ({"me": b.identity(tags=Tags(nofailover=True))}, "its tags forbid it"),
         ({"me": b.identity(tags=Tags(failover_priority=0))}, "its tags forbid it"),
         ({"stopping": True}, "it is being stopped"),
+        ({"raft": b.raft(majority=False)}, "no majority of the voters is in touch"),
         ({"server": None}, "PostgreSQL is not running"),
         ({"server": pg.standby(replay_pause=ReplayPause.PAUSED)}, "replay is paused"),
         ({"server": pg.standby(None)}, "its WAL position is unknown"),

@@ -1,0 +1,124 @@
+"""Mutants of what is done to PostgreSQL: its settings, who comes in, timelines, directories."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_CONF: Final = "unit/pg/test_conf.py::"
+_FILES: Final = "unit/pg/test_files.py::"
+_TEXTS: Final = "unit/pg/test_texts.py::"
+_TIMELINE: Final = "unit/pg/test_timeline.py::"
+_LAYER: Final = "integration/test_pg_layer.py::"
+
+MUTANTS: Final = (
+    Mutant(
+        file="pg/conf.py",
+        without="R20: PostgreSQL restarts itself after a crash",
+        text='"restart_after_crash": "off",',
+        instead='"restart_after_crash": "on",',
+        caught_by=_TEXTS + "test_the_server_never_restarts_itself_after_a_crash",
+    ),
+    Mutant(
+        file="pg/conf.py",
+        without="what ALTER SYSTEM set undoes the plan",
+        text="if name not in MANAGED | ENFORCED.keys()",
+        instead="if name",
+        caught_by=_CONF + "test_alter_system_keeps_what_is_not_ours",
+    ),
+    Mutant(
+        file="pg/conf.py",
+        without="R26: a standby may have less shared memory than replay needs",
+        text="wanted |= _shared_memory(wanted, plan.role, control)",
+        instead="wanted |= {}",
+        caught_by=_CONF + "test_a_standby_never_has_less_shared_memory_than_pg_control_demands",
+    ),
+    Mutant(
+        file="pg/hba.py",
+        without="R20: a closed server lets everybody in",
+        text="    if closed:\n",
+        instead="    if closed is None:\n",
+        caught_by=_TEXTS + "test_the_agent_comes_first_in_pg_hba_and_alone_when_closed",
+    ),
+    Mutant(
+        file="pg/hba.py",
+        without="a closed primary keeps its standbys' streams out",
+        text="return _text((*agent, *streams, *rejected, CLOSED))",
+        instead="return _text((*agent, *rejected, CLOSED))",
+        caught_by=_TEXTS + "test_a_closed_server_lets_the_streams_of_its_standbys_in",
+    ),
+    Mutant(
+        file="pg/versions.py",
+        without="R18: a release that may acknowledge alone is taken for synchronous mode",
+        text="if minor >= first_safe:",
+        instead="if minor >= 0:",
+        caught_by=_TEXTS + "test_synchronous_mode_wants_the_minor_release_with_the_fix",
+    ),
+    Mutant(
+        file="pg/timeline.py",
+        without="R25: burned timeline numbers are taken again",
+        text="newest = max((number for number in burned), default=current)",
+        instead="newest = current",
+        caught_by=_TIMELINE + "test_every_number_up_to_the_newest_burned_one_is_reserved",
+    ),
+    Mutant(
+        file="pg/timeline.py",
+        without="S9: a log whose last record begins at the switch follows",
+        text="return Relation.FOLLOWS if last_record < end else Relation.DIVERGED",
+        instead="return Relation.FOLLOWS if last_record <= end else Relation.DIVERGED",
+        caught_by=_TIMELINE + "test_a_record_that_begins_at_the_switch_is_diverged",
+    ),
+    Mutant(
+        file="pg/timeline.py",
+        without="S9: a timeline that the upstream never was on follows",
+        text="        if not ends:\n            return Relation.DIVERGED\n        end = ends[-1]",
+        instead="        end = ends[-1] if ends else end",
+        caught_by=_TIMELINE + "test_a_record_that_begins_at_the_switch_is_diverged",
+    ),
+    Mutant(
+        file="pg/directory.py",
+        without="S10: a running server is not noticed under its directory",
+        text='    if pid is not None:\n        raise PostgresError(f"PostgreSQL (pid',
+        instead='    if pid == 0:\n        raise PostgresError(f"PostgreSQL (pid',
+        caught_by=_FILES + "test_a_pid_file_counts_only_with_its_process",
+    ),
+    Mutant(
+        file="pg/configuration.py",
+        without="R11: a standby is not marked as one",
+        text='changed |= _written(data_dir / "standby.signal", "")',
+        instead="assert data_dir",
+        caught_by=_FILES + "test_no_plan_takes_the_signal_away_by_itself",
+    ),
+    Mutant(
+        file="pg/probe.py",
+        without="L1: a disk that refuses writes is not noticed",
+        text="            self.error = error\n",
+        instead="            assert error\n",
+        caught_by=_FILES + "test_a_disk_that_refuses_is_reported",
+    ),
+    Mutant(
+        file="pg/receiver.py",
+        without="R17: a stream counts as cut while its receiver lives",
+        text="signal.pidfd_send_signal(handle, signal.SIGTERM)",
+        instead="return True",
+        caught_by=_LAYER + "test_a_stream_is_cut_even_while_replay_is_paused",
+        limit_s=100,
+    ),
+    Mutant(
+        file="pg/hba.py",
+        without="R19: sessions come in at a start behind the gate",
+        text='everybody = ("all all", "replication all")',
+        instead='everybody = ("replication all",)',
+        caught_by=_LAYER + "test_a_closed_server_admits_only_the_agent",
+        limit_s=100,
+    ),
+    Mutant(
+        file="pg/configuration.py",
+        without="R25: PostgreSQL is not made to skip burned timelines",
+        text="files.replace(path, timeline.PLACEHOLDER.encode())",
+        instead="pass",
+        caught_by="integration/test_pg_rejoin.py::test_burned_timelines_are_skipped_and_followed",
+        limit_s=100,
+    ),
+)
