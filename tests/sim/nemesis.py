@@ -149,7 +149,7 @@ class Nemesis:
         self._until(strike, partial(self._world.thaw, host))
 
     def _suspend(self, strike: Strike, host: Host) -> None:
-        self._world.freeze(host, suspended=True)
+        self._world.freeze(host, suspended=host.name == self._world.traits.sleeper)
         self._until(strike, partial(self._world.thaw, host))
 
     # Links.
@@ -256,7 +256,8 @@ class Nemesis:
     # Clocks and settings.
 
     def _slew(self, strike: Strike, host: Host) -> None:
-        self._world.set_clock(host, slew=strike.strength * 0.2 - 0.1)
+        if host.name != self._world.traits.sleeper:
+            self._world.set_clock(host, slew=strike.strength * 0.2 - 0.1)
 
     def _change_ttl(self, strike: Strike, host: Host) -> None:
         self._world.set_ttl(host, TTL_S * (0.5, 1.0, 2.0)[strike.pick % 3])

@@ -19,6 +19,8 @@ from typing import Final
 from tests.sim.world import LIVENESS_S, SAFETY_S, World
 
 LAST_EVENTS: Final = 50
+SAY_EVERY: Final = 500
+"""Seeds between two lines that say how far a soak has come."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,35 @@ class Report:
     plan: list[str] = field(default_factory=list)
     recent: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What became of all seeds so far."""
+
+    started: float = field(default_factory=time.monotonic)
+    ran: int = 0
+    failed: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, report: Report) -> None:
+        """Count one more seed."""
+        self.ran += 1
+        self.failed += bool(report.violations)
+        self.counts.update(report.counts)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+    def __str__(self) -> str:
+        each = f"{SAFETY_S + LIVENESS_S:.0f} virtual seconds"
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return (
+            f"{self.ran} seeds of {each} in {self.seconds:.0f} s: "
+            f"{self.failed} with violations; {counts}"
+        )
 
 
 def run_seed(seed: int, size: int | None = None) -> Report:
@@ -86,23 +117,18 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no seed after this")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the seeds")
     options = parser.parse_args()
-    started = time.monotonic()
-    failed, ran, counts = 0, 0, Counter[str]()
+    totals = Totals()
     seeds = range(options.first, options.first + options.seeds)
     for report in reports(seeds, options.size, options.jobs):
-        ran += 1
-        counts.update(report.counts)
+        totals.add(report)
         if report.violations:
-            failed += 1
             print_violation(report)
-        if time.monotonic() - started > options.minutes * 60:
+        if totals.ran % SAY_EVERY == 0:
+            print(f"so far {totals}", flush=True)
+        if totals.seconds > options.minutes * 60:
             break
-    print(
-        f"{ran} seeds of {SAFETY_S + LIVENESS_S:.0f} virtual seconds in "
-        f"{time.monotonic() - started:.0f} s: {failed} with violations; "
-        + ", ".join(f"{count} {name}" for name, count in counts.items())
-    )
-    return 1 if failed else 0
+    print(totals)
+    return 1 if totals.failed else 0
 
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ NAMES: Final = "abcdefghi"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """Times in seconds. A round of a node takes `round_s` and its syncs; snapshots travel in parts
-    of `chunk_bytes` and log entries in messages of `batch_bytes`, both small in some worlds."""
+    of `chunk_bytes` and log entries in messages of `batch_bytes`, both small in some worlds.
+
+    One host, the `sleeper`, is suspended now and then, and its clock is never slewed: a lease that
+    saw both could be believed too long by the slewed share of the time awake (a stated limit)."""
 
     size: int
     witnesses: int
@@ -33,11 +36,14 @@ class Traits:
     round_s: float
     chunk_bytes: int
     batch_bytes: int
+    sleeper: str
 
 
 def draw_traits(random: Random, size: int | None) -> Traits:
     """3 to 7 voters, of which a minority may be witnesses."""
-    voters = size or random.choices((3, 4, 5, 6, 7), (78, 5, 12, 2, 3))[0]
+    # Drawn even if it is given, so that naming a seed's own size repeats it.
+    drawn = random.choices((3, 4, 5, 6, 7), (78, 5, 12, 2, 3))[0]
+    voters = size or drawn
     return Traits(
         size=voters,
         witnesses=random.choice((0, 0, 1, (voters - 1) // 2)),
@@ -47,4 +53,5 @@ def draw_traits(random: Random, size: int | None) -> Traits:
         round_s=random.choice((0.001, 0.01, 0.03)),
         chunk_bytes=random.choice((256 * 1024, 400)),
         batch_bytes=random.choice((256 * 1024, 800)),
+        sleeper=NAMES[random.randrange(voters)],
     )
