@@ -9,7 +9,7 @@ must be equal. What is checked all the while stands in `checkers.py`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Final
@@ -37,10 +37,16 @@ SETTINGS: Final = shorter(DynamicConfig(fence_budget=Seconds(0.3)), Seconds(TTL_
 
 
 class World(Stage):
-    """A stage with clients, a nemesis and checkers. `plan` replaces the drawn one."""
+    """A stage with clients, a nemesis and checkers. `plan` replaces the drawn one; `sabotage`
+    spoils every node that starts, to see whether the checkers notice."""
 
     def __init__(
-        self, seed: int, size: int | None = None, plan: Sequence[Strike] | None = None
+        self,
+        seed: int,
+        size: int | None = None,
+        *,
+        plan: Sequence[Strike] | None = None,
+        sabotage: Callable[[Host, RaftNode], None] = lambda _host, _node: None,
     ) -> None:
         random = Random(seed)
         traits = draw_traits(random, size)
@@ -54,6 +60,7 @@ class World(Stage):
         self._nemesis = Nemesis(self, self.plan)
         self._settings = dict.fromkeys(self.hosts, SETTINGS)
         self._clients: dict[str, Client] = {}
+        self._sabotage = sabotage
         self._may_work = True
         self._leisure = (0.05 * traits.size, 0.25 * traits.size)
         self._healed = False
@@ -103,6 +110,7 @@ class World(Stage):
     # What happens on the stage.
 
     def process_started(self, host: Host, node: RaftNode) -> None:
+        self._sabotage(host, node)
         self.log.attach(host.name, node)
         self.leases.attach(host, node)
         self.watches.attach(host.name, node)

@@ -1,0 +1,122 @@
+"""The simulation is no decoration: each fault of the program that is planted here is noticed within
+a few seeds, and by the checker that is there for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import pytest
+
+from raftha.consensus.commands import Expire
+from raftha.consensus.node import RaftNode
+from raftha.instants import Instant, Seconds
+from raftha.model.ids import Revision
+from raftha.model.store import Barrier, Command, Committed, Event, NotSent, Outcome, Unknown
+from tests.sim.host import Host
+from tests.sim.world import World
+
+SEEDS: Final = 40
+Sabotage = Callable[[Host, RaftNode], None]
+
+
+def nothing_is_synced(_: Host, node: RaftNode) -> None:
+    spoil(node._stable, "sync", lambda: None)
+
+
+def terms_and_votes_are_not_stored(_: Host, node: RaftNode) -> None:
+    spoil(node._stable, "save_ballot", lambda _term, _vote: None)
+
+
+def leases_end_a_tenth_early(_: Host, node: RaftNode) -> None:
+    lessor = node._replica._lessor
+    due = lessor.due
+
+    def early(leases: Any, now: Instant, patience: Seconds) -> tuple[Expire, ...]:
+        return due(leases, now, Seconds(patience - 0.3))
+
+    spoil(lessor, "due", early)
+
+
+def leases_are_counted_from_the_answer(host: Host, node: RaftNode) -> None:
+    def later(outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Committed):
+            return Committed(outcome.revision, host.clock.now())
+        return outcome
+
+    answer_otherwise(node, later)
+
+
+def unknown_outcomes_are_called_failures(_: Host, node: RaftNode) -> None:
+    def failed(outcome: Outcome) -> Outcome:
+        return NotSent(outcome.reason) if isinstance(outcome, Unknown) else outcome
+
+    answer_otherwise(node, failed)
+
+
+def reads_ask_nobody(host: Host, node: RaftNode) -> None:
+    submit = node.store.submit
+
+    def local(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
+        if isinstance(command, Barrier):
+            done(Committed(Revision(0), host.clock.now()))
+        else:
+            submit(command, timeout=timeout, done=done)
+
+    spoil(node.store, "submit", local)
+
+
+def watches_lose_the_first_of_several_changes(_: Host, node: RaftNode) -> None:
+    hub = node._replica._watches
+    add = hub.add
+
+    def fewer(events: Sequence[Event], revision: Revision) -> None:
+        add(events[1:] if len(events) > 1 else events, revision)
+
+    spoil(hub, "add", fewer)
+
+
+def one_replica_forgets_a_key(host: Host, node: RaftNode) -> None:
+    replica = node._replica
+    apply = replica.apply
+
+    def forgetful(index: int, payload: bytes) -> None:
+        apply(index, payload)
+        if host.name == "b" and index == 60 and replica.machine.entries:
+            replica.machine.entries.popitem()
+
+    spoil(replica, "apply", forgetful)
+
+
+def spoil(target: object, name: str, replacement: object) -> None:
+    setattr(target, name, replacement)
+
+
+def answer_otherwise(node: RaftNode, change: Callable[[Outcome], Outcome]) -> None:
+    submit = node.store.submit
+
+    def changed(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
+        submit(command, timeout=timeout, done=lambda outcome: done(change(outcome)))
+
+    spoil(node.store, "submit", changed)
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "noticed_as"),
+    [
+        (nothing_is_synced, ("S2", "S3", "S4", "tripwire")),
+        (terms_and_votes_are_not_stored, ("S2", "S3", "S4", "tripwire")),
+        (leases_end_a_tenth_early, ("S5",)),
+        (leases_are_counted_from_the_answer, ("S5",)),
+        (unknown_outcomes_are_called_failures, ("S4",)),
+        (reads_ask_nobody, ("S4",)),
+        (watches_lose_the_first_of_several_changes, ("watch",)),
+        (one_replica_forgets_a_key, ("S3",)),
+    ],
+)
+def test_the_checkers_notice(sabotage: Sabotage, noticed_as: tuple[str, ...]) -> None:
+    for seed in range(SEEDS):
+        violations = World(seed, sabotage=sabotage).run()
+        if any(violation.startswith(noticed_as) for violation in violations):
+            return
+    pytest.fail(f"{SEEDS} seeds and nobody noticed")
