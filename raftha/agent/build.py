@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from raftha.agent.board import Board
+from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
@@ -208,6 +209,7 @@ def _responder(
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
+        clocks=ClockWatch(ground.board.config.name),
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     return responder

@@ -17,7 +17,7 @@ from raftha.metrics import Reading
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.ids import Lsn
 from raftha.model.postgres import ReplayPause, ServerStatus
-from raftha.model.report import NodeReport
+from raftha.model.report import Level, NodeReport
 from raftha.model.store import RaftRole, VoterStatus
 
 STATE_NUMBERS: Final = {
@@ -60,7 +60,9 @@ def _of_agent(report: NodeReport, now: Instant) -> Iterator[Reading]:
         longest(report.taken, now),
     )
     yield _gauge(
-        "raftha_problems", "Problems that this node knows of; see status.", len(report.problems)
+        "raftha_problems",
+        "Problems that this node knows of; see status.",
+        sum(1 for notice in report.problems if notice.level is Level.PROBLEM),
     )
     yield _gauge("raftha_leader_known", "1 if the cluster has a leader.", report.leader is not None)
     yield _gauge("raftha_ttl_seconds", "How long the leader lease lasts.", report.ttl)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+from raftha.agent.group import last_contact, peer_group, raft_role, voter_reports
 from raftha.ha.announce import role, state
 from raftha.ha.candidates import obstacle
 from raftha.ha.explain import problems
@@ -24,12 +25,14 @@ from raftha.model.report import (
     ReportedRole,
 )
 from raftha.model.settings import Tags
-from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+from raftha.model.store import RaftStatus, VoterStatus
 from raftha.model.view import GuardianView, PeerAnswer
 
 
-def node_report(s: Situation, decision: Decision, scope: str) -> NodeReport:
-    """This node at this tick."""
+def node_report(
+    s: Situation, decision: Decision, scope: str, more: tuple[Notice, ...] = ()
+) -> NodeReport:
+    """This node at this tick. `more` are notices that do not follow from the situation."""
     view, lease, server = s.view, s.lease, s.server
     cluster = s.cluster
     seen = s.memory.leader_seen
@@ -61,7 +64,7 @@ def node_report(s: Situation, decision: Decision, scope: str) -> NodeReport:
         tags=view.me.tags,
         rule=decision.rule,
         reason=decision.reason,
-        problems=problems(s),
+        problems=(*problems(s), *more),
     )
 
 
@@ -92,6 +95,8 @@ def peer_report(
         agent_version=s.view.me.agent_version,
         rule=node.rule,
         reason=node.reason,
+        group=peer_group(s.view.raft),
+        notices=tuple(notice for notice in node.problems if notice.subject == s.me),
     )
 
 
@@ -139,8 +144,17 @@ def cluster_report(
         members=(*members, *witnesses),
         history=cluster.history,
         request=_request(cluster),
-        problems=tuple(notices),
+        problems=tuple(dict.fromkeys((*notices, *_of_members(answers)))),
+        raft_commit=raft.commit_index,
+        group=voter_reports(raft, cluster, answers, now),
     )
+
+
+def _of_members(answers: Mapping[MemberName, PeerAnswer]) -> Iterator[Notice]:
+    """What each member that answered says of itself."""
+    for _, answer in sorted(answers.items()):
+        if answer.report is not None:
+            yield from answer.report.notices
 
 
 def version_text(number: int) -> str:
@@ -199,9 +213,9 @@ def _member(
         lag_bytes=lag,
         lag_seconds=None if report is None or is_leader else report.replay_lag_seconds,
         raft_address=member.raft,
-        raft_role=_raft_role(raft, member.raft),
+        raft_role=raft_role(raft, voter),
         tags=tag_words(member.tags),
-        last_seen_seconds=_last_seen(voter, now),
+        last_seen_seconds=last_contact(voter, now),
         is_leader=is_leader,
         note=_note(report, answer),
     )
@@ -241,28 +255,11 @@ def _witness(voter: VoterStatus, raft: RaftStatus, now: Instant) -> MemberReport
         lag_bytes=None,
         lag_seconds=None,
         raft_address=voter.address,
-        raft_role=_raft_role(raft, voter.address),
+        raft_role=raft_role(raft, voter),
         tags={},
-        last_seen_seconds=_last_seen(voter, now),
+        last_seen_seconds=last_contact(voter, now),
         note=voter.problem or "",
     )
-
-
-def _last_seen(voter: VoterStatus | None, now: Instant) -> Seconds | None:
-    if voter is None:
-        return None
-    if voter.is_self:
-        return Seconds(0.0)
-    return None if voter.last_contact is None else longest(voter.last_contact, now)
-
-
-def _raft_role(raft: RaftStatus, address: str) -> str:
-    if raft.leader == address:
-        return RaftRole.LEADER
-    voter = next((v for v in raft.voters if v.address == address), None)
-    if voter is None or not (voter.connected or voter.is_self):
-        return "-"
-    return RaftRole.FOLLOWER
 
 
 def _voter_name(raft: RaftStatus, address: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.guarding import Guarding
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
@@ -25,7 +26,6 @@ from raftha.model.ids import MemberName
 from raftha.model.report import (
     ClusterReport,
     NodeReport,
-    Notice,
     OperationReport,
     OperationRequest,
     PeerReport,
@@ -53,6 +53,7 @@ class MemberResponder:
         stored: StoreReader,
         metrics: Metrics,
         first_term: int,
+        clocks: ClockWatch,
     ) -> None:
         self._scope = scope
         self._clock = clock
@@ -66,13 +67,15 @@ class MemberResponder:
         self.stored = stored
         self._metrics = metrics
         self._first_term = first_term
+        self._clocks = clocks
         self._last: tuple[Situation, NodeReport] | None = None
         self._renewed: tuple[int, Instant] | None = None
 
     def publish(self, view: View, decision: Decision) -> None:
         """Take the last tick in."""
         situation = Situation(view, decision.memory, self._keys)
-        self._last = (situation, node_report(situation, decision, self._scope))
+        clocks = self._clocks.look(view.now)
+        self._last = (situation, node_report(situation, decision, self._scope, clocks))
         self._note_renewal(view)
         self._operations().notice()
 
@@ -100,7 +103,7 @@ class MemberResponder:
             raft=raft,
             answers=answers,
             seen=self._renewed[1] if self._renewed else None,
-            notices=_distinct(notices),
+            notices=notices,
         )
 
     def metrics(self) -> bytes:
@@ -142,7 +145,3 @@ class MemberResponder:
 def _with_answers(situation: Situation, answers: Mapping[MemberName, PeerAnswer]) -> Situation:
     view = replace(situation.view, peers={**situation.view.peers, **answers})
     return replace(situation, view=view)
-
-
-def _distinct(notices: tuple[Notice, ...]) -> tuple[Notice, ...]:
-    return tuple(dict.fromkeys(notices))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from raftha import __version__
+from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.peers import ASK_S, Peers
 from raftha.agent.reader import ClusterReader, Store
@@ -44,6 +45,7 @@ class WitnessResponder:
         stored: StoreReader,
         metrics: Metrics,
         first_term: int,
+        clocks: ClockWatch,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -54,6 +56,7 @@ class WitnessResponder:
         self.stored = stored
         self._metrics = metrics
         self._first_term = first_term
+        self._clocks = clocks
 
     def node(self) -> NodeReport:
         cluster, raft = self._reader.read(), self._store.status()
@@ -74,7 +77,7 @@ class WitnessResponder:
             store_seen=now if raft.majority else None,
             tags=self._config.tags,
             reason="a witness votes and stores; it has no PostgreSQL",
-            problems=group_problems(raft),
+            problems=(*group_problems(raft, now), *self._clocks.look(now)),
         )
 
     def peer(self) -> PeerReport | None:
@@ -83,7 +86,7 @@ class WitnessResponder:
     def cluster(self) -> ClusterReport:
         cluster, raft = self._reader.read(), self._store.status()
         answers = dict(self._peers.ask_now(cluster.members.values(), ASK_S))
-        notices = (*group_problems(raft), *cluster_problems(cluster, raft, answers))
+        notices = (*self.node().problems, *cluster_problems(cluster, raft, answers))
         report = cluster_report(
             scope=self._config.scope,
             me=self._config.name,

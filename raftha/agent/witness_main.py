@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from raftha import __version__
+from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.process import check_again, on_signals, open_node, refused
 from raftha.agent.reader import ClusterReader
 from raftha.agent.wiring import build_operations, build_peers, build_store_reader
@@ -82,5 +83,6 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         stored=build_store_reader(config, node, reader, clock),
         metrics=metrics,
         first_term=node.store.status().term,
+        clocks=ClockWatch(config.name),
     )
     return ApiServer(config.restapi, responder, clock)

@@ -83,7 +83,12 @@ def status_document(report: NodeReport, now: Instant, wall: float) -> dict[str, 
         "reason": report.reason,
         "raft": _raft_document(report.raft, now),
         "problems": [
-            {"subject": notice.subject, "what": notice.what, "remedy": notice.remedy}
+            {
+                "subject": notice.subject,
+                "what": notice.what,
+                "remedy": notice.remedy,
+                "level": notice.level.value,
+            }
             for notice in report.problems
         ],
     }

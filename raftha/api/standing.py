@@ -127,7 +127,11 @@ def liveness(question: Question) -> Objection:
 
 
 def readiness(question: Question) -> Objection:
-    """The primary, or a standby that streams and is close enough; `mode` is apply or write."""
+    """The primary, or a standby that streams and is close enough; `mode` is apply or write. On a
+    witness: it votes, which takes a majority in touch."""
+    if question.report.witness:
+        alone = "no majority of the voters is in touch"
+        return stale(question) or (None if question.report.raft.majority else alone)
     if leader(question) is None:
         return None
     mode = question.query.get("mode", "apply")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from raftha.model.report import ClusterReport, MemberReport, ReportedRole
+from raftha.model.report import ClusterReport, Level, MemberReport, ReportedRole, VoterReport
 
 PLAIN_WIDTH: Final = 200
 """Columns of what is not shown on a terminal: enough that nothing is folded."""
@@ -41,6 +41,9 @@ def status(report: ClusterReport, width: int, colour: bool) -> str:
         console.print(Text(line))
     console.print()
     console.print(_members(report, framed=colour))
+    if report.group:
+        console.print()
+        console.print(_voters(report, framed=colour))
     for text in _below(report):
         console.print(text)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
@@ -85,7 +88,8 @@ def _header(report: ClusterReport) -> Iterator[str]:
     )
     yield _leader(report)
     yield (
-        f"raft leader {report.raft_leader or 'unknown'}, term {report.raft_term}; "
+        f"raft leader {report.raft_leader or 'unknown'}, term {report.raft_term}, "
+        f"commit {report.raft_commit}; "
         f"{report.voters} voters, {report.voters_connected} in touch, {report.quorum} needed"
     )
     standbys = ", ".join(report.sync_standbys) or "none"
@@ -106,14 +110,49 @@ def _leader(report: ClusterReport) -> str:
     )
 
 
-def _members(report: ClusterReport, framed: bool) -> Table:
-    table = Table(
+def _table(framed: bool) -> Table:
+    return Table(
         box=box.SIMPLE_HEAD if framed else None,
         pad_edge=False,
         show_edge=False,
         padding=(0, 1) if framed else (0, 2, 0, 0),
         collapse_padding=True,
     )
+
+
+def _voters(report: ClusterReport, framed: bool) -> Table:
+    """The Raft group, as the node that answers sees it."""
+    table = _table(framed)
+    for heading in ("voter", "address", "raft"):
+        table.add_column(heading, overflow="fold", no_wrap=True)
+    for heading in ("behind", "last contact", "fsync"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for voter in report.group:
+        behind, fsync = voter.behind_entries, voter.fsync_seconds
+        table.add_row(
+            Text(voter.name),
+            Text(voter.address),
+            Text(voter.role if voter.in_touch else "not in touch", style=_red(not voter.in_touch)),
+            Text("" if behind is None else str(behind)),
+            Text(_contact(voter, report.answered_by)),
+            Text("" if fsync is None else f"{fsync * 1000:.1f} ms"),
+        )
+    return table
+
+
+def _contact(voter: VoterReport, answered_by: str) -> str:
+    if voter.name == answered_by:
+        return "answers"
+    seconds = voter.last_contact_seconds
+    return "never" if seconds is None else f"{_seconds(seconds)} ago"
+
+
+def _red(wrong: bool) -> str:
+    return "red" if wrong else ""
+
+
+def _members(report: ClusterReport, framed: bool) -> Table:
+    table = _table(framed)
     tagged = any(member.tags for member in report.members)
     for heading in ("member", "address", "role", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "state")
@@ -168,11 +207,13 @@ def _below(report: ClusterReport) -> Iterator[Text]:
         yield Text("\nnotes", style="bold")
     for member in notes:
         yield Text(f"  {member.name}: {member.note}")
-    if report.problems:
-        yield Text("\nproblems", style="bold red")
-    for notice in report.problems:
-        yield Text(f"  {notice.subject}: {notice.what}", style="red")
-        yield Text(f"    to do: {notice.remedy}")
+    for level, style in ((Level.PROBLEM, "red"), (Level.WARNING, "yellow")):
+        notices = [notice for notice in report.problems if notice.level is level]
+        if notices:
+            yield Text(f"\n{level.value}s", style=f"bold {style}")
+        for notice in notices:
+            yield Text(f"  {notice.subject}: {notice.what}", style=style)
+            yield Text(f"    to do: {notice.remedy}")
 
 
 def _seconds(seconds: float) -> str:

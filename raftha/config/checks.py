@@ -94,11 +94,19 @@ def _check_voters(reading: Reading) -> None:
             "name the other nodes, three voters in all",
         )
     elif voters % 2 == 0:
-        reading.warn(
-            "raft.partner_addrs",
-            f"{voters} voters survive no more losses than {voters - 1}",
-            "add a witness",
-        )
+        _warn_of_even(reading, voters)
+
+
+def _warn_of_even(reading: Reading, voters: int) -> None:
+    """Where all nodes share one list, a self_addr that is not in it makes one voter too many."""
+    own = reading.get("raft.self_addr", Address)
+    what = f"{voters} voters survive no more losses than {voters - 1}"
+    remedy = "add a witness"
+    listed = reading.get("raft.partner_addrs", tuple) or ()
+    if len(listed) == voters - 1 > 1:
+        what += f"; raft.self_addr, {own}, is not one of the {len(listed)} of raft.partner_addrs"
+        remedy = "if those are meant to be all voters, correct raft.self_addr; else add a witness"
+    reading.warn("raft.partner_addrs", what, remedy)
 
 
 def _check_rest(reading: Reading) -> None:

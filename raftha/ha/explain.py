@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from raftha.ha.situation import Situation
+from raftha.instants import Instant, longest
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
 from raftha.model.postgres import DirectoryState
-from raftha.model.report import Notice
+from raftha.model.report import Level, Notice
 from raftha.model.settings import SynchronousMode
-from raftha.model.store import RaftStatus
+from raftha.model.store import RaftStatus, VoterStatus
 from raftha.model.view import PeerAnswer
 
 LOW_SPACE_BYTES: Final = 256 << 20
@@ -22,7 +23,7 @@ SLOW_FSYNC_S: Final = 0.1
 
 def problems(s: Situation) -> tuple[Notice, ...]:
     """Those that this node knows of itself."""
-    found = list(group_problems(s.view.raft))
+    found = list(group_problems(s.view.raft, s.view.now))
     directory = s.view.directory
     if directory.problem is not None:
         remedy = "see the message; the directory is left as it is"
@@ -41,9 +42,9 @@ def problems(s: Situation) -> tuple[Notice, ...]:
     return tuple(found)
 
 
-def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
+def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
     """What is wrong with the group of voters."""
-    found = []
+    found = _of_count(len(raft.voters))
     if not raft.majority:
         missing = [
             voter.name or voter.address
@@ -62,22 +63,47 @@ def group_problems(raft: RaftStatus) -> tuple[Notice, ...]:
         )
     found += _low_space(raft)
     found += _slow_disk(raft)
-    for voter in raft.voters:
-        subject = voter.name or voter.address
-        if voter.problem:
-            remedy = "correct what it says, here or there; see the agent's log"
-            if "cannot connect" in voter.problem:
-                remedy = "start its agent or mend the network between the two"
-            found.append(Notice(subject=subject, what=voter.problem, remedy=remedy))
-        elif not voter.connected and not voter.is_self and raft.majority:
-            found.append(
-                Notice(
-                    subject=subject,
-                    what="this voter is not in touch",
-                    remedy="start its agent or mend the network; one more loss may stop writes",
-                )
-            )
+    found += [
+        notice for voter in raft.voters for notice in _of_voter(voter, now, told=raft.majority)
+    ]
     return tuple(found)
+
+
+def _of_voter(voter: VoterStatus, now: Instant, *, told: bool) -> list[Notice]:
+    """`told` says that silence is worth a word of its own: without a majority all is silent."""
+    subject = voter.name or voter.address
+    silent = not voter.connected and not voter.is_self
+    heard = ""
+    if silent and voter.last_contact is not None:
+        heard = f"; last heard {longest(voter.last_contact, now):.0f} s ago"
+    if voter.problem:
+        remedy = "correct what it says, here or there; see the agent's log"
+        if "cannot connect" in voter.problem:
+            remedy = "start its agent or mend the network between the two"
+        return [Notice(subject=subject, what=voter.problem + heard, remedy=remedy)]
+    if not silent or not told:
+        return []
+    return [
+        Notice(
+            subject=subject,
+            what="this voter is not in touch" + heard,
+            remedy="start its agent or mend the network; one more loss may stop writes",
+        )
+    ]
+
+
+def _of_count(voters: int) -> list[Notice]:
+    """A number of voters that works and survives less than one more or less would."""
+    if voters % 2 == 1 and voters > 1:
+        return []
+    what = f"{voters} voters survive no more losses than {voters - 1}"
+    remedy = "add a witness, which needs no PostgreSQL"
+    if voters == 1:
+        what = "a single voter: nobody can take over when it is lost"
+        remedy = "add two members, or one and a witness"
+    elif voters == 2:
+        what = "two voters: the loss of either stops writes"
+    return [Notice(subject="raft", what=what, remedy=remedy, level=Level.WARNING)]
 
 
 def _low_space(raft: RaftStatus) -> list[Notice]:

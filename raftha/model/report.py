@@ -67,6 +67,13 @@ class NodeReport:
     problems: tuple[Notice, ...] = ()
 
 
+class Level(StrEnum):
+    """How much a notice matters: something is wrong, or works and should still be otherwise."""
+
+    PROBLEM = "problem"
+    WARNING = "warning"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something that is wrong or unusual, and what to do about it."""
@@ -74,6 +81,18 @@ class Notice:
     subject: str
     what: str
     remedy: str
+    level: Level = Level.PROBLEM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerGroup:
+    """What a voter tells of itself. `fsync_seconds` is the 99th percentile of the last minute.
+    `matches` is the raft leader's alone: how far the log of each other voter is known to go, by
+    address."""
+
+    commit_index: int
+    fsync_seconds: Seconds
+    matches: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +102,7 @@ class PeerReport:
     `primary_alive` is the guardian's word that a server that accepts writes runs there. `position`
     is the newest WAL held (None: unknown). `stopped_at` is the shutdown checkpoint of a server
     that was a primary and stopped cleanly. `obstacle` is why this member would not take over.
+    `notices` are those about this member itself.
     """
 
     name: MemberName
@@ -102,6 +122,21 @@ class PeerReport:
     agent_version: str = ""
     rule: str = ""
     reason: str = ""
+    group: PeerGroup | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoterReport:
+    """A line of the table of voters, as the answering node sees it. None is unknown."""
+
+    name: str
+    address: str
+    role: str
+    in_touch: bool
+    behind_entries: int | None
+    last_contact_seconds: Seconds | None
+    fsync_seconds: Seconds | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +187,8 @@ class ClusterReport:
     history: tuple[HistoryRecord, ...] = ()
     request: Mapping[str, str] | None = None
     problems: tuple[Notice, ...] = ()
+    raft_commit: int = 0
+    group: tuple[VoterReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

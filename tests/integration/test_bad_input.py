@@ -109,6 +109,9 @@ def test_a_node_may_be_among_its_own_partners(new_cluster: NewCluster) -> None:
     status = cluster.status()
     assert status is not None
     assert status["report"]["voters"] == 1
+    (warning,) = [n for n in status["report"]["problems"] if n["level"] == "warning"]
+    assert "a single voter: nobody can take over" in warning["what"]
+    assert "a single voter has nobody to fail over to" in said_by(cluster, "n1")
     assert cluster.stop("n1") == 0
 
 

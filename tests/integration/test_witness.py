@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,11 @@ def assert_nothing_lost(cluster: ClusterHarness, primary: str, prober: WriteProb
         session.close()
 
 
+def sync_standbys(cluster: ClusterHarness) -> list[str]:
+    status = cluster.status()
+    return [] if status is None else list(status["report"]["sync_standbys"])
+
+
 def roles_as_told_by(cluster: ClusterHarness, asked: str) -> dict[str, str]:
     code, body = cluster.get(asked, "/cluster")
     assert code == 200
@@ -51,9 +57,9 @@ def roles_as_told_by(cluster: ClusterHarness, asked: str) -> dict[str, str]:
 def test_a_witness_is_listed_and_answers(new_cluster: NewCluster) -> None:
     cluster, primary, standby = started(new_cluster)
 
-    codes = {path: cluster.get("w1", path)[0] for path in ("/health", "/liveness", "/patroni")}
-    assert codes == {"/health": 200, "/liveness": 200, "/patroni": 200}
-    for path in ("/", "/primary", "/leader", "/replica", "/read-only", "/sync", "/readiness"):
+    for path in ("/health", "/liveness", "/readiness", "/patroni"):
+        assert cluster.get("w1", path)[0] == 200, path
+    for path in ("/", "/primary", "/leader", "/replica", "/read-only", "/sync"):
         code, body = cluster.get("w1", path)
         assert (code, "witness" in body["verdict"]) == (503, True), path
     assert cluster.get("w1", "/patroni")[1]["role"] == "witness"
@@ -73,8 +79,73 @@ def test_a_witness_is_listed_and_answers(new_cluster: NewCluster) -> None:
         assert sorted(names) == ["n1", "n2", "w1"]
         screen = raftha("status", *where).stdout
         # The line of the table: the header names w1 too while it is the raft leader.
-        line = next(line for line in screen.splitlines() if line.startswith("w1 "))
-        assert "witness" in line, screen
+        member, voter = [line for line in screen.splitlines() if line.startswith("w1 ")]
+        assert "witness" in member, screen
+        assert f"127.0.0.1:{witness.raft_port}" in voter, screen
+        print(screen)
+
+
+def test_the_table_of_voters_is_alike_through_every_node(new_cluster: NewCluster) -> None:
+    cluster, primary, standby = started(new_cluster)
+    members = {primary, standby}
+
+    def told_by(name: str) -> dict[str, dict[str, Any]]:
+        code, body = cluster.get(name, "/cluster")
+        assert code == 200
+        return {voter["name"]: voter for voter in body["report"]["group"]}
+
+    def all_tell() -> bool:
+        for name in cluster.nodes:
+            voters = told_by(name)
+            leader = next(voter["name"] for voter in voters.values() if voter["role"] == "leader")
+            known = {voter["name"] for voter in voters.values() if voter["fsync_seconds"]}
+            lags = {voter["name"]: voter["behind_entries"] for voter in voters.values()}
+            unknown = set() if leader in {*members, name} else {"w1"} - {leader}
+            if not (
+                set(voters) == {"n1", "n2", "w1"}
+                and all(voter["in_touch"] for voter in voters.values())
+                and known >= members
+                and {voter for voter, lag in lags.items() if lag is None} == unknown
+                and all(lag is None or lag < 50 for lag in lags.values())
+                and voters[name]["last_contact_seconds"] == 0
+            ):
+                return False
+        return True
+
+    cluster.wait_for(all_tell, WITHIN_S, "every node tells all voters")
+    cluster.kill("w1")
+
+    def silence_is_told() -> bool:
+        status = cluster.status()
+        assert status is not None
+        told = [n for n in status["report"]["problems"] if n["subject"] == "w1"]
+        return any("last heard" in n["what"] and n["remedy"].startswith("start") for n in told)
+
+    cluster.wait_for(silence_is_told, WITHIN_S, "how long w1 is silent, and what to do")
+    assert not told_by(primary)["w1"]["in_touch"]
+
+
+def test_each_of_the_three_may_go_in_turn(new_cluster: NewCluster, probe: Probe) -> None:
+    """One ledger over all three losses: whatever was acknowledged before, between or after."""
+    cluster, primary, standby = started(new_cluster)
+    prober = probe(cluster)
+    for lost in ("w1", standby, primary):
+        wait_for_rows(cluster, prober)
+        cluster.kill(lost)
+        leader = cluster.wait_for_primary(WITHIN_S, other_than=lost)
+        wait_for_rows(cluster, prober)
+        assert leader == (standby if lost == primary else primary)
+        cluster.start(lost)
+        assert cluster.wait_until_whole() == leader
+        cluster.wait_for(
+            lambda: (cluster.status() or {})["report"]["voters_connected"] == 3, 10, "three voters"
+        )
+        cluster.wait_for(
+            lambda: sync_standbys(cluster) == ["n1" if leader == "n2" else "n2"],  # noqa: B023
+            10,
+            "somebody may take over",
+        )
+    assert_nothing_lost(cluster, standby, prober)
 
 
 def test_a_witness_refuses_to_operate(new_cluster: NewCluster) -> None:

@@ -17,9 +17,9 @@ from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
 from raftha.model.postgres import ReplayPause
 from raftha.model.report import NodeReport
+from tests.unit.api.fake_cluster import WALL
 from tests.unit.api.fake_responder import (
     NOW,
-    WALL,
     primary_node,
     standby_node,
     standby_server,

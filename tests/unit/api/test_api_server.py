@@ -22,9 +22,9 @@ from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import OperationRequest
 from raftha.model.settings import Address, BasicAuth, RestConfig, Secret, TlsFiles
 from tests.certificates import make_certificates
+from tests.unit.api.fake_cluster import cluster_report
 from tests.unit.api.fake_responder import (
     FakeResponder,
-    cluster_report,
     finished,
     peer_report,
     rest_config,

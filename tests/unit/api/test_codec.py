@@ -13,7 +13,8 @@ from raftha.model.cluster import HistoryRecord
 from raftha.model.ids import Lsn
 from raftha.model.operation import OperationState
 from raftha.model.report import MemberReport, OperationReport, PeerReport
-from tests.unit.api.fake_responder import cluster_report, finished, peer_report, without_majority
+from tests.unit.api.fake_cluster import cluster_report, without_majority
+from tests.unit.api.fake_responder import finished, peer_report
 
 
 def sent(document: dict[str, Any]) -> dict[str, Any]:

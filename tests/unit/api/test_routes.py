@@ -15,10 +15,11 @@ from raftha.instants import longest, remaining
 from raftha.model.cluster import MemberState
 from raftha.model.report import NodeReport
 from raftha.model.settings import Tags
+from tests.unit.api.fake_cluster import WALL
 from tests.unit.api.fake_responder import (
     NOW,
-    WALL,
     primary_node,
+    raft_status,
     standby_node,
     standby_server,
     witness_node,
@@ -64,7 +65,8 @@ TABLE: list[tuple[str, NodeReport, set[str]]] = [
     ),
     ("stale standby", replace(SYNC, taken=OLD), {"/liveness"}),
     ("noloadbalance", replace(SYNC, tags=Tags(noloadbalance=True)), ALIVE | {"/readiness"}),
-    ("witness", witness_node(), ALIVE),
+    ("witness", witness_node(), ALIVE | {"/readiness"}),
+    ("witness that is cut off", replace(witness_node(), raft=raft_status(majority=False)), ALIVE),
     ("stale witness", replace(witness_node(), taken=OLD), {"/liveness"}),
 ]
 

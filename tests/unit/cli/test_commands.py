@@ -24,15 +24,8 @@ from raftha.clock import SystemClock
 from raftha.instants import Seconds
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import ClusterReport, ReportedRole
-from tests.unit.api.fake_responder import (
-    FakeResponder,
-    cluster_report,
-    finished,
-    rest_config,
-    running,
-    with_url,
-    without_majority,
-)
+from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
+from tests.unit.api.fake_responder import FakeResponder, finished, rest_config, running
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOWHERE = "http://127.0.0.1:1"

@@ -242,6 +242,18 @@ def test_warnings_for_voters_and_an_open_rest_interface(load_text: Any, good: st
     assert "a single voter" in str(load_text(alone).warnings[0])
 
 
+def test_an_even_number_says_so_if_a_shared_list_lacks_this_node(load_text: Any, good: str) -> None:
+    shared = good.replace(', "127.0.0.1:7003"]', ', "127.0.0.1:7003", "127.0.0.1:7004"]')
+    (warning,) = load_text(shared).warnings
+    assert "4 voters survive no more losses than 3" in warning.what
+    assert "127.0.0.1:7001, is not one of the 3 of raft.partner_addrs" in warning.what
+    assert "correct raft.self_addr" in warning.remedy
+    listed = shared.replace("partner_addrs: [", 'partner_addrs: ["127.0.0.1:7001", ')
+    (warning,) = load_text(listed).warnings
+    assert warning.what == "4 voters survive no more losses than 3"
+    assert warning.remedy == "add a witness"
+
+
 def test_the_environment_wins_and_takes_text_as_it_stands(load_text: Any, good: str) -> None:
     environ = {
         "RAFTHA_NAME": "n9",

@@ -8,19 +8,21 @@ import pytest
 
 from raftha.ha.explain import SLOW_FSYNC_S, group_problems
 from raftha.instants import Seconds
-from raftha.model.store import FsyncTimes
+from raftha.model.report import Level
+from raftha.model.store import FsyncTimes, RaftStatus, VoterStatus
 from tests.unit.ha.builders import raft
+from tests.unit.ha.servers import T0
 
 MIB = 1 << 20
 
 
 def test_a_healthy_group_has_no_problems() -> None:
-    assert group_problems(replace(raft(), free_bytes=256 * MIB)) == ()
+    assert group_problems(replace(raft(), free_bytes=256 * MIB), T0) == ()
 
 
 @pytest.mark.parametrize(("free", "told"), [(256 * MIB - 1, "255 MiB"), (20 * MIB, "20 MiB")])
 def test_little_space_for_the_raft_directory_is_told_with_the_floor(free: int, told: str) -> None:
-    (notice,) = group_problems(replace(raft(), free_bytes=free))
+    (notice,) = group_problems(replace(raft(), free_bytes=free), T0)
     assert notice.subject == "n1"
     assert notice.what == f"{told} are free on the disk of raft.data_dir"
     assert "below 16 MiB this node stops" in notice.remedy
@@ -28,10 +30,71 @@ def test_little_space_for_the_raft_directory_is_told_with_the_floor(free: int, t
 
 def test_a_slow_disk_is_told_with_what_to_do() -> None:
     quick = FsyncTimes(last=Seconds(0.5), p99=Seconds(SLOW_FSYNC_S), longest=Seconds(0.5))
-    assert group_problems(replace(raft(), fsync=quick)) == ()
+    assert group_problems(replace(raft(), fsync=quick), T0) == ()
 
     slow = FsyncTimes(last=Seconds(0.0), p99=Seconds(0.13), longest=Seconds(0.7))
-    (notice,) = group_problems(replace(raft(), fsync=slow))
+    (notice,) = group_problems(replace(raft(), fsync=slow), T0)
     assert "0.13 s" in notice.what
     assert "0.70 s" in notice.what
     assert "faster" in notice.remedy
+
+
+def changed(number: int, **changes: object) -> RaftStatus:
+    """The group with one voter told otherwise."""
+    voters = list(raft().voters)
+    voters[number] = replace(voters[number], **changes)  # type: ignore[arg-type]
+    return replace(raft(), voters=tuple(voters))
+
+
+def test_a_silent_voter_is_told_with_how_long_it_is_silent() -> None:
+    silent = changed(2, connected=False, last_contact=T0.plus(-42.4))
+    (notice,) = group_problems(silent, T0)
+    assert (notice.subject, notice.level) == ("n3", Level.PROBLEM)
+    assert notice.what == "this voter is not in touch; last heard 42 s ago"
+    assert notice.remedy.startswith("start its agent or mend the network")
+
+    never = changed(2, connected=False)
+    assert group_problems(never, T0)[0].what == "this voter is not in touch"
+
+
+def test_what_keeps_a_voter_away_is_told_instead_of_its_silence() -> None:
+    away = changed(2, connected=False, last_contact=T0.plus(-3.0), problem="cannot connect: no")
+    (notice,) = group_problems(away, T0)
+    assert notice.what == "cannot connect: no; last heard 3 s ago"
+    assert notice.remedy == "start its agent or mend the network between the two"
+
+    odd = changed(2, problem="its raft.partner_addrs name other voters than ours")
+    (notice,) = group_problems(odd, T0)
+    assert notice.what == "its raft.partner_addrs name other voters than ours"
+    assert notice.remedy.startswith("correct what it says")
+
+
+def group_of(count: int) -> RaftStatus:
+    voters = tuple(
+        VoterStatus(address=f"n{number}:1", name=f"n{number}", is_self=number == 0, connected=True)
+        for number in range(count)
+    )
+    return replace(raft(), voters=voters)
+
+
+@pytest.mark.parametrize(
+    ("voters", "what", "remedy"),
+    [
+        (1, "a single voter: nobody can take over", "add two members, or one and a witness"),
+        (2, "two voters: the loss of either stops writes", "add a witness"),
+        (4, "4 voters survive no more losses than 3", "add a witness"),
+        (6, "6 voters survive no more losses than 5", "add a witness"),
+    ],
+)
+def test_a_number_of_voters_that_could_be_better_is_a_warning(
+    voters: int, what: str, remedy: str
+) -> None:
+    (notice,) = group_problems(group_of(voters), T0)
+    assert (notice.subject, notice.level) == ("raft", Level.WARNING)
+    assert notice.what.startswith(what)
+    assert notice.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize("voters", [3, 5, 7, 9])
+def test_an_odd_number_of_voters_is_right(voters: int) -> None:
+    assert group_problems(group_of(voters), T0) == ()

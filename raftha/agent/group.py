@@ -1,0 +1,90 @@
+"""The lines of the table of voters, from this node's view of the group and the members' answers.
+PURE.
+
+How far a voter is behind is known to the raft leader alone. Where that is another member its answer
+tells it; where it is a witness, which nobody can ask, members are measured by their own commit
+index, and the other witnesses are unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raftha.instants import Instant, Seconds, longest
+from raftha.model.cluster import Cluster
+from raftha.model.ids import MemberName
+from raftha.model.report import PeerGroup, VoterReport
+from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+from raftha.model.view import PeerAnswer
+
+
+def peer_group(raft: RaftStatus) -> PeerGroup:
+    """What this node tells another one of itself."""
+    return PeerGroup(
+        commit_index=raft.commit_index,
+        fsync_seconds=raft.fsync.p99,
+        matches={v.address: v.match_index for v in raft.voters if v.match_index is not None},
+    )
+
+
+def voter_reports(
+    raft: RaftStatus, cluster: Cluster, answers: Mapping[MemberName, PeerAnswer], now: Instant
+) -> tuple[VoterReport, ...]:
+    """A line for each voter, by name; those never met come last, by address."""
+    told = _told(raft, cluster, answers)
+    behind = _behind(raft, told)
+    lines = [
+        VoterReport(
+            name=voter.name or voter.address,
+            address=voter.address,
+            role=raft_role(raft, voter),
+            in_touch=voter.is_self or voter.connected,
+            behind_entries=behind.get(voter.address),
+            last_contact_seconds=last_contact(voter, now),
+            fsync_seconds=told[voter.address].fsync_seconds if voter.address in told else None,
+        )
+        for voter in sorted(raft.voters, key=lambda v: (v.name is None, v.name or v.address))
+    ]
+    return tuple(lines)
+
+
+def raft_role(raft: RaftStatus, voter: VoterStatus | None) -> str:
+    """What a voter is in the group; a dash if it is not in touch or no voter at all."""
+    if voter is None or not (voter.connected or voter.is_self):
+        return "-"
+    return RaftRole.LEADER if raft.leader == voter.address else RaftRole.FOLLOWER
+
+
+def last_contact(voter: VoterStatus | None, now: Instant) -> Seconds | None:
+    """How long ago this node heard a voter; 0 for itself, None if never."""
+    if voter is None:
+        return None
+    if voter.is_self:
+        return Seconds(0.0)
+    return None if voter.last_contact is None else longest(voter.last_contact, now)
+
+
+def _told(
+    raft: RaftStatus, cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]
+) -> dict[str, PeerGroup]:
+    """What each voter says of itself, by address."""
+    told = {voter.address: peer_group(raft) for voter in raft.voters if voter.is_self}
+    for name, answer in answers.items():
+        member, report = cluster.members.get(name), answer.report
+        if member is not None and report is not None and report.group is not None:
+            told.setdefault(member.raft, report.group)
+    return told
+
+
+def _behind(raft: RaftStatus, told: Mapping[str, PeerGroup]) -> dict[str, int]:
+    """Committed entries that each voter lacks, by address."""
+    head = max(group.commit_index for group in told.values())
+    behind = {address: head - group.commit_index for address, group in told.items()}
+    leader = raft.leader
+    if leader is not None and leader in told:
+        commit = told[leader].commit_index
+        matches = told[leader].matches
+        behind |= {address: max(0, commit - match) for address, match in matches.items()}
+    if leader is not None:
+        behind[leader] = 0
+    return behind
