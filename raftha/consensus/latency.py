@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from raftha.instants import Seconds
-from raftha.model.store import FsyncTimes
+from raftha.model.store import SLOW_FSYNC_S, FsyncTimes
 
 WINDOW_S: Final = 60.0
 _SLOT_S: Final = 5.0
@@ -30,6 +30,7 @@ class _Slot:
     begin: float
     counts: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
     longest: float = 0.0
+    slow: int = 0
 
 
 class SyncClock:
@@ -46,6 +47,7 @@ class SyncClock:
         slot = self._slots[-1]
         slot.counts[_bucket(seconds)] += 1
         slot.longest = max(slot.longest, seconds)
+        slot.slow += seconds > SLOW_FSYNC_S
         self._last = Seconds(seconds)
 
     def times(self, now: float) -> FsyncTimes:
@@ -58,6 +60,7 @@ class SyncClock:
             p99=Seconds(min(_quantile(totals, 0.99), longest)),
             longest=Seconds(longest),
             count=sum(totals),
+            slow=sum(slot.slow for slot in recent),
         )
 
 

@@ -12,13 +12,14 @@ from raftha.model.ids import MemberName
 from raftha.model.postgres import DirectoryState
 from raftha.model.report import Level, Notice
 from raftha.model.settings import SynchronousMode
-from raftha.model.store import RaftStatus, VoterStatus
+from raftha.model.store import SLOW_FSYNC_S, RaftStatus, VoterStatus
 from raftha.model.view import PeerAnswer
 
 LOW_SPACE_BYTES: Final = 256 << 20
 """Free space on the Raft directory's disk below which the operator is told."""
-SLOW_FSYNC_S: Final = 0.1
-"""Syncs above this are told: a third of the shortest election timeout of the profile `lan`."""
+LEAST_SLOW_FSYNCS: Final = 3
+"""So many slow syncs within a minute are told: a single one happens on every busy machine, and is
+one in a hundred where a quiet group writes once a second."""
 
 
 def problems(s: Situation) -> tuple[Notice, ...]:
@@ -120,15 +121,15 @@ def _low_space(raft: RaftStatus) -> list[Notice]:
 
 
 def _slow_disk(raft: RaftStatus) -> list[Notice]:
-    slow = raft.fsync.p99
-    if slow <= SLOW_FSYNC_S:
+    fsync = raft.fsync
+    if fsync.p99 <= SLOW_FSYNC_S or fsync.slow < LEAST_SLOW_FSYNCS:
         return []
     own = next(voter.name or voter.address for voter in raft.voters if voter.is_self)
     return [
         Notice(
             subject=own,
-            what=f"the disk of raft.data_dir is slow: one sync in a hundred took {slow:.2f} s or "
-            f"more in the last minute, the longest {raft.fsync.longest:.2f} s",
+            what=f"the disk of raft.data_dir is slow: {fsync.slow} of {fsync.count} syncs in the "
+            f"last minute took over {SLOW_FSYNC_S:g} s, the longest {fsync.longest:.2f} s",
             remedy="put raft.data_dir on a faster or less busy disk, or use the profile `slow`: "
             "syncs of an election timeout move the raft leader, longer ones cost the lease",
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from raftha.instants import Instant, Seconds
 from raftha.model.ids import Epoch, Revision
@@ -225,15 +225,21 @@ class VoterStatus:
     problem: str | None = None
 
 
+SLOW_FSYNC_S: Final = Seconds(0.1)
+"""A sync above this is slow: a third of the shortest election timeout of the profile `lan`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FsyncTimes:
     """How long this node's disk took to make the Raft log durable: the last time, and in the last
-    minute the 99th percentile, the longest, and how often."""
+    minute the 99th percentile, the longest, how often, and how often it was slow: above
+    `SLOW_FSYNC_S`."""
 
     last: Seconds = Seconds(0.0)
     p99: Seconds = Seconds(0.0)
     longest: Seconds = Seconds(0.0)
     count: int = 0
+    slow: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

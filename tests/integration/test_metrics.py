@@ -65,7 +65,6 @@ def test_members_and_witness_tell_what_they_are(new_cluster: NewCluster) -> None
             "raftha_raft_voters_in_touch": 3,
             "raftha_leader_known": 1,
             "raftha_ttl_seconds": 2,
-            "raftha_problems": 0,
         }
         assert {key: values[key] for key in expected} == expected, name
         assert values["raftha_raft_term"] == of[primary]["raftha_raft_term"]

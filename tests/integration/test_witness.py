@@ -82,7 +82,6 @@ def test_a_witness_is_listed_and_answers(new_cluster: NewCluster) -> None:
         member, voter = [line for line in screen.splitlines() if line.startswith("w1 ")]
         assert "witness" in member, screen
         assert f"127.0.0.1:{witness.raft_port}" in voter, screen
-        print(screen)
 
 
 def test_the_table_of_voters_is_alike_through_every_node(new_cluster: NewCluster) -> None:

@@ -16,7 +16,7 @@ from raftha.metrics import FENCE_REASONS, OUTCOMES
 from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
 from raftha.model.postgres import ReplayPause
-from raftha.model.report import NodeReport
+from raftha.model.report import Level, NodeReport, Notice
 from tests.unit.api.fake_cluster import WALL
 from tests.unit.api.fake_responder import (
     NOW,
@@ -144,6 +144,12 @@ def test_the_raft_leader_tells_how_far_each_voter_is() -> None:
     assert "raftha_raft_voter_silence_seconds n3" not in values
     assert "raftha_raft_voter_lag_entries n3" not in values
     assert values["raftha_raft_free_bytes"] == 5
+
+
+def test_warnings_are_no_problems() -> None:
+    notice = Notice(subject="n1", what="x", remedy="y")
+    both = (notice, replace(notice, level=Level.WARNING))
+    assert told(replace(primary_node(), problems=both))["raftha_problems"] == 1
 
 
 def test_every_state_has_a_number_of_patroni() -> None:

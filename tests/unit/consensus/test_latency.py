@@ -25,6 +25,7 @@ def test_one_slow_sync_in_fifty_shows_in_the_99th_percentile_and_one_in_a_thousa
     assert often.times(100.0).longest == seldom.times(100.0).longest == 0.25
     assert seldom.times(100.0).last == 0.0008
     assert seldom.times(100.0).count == 1000
+    assert (often.times(100.0).slow, seldom.times(100.0).slow) == (20, 1)
 
 
 @pytest.mark.parametrize("seconds", [1e-6, 0.0001, 0.003, 0.7, 19.0, 100.0])
@@ -43,5 +44,6 @@ def test_what_is_older_than_a_minute_is_forgotten() -> None:
 
     assert clock.times(WINDOW_S - 1).longest == 2.0
     assert clock.times(WINDOW_S + 1).longest == 0.001
+    assert (clock.times(WINDOW_S - 1).slow, clock.times(WINDOW_S + 1).slow) == (1, 0)
     assert clock.times(10 * WINDOW_S).count == 0
     assert clock.times(10 * WINDOW_S).last == 0.001

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raftha.ha.explain import SLOW_FSYNC_S, group_problems
+from raftha.ha.explain import group_problems
 from raftha.instants import Seconds
 from raftha.model.report import Level
 from raftha.model.store import FsyncTimes, RaftStatus, VoterStatus
@@ -29,14 +29,23 @@ def test_little_space_for_the_raft_directory_is_told_with_the_floor(free: int, t
 
 
 def test_a_slow_disk_is_told_with_what_to_do() -> None:
-    quick = FsyncTimes(last=Seconds(0.5), p99=Seconds(SLOW_FSYNC_S), longest=Seconds(0.5))
-    assert group_problems(replace(raft(), fsync=quick), T0) == ()
-
-    slow = FsyncTimes(last=Seconds(0.0), p99=Seconds(0.13), longest=Seconds(0.7))
+    slow = FsyncTimes(p99=Seconds(0.13), longest=Seconds(0.7), count=61, slow=3)
     (notice,) = group_problems(replace(raft(), fsync=slow), T0)
-    assert "0.13 s" in notice.what
-    assert "0.70 s" in notice.what
+    assert notice.subject == "n1"
+    assert "3 of 61 syncs in the last minute took over 0.1 s, the longest 0.70 s" in notice.what
     assert "faster" in notice.remedy
+
+
+@pytest.mark.parametrize(
+    "quick",
+    [
+        FsyncTimes(p99=Seconds(0.5), longest=Seconds(0.5), count=61, slow=2),
+        FsyncTimes(p99=Seconds(0.1), longest=Seconds(0.5), count=1000, slow=9),
+    ],
+    ids=["twice in a minute", "less than one in a hundred"],
+)
+def test_a_disk_that_is_seldom_slow_is_not_told(quick: FsyncTimes) -> None:
+    assert group_problems(replace(raft(), fsync=quick), T0) == ()
 
 
 def changed(number: int, **changes: object) -> RaftStatus:
