@@ -29,7 +29,7 @@ from raftha.model.ids import Revision
 from raftha.model.postgres import ServerRole
 from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Transact
 from raftha.model.view import View
-from tests.properties.views import BASES, MEMORIES, VIEWS
+from tests.properties.views import BASES, MEMORIES, SERVING, VIEWS
 from tests.unit.ha.builders import KEYS, LOST
 from tests.unit.ha.servers import at, lsn
 
@@ -121,7 +121,7 @@ def test_every_command_is_one_that_the_store_takes(view: View, memory: Memory) -
             assert fault(action.command) is None
 
 
-@given(VIEWS, MEMORIES)
+@given(VIEWS | SERVING, MEMORIES)
 def test_every_write_of_a_leader_is_fenced_by_its_epoch(view: View, memory: Memory) -> None:
     for action in decide(view, memory, KEYS).actions:
         if not isinstance(action, Submit) or action.intent == "member":

@@ -270,6 +270,17 @@ BASES: Final = [
 VIEWS: Final[st.SearchStrategy[View]] = st.sampled_from(BASES).flatmap(
     lambda base: variants(base, **VIEW_PARTS)
 )
+SERVING_PARTS: Final = ("server", "server_seen", "peers", "finished", "pending")
+SERVING: Final[st.SearchStrategy[View]] = st.sampled_from(
+    [
+        b.view(),
+        b.view(cluster=b.cluster(sync=None)),
+        b.view(cluster=b.cluster(sync=b.sync())),
+        b.view(cluster=b.cluster(history=(b.record(2),))),
+    ]
+).flatmap(lambda base: variants(base, **{part: VIEW_PARTS[part] for part in SERVING_PARTS}))
+"""Of a node that holds the lease: among all views such ones are few, and most writes are theirs."""
+
 MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "plan": st.sampled_from([b.plan_of(b.view(), names) for names in ("", names_for(pg.N2))]),
     "stop": st.builds(
