@@ -202,10 +202,12 @@ class Nemesis:
         self._world.wires.disconnect(host.name, self._other(strike, host))
 
     def _reset_and_isolate(self, strike: Strike, host: Host) -> None:
-        """What was under way is handed over again; soon after, the host is alone for long."""
+        """What was under way is handed over again; soon after, the host is alone for longer than a
+        lease lasts."""
         self._reset_all(host)
-        lag = 0.3 + strike.strength
-        self._world.schedule.after(lag, partial(self._isolate, strike, host))
+        alone = replace(strike, lasts=2 * TTL_S)
+        lag = 0.25 + 0.3 * strike.strength
+        self._world.schedule.after(lag, partial(self._isolate, alone, host))
 
     def _isolate(self, strike: Strike, host: Host) -> None:
         if not self._is_over:
@@ -267,4 +269,5 @@ class Nemesis:
         self._world.set_ttl(host, TTL_S / 2)
         deaf = replace(strike, fault=Fault.DEAF, moment=Moment.RENEWAL, lasts=2 * TTL_S)
         self._waiting.append(deaf)
-        self._until(strike, partial(self._world.set_ttl, host, 2 * TTL_S))
+        back = replace(strike, lasts=3 * TTL_S)
+        self._until(back, partial(self._world.set_ttl, host, 2 * TTL_S))

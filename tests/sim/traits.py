@@ -42,15 +42,15 @@ class Traits:
 def draw_traits(random: Random, size: int | None) -> Traits:
     """3 to 7 voters, of which a minority may be witnesses."""
     # Drawn even if it is given, so that naming a seed's own size repeats it.
-    drawn = random.choices((3, 4, 5, 6, 7), (78, 5, 12, 2, 3))[0]
+    drawn = random.choices((3, 4, 5, 6, 7), (82, 5, 9, 2, 2))[0]
     voters = size or drawn
     return Traits(
         size=voters,
         witnesses=random.choice((0, 0, 1, (voters - 1) // 2)),
-        timings=random.choice((LAN, SLOW)),
+        timings=random.choice((LAN, SLOW, SLOW)),
         weather=random.choice((Weather(), Weather(0.0002, 0.0005), Weather(0.02, 0.05))),
         disk_latency=random.choice((0.0, 0.001, 0.01)),
-        round_s=random.choice((0.001, 0.01, 0.03)),
+        round_s=random.choice((0.002, 0.02, 0.04)),
         chunk_bytes=random.choice((256 * 1024, 400)),
         batch_bytes=random.choice((256 * 1024, 800)),
         sleeper=NAMES[random.randrange(voters)],
