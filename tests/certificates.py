@@ -22,30 +22,45 @@ def make_certificates(
     address: str = "127.0.0.1",
     begin: timedelta = timedelta(hours=-1),
     end: timedelta = timedelta(days=1),
+    authority: Path | None = None,
 ) -> None:
     """Write `ca.pem`, and for each name its `.pem` and `.key`, good for loopback and `address`,
-    from `begin` to `end`, counted from now."""
+    from `begin` to `end`, counted from now. With `authority`, the one in that folder signs."""
     now = datetime.now(UTC)
     dates = now + begin, now + end
     hosts = {"127.0.0.1", "::1", address}
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _signed(AUTHORITY, ca_key, ca_key, hosts, dates, is_ca=True)
-    (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    if authority is None:
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        ca = _signed(AUTHORITY, ca_key, ca_key, hosts, dates, is_ca=True)
+        (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+        _write_key(directory / "ca.key", ca_key)
+    else:
+        ca_key = _read_key(authority / "ca.key")
+        (directory / "ca.pem").write_bytes((authority / "ca.pem").read_bytes())
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _signed(name, key, ca_key, hosts, dates, is_ca=False)
         (directory / f"{name}.pem").write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
         )
-        key_file = directory / f"{name}.key"
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
+        _write_key(directory / f"{name}.key", key)
+
+
+def _write_key(path: Path, key: Key) -> None:
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
-        key_file.chmod(0o600)
+    )
+    path.chmod(0o600)
+
+
+def _read_key(path: Path) -> Key:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(key, Key)
+    return key
 
 
 def _signed(

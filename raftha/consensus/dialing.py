@@ -1,27 +1,31 @@
 """Threads that make connections: everything that can wait for a name server or a peer.
 
-One thread accepts, one per dialled peer dials, and each incoming connection is greeted on a thread
-of its own, so many at once. What comes out is an `Established` connection, handed to `arrived`.
+One thread receives (`reception.py`), one per dialled peer dials, and each incoming connection that
+has spoken is greeted on a thread of its own. What comes out is an `Established` connection, handed
+to `arrived`.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from raftha.clock import Clock
 from raftha.consensus.commands import WireError
 from raftha.consensus.handshake import Established, Handshake, Refused
 from raftha.consensus.members import Registry
-from raftha.errors import ConfigError, Problem
+from raftha.consensus.reception import Greetings, Reception
+from raftha.instants import Seconds
+from raftha.logs import RateLimiter
 from raftha.model.settings import Address, RaftTimings
 
 _LOG: Final = logging.getLogger(__name__)
-MAX_GREETINGS: Final = 16
-_BACKLOG: Final = 64
-_ACCEPT_PAUSE_S: Final = 0.05
+SAY_AGAIN: Final = Seconds(60.0)
+"""A link that flaps is told of once in this time, for each cause."""
 
 
 class Dialer:
@@ -34,6 +38,7 @@ class Dialer:
         handshake: Handshake,
         registry: Registry,
         timings: RaftTimings,
+        clock: Clock,
         bind: Address,
         peers: Iterable[Address],
         arrived: Callable[[Established], None],
@@ -41,19 +46,25 @@ class Dialer:
         self._handshake = handshake
         self._registry = registry
         self._timings = timings
-        self._bind = bind
         own = handshake.identity.address
         self._dialled = {str(peer): peer for peer in peers if str(peer) < own}
         self._wanted = {peer: threading.Event() for peer in self._dialled}
         self._arrived = arrived
         self._closed = threading.Event()
-        self._greetings = threading.BoundedSemaphore(MAX_GREETINGS)
-        self._listener: socket.socket | None = None
+        self._sayings = RateLimiter(clock, SAY_AGAIN)
+        self._greetings = Greetings()
+        self._reception = Reception(
+            bind=bind,
+            clock=clock,
+            patience=timings.connect_timeout,
+            greet=self._welcome,
+            report=lambda problem: self._report("", problem),
+        )
 
     def open(self) -> None:
         """Listen and dial. Raises ConfigError if the address cannot be bound."""
-        self._listener = _listen(self._bind)
-        self._spawn(self._accept, self._listener)
+        self._reception.open()
+        self._spawn(self._reception.run)
         for peer, address in self._dialled.items():
             self._wanted[peer].set()
             self._spawn(self._dial, peer, address)
@@ -68,34 +79,23 @@ class Dialer:
         self._closed.set()
         for wanted in self._wanted.values():
             wanted.set()
-        if self._listener is not None:
-            _shut(self._listener)
+        self._reception.close()
 
     def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
         threading.Thread(target=work, args=arguments, name="raft-link", daemon=True).start()
 
-    def _accept(self, listener: socket.socket) -> None:
-        while not self._closed.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError as error:
-                self._report("", f"cannot accept connections: {error}")
-                self._closed.wait(_ACCEPT_PAUSE_S)
-                continue
-            if self._greetings.acquire(blocking=False):
-                self._spawn(self._greet, connection)
-            else:
-                connection.close()
+    def _welcome(self, connection: socket.socket) -> None:
+        self._spawn(self._greet, connection, self._greetings.enter(connection))
 
-    def _greet(self, connection: socket.socket) -> None:
+    def _greet(self, connection: socket.socket, place: socket.socket) -> None:
         try:
             self._finish(connection, self._handshake.accept)
         except Refused as error:
             self._report(error.peer, error.reason)
         except (OSError, WireError) as error:
-            self._report("", f"a connection was not understood: {error}")
+            self._report("", f"a connection was not understood: {_said(error)}")
         finally:
-            self._greetings.release()
+            self._greetings.leave(place)
 
     def _dial(self, peer: str, address: Address) -> None:
         wanted = self._wanted[peer]
@@ -125,7 +125,7 @@ class Dialer:
         except Refused as error:
             return error.reason
         except (OSError, WireError) as error:
-            return f"no greeting: {error}"
+            return f"no greeting: {_said(error)}"
         return None
 
     def _finish(
@@ -145,38 +145,19 @@ class Dialer:
     def _report(self, peer: str, problem: str) -> None:
         if self._closed.is_set():
             return
-        if self._registry.report(peer, problem):
+        is_news = self._registry.report(peer, problem)
+        if is_news and self._sayings.admit(f"{peer} {problem}") is not None:
             _LOG.warning("raft link to %s: %s", peer or "an unknown host", problem)
 
 
-def _listen(address: Address) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, target = found[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _not_bound(address, error) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(target)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _not_bound(address, error) from error
-    return listener
-
-
-def _not_bound(address: Address, error: OSError) -> ConfigError:
-    remedy = "is another agent running here? check raft.bind_addr"
-    return ConfigError([Problem("raft.bind_addr", f"cannot listen on {address}: {error}", remedy)])
-
-
-def _shut(listener: socket.socket) -> None:
-    """Close a socket that another thread waits on: only shutdown wakes that thread."""
-    try:
-        listener.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        _LOG.debug("the listening socket was shut already")
-    listener.close()
+def _said(error: Exception) -> str:
+    """What went wrong, the same words for the same cause whatever a guest has sent."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted here: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "it hung up during the TLS handshake"
+    if isinstance(error, ssl.SSLError) and error.reason is not None:
+        return f"TLS: {error.reason.lower().replace('_', ' ')}"
+    if isinstance(error, TimeoutError):
+        return "it said too little in time"
+    return str(error)

@@ -131,7 +131,7 @@ def _send(connection: socket.socket, words: bytes) -> None:
 def _receive(connection: socket.socket) -> bytes:
     (length,) = _LENGTH.unpack(_receive_exactly(connection, _LENGTH.size))
     if length > _MAX_BYTES:
-        raise WireError(f"{length} bytes of greeting")
+        raise WireError(f"more than {_MAX_BYTES} bytes of greeting")
     return _receive_exactly(connection, length)
 
 

@@ -69,7 +69,7 @@ def decode_hello(data: bytes) -> Hello:
     try:
         return _HELLO.decode(data)
     except UNDECODABLE as error:
-        raise WireError(f"not a hello: {error}") from None
+        raise WireError("not a hello of raftha") from error
 
 
 class Registry:

@@ -2,7 +2,9 @@
 
 Each link is watched: an empty frame goes out when nothing else did for a ping period, and a link
 that was silent for `dead_after` is cut. A newer connection from a peer replaces the older one
-before anything of it is read, so frames of two connections never mix.
+before anything of it is read, so frames of two connections never mix. What a link holds in memory
+is bounded both ways, and so is what one round reads of it and what a peer may send in a second: the
+others are served and the ticks go on whatever one of them does.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Final
 from raftha.clock import Clock
 from raftha.consensus.commands import WireError
 from raftha.consensus.dialing import Dialer
+from raftha.consensus.flow import BYTES_PER_S, FRAMES_PER_S, Budget
 from raftha.consensus.handshake import Established, Handshake
 from raftha.consensus.links import Down, LinkEvent, Received, Up
 from raftha.consensus.members import Identity, Registry
@@ -28,6 +31,7 @@ from raftha.instants import Seconds
 from raftha.model.settings import RaftConfig, RaftTimings
 
 _READ_BYTES: Final = 65536
+_READ_AT_ONCE: Final = 1024 * 1024
 _MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _PING: Final = b""
@@ -43,8 +47,12 @@ class _Link:
         self.unsent = bytearray()
         self.heard = now
         self.spoke = now
+        self.reads_from = now
+        self.has_more = False
         self._framing = framing
         self._unread = bytearray()
+        self._frames = Budget.full(FRAMES_PER_S, now)
+        self._bytes = Budget.full(BYTES_PER_S, now)
 
     def queue(self, frame: bytes, now: float) -> None:
         """Add a frame to what is to be sent."""
@@ -61,19 +69,32 @@ class _Link:
             return
 
     def read(self, now: float) -> list[bytes]:
-        """Whole frames that have arrived. Raises OSError or WireError."""
+        """Whole frames that have arrived, as far as one round takes them. `has_more` says that some
+        wait where no poll can see them. Raises OSError or WireError."""
+        taken = 0
+        self.has_more = False
         try:
-            while True:
+            while taken < _READ_AT_ONCE:
                 part = self.connection.recv(_READ_BYTES)
                 if not part:
                     raise WireError("the peer hung up")
                 self._unread += part
                 self.heard = now
-                if len(part) < _READ_BYTES and not isinstance(self.connection, ssl.SSLSocket):
+                taken += len(part)
+                if len(part) < _READ_BYTES and not self._hides_more():
                     break
+            self.has_more = self._hides_more()
         except _WOULD_BLOCK:
             pass
-        return list(self._framing.unwrap(self._unread))
+        frames = list(self._framing.unwrap(self._unread))
+        self._bytes.spend(taken, now)
+        self._frames.spend(len(frames), now)
+        self.reads_from = max(self._bytes.solvent_at(), self._frames.solvent_at())
+        return frames
+
+    def _hides_more(self) -> bool:
+        """TLS has bytes in hand that the kernel no longer has; the rest a poll will tell of."""
+        return isinstance(self.connection, ssl.SSLSocket) and self.connection.pending() > 0
 
 
 class TcpLinks:
@@ -97,6 +118,7 @@ class TcpLinks:
         self._events: list[LinkEvent] = []
         self._links: dict[str, _Link] = {}
         self._by_handle: dict[int, _Link] = {}
+        self._resting: set[_Link] = set()
         self._poll = select.poll()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._waker, select.POLLIN)
@@ -106,6 +128,7 @@ class TcpLinks:
             handshake=Handshake(identity=identity, registry=registry, security=security),
             registry=registry,
             timings=timings,
+            clock=clock,
             bind=config.bind_addr,
             peers=[peer for peer in config.partner_addrs if str(peer) != identity.address],
             arrived=self._arrived,
@@ -116,14 +139,18 @@ class TcpLinks:
         self._security.start()
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
-        wait_ms = math.ceil(min(timeout, self._timings.ping_period) * 1000)
-        ready = self._poll.poll(0 if self._events else wait_ms)
+        longest = min(timeout, self._timings.ping_period, self._until_rested())
+        ready = self._poll.poll(0 if self._events else math.ceil(longest * 1000))
         now = self._clock.now().raw
         for handle, mask in ready:
             if handle == self._waker:
                 os.eventfd_read(self._waker)
             elif handle in self._by_handle:
                 self._serve(self._by_handle[handle], mask, now)
+        for link in list(self._resting):
+            if link.reads_from <= now:
+                self._resting.discard(link)
+                self._read(link, now)
         self._tend(now)
         while self._arrivals:
             self._adopt(self._arrivals.popleft(), now)
@@ -204,6 +231,21 @@ class TcpLinks:
             self._cut(link)
             return
         self._events.extend(Received(link.peer, frame) for frame in frames)
+        if link.has_more or link.reads_from > now:
+            self._resting.add(link)
+        self._watch(link)
+
+    def _until_rested(self) -> float:
+        """Seconds until a link is to be read that no poll tells of."""
+        if not self._resting:
+            return math.inf
+        first = min(link.reads_from for link in self._resting)
+        return max(0.0, first - self._clock.now().raw)
+
+    def _watch(self, link: _Link) -> None:
+        """Poll for what the link can do: one that rests is not read from."""
+        reading = 0 if link in self._resting else select.POLLIN
+        self._poll.modify(link.handle, reading | (select.POLLOUT if link.unsent else 0))
 
     def _write(self, link: _Link) -> None:
         try:
@@ -214,13 +256,14 @@ class TcpLinks:
         if len(link.unsent) > _MAX_UNSENT_BYTES:
             self._cut(link)
             return
-        waiting = select.POLLOUT if link.unsent else 0
-        self._poll.modify(link.handle, select.POLLIN | waiting)
+        self._watch(link)
 
     def _tend(self, now: float) -> None:
         """Ping quiet links, cut silent ones; called after reading, so a pause of this process does
         not look like a silence of the peers."""
         for link in list(self._links.values()):
+            if link in self._resting:
+                link.heard = now  # It says more than is listened to.
             if now - link.heard > self._timings.dead_after:
                 self._cut(link)
             elif now - link.spoke >= self._timings.ping_period:
@@ -232,6 +275,7 @@ class TcpLinks:
             return
         del self._links[link.peer]
         del self._by_handle[link.handle]
+        self._resting.discard(link)
         self._poll.unregister(link.handle)
         link.connection.close()
         self._events.append(Down(link.peer))

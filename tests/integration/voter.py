@@ -188,6 +188,7 @@ def main(path: Path) -> int:
     )
     node.start()
     servant = Servant(node)
+    signal.signal(signal.SIGHUP, lambda *_: node.refresh())
     signal.signal(signal.SIGTERM, lambda *_: os.close(sys.stdin.fileno()))
     try:
         for line in sys.stdin:

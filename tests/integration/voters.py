@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,7 +25,7 @@ from tests.integration import processes
 from tests.integration.ports import PortLeases
 
 ANSWER_LIMIT_S: Final = 60.0
-START_LIMIT_S: Final = 15.0
+START_LIMIT_S: Final = 30.0
 STOP_LIMIT_S: Final = 15.0
 KILL_LIMIT_S: Final = 5.0
 POLL_S: Final = 0.02
@@ -40,9 +40,9 @@ class VoterNode:
     name: str
     file: Path
     raft_port: int
+    advertised_port: int
     options: dict[str, Any]
     process: subprocess.Popen[bytes] | None = None
-    paused: bool = field(default=False)
 
     @property
     def address(self) -> str:
@@ -83,16 +83,25 @@ class Voters:
     """Use it as a context manager: at the end every process is killed."""
 
     def __init__(
-        self, folder: Path, count: int = 3, raft: Mapping[str, Any] | None = None, **top: Any
+        self,
+        folder: Path,
+        count: int = 3,
+        raft: Mapping[str, Any] | None = None,
+        *,
+        proxied: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
+        """`proxied` nodes listen on another port than the one they advertise."""
         self._ports = PortLeases()
         ports = [self._ports.take() for _ in range(count)]
-        addresses = [f"127.0.0.1:{port}" for port in ports]
+        advertised = [self._ports.take() for _ in range(count)] if proxied else ports
+        addresses = [f"{host}:{port}" for port in advertised]
         self.nodes: dict[str, VoterNode] = {}
         for number, port in enumerate(ports):
             name = f"n{number + 1}"
             settings = {
                 "self_addr": addresses[number],
+                "bind_addr": f"{host}:{port}",
                 "partner_addrs": [each for each in addresses if each != addresses[number]],
                 "data_dir": str(folder / name),
                 **(raft or {}),
@@ -102,10 +111,13 @@ class Voters:
                 "name": name,
                 "raft": settings,
                 "restapi": {"listen": f"127.0.0.1:{self._ports.take()}"},
-                **top,
             }
             node = VoterNode(
-                name=name, file=folder / f"{name}.yml", raft_port=port, options=options
+                name=name,
+                file=folder / f"{name}.yml",
+                raft_port=port,
+                advertised_port=advertised[number],
+                options=options,
             )
             node.configure({})
             self.nodes[name] = node

@@ -265,6 +265,44 @@ LINKS: Final = (
         caught_by=_RUNTIME + "test_h21_a_quiet_link_is_pinged_and_a_silent_one_is_cut",
     ),
     Mutant(
+        file="consensus/transport.py",
+        without="H20: one round reads a link to its end",
+        text="while taken < _READ_AT_ONCE:",
+        instead="while True:",
+        caught_by="unit/consensus/test_flow.py::test_one_round_takes_only_so_much_of_a_link",
+    ),
+    Mutant(
+        file="consensus/transport.py",
+        without="H20: a peer may send frames without end",
+        text="self._frames.spend(len(frames), now)",
+        instead="self._frames.spend(0, now)",
+        caught_by="unit/consensus/test_flow.py::"
+        "test_a_peer_that_sends_too_many_frames_rests_until_it_may_go_on",
+    ),
+    Mutant(
+        file="consensus/reception.py",
+        without="H20: guests that are being greeted keep others out",
+        text="                shut(eldest)\n            self",
+        instead="            self",
+        caught_by="unit/consensus/test_flow.py::test_whoever_is_greeted_longest_makes_room",
+    ),
+    Mutant(
+        file="consensus/security.py",
+        without="a certificate of another node is let in",
+        text="if hello.name.casefold() not in names:",
+        instead="if not names:",
+        caught_by="unit/consensus/test_security.py::"
+        "test_a_peer_is_who_its_certificate_names_not_where_it_is",
+    ),
+    Mutant(
+        file="consensus/renewal.py",
+        without="certificates that cannot be used take the place of good ones",
+        text="            self._broken = str(error)\n            return\n",
+        instead="            self._broken = None\n            return\n",
+        caught_by="unit/consensus/test_certificates.py::"
+        "test_files_that_cannot_be_used_change_nothing_and_are_told",
+    ),
+    Mutant(
         file="consensus/security.py",
         without="a frame needs no MAC",
         text="if not hmac.compare_digest(expected, sealed[:_MAC_BYTES]):",
