@@ -290,7 +290,7 @@ class RaftCore:
         """Collect a snapshot in memory. A chunk says nothing about our log, so it commits none."""
         if not self._accept_leader(peer, message.term):
             return
-        self.engine.hear_leader(peer, message.term, 0)
+        self.engine.hear_part(peer, message.term)
         sealed = self._assembly.add((peer, message.term), message)
         if sealed is None:
             return

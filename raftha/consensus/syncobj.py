@@ -201,6 +201,12 @@ class Engine(SyncObj):  # type: ignore[misc]
         header = {"type": "append_entries", "term": term, "commit_index": commit}
         self._hand(peer, header)
 
+    def hear_part(self, peer: str, term: int) -> None:
+        """A part of a snapshot tells who leads, and moves no commit index. The answer claims only
+        that this node lives: without any the raft leader steps down, and the next begins anew."""
+        self.hear_leader(peer, term, 0)
+        self._progress(peer, 1, reset=False, success=False)
+
     def follow_term(self, term: int) -> None:
         """Someone is in a later term: become a follower in it."""
         if term > self.term:

@@ -86,6 +86,14 @@ LOG: Final = (
         caught_by=_LOG + "test_h23_a_long_backlog_behind_a_conflict_is_caught_up",
     ),
     Mutant(
+        file="consensus/core.py",
+        without="a part of a snapshot is not answered",
+        text="self.engine.hear_part(peer, message.term)",
+        instead="self.engine.hear_leader(peer, message.term, 0)",
+        caught_by="unit/consensus/test_core.py::"
+        "test_each_part_of_a_snapshot_is_answered_so_that_its_leader_stays_one",
+    ),
+    Mutant(
         file="consensus/snapshots.py",
         without="a stream of snapshot parts may have a hole",
         text="if self._source != source:",

@@ -167,3 +167,22 @@ def test_a_cut_off_follower_says_soon_that_it_has_no_majority() -> None:
     group.pass_time("b", float(group.timings.fallback) + 1)
 
     assert not group.node("b")._core.has_majority
+
+
+def test_each_part_of_a_snapshot_is_answered_so_that_its_leader_stays_one() -> None:
+    """The only follower in touch gets a long snapshot: without answers the raft leader would
+    believe itself alone, step down, and send it from the beginning."""
+    group = Group("abc")
+    group.elect("a")
+    group.settle()
+    group.isolate("c")
+    group.pass_time("a", group.timings.fallback * 1.5)
+    group.inject("a", "b", wire.Chunk(group.term("a"), b"the first part", True, False))
+    group.deliver("a", "b")
+
+    answers = [m for m in group.flying("b", "a") if isinstance(m, wire.Progress)]
+    assert [(m.success, m.reset) for m in answers] == [(False, False)]
+    group.network.deliver("b", "a")
+    group.step("a")
+    assert group.leads("a")
+    assert group.node("a").store.status().majority
