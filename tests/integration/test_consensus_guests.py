@@ -31,6 +31,8 @@ TYPICAL_S = 0.05
 LINES = 25
 """More than a node says of itself, far fewer than there are guests."""
 
+SILENT = 40
+
 Guest = Callable[[int], None]
 
 
@@ -152,18 +154,15 @@ def test_a_crowd_of_guests_disturbs_nobody(group: Voters, kind: str) -> None:
 
 
 def test_connections_that_say_nothing_take_no_place_from_a_node(group: Voters) -> None:
-    """More of them than a node greets at once, held open all the time."""
+    """More of them than a node greets at once, and another one for each that is sent away."""
     leader = group.start_all()
     term = group.status(leader)["term"]
-    with ExitStack() as held:
-        for node in group.nodes.values():
-            for _ in range(60):
-                held.enter_context(closing(dial(node.raft_port)))
+    with Crowd([node.raft_port for node in group.nodes.values()], say(b""), size=SILENT):
         assert_unharmed(group, leader, term)
         follower = next(name for name in group.nodes if name != leader)
         group.kill(follower)
         group.start(follower)
-        assert group.wait_until_whole() == leader
+        assert group.wait_until_whole() == leader, "a node cannot come back through the silence"
 
 
 def test_what_was_recorded_on_a_link_opens_no_other(tmp_path: Path) -> None:
