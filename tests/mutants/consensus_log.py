@@ -16,9 +16,8 @@ LOG: Final = (
     Mutant(
         file="consensus/core.py",
         without="H1: a snapshot chunk commits the tail it was not compared with",
-        text="self.engine.hear_leader(peer, message.term, 0)\n        sealed",
-        instead="self.engine.hear_leader(peer, message.term, self._journal.last_index)\n"
-        "        sealed",
+        text="self.engine.hear_part(peer, message.term)",
+        instead="self.engine.hear_leader(peer, message.term, self._journal.last_index)",
         caught_by=_LOG + "test_h1_a_snapshot_chunk_commits_nothing",
     ),
     Mutant(
