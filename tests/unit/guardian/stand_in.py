@@ -30,10 +30,10 @@ trap 'touch asked_to_quit; kill $idle; exit 2' QUIT
 trap 'touch asked_to_stop; kill $idle; exit 0' INT TERM
 trap 'test -f promote && mv promote promoted' USR1
 for number in 1 2; do
-    setsid sh -c 'trap "" QUIT TERM INT HUP; echo $$ > backend.'$number'; exec sleep 1000' &
+    setsid sh -c 'trap "" QUIT TERM INT HUP; echo $$ > backend.'$number'; exec sleep 100' &
 done
 while [ ! -s backend.1 ] || [ ! -s backend.2 ]; do sleep 0.01; done
-sleep 1000 &
+sleep 100 &
 idle=$!
 echo $$ > ready.new
 mv ready.new ready
