@@ -114,11 +114,16 @@ def test_a_copy_whose_agent_was_killed_is_never_mixed_with_the_next(
         primary, "CREATE TABLE big AS SELECT repeat('x', 2000) FROM generate_series(1, 20000)"
     )
     cluster.start("n2")
-    cluster.wait_for(lambda: copiers(cluster, "n2"), 20, "a copy is being made")
+    orphans: list[psutil.Process] = []
 
-    orphans = copiers(cluster, "n2")
-    for orphan in orphans:
-        orphan.suspend()  # it shall outlive its agent, and the next one's start
+    def suspended() -> bool:
+        """They shall outlive their agent, and the next one's start."""
+        orphans[:] = copiers(cluster, "n2")
+        for orphan in orphans:
+            orphan.suspend()
+        return bool(orphans)
+
+    cluster.wait_for(suspended, 20, "a copy is being made")
     cluster.kill_agent("n2")
     (half_made,) = beside(cluster, "n2", "pgdata.new-*[0-9]")
     cluster.start("n2")
@@ -133,12 +138,8 @@ def test_a_copy_whose_agent_was_killed_is_never_mixed_with_the_next(
 
 def copiers(cluster: ClusterHarness, name: str) -> list[psutil.Process]:
     """The programs that copy into a directory beside a node's data directory."""
-    target = str(cluster.nodes[name].pgdata)
-    return [
-        process
-        for process in psutil.process_iter()
-        if process.name() == "pg_basebackup" and any(target in word for word in process.cmdline())
-    ]
+    found = cluster.processes(name, Part.POSTGRES)
+    return [process for process in found if Path(process.exe()).name == "pg_basebackup"]
 
 
 def test_a_primary_that_lost_nothing_follows_without_a_copy(new_cluster: NewCluster) -> None:
