@@ -6,12 +6,11 @@ Each runs on the worker's thread. A directory that is replaced or rewound is kep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import assert_never
 
 from raftha.agent.board import Board
-from raftha.agent.worker import Cancelled, Worker
+from raftha.agent.worker import Cancelled, Work, Worker
 from raftha.clock import Clock
 from raftha.errors import PostgresError
 from raftha.ha import actions as act
@@ -19,10 +18,11 @@ from raftha.logs import event
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
-from raftha.model.view import JobKind
+from raftha.model.view import Diverged, JobKind
 from raftha.pg import bootstrap, clone, configuration, rewind
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
+from raftha.pg.rewind import Comparison
 from raftha.pg.run import Cancelled as JobCancelled
 from raftha.pg.timeline import Relation
 
@@ -99,7 +99,7 @@ class Jobs:
             address=source.postgres, slot=self._board.identity().slot, application_name=COPY_NAME
         )
 
-    def _cloning(self, source: Member, system_id: SystemId | None) -> Callable[[Cancelled], None]:
+    def _cloning(self, source: Member, system_id: SystemId | None) -> Work:
         """A copy is of its source's major, whatever else is installed here."""
         upstream = self._upstream(source)
         major = None if source.postgres_version is None else source.postgres_version // 10000
@@ -109,15 +109,27 @@ class Jobs:
 
         return work
 
-    def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Callable[[Cancelled], None]:
+    def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Work:
         upstream, system_id = self._upstream(action.source), _system_id(cluster)
         may_rewind = cluster.config.postgresql.use_pg_rewind
+        copy = self._cloning(action.source, system_id)
 
-        def work(cancel: Cancelled) -> None:
+        def work(cancel: Cancelled) -> Diverged | None:
+            if action.forced:
+                return copy(cancel)
             job = self._job(cancel, COPY_TIMEOUT)
-            if not action.forced and _brought_back(job, upstream, system_id, may_rewind):
-                return
-            self._cloning(action.source, system_id)(cancel)
+            # Raises if the source does not answer: a copy would fail as well.
+            comparison = rewind.compare(job, upstream, system_id)
+            if comparison.relation is Relation.FOLLOWS:
+                configuration.mark_standby(job.layout.data_dir)
+                last = str(comparison.last_record)
+                event(LOG, logging.INFO, "nothing diverged", last_record=last)
+                return None
+            undone = comparison.diverged_bytes
+            event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
+            if not (may_rewind and _rewound(job, upstream, comparison)):
+                copy(cancel)
+            return Diverged(timeline=comparison.timeline, end=comparison.end)
 
         return work
 
@@ -126,18 +138,8 @@ def _system_id(cluster: Cluster) -> SystemId | None:
     return None if cluster.initialize is None else cluster.initialize.system_id
 
 
-def _brought_back(
-    job: Job, upstream: Upstream, system_id: SystemId | None, may_rewind: bool
-) -> bool:
-    """Make the directory a standby that can follow, keeping what diverged; False if it needs a
-    copy. Raises PostgresError if the upstream does not answer: a copy would fail as well."""
-    comparison = rewind.compare(job, upstream, system_id)
-    if comparison.relation is Relation.FOLLOWS:
-        configuration.mark_standby(job.layout.data_dir)
-        event(LOG, logging.INFO, "nothing diverged", last_record=str(comparison.last_record))
-        return True
-    if not may_rewind:
-        return False
+def _rewound(job: Job, upstream: Upstream, comparison: Comparison) -> bool:
+    """Undo what diverged, keeping it; False if that is impossible and a copy is needed."""
     try:
         kept = rewind.rewind(job, upstream, comparison)
     except JobCancelled:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.logs import event
-from raftha.model.view import JobKind, JobResult, JobView
+from raftha.model.view import Diverged, JobKind, JobResult, JobView
 
 LOG = logging.getLogger(__name__)
 
 Cancelled = Callable[[], bool]
+Work = Callable[[Cancelled], Diverged | None]
+"""What a job does; a rejoin returns what it undid."""
 
 
 class Worker:
@@ -40,7 +42,7 @@ class Worker:
         """How the last job ended."""
         return self._result
 
-    def start(self, kind: JobKind, work: Callable[[Cancelled], None], source: str = "") -> bool:
+    def start(self, kind: JobKind, work: Work, source: str = "") -> bool:
         """Start a job; False if one runs already. To be called from one thread."""
         if self._job is not None:
             return False
@@ -54,10 +56,11 @@ class Worker:
         """Ask the running job to give up."""
         self._cancel.set()
 
-    def _run(self, kind: JobKind, work: Callable[[Cancelled], None]) -> None:
+    def _run(self, kind: JobKind, work: Work) -> None:
         error: str | None = None
+        diverged: Diverged | None = None
         try:
-            work(self._cancel.is_set)
+            diverged = work(self._cancel.is_set)
         except (RafthaError, OSError) as problem:
             error = str(problem)
         except Exception as bug:
@@ -66,6 +69,6 @@ class Worker:
             return
         level = logging.DEBUG if error is None else logging.ERROR
         event(LOG, level, "job ended", kind=kind, error=error)
-        self._result = JobResult(kind=kind, ended=self._clock.now(), error=error)
+        self._result = JobResult(kind=kind, ended=self._clock.now(), error=error, diverged=diverged)
         self._job = None
         self._changed()

@@ -18,7 +18,7 @@ from raftha.model.ids import Lsn
 from raftha.model.report import ClusterReport, OperationReport, PeerReport
 from raftha.model.stored import StoreEvents, StoreReport
 
-_POSITIONS: Final = ("position", "received", "replayed", "stopped_at", "switch")
+_POSITIONS: Final = ("position", "received", "replayed", "seen", "stopped_at", "switch")
 """The fields of the reports, and of what they hold, that are WAL positions."""
 
 _Report = TypeVar("_Report", PeerReport, ClusterReport, OperationReport, StoreReport, StoreEvents)

@@ -52,7 +52,8 @@ def history(contact: Contact) -> Exit:
         return Exit.UNREACHABLE
     for record in report.history:
         begun = f"from {record.switch}" if record.switch is not None else "from initdb"
-        click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {record.reason}")
+        why = "; ".join(filter(None, (record.reason, record.loss)))
+        click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {why}")
     return Exit.DONE
 
 

@@ -1,7 +1,7 @@
 """`decide`: the ordered table of rules, and the one function that applies it. PURE.
 
 The first rule that matches decides. What it returns is data; nothing has happened yet. The member's
-announcement goes along with every decision, because it never conflicts with one.
+announcement, and what a rejoin undid, go along with every decision: they never conflict with one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 from raftha.ha.actions import AcquireLeader, Action, Submit
 from raftha.ha.announce import announcement
 from raftha.ha.keys import Keys, decode_position
+from raftha.ha.losses import loss_report
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.rules import bootstrap, election, follower, handover, leader, safety, work
 from raftha.ha.rules.follower import WAL_REMOVED
@@ -62,7 +63,7 @@ def decide(view: View, memory: Memory, keys: Keys) -> Decision:
     for rule in RULES:
         verdict = rule.check(situation)
         if verdict is not None:
-            actions = (*verdict.actions, *announcement(situation))
+            actions = (*verdict.actions, *announcement(situation), *loss_report(situation))
             return Decision(
                 rule=rule.id,
                 reason=verdict.reason,

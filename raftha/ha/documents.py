@@ -130,6 +130,8 @@ class _RecordDoc(msgspec.Struct):
     leader: str
     reason: str
     time: float
+    seen: str | None = None
+    lost_bytes: int | None = None
 
 
 class _HistoryDoc(msgspec.Struct):
@@ -316,6 +318,8 @@ def _record(row: _RecordDoc) -> HistoryRecord:
         leader=MemberName(row.leader),
         reason=row.reason,
         wall=row.time,
+        seen=None if row.seen is None else Lsn.parse(row.seen),
+        lost_bytes=row.lost_bytes,
     )
 
 

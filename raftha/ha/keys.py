@@ -131,6 +131,8 @@ def encode_history(records: tuple[HistoryRecord, ...]) -> bytes:
             "leader": record.leader,
             "reason": record.reason,
             "time": record.wall,
+            "seen": None if record.seen is None else str(record.seen),
+            "lost_bytes": record.lost_bytes,
         }
         for record in records
     ]

@@ -80,7 +80,9 @@ class SyncSet:
 class HistoryRecord:
     """One promotion: committed before it happens, so that its timeline number is never used again.
 
-    `switch` is where the new timeline leaves `parent`; `wall` is Unix time, for people.
+    `switch` is where the new timeline leaves `parent`; `wall` is Unix time, for people. `seen` is
+    how far the leader before had written, by its last renewal. `lost_bytes` is the WAL of `parent`
+    behind the switch, known once the server that holds it has come back.
     """
 
     timeline: Timeline
@@ -90,6 +92,18 @@ class HistoryRecord:
     leader: MemberName
     reason: str
     wall: float
+    seen: Lsn | None = None
+    lost_bytes: int | None = None
+
+    @property
+    def loss(self) -> str:
+        """What the promotion left behind, as far as it is known; empty if nothing is known."""
+        if self.lost_bytes is not None:
+            return f"{self.lost_bytes} bytes of WAL were left behind" if self.lost_bytes else ""
+        if self.switch is None or self.seen is None or self.seen <= self.switch:
+            return ""
+        known = self.switch.behind(self.seen)
+        return f"at least {known} bytes of WAL were left behind, as far as its leader had told"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from raftha.instants import Instant, remaining
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Epoch, MemberName, Revision
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
 from raftha.model.report import PeerReport
 from raftha.model.settings import Address, DynamicConfig, Tags
@@ -82,12 +82,22 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Diverged:
+    """WAL that was here and that the cluster's line does not hold: of `timeline`, up to `end`."""
+
+    timeline: Timeline
+    end: Lsn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """The last job that ended; `error` is None if it did what it was for."""
+    """The last job that ended; `error` is None if it did what it was for. `diverged` is what it
+    undid."""
 
     kind: JobKind
     ended: Instant
     error: str | None = None
+    diverged: Diverged | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,11 @@ from raftha.pg.run import Cancelled
 from raftha.pg.timeline import Relation
 from raftha.pg.upstream import UpstreamLine, require_system
 
-_END_OF_WAL: Final = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+)")
+_END_OF_WAL: Final = re.compile(
+    r"error in WAL record at ([0-9A-F]+/[0-9A-F]+)(?:: .* at ([0-9A-F]+/[0-9A-F]+))?"
+)
+"""The last whole record, and where what follows cannot be read."""
+
 _NOTHING_THERE: Final = "could not find a valid record after"
 _ASK_TIMEOUT: Final = 10.0
 _STANDBY_FILES: Final = ("standby.signal", "recovery.signal")
@@ -34,12 +38,20 @@ _STANDBY_FILES: Final = ("standby.signal", "recovery.signal")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A stopped directory against an upstream; `last_record` is where its newest record begins."""
+    """A stopped directory against an upstream; `last_record` is where its newest record begins, and
+    `end` where it ends (where it begins, if its end cannot be told)."""
 
     relation: Relation
     timeline: Timeline
     last_record: Lsn
+    end: Lsn
     upstream: UpstreamLine
+
+    @property
+    def diverged_bytes(self) -> int | None:
+        """How much WAL lies here behind the fork; None if there is no fork."""
+        fork = timeline.fork_point(self.upstream.history, self.timeline)
+        return None if fork is None else fork.behind(self.end)
 
 
 def compare(job: Job, source: Upstream, system_id: SystemId | None = None) -> Comparison:
@@ -56,7 +68,7 @@ def compare(job: Job, source: Upstream, system_id: SystemId | None = None) -> Co
     control = control_data(job.binaries, job.layout.data_dir, job.clock)
     require_system(found.identity.system_id, system_id or control.system_id)
     require_system(control.system_id, found.identity.system_id)
-    line, last_record = end_of_wal(job, control)
+    line, last_record, end = end_of_wal(job, control)
     return Comparison(
         relation=timeline.relation(
             timeline=line,
@@ -67,19 +79,20 @@ def compare(job: Job, source: Upstream, system_id: SystemId | None = None) -> Co
         ),
         timeline=line,
         last_record=last_record,
+        end=end,
         upstream=found,
     )
 
 
-def end_of_wal(job: Job, control: ControlData) -> tuple[Timeline, Lsn]:
-    """The timeline of the newest local WAL and where its last whole record begins.
+def end_of_wal(job: Job, control: ControlData) -> tuple[Timeline, Lsn, Lsn]:
+    """The timeline of the newest local WAL and where its last whole record begins and ends.
 
     A directory that was shut down as a primary ends with its checkpoint. Any other is read to the
     end: it may hold WAL, of a later timeline too, that was received and not replayed. Raises
     PostgresError.
     """
     if control.state is ControlState.SHUT_DOWN:
-        return control.timeline, control.checkpoint
+        return control.timeline, control.checkpoint, control.checkpoint
     try:
         later = _later_lines(job.layout.data_dir / "pg_wal", control)
     except (OSError, ValueError) as error:
@@ -87,11 +100,12 @@ def end_of_wal(job: Job, control: ControlData) -> tuple[Timeline, Lsn]:
     for line, start in later:
         found = _last_record(job, line, start)
         if found is not None:
-            return line, found
+            return line, *found
     line = max(control.timeline, control.minimum_recovery_timeline)
     start = control.redo if line == control.timeline else control.minimum_recovery_end
     # Nothing whole after `start`: the last record begins somewhere before it.
-    return line, _last_record(job, line, start) or Lsn(max(0, start.value - 1))
+    before = Lsn(max(0, start.value - 1))
+    return line, *(_last_record(job, line, start) or (before, start))
 
 
 def rewind(job: Job, source: Upstream, comparison: Comparison) -> Path | None:
@@ -187,8 +201,8 @@ def _later_lines(pg_wal: Path, control: ControlData) -> list[tuple[Timeline, Lsn
     return sorted(found, reverse=True)
 
 
-def _last_record(job: Job, line: Timeline, start: Lsn) -> Lsn | None:
-    """Where the last whole record from `start` on begins; None if there is none."""
+def _last_record(job: Job, line: Timeline, start: Lsn) -> tuple[Lsn, Lsn] | None:
+    """Where the last whole record from `start` on begins and ends; None if there is none."""
     try:
         job.run(argv.waldump(job.binaries, job.layout.data_dir, line, start))
     except Cancelled:
@@ -196,7 +210,8 @@ def _last_record(job: Job, line: Timeline, start: Lsn) -> Lsn | None:
     except CommandFailed as error:
         match = _END_OF_WAL.search(str(error))
         if match is not None:
-            return Lsn.parse(match[1])
+            begin = Lsn.parse(match[1])
+            return begin, begin if match[2] is None else max(begin, Lsn.parse(match[2]))
         if _NOTHING_THERE in str(error):
             return None
         raise PostgresError(f"the end of the local WAL cannot be found: {error}") from error

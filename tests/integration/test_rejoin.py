@@ -9,7 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
+from raftha.model.ids import Lsn
 from tests.integration.harness import ClusterHarness
+from tests.integration.node_support import raftha
 from tests.integration.processes import Part
 from tests.integration.scene import (
     TTL_S,
@@ -18,14 +20,20 @@ from tests.integration.scene import (
     await_line,
     check_quiet,
     log_of,
+    report,
     wait_for_sync,
 )
 
 pytestmark = pytest.mark.integration
 
 
+RECORD_BYTES = 200
+"""More than the last record of the WAL has, where its end cannot be told from its beginning."""
+
+
 def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHarness, str, str]:
-    """A cluster whose old primary, dead now, has rows of its own; it and its successor."""
+    """A cluster whose old primary, dead now, has rows of its own; it and its successor. `end` in
+    the old one's folder holds how far it had written."""
     cluster = new_cluster(ttl=TTL_S, synchronous_mode="off", **options)
     cluster.start_all()
     old = cluster.wait_until_whole()
@@ -41,7 +49,9 @@ def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHa
         "nobody streams",
     )
     cluster.query(old, "INSERT INTO mine SELECT generate_series(1, 100)")
+    end = cluster.query(old, "SELECT pg_current_wal_insert_lsn()")[0][0]
     cluster.kill(old)
+    (cluster.nodes[old].folder / "end").write_text(end, encoding="ascii")
     for name in standbys:
         cluster.resume(name)
     new = cluster.wait_for_primary(WRITABLE_LIMIT_S, other_than=old)
@@ -62,6 +72,12 @@ def check_joined(cluster: ClusterHarness, old: str, new: str) -> None:
         lambda: cluster.query(old, "SELECT id FROM mine") == [(1000,)], 10, "the row of the line"
     )
     assert cluster.query(old, "SELECT pg_is_in_recovery()") == [(True,)]
+    end = Lsn.parse((cluster.nodes[old].folder / "end").read_text(encoding="ascii"))
+    record = report(cluster)["history"][-1]
+    lost = Lsn.parse(record["switch"]).behind(end)
+    assert lost - RECORD_BYTES <= record["lost_bytes"] <= lost, (record, lost)
+    told = raftha("history", "-c", cluster.nodes[new].file).stdout
+    assert f"{record['lost_bytes']} bytes of WAL were left behind" in told
 
 
 @pytest.mark.smoke

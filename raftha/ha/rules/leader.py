@@ -26,7 +26,7 @@ from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
 from raftha.model.cluster import HistoryRecord, MemberState
-from raftha.model.ids import MemberName, Timeline
+from raftha.model.ids import Lsn, MemberName, Timeline
 from raftha.model.postgres import ServerRole, ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
@@ -147,12 +147,19 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
         leader=s.me,
         reason=(s.memory.race or "promoted")[:LONGEST_REASON],
         wall=s.view.wall,
+        seen=_last_written(s, server.timeline),
     )
     revision = s.cluster.history_revision
     key = s.keys.history
     guard: Guard = KeyAbsent(key) if revision is None else KeyAt(key, revision)
     put = Put(key, encode_history((*s.cluster.history[-KEPT_RECORDS:], record)))
     return Submit("history", Transact((s.epoch_guard(lease), guard), (put,)))
+
+
+def _last_written(s: Situation, timeline: Timeline) -> Lsn | None:
+    """How far the leader before had written the timeline that ends here, by its last renewal."""
+    seen = s.memory.leader_seen
+    return seen.position if seen is not None and seen.timeline == timeline else None
 
 
 def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:

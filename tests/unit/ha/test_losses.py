@@ -1,0 +1,85 @@
+"""What a promotion left behind comes into the history, once somebody knows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from raftha.ha.actions import Submit
+from raftha.ha.keys import encode_history
+from raftha.ha.losses import with_loss
+from raftha.ha.memory import LeaderSeen
+from raftha.model.ids import Epoch, Revision, Timeline
+from raftha.model.store import KeyAt, Put
+from raftha.model.view import Diverged, JobKind, JobResult
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.builders import KEYS
+from tests.unit.ha.servers import N1, N2
+
+LINE: Final = (
+    b.record(1, epoch=Epoch(1, 20), leader=N1),
+    b.record(2, epoch=pg.EPOCH, leader=N2, switch=pg.lsn(7000)),
+)
+UNDONE: Final = Diverged(timeline=Timeline(1), end=pg.lsn(7345))
+
+
+def rejoined(diverged: Diverged | None, **more: Any) -> list[Submit]:
+    """The writes to the history of a standby that has just come back."""
+    done = JobResult(kind=JobKind.REJOIN, ended=pg.at(-0.1), diverged=diverged)
+    given = {"cluster": b.followed(history=LINE), "finished": done, **more}
+    view = b.following(**given)
+    decision = b.decided(view, b.following_memory(view))
+    return [a for a in decision.actions if isinstance(a, Submit) and a.intent == "history"]
+
+
+def test_a_rejoined_server_says_how_much_it_undid() -> None:
+    (write,) = rejoined(UNDONE)
+
+    told = (LINE[0], replace(LINE[1], lost_bytes=345))
+    assert write.command.guards == (KeyAt(KEYS.history, Revision(12)),)
+    assert write.command.writes == (Put(KEYS.history, encode_history(told)),)
+    assert rejoined(UNDONE, cluster=b.followed(history=told)) == []
+
+
+def test_nothing_is_said_without_a_loss_or_while_a_write_is_open() -> None:
+    assert rejoined(None) == []
+    assert rejoined(UNDONE, pending=frozenset({"history"})) == []
+    assert rejoined(replace(UNDONE, timeline=Timeline(9))) == []
+
+
+def test_the_server_that_held_most_counts() -> None:
+    told = with_loss(LINE, UNDONE)
+
+    assert with_loss(told, replace(UNDONE, end=pg.lsn(7100))) == told
+    assert with_loss(told, replace(UNDONE, end=pg.lsn(8000)))[-1].lost_bytes == 1000
+
+
+def test_of_two_switches_away_from_a_timeline_the_newest_counts() -> None:
+    again = b.record(3, parent=Timeline(1), switch=pg.lsn(7200))
+
+    assert [r.lost_bytes for r in with_loss((*LINE, again), UNDONE)] == [None, None, 145]
+
+
+def test_the_record_of_a_promotion_holds_what_the_leader_before_had_written() -> None:
+    seen = LeaderSeen(
+        revision=Revision(1), at=pg.at(-9), timeline=Timeline(1), position=pg.lsn(6000)
+    )
+    won = b.cluster(history=LINE[:1], sync=None, config=b.OFF)
+    view = b.view(cluster=won, guardian=pg.STANDBY_GUARDIAN, server=pg.standby(5000))
+    told = b.only(b.decided(view, b.Memory(leader_seen=seen)), Submit).command.writes[0].value
+    other = b.Memory(leader_seen=replace(seen, timeline=Timeline(7)))
+
+    assert b'"seen":"0/1770"' in told
+    untold = b.only(b.decided(view, other), Submit).command.writes[0].value
+    assert b'"seen":null' in untold
+
+
+def test_the_loss_is_told_in_words() -> None:
+    record = b.record(2, switch=pg.lsn(5000))
+
+    assert record.loss == ""
+    assert replace(record, seen=pg.lsn(4000)).loss == ""
+    assert replace(record, seen=pg.lsn(6000)).loss.startswith("at least 1000 bytes")
+    assert replace(record, seen=pg.lsn(6000), lost_bytes=1500).loss.startswith("1500 bytes")
+    assert replace(record, seen=pg.lsn(6000), lost_bytes=0).loss == ""
