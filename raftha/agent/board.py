@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from raftha import __version__
 from raftha.ha.memory import Memory
 from raftha.instants import Instant
-from raftha.model.postgres import ServerStatus
+from raftha.model.postgres import Kept, ServerStatus
 from raftha.model.settings import NodeConfig, PostgresConfig, RestConfig
 from raftha.model.view import GuardianView, Identity
 from raftha.pg.slots import slot_name
@@ -40,6 +40,7 @@ class Board:
     memory: Memory = field(default_factory=Memory)  # loop
     guardian: GuardianView = field(default_factory=lambda: GuardianView(alive=False))  # lookout
     sample: Sample = field(default_factory=Sample)  # observer
+    kept: tuple[Kept, ...] = ()  # kept
     woken: threading.Event = field(default_factory=threading.Event)
     hurried: threading.Event = field(default_factory=threading.Event)
     looked_for: threading.Event = field(default_factory=threading.Event)
@@ -58,6 +59,11 @@ class Board:
     def look(self) -> None:
         """PostgreSQL is about to change: the observer looks now."""
         self.looked_for.set()
+
+    def publish_kept(self, found: tuple[Kept, ...]) -> None:
+        """What lies beside the data directory now."""
+        self.kept = found
+        self.wake()
 
     def process(self) -> str:
         """The server process that runs now, empty if none does."""

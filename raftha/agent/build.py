@@ -34,6 +34,7 @@ from raftha.logs import set_up
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.pg.instance import Instance
+from raftha.pg.kept import KeptCopies
 
 LOG = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Member:
     guarding: Guarding
     keeper: LeaseKeeper
     observer: Observer
+    kept: KeptCopies
     peers: Peers
     instance: Instance
     loop: Loop
@@ -55,7 +57,8 @@ class Member:
     def run(self) -> None:
         """Serve until the agent is stopped and everything is down."""
         ended = threading.Event()
-        for name, work in (("keeper", self.keeper.run), ("observer", self.observer.run)):
+        threads = {"keeper": self.keeper.run, "observer": self.observer.run, "kept": self.kept.run}
+        for name, work in threads.items():
             target = partial(_outermost, name, work, ended, self.fatal)
             threading.Thread(target=target, name=name, daemon=True).start()
         self.loop.run()
@@ -157,6 +160,7 @@ def build_member(
         guarding=guarding,
         keeper=keeper,
         observer=observer,
+        kept=KeptCopies(postgres.data_dir, board.publish_kept),
         peers=peers,
         instance=ground.instance,
         loop=loop,

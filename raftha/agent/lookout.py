@@ -84,6 +84,7 @@ class Lookout:
             server=server,
             last_words=last,
             forks=forks,
+            kept=self._board.kept,
             server_seen=sample.asked if is_current else None,
             server_problem=sample.problem if is_current else "",
             peers=self._peers.answers,

@@ -9,7 +9,7 @@ from raftha.ha.situation import Situation
 from raftha.instants import Instant, longest
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
-from raftha.model.postgres import DirectoryState
+from raftha.model.postgres import DirectoryState, Kept
 from raftha.model.report import Level, Notice
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import SLOW_FSYNC_S, RaftStatus, VoterStatus
@@ -40,7 +40,18 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         Notice(subject="store", what=what, remedy="was it written by a newer version?")
         for what in s.cluster.problems
     ]
+    found += [_kept(s.me, kept) for kept in s.view.kept]
     return tuple(found)
+
+
+def _kept(name: MemberName, kept: Kept) -> Notice:
+    size = f"{kept.size_bytes >> 20} MiB"
+    return Notice(
+        subject=name,
+        what=f"{kept.path} ({size}) is kept: what a rejoin or a failed start replaced",
+        remedy="remove it when nobody needs what is in it; nothing here does",
+        level=Level.WARNING,
+    )
 
 
 def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:

@@ -207,6 +207,14 @@ class Binaries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A directory kept beside the data directory: evidence, for people to remove."""
+
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineSwitch:
     """A line of a `.history` file: this timeline ended at `switch`."""
 

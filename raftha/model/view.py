@@ -9,7 +9,7 @@ from enum import StrEnum
 from raftha.instants import Instant, remaining
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
-from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
+from raftha.model.postgres import DataDirectory, Kept, ServerStatus, TimelineSwitch
 from raftha.model.report import PeerReport
 from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import LeaseId, RaftStatus
@@ -117,6 +117,7 @@ class View:
     answer of PostgreSQL of the process that runs now, None if that one has not answered yet;
     `server_seen` is when it was asked. `last_words` are the last complaints of a server that ended.
     `forks` are the switches on the way to a primary's timeline, by PostgreSQL's own history file.
+    `kept` is what lies beside the data directory.
     `stopping` says that the operator ends this agent.
     """
 
@@ -133,6 +134,7 @@ class View:
     server_problem: str = ""
     last_words: str = ""
     forks: tuple[TimelineSwitch, ...] = ()
+    kept: tuple[Kept, ...] = ()
     peers: Mapping[MemberName, PeerAnswer] = field(default_factory=dict)
     job: JobView | None = None
     finished: JobResult | None = None

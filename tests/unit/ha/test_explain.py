@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from raftha.ha.explain import group_problems
+from raftha.ha.explain import group_problems, problems
 from raftha.instants import Seconds
+from raftha.model.postgres import Kept
 from raftha.model.report import Level
 from raftha.model.store import FsyncTimes, RaftStatus, VoterStatus
-from tests.unit.ha.builders import raft
+from tests.unit.ha.builders import N1, raft, situation, view
 from tests.unit.ha.servers import T0
 
 MIB = 1 << 20
@@ -107,3 +109,11 @@ def test_a_number_of_voters_that_could_be_better_is_a_warning(
 @pytest.mark.parametrize("voters", [3, 5, 7, 9])
 def test_an_odd_number_of_voters_is_right(voters: int) -> None:
     assert group_problems(group_of(voters), T0) == ()
+
+
+def test_what_is_kept_beside_the_data_directory_is_a_warning_of_its_member() -> None:
+    kept = Kept(path=Path("/data/pg.diverged-S"), size_bytes=7 << 20)
+    (notice,) = problems(situation(view(kept=(kept,))))
+    assert (notice.subject, notice.level) == (N1, Level.WARNING)
+    assert "/data/pg.diverged-S (7 MiB)" in notice.what
+    assert "remove it" in notice.remedy
