@@ -50,8 +50,8 @@ def pytest_step(title: str, *paths: str, options: Sequence[str] = ()) -> Step:
 
 
 WORKERS: Final = ("-n", "2")
-SEEDS: Final = 600
-"""Seeds of the consensus simulation in CI: about a minute on two processors."""
+SEEDS: Final = 400
+"""Seeds of the consensus simulation in CI: 0.29 s of processor time each, a minute on two."""
 FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "check": (
