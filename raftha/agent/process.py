@@ -45,6 +45,17 @@ def fatal(reason: str) -> NoReturn:
     os._exit(EXIT_FATAL)
 
 
+def begin_anew(reason: str) -> NoReturn:
+    """Put this very program in place of this process: the next one puts the Raft directory aside.
+    The guardian keeps PostgreSQL until its deadline and is found again, as after any restart."""
+    event(LOG, logging.WARNING, "agent begins anew", why=reason)
+    logging.shutdown()
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except OSError as error:
+        fatal(f"{reason}; and the agent cannot be started again: {error}")
+
+
 def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bool) -> RaftNode:
     """The voter of this node, at rest. Raises ConfigError or StorageFailed."""
     return open_store(
@@ -56,6 +67,7 @@ def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bo
         random=Random(),  # seeded by the operating system
         witness=witness,
         fatal=fatal,
+        begin_anew=begin_anew,
         synced=metrics.synced,
     )
 

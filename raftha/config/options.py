@@ -88,7 +88,8 @@ _RAFT: Final = (
         Kind.ADDRESSES,
         Reload.AGENT_RESTART,
         "The Raft addresses of the other nodes. This node's own may be among them, so that all"
-        " nodes can share one list.",
+        " nodes can share one list. At the birth of a cluster they are its voters, and the lists"
+        " of all nodes must agree; later they are only addresses to dial.",
         default="none",
     ),
     _required(

@@ -8,7 +8,8 @@ rules:
 - the raft leader counts its own copy only when that copy is durable;
 - a log entry is removed only at a proven conflict, and never if it was committed;
 - a snapshot is installed only whole, sound and newer than the state;
-- an election disturbs nobody unless a majority would support it and hears no raft leader;
+- an election disturbs nobody unless a majority would support it (`elections.py`);
+- the voters are those whom the log names (`council.py`);
 - what should be impossible (two leaders in a term, a committed entry contradicted) ends the process
   through `fatal`, because going on would spread it.
 """
@@ -16,17 +17,21 @@ rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Protocol, assert_never
 
 from raftha.clock import Clock
-from raftha.consensus import commands, wire
+from raftha.consensus import commands, configuration, wire
 from raftha.consensus.commands import MAX_COMMAND_BYTES, NewerFormat, WireError
+from raftha.consensus.configuration import Seat
+from raftha.consensus.council import Council
+from raftha.consensus.elections import Elections
 from raftha.consensus.journal import Journal
+from raftha.consensus.marks import Marks
+from raftha.consensus.membership import Membership
 from raftha.consensus.snapshots import Assembly
+from raftha.consensus.stable import Persisted, StableStore
 from raftha.consensus.state import Image, LogEntry, seal, unseal
-from raftha.consensus.storage import Persisted, StableStore
 from raftha.consensus.syncobj import Engine
 from raftha.errors import StorageFailed
 from raftha.instants import Seconds
@@ -58,31 +63,14 @@ class Replica(Protocol):
         """Take this state. Raises WireError if it is none."""
 
 
-@dataclass(slots=True)
-class _Canvass:
-    """A round of asking for support before an election disturbs anybody."""
-
-    term: int
-    round: int
-    supporters: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Ballots:
-    """Who voted for this candidate in a term: each voter counts once."""
-
-    term: int = 0
-    voters: set[str] = field(default_factory=set)
-
-
 class RaftCore:
     """Call `tick` often, `receive` for each message, and send what `flush` hands out."""
 
     def __init__(
         self,
         *,
-        address: str,
-        peers: Sequence[str],
+        own: Seat,
+        partners: tuple[str, ...],
         timings: RaftTimings,
         persisted: Persisted,
         store: StableStore,
@@ -91,7 +79,6 @@ class RaftCore:
         random: Random,
         fatal: Callable[[str], object],
     ) -> None:
-        self._peers = tuple(peers)
         self._timings = timings
         self._store = store
         self._replica = replica
@@ -99,51 +86,80 @@ class RaftCore:
         self._random = random
         self._fatal = fatal
         self._journal = Journal(store, replica.appended, fatal)
+        self.membership = Membership(
+            own=own,
+            partners=partners,
+            standing=persisted.standing,
+            first_seen=persisted.voters,
+            log=self._journal.configurations,
+        )
+        self._marks = Marks(persisted.marks)
         self._assembly = Assembly()
-        self._ballots = _Ballots()
-        self._canvass: _Canvass | None = None
-        self._has_support = False
-        self._leader_heard = float("-inf")
         self._shown = (0, 0)
         self._ticked = self._compacted = self._now()
         self.engine = Engine(
-            address=address,
-            peers=peers,
+            address=own.address,
             timings=timings,
             now=self._now,
             random=random,
             make_durable=store.sync,
             apply=lambda index, payload: self._replica.apply(index, payload),
         )
+        self.elections = self._make_elections()
+        self.council = self._make_council()
         self._adopt(persisted)
+
+    def _make_elections(self) -> Elections:
+        return Elections(
+            engine=self.engine,
+            membership=self.membership,
+            journal=self._journal,
+            timings=self._timings,
+            marks=self._marks,
+            random=self._random,
+            now=self._now,
+        )
+
+    def _make_council(self) -> Council:
+        return Council(
+            membership=self.membership,
+            engine=self.engine,
+            journal=self._journal,
+            store=self._store,
+            random=self._random,
+            now=self._now,
+            fallback=self._timings.fallback,
+            marks=self._marks,
+        )
 
     # What the node calls.
 
     def tick(self) -> None:
         """Elections, commitment, application, sending: everything that is due now."""
         now = self._now()
-        self._grant_time_after_pause(now)
+        self.elections.grant_time_after_pause(now, self._ticked)
         if self.engine.is_leading:
-            self._store.sync()
-        elif self.engine.election_due < now and not self._has_support:
-            self._start_canvass(now)
-        self._has_support = False
+            self._sync()
+            self.council.advance()
+        else:
+            self.elections.tick(now)
         self.engine.turn()
         self._send_news()
         self._compact_if_due(now)
         self._ticked = now
 
     def receive(self, peer: str, message: wire.Message) -> None:
-        """Take one message from a voter. Raises WireError if it makes no sense."""
-        if peer in self._peers:
+        """Take one message from a linked node. Raises WireError if it makes no sense."""
+        if self.membership.knows(peer):
             self._dispatch(peer, message)
+            self.council.follow_log()
 
     def propose(self, payload: bytes, remaining: Seconds) -> bool:
         """Append a command, or forward it to the raft leader; False if neither is possible."""
         if self.engine.is_leading:
             return self._append_command(payload)
         leader = self.engine.leader
-        if leader not in self._peers:
+        if leader is None or not self.membership.knows(leader):
             return False
         useful = min(max(0.0, remaining), wire.MAX_REMAINING_S)
         self.engine.out.append((leader, wire.Forward(payload, useful)))
@@ -159,7 +175,7 @@ class RaftCore:
 
     def flush(self) -> list[tuple[str, wire.Message]]:
         """Make everything durable, then hand out the messages that reflect it."""
-        self._store.sync()
+        self._sync()
         return self.engine.take_out()
 
     def compact(self) -> None:
@@ -168,7 +184,10 @@ class RaftCore:
         if newest - self._journal.first_index < 2:
             return
         previous, last = self._journal.at(newest - 1), self._journal.at(newest)
-        sealed = seal(Image(LogEntry(*previous), LogEntry(*last), self._replica.dump()))
+        voters, _ = self._journal.configurations.as_of(newest)
+        state = self._replica.dump()
+        packed = b"" if voters is None else configuration.encode(voters)
+        sealed = seal(Image(LogEntry(*previous), LogEntry(*last), state, packed))
         self._store.compact(sealed, newest - 1)
         self._store.sync()
         self._journal.forget_before(newest - 1)
@@ -184,25 +203,28 @@ class RaftCore:
     @property
     def has_majority(self) -> bool:
         """Whether a majority is in touch now: it answers this leader, or its leader is heard."""
-        horizon = self._now() - self._timings.fallback
         if self.engine.role is not RaftRole.LEADER:
-            return self.engine.leader is not None and self._leader_heard > horizon
-        heard = sum(1 for answer in self.engine.answers.values() if answer > horizon)
-        return self._is_majority(1 + heard)
+            horizon = self._now() - self._timings.fallback
+            return self.engine.leader is not None and self.elections.leader_heard > horizon
+        return self.membership.is_majority(len(self.council.answering()))
 
     # Start.
 
     def _adopt(self, persisted: Persisted) -> None:
         """Begin with what the store holds. Raises StorageFailed if its parts do not fit."""
-        self._journal.open(persisted)
+        try:
+            image = None if persisted.snapshot is None else unseal(persisted.snapshot)
+            self._journal.open(persisted, image)
+        except WireError as error:
+            raise StorageFailed(f"the stored log is damaged: {error}") from error
         term = max(persisted.term, self._journal[-1][2])
         vote = persisted.vote if term == persisted.term else None
         self._journal.setCurrentTerm(term, vote)
         self.engine.adopt(self._journal, term, vote)
-        if persisted.snapshot is None:
+        self.council.follow_log()
+        if persisted.snapshot is None or image is None:
             return
         try:
-            image = unseal(persisted.snapshot)
             self._replica.restore(image.state)
         except WireError as error:
             raise StorageFailed(f"the stored snapshot is damaged: {error}") from error
@@ -221,17 +243,11 @@ class RaftCore:
                 self._take_chunk(peer, message)
             case wire.Progress():
                 self._take_progress(peer, message)
-            case wire.AskVote():
-                if not (self._hears_leader() and message.term > self.engine.term):
-                    self.engine.hand(peer, message)
-            case wire.Vote():
-                self._count_vote(peer, message)
-            case wire.Canvass():
-                self._answer_canvass(peer, message)
-            case wire.Support():
-                self._take_support(peer, message)
+            case wire.AskVote() | wire.Vote() | wire.Canvass() | wire.Support():
+                self.elections.take(peer, message)
             case wire.Stale():
-                self.engine.follow_term(message.term)
+                if self.membership.votes(peer):
+                    self.engine.follow_term(message.term)
             case wire.Forward():
                 if self.engine.is_leading and message.remaining > 0:
                     self._append_command(message.payload)
@@ -246,8 +262,7 @@ class RaftCore:
         if self.engine.is_leading and term == self.engine.term:
             self._fatal(f"two raft leaders in term {term}: this node and {peer}")
             return False
-        self._leader_heard = self._now()
-        self._canvass = None
+        self.elections.hear_leader()
         return True
 
     def _take_entries(self, peer: str, message: wire.Append) -> None:
@@ -255,6 +270,7 @@ class RaftCore:
         previous, entries = message.prev_index, message.entries
         if any(entry.index != previous + 1 + i for i, entry in enumerate(entries)):
             raise WireError("log entries that do not follow one another")
+        self._check_voters(entries)
         if not self._accept_leader(peer, message.term):
             return
         if self._journal.term_at(previous) != message.prev_term:
@@ -276,6 +292,14 @@ class RaftCore:
         term_before = self._journal.at(before)[2]
         tail = wire.Append(message.term, message.commit, before, term_before, fresh)
         self.engine.hand(peer, tail)
+
+    def _check_voters(self, entries: Sequence[LogEntry]) -> None:
+        """No entry is kept whose set of voters cannot be read. Raises WireError."""
+        try:
+            for entry in entries:
+                configuration.decode(entry.command)
+        except NewerFormat as error:
+            self._fatal(str(error))
 
     def _known_prefix(self, entries: Sequence[LogEntry]) -> int:
         """How many of these entries the log holds already."""
@@ -310,59 +334,12 @@ class RaftCore:
         if message.next_index > self._journal.last_index + 1:
             self._fatal(f"{peer} holds entries that its raft leader, this node, does not")
             return
-        self.engine.hand(peer, message)
-
-    def _count_vote(self, peer: str, message: wire.Vote) -> None:
-        if message.term != self.engine.term:
-            return
-        if self._ballots.term != message.term:
-            self._ballots = _Ballots(message.term)
-        if peer not in self._ballots.voters:
-            self._ballots.voters.add(peer)
-            self.engine.hand(peer, message)
-
-    # Asking for support before an election.
-
-    def _start_canvass(self, now: float) -> None:
-        if not self._peers:
-            return
-        self.engine.election_due = now + self.engine.draw_patience()
-        self.engine.forget_leader()
-        _, index, term = self._journal[-1]
-        self._canvass = _Canvass(self.engine.term, self._random.getrandbits(60))
-        message = wire.Canvass(self.engine.term, self._canvass.round, index, term)
-        self.engine.out.extend((peer, message) for peer in self._peers)
-
-    def _answer_canvass(self, peer: str, message: wire.Canvass) -> None:
-        _, index, term = self._journal[-1]
-        is_up_to_date = (message.last_term, message.last_index) >= (term, index)
-        is_current = message.term >= self.engine.term
-        granted = is_up_to_date and is_current and not self._hears_leader()
-        answer = wire.Support(self.engine.term, message.round, granted)
-        self.engine.out.append((peer, answer))
-
-    def _take_support(self, peer: str, message: wire.Support) -> None:
-        self.engine.follow_term(message.term)
-        canvass = self._canvass
-        if canvass is None or self.engine.is_leading or not message.granted:
-            return
-        if (message.round, self.engine.term) != (canvass.round, canvass.term):
-            return
-        canvass.supporters.add(peer)
-        if self._is_majority(1 + len(canvass.supporters)):
-            self._canvass = None
-            self._has_support = True
-            self.engine.election_due = 0.0
-
-    def _hears_leader(self) -> bool:
-        recent = self._now() - self._leader_heard < self._timings.election_min
-        return self.engine.is_leading or recent
-
-    def _grant_time_after_pause(self, now: float) -> None:
-        """After a pause of this process the messages that waited are read before it campaigns."""
-        half = self._timings.election_min / 2
-        if now - self._ticked > half:
-            self.engine.election_due = max(self.engine.election_due, now + half)
+        voter = self.membership.voter_at(peer)
+        if message.success and voter is not None:
+            self._marks.acknowledged(voter, message.term, message.next_index - 1, self._now())
+        party = self.membership.party_id(peer)
+        if self.engine.follows(party):
+            self.engine.hand(party, message)
 
     # Small parts.
 
@@ -379,6 +356,12 @@ class RaftCore:
         self._journal.add(_REGULAR + payload, index, self.engine.term)
         return True
 
+    def _sync(self) -> None:
+        """What peers promised travels to the disk with something else, or after a while alone."""
+        if self._store.is_dirty or self._marks.is_late(self._now()):
+            self._store.save_marks(self._marks.take_unsaved())
+        self._store.sync()
+
     def _send_news(self) -> None:
         """New entries and a new commit index go out at once, not with the next heartbeat."""
         news = (self._journal.last_index, self.engine.commit_index)
@@ -392,9 +375,6 @@ class RaftCore:
         if size > COMPACT_ENTRIES or is_late:
             self.compact()
             self._compacted = now
-
-    def _is_majority(self, count: int) -> bool:
-        return count > (len(self._peers) + 1) / 2
 
     def _now(self) -> float:
         return self._clock.now().raw

@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from raftha.clock import Clock
@@ -29,8 +29,9 @@ SAY_AGAIN: Final = Seconds(60.0)
 
 
 class Dialer:
-    """Keeps trying for a connection to each peer whose address sorts below our own; the others
-    dial us, so two nodes never dial each other at once."""
+    """Keeps trying for a connection to each peer that is known. The one whose address sorts higher
+    dials at once and the other only after a while without a link, so two nodes hardly ever dial
+    each other at the same moment."""
 
     def __init__(
         self,
@@ -39,17 +40,20 @@ class Dialer:
         registry: Registry,
         timings: RaftTimings,
         clock: Clock,
+        own: str,
         bind: Address,
         peers: Iterable[Address],
+        is_linked: Callable[[str], bool],
         arrived: Callable[[Established], None],
     ) -> None:
         self._handshake = handshake
         self._registry = registry
         self._timings = timings
-        own = handshake.identity.address
-        self._dialled = {str(peer): peer for peer in peers if str(peer) < own}
-        self._wanted = {peer: threading.Event() for peer in self._dialled}
+        self._own = own
+        self._known = {str(peer): peer for peer in peers}
+        self._wanted: dict[str, threading.Event] = {}
         self._arrived = arrived
+        self._is_linked = is_linked
         self._closed = threading.Event()
         self._sayings = RateLimiter(clock, SAY_AGAIN)
         self._greetings = Greetings()
@@ -65,19 +69,27 @@ class Dialer:
         """Listen and dial. Raises ConfigError if the address cannot be bound."""
         self._reception.open()
         self._spawn(self._reception.run)
-        for peer, address in self._dialled.items():
-            self._wanted[peer].set()
-            self._spawn(self._dial, peer, address)
+        known, self._known = self._known, {}
+        self.know(known)
+
+    def know(self, peers: Mapping[str, Address]) -> None:
+        """Keep a connection to these too, from now on."""
+        for peer, address in peers.items():
+            if peer not in self._known and peer != self._own:
+                self._known[peer] = address
+                wanted = self._wanted[peer] = threading.Event()
+                wanted.set()
+                self._spawn(self._dial, peer, address)
 
     def want(self, peer: str) -> None:
-        """The connection to this peer is gone: dial again, if it is ours to dial."""
+        """The connection to this peer is gone: dial again."""
         if peer in self._wanted:
             self._wanted[peer].set()
 
     def close(self) -> None:
         """Stop all threads soon; those that wait for a peer end with their time limit."""
         self._closed.set()
-        for wanted in self._wanted.values():
+        for wanted in list(self._wanted.values()):
             wanted.set()
         self._reception.close()
 
@@ -104,7 +116,11 @@ class Dialer:
             if self._closed.is_set():
                 return
             wanted.clear()
-            problem = self._try(peer, address)
+            # The lower address waits for the other to dial, and dials itself if nobody comes: the
+            # other may not know yet that this node exists.
+            if peer > self._own and self._closed.wait(self._timings.dead_after):
+                return
+            problem = None if self._is_linked(peer) else self._try(peer, address)
             if problem is not None:
                 self._report(peer, problem)
                 wanted.set()

@@ -1,34 +1,34 @@
 """The first words on a new connection: who is there, may it come in, how do frames travel.
 
 dialer: hello; acceptor: hello, proof; dialer: proof, verdict; acceptor: verdict. A verdict is
-empty, or says in words why the other side is not let in, so that both operators can read it. Runs
+empty, or says why the other side is not let in: for the node itself, and in words that both
+operators can read. Runs
 on a thread of its own with a time limit on the socket; never on the raft thread.
 """
 
 from __future__ import annotations
 
-import secrets
 import socket
 import struct
 from dataclasses import dataclass
 from typing import Final
 
 from raftha.consensus.commands import WireError
-from raftha.consensus.members import (
-    PROTOCOL,
+from raftha.consensus.greeting import (
     Hello,
-    Identity,
-    Registry,
+    Refusal,
     decode_hello,
+    decode_verdict,
     encode_hello,
+    encode_verdict,
 )
+from raftha.consensus.members import Registry
 from raftha.consensus.security import ACCEPTOR, DIALER, Framing, Security, Transcript
 from raftha.errors import RafthaError
 
 _LENGTH: Final = struct.Struct(">H")
-_MAX_BYTES: Final = 4096
-_MAX_PIECES: Final = 8
-_NONCE_BYTES: Final = 32
+_MAX_BYTES: Final = 32 * 1024
+_MAX_PIECES: Final = 16
 
 
 class Refused(RafthaError):
@@ -53,14 +53,13 @@ class Established:
 class Handshake:
     """How this node greets others."""
 
-    identity: Identity
     registry: Registry
     security: Security
 
     def dial(self, connection: socket.socket, peer: str) -> Established:
         """Greet the peer that was dialled. Raises OSError, WireError, Refused."""
         secured = self.security.secure(connection, dialing=True)
-        own = encode_hello(self._hello(to=peer))
+        own = encode_hello(self.registry.hello(to=peer))
         _send(secured, own)
         theirs = _receive(secured)
         hello = decode_hello(theirs)
@@ -70,16 +69,14 @@ class Handshake:
             self.security.check_identity(secured, hello)
             reason = self.registry.refusal(hello)
             if reason is None and hello.address != peer:
-                reason = f"{hello.address} answers at {peer}"
+                reason = Refusal(f"{hello.address} answers at {peer}")
         except WireError as error:
-            reason = str(error)
+            reason = Refusal(str(error))
         _send(secured, self.security.proof(DIALER, transcript))
-        _send(secured, (reason or "").encode())
+        _send(secured, encode_verdict(reason))
         if reason is not None:
-            raise Refused(peer, reason)
-        verdict = _receive(secured).decode(errors="replace")
-        if verdict:
-            raise Refused(peer, f"it refuses this node: {verdict}")
+            raise Refused(peer, reason.why)
+        self._heed(peer, decode_verdict(_receive(secured)))
         framing = self.security.framing(DIALER, transcript)
         return Established(connection=secured, hello=hello, framing=framing)
 
@@ -88,39 +85,30 @@ class Handshake:
         secured = self.security.secure(connection, dialing=False)
         theirs = _receive(secured)
         hello = decode_hello(theirs)
-        own = encode_hello(self._hello(to=hello.address))
+        own = encode_hello(self.registry.hello(to=hello.address))
         transcript = Transcript(theirs, own).digest()
         _send(secured, own)
         _send(secured, self.security.proof(ACCEPTOR, transcript))
         proof = _receive(secured)
-        verdict = _receive(secured).decode(errors="replace")
+        verdict = decode_verdict(_receive(secured))
         try:
             self.security.check_proof(proof, DIALER, transcript)
             self.security.check_identity(secured, hello)
         except WireError as error:
             raise Refused(hello.address, str(error)) from None
-        if verdict:
-            raise Refused(hello.address, f"it refuses this node: {verdict}")
+        self._heed(hello.address, verdict)
         reason = self.registry.refusal(hello)
-        _send(secured, (reason or "").encode())
+        _send(secured, encode_verdict(reason))
         if reason is not None:
-            raise Refused(hello.address, reason)
+            raise Refused(hello.address, reason.why)
         framing = self.security.framing(ACCEPTOR, transcript)
         return Established(connection=secured, hello=hello, framing=framing)
 
-    def _hello(self, to: str) -> Hello:
-        own = self.identity
-        return Hello(
-            protocol=PROTOCOL,
-            scope=own.scope,
-            address=own.address,
-            to=to,
-            name=own.name,
-            incarnation=own.incarnation,
-            witness=own.witness,
-            members=own.members,
-            nonce=secrets.token_bytes(_NONCE_BYTES),
-        )
+    def _heed(self, peer: str, verdict: Refusal | None) -> None:
+        """Take note of what a peer, whose identity is checked, holds against this node."""
+        if verdict is not None:
+            self.registry.judged(verdict)
+            raise Refused(peer, verdict.why)
 
 
 def _send(connection: socket.socket, words: bytes) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, overload
 
+from raftha.consensus import configuration
+from raftha.consensus.configuration import Configuration, ConfigurationLog
+from raftha.consensus.stable import Persisted, StableStore
 from raftha.consensus.state import Image, LogEntry
-from raftha.consensus.storage import Persisted, StableStore
 
 Triple = tuple[bytes, int, int]
 
@@ -32,11 +34,13 @@ class Journal:
         self._fatal = fatal
         self._entries: list[Triple] = []
         self._ballot: tuple[int, str | None] = (0, None)
+        self.configurations = ConfigurationLog()
 
-    def open(self, persisted: Persisted) -> None:
-        """Take what the store held at start."""
+    def open(self, persisted: Persisted, image: Image | None = None) -> None:
+        """Take what the store held at start; the snapshot is unsealed. Raises WireError."""
         self._ballot = (persisted.term, persisted.vote)
         self._entries = [_triple(entry) for entry in persisted.entries]
+        self._read_configurations(image)
         if not self._entries:
             self._entries = [_triple(_FIRST)]
             self._store.append(_FIRST)
@@ -70,6 +74,7 @@ class Journal:
         if self.term_at(image.last.index) == image.last.term:
             tail = self._entries[image.last.index + 1 - self.first_index :]
         self._entries = [_triple(image.previous), _triple(image.last), *tail]
+        self._read_configurations(image)
         return tuple(LogEntry(*entry) for entry in self._entries)
 
     def add(self, command: bytes, index: int, term: int) -> None:
@@ -79,12 +84,16 @@ class Journal:
             return
         self._store.append(LogEntry(command, index, term))
         self._entries.append((command, index, term))
+        fault = self.configurations.add(index, command)
+        if fault is not None:
+            self._fatal(f"entry {index} of term {term}: {fault}")
         self._appended(index)
 
     def deleteEntriesFrom(self, position: int) -> None:  # noqa: N802
         """Cut the log at a position counted from its first entry."""
         if position < len(self._entries):
             self._store.truncate(self._entries[position][1])
+            self.configurations.cut(self._entries[position][1])
             del self._entries[position:]
 
     def setCurrentTerm(self, term: int, vote: str | None) -> None:  # noqa: N802
@@ -102,11 +111,24 @@ class Journal:
         self._store.save_ballot(term, vote)
         self._ballot = (term, vote)
 
+    @property
+    def ballot(self) -> tuple[int, str | None]:
+        """The term, and the vote given in it."""
+        return self._ballot
+
     def setRaftCommitIndex(self, index: int) -> None:  # noqa: N802
         """Not kept: Raft finds the commit index again, and a kept one could be ahead."""
 
     def onOneSecondTimer(self) -> None:  # noqa: N802
         """Nothing is due by time."""
+
+    def _read_configurations(self, image: Image | None) -> None:
+        after = 0 if image is None else image.last.index
+        base: Configuration | None = None if image is None else configuration.decode(image.voters)
+        self.configurations.begin(after, base)
+        for command, index, _ in self._entries:
+            if index > after:
+                self.configurations.add(index, command)
 
     @overload
     def __getitem__(self, key: int) -> Triple: ...

@@ -1,24 +1,27 @@
 """What the node needs of the network, and what it hears from it.
 
-A link to a voter delivers frames in order, without gaps or repeats, until it breaks; what was in
+A link to a node delivers frames in order, without gaps or repeats, until it breaks; what was in
 flight then is lost. Frames may come only from peers whose identity was checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from raftha.consensus.storage import Voter
+from raftha.consensus.greeting import Hello
+from raftha.consensus.stable import Voter
 from raftha.instants import Seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A fresh link to this peer; `news` is its identity if it was not on record."""
+    """A fresh link to this peer, which greeted so; `news` is its identity if it has to be put on
+    record."""
 
     peer: str
+    hello: Hello
     news: Voter | None = None
 
 
@@ -41,10 +44,13 @@ LinkEvent = Up | Down | Received
 
 
 class Links(Protocol):
-    """Links to all other voters."""
+    """Links to all other nodes of the group."""
 
     def open(self) -> None:
         """Begin to listen and to dial. Raises ConfigError if the address is not to be had."""
+
+    def know(self, addresses: Iterable[str]) -> None:
+        """Keep links to these addresses too."""
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
         """What happened, waiting at most so long if nothing did."""

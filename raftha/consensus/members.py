@@ -1,45 +1,30 @@
-"""Who the other voters are: what a hello must say, and what this node remembers of each.
+"""Who may come in: what a hello is judged by, and what this node remembers of each other one.
 
-A voter is an address of the configuration, answered by one name and one incarnation: the random
-identity of its Raft directory. The first incarnation seen at an address is kept in this node's own
-SQLite file, not in the replicated state, because the check must work before there is a raft leader
-and must also hold on a replica that lags behind. A voter that comes back with another incarnation
-has lost its log and its votes; it could help to elect a node that misses committed entries, so it
-is refused until an operator replaces the record.
+A voter is an address and the one incarnation that answers there: the random identity of its Raft
+directory. Who votes stands in the replicated log (`configuration.py`). Until it does, at the birth
+of a cluster, the addresses of the files are the voters, and the first incarnation met at each is
+kept in this node's own SQLite file: the check must work before there is a raft leader.
+
+An incarnation that never voted may always come in: it holds the log without a vote until it gets a
+seat. One that voted and has no seat any more stays out, because nobody can tell what it forgot.
 """
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
+from raftha.consensus.commands import NewerFormat, WireError
+from raftha.consensus.configuration import Configuration, Seat, encode
+from raftha.consensus.greeting import PROTOCOL, Grounds, Hello, Refusal
+from raftha.consensus.marks import Mark
+from raftha.consensus.stable import Voter
 
-from raftha.consensus.commands import UNDECODABLE, WireError
-from raftha.consensus.storage import Voter
-
-PROTOCOL: Final = 1
 _MAX_TOLD: Final = 256
-
-
-class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What each side of a new link says of itself, before anything else."""
-
-    protocol: int
-    scope: str
-    address: str
-    to: str
-    name: str
-    incarnation: str
-    witness: bool
-    members: str
-    nonce: bytes
-
-
-_HELLO: Final = msgspec.msgpack.Decoder(Hello)
+_NONCE_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,121 +36,299 @@ class Identity:
     name: str
     incarnation: str
     witness: bool
-    members: str
+    partners: tuple[str, ...]
+    process: str
+
+    @property
+    def seat(self) -> Seat:
+        """The seat that this node has or would have."""
+        return Seat(self.address, self.name, self.incarnation, self.witness)
 
 
-def digest_of(addresses: Iterable[str]) -> str:
-    """A short hash of the voters' addresses, to notice nodes configured differently."""
-    return hashlib.sha256("\n".join(sorted(addresses)).encode()).hexdigest()[:16]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """How things stand in this node's log. It is published before a message leaves that tells of
+    it, so no hello says less than what a peer has heard before."""
 
+    is_new: bool = True
+    term: int = 0
+    has_voted: bool = False
+    last_index: int = 1
+    latest: Configuration | None = None
+    latest_index: int = 0
+    settled: Configuration | None = None
+    settled_index: int = 0
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
-def encode_hello(hello: Hello) -> bytes:
-    """The bytes of a hello."""
-    return msgspec.msgpack.encode(hello)
-
-
-def decode_hello(data: bytes) -> Hello:
-    """Read a hello. Raises WireError."""
-    try:
-        return _HELLO.decode(data)
-    except UNDECODABLE as error:
-        raise WireError("not a hello of raftha") from error
+    @property
+    def is_settled(self) -> bool:
+        """Whether the configuration in force is committed, as far as this node knows."""
+        return self.latest is not None and self.settled_index == self.latest_index
 
 
 class Registry:
-    """The other voters: admits a hello or says why not, and keeps what is wrong with each.
+    """The other nodes: admits a hello or says why not, and keeps what is wrong with each.
 
     Used by the node's thread and by threads that shake hands; every method is atomic.
     """
 
-    def __init__(
-        self, identity: Identity, peers: Iterable[str], voters: Mapping[str, Voter]
-    ) -> None:
+    def __init__(self, identity: Identity, voters: Mapping[str, Voter]) -> None:
         self._identity = identity
-        self._peers = frozenset(peers)
-        self._voters = {address: voters[address] for address in voters if address in self._peers}
+        self._partners = frozenset(identity.partners)
+        self._first_seen = dict(voters)
+        self._present = Present()
+        self._linked: dict[str, Hello] = {}
         self._problems: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
-        self._witnesses: dict[str, bool] = {}
+        self._verdict: Refusal | None = None
         self._lock = threading.Lock()
 
-    def refusal(self, hello: Hello) -> str | None:
+    def hello(self, to: str) -> Hello:
+        """What this node says now."""
+        own, present = self._identity, self._present
+        latest = present.latest
+        return Hello(
+            protocol=PROTOCOL,
+            scope=own.scope,
+            address=own.address,
+            to=to,
+            name=own.name,
+            incarnation=own.incarnation,
+            process=own.process,
+            witness=own.witness,
+            partners=list(own.partners),
+            is_new=present.is_new,
+            term=present.term,
+            has_voted=present.has_voted,
+            last_index=present.last_index,
+            voters=b"" if latest is None else encode(latest),
+            voters_index=present.latest_index,
+            voters_settled=present.is_settled,
+            nonce=secrets.token_bytes(_NONCE_BYTES),
+        )
+
+    def publish(self, present: Present) -> None:
+        """From now on judge, and speak, by this."""
+        self._present = present
+
+    def refusal(self, hello: Hello) -> Refusal | None:
         """Why this peer is not let in; None if it is."""
         own = self._identity
-        if hello.protocol != PROTOCOL:
-            return (
-                f"it speaks protocol {hello.protocol}, this node {PROTOCOL}: "
-                "run the same release of raftha on both"
-            )
         if hello.scope != own.scope:
-            return f"it belongs to cluster {hello.scope!r}, not {own.scope!r}: check the addresses"
-        if hello.address not in self._peers:
-            return f"{hello.address} is not in raft.partner_addrs of this node"
+            what = f"it belongs to cluster {hello.scope!r}, not {own.scope!r}"
+            return Refusal(f"{what}: check the addresses")
         if hello.to != own.address:
-            return f"it meant to reach {hello.to}, this is {own.address}: check raft.self_addr"
+            what = f"it meant to reach {hello.to}, this is {own.address}"
+            return Refusal(f"{what}: check raft.self_addr")
+        if hello.address == own.address:
+            return Refusal(f"two agents with the same raft.self_addr {own.address}")
         if hello.name.casefold() == own.name.casefold():
-            return f"two agents with the same name {hello.name!r}: here and at {hello.address}"
-        return self._refusal_of_voter(hello)
+            return Refusal(
+                f"two agents with the same name {hello.name!r}: here and at {hello.address}"
+            )
+        try:
+            theirs = hello.configuration
+        except (WireError, NewerFormat) as error:
+            return Refusal(f"its set of voters cannot be read: {error}")
+        with self._lock:
+            return (
+                self._refusal_of_double(hello)
+                or self._refusal_of_voter(hello, theirs)
+                or self._refusal_of_rollback(hello)
+            )
 
     def admit(self, hello: Hello) -> Voter | None:
         """A link with this peer is up. Returns the record to persist if it is new."""
-        voter = Voter(name=hello.name, incarnation=hello.incarnation)
+        voter = _record_of(hello)
         with self._lock:
-            self._witnesses[hello.address] = hello.witness
+            self._linked[hello.address] = hello
             self._told = {told for told in self._told if told[0] != hello.address}
-            if hello.members == self._identity.members:
-                self._problems.pop(hello.address, None)
-            else:
-                self._problems[hello.address] = "its raft.partner_addrs name other voters than ours"
-            if self._voters.get(hello.address) == voter:
+            self._problems.pop(hello.address, None)
+            if not self._is_unbound(hello.address) or self._first_seen.get(hello.address) == voter:
                 return None
-            self._voters[hello.address] = voter
+            self._first_seen[hello.address] = voter
             return voter
 
-    def forget(self, address: str) -> None:
-        """Let the next incarnation at this address in."""
+    def lost(self, address: str) -> None:
+        """The link with this peer is gone."""
         with self._lock:
-            self._voters.pop(address, None)
-            self._problems.pop(address, None)
+            self._linked.pop(address, None)
 
     def report(self, address: str, problem: str) -> bool:
         """Note what keeps a peer away; True if it should be logged: each cause is told once until
         the peer was let in again, and strangers can fill the log only so far."""
         with self._lock:
-            if address in self._peers:
+            if address in self._partners or self._has_seat(address):
                 self._problems[address] = problem
             if (address, problem) in self._told or len(self._told) >= _MAX_TOLD:
                 return False
             self._told.add((address, problem))
             return True
 
-    def voter(self, address: str) -> Voter | None:
-        """Who is known to answer at an address."""
+    def judged(self, refusal: Refusal) -> None:
+        """A peer has turned this node away for what this node is."""
         with self._lock:
-            return self._voters.get(address)
+            if self._verdict is None or refusal.grounds.voids_directory:
+                self._verdict = refusal
+
+    @property
+    def verdict(self) -> Refusal | None:
+        """What the others hold against this node itself."""
+        return self._verdict
+
+    def seat(self, seat: Seat) -> Seat:
+        """A seat with what is known of who has it, by the link or by the first meeting."""
+        with self._lock:
+            linked = self._linked.get(seat.address)
+            first = self._first_seen.get(seat.address)
+        if seat.is_bound:
+            return seat
+        if seat.address == self._identity.address:
+            return self._identity.seat
+        if linked is not None:
+            return linked.seat
+        if first is not None:
+            return Seat(seat.address, first.name, first.incarnation, first.witness)
+        return seat
 
     def problem(self, address: str) -> str | None:
         """What is wrong with a peer, in words for an operator."""
         with self._lock:
             return self._problems.get(address)
 
-    def is_witness(self, address: str) -> bool | None:
-        """Whether a peer is a witness; None if it was never met."""
-        with self._lock:
-            return self._witnesses.get(address)
+    # Judgement; the lock is held.
 
-    def _refusal_of_voter(self, hello: Hello) -> str | None:
-        with self._lock:
-            known = self._voters.get(hello.address)
-            others = {a: v for a, v in self._voters.items() if a != hello.address}
-        for address, voter in others.items():
-            if voter.name.casefold() == hello.name.casefold():
-                places = f"{address} and {hello.address}"
-                return f"two agents with the same name {hello.name!r}: at {places}"
-        if known is not None and known.incarnation != hello.incarnation:
-            return (
-                f"the Raft directory of {known.name} at {hello.address} is another than before: "
-                "it lost its log and its votes, so it must not vote; bring the old directory back, "
-                "or give the machine a new address in the member list of every node"
+    def _refusal_of_double(self, hello: Hello) -> Refusal | None:
+        """One name, one address, one living process."""
+        same = self._linked.get(hello.address)
+        if same is not None and same.incarnation != hello.incarnation:
+            return Refusal(
+                f"another process is in touch as {same.name} at {hello.address}, with another Raft "
+                "directory: stop one of the two"
             )
+        for address, other in self._linked.items():
+            if address != hello.address and other.name.casefold() == hello.name.casefold():
+                return _same_name(hello, address)
         return None
+
+    def _refusal_of_voter(self, hello: Hello, theirs: Configuration | None) -> Refusal | None:
+        ours = self._present.latest
+        if ours is None:
+            return None if theirs is not None else self._refusal_at_birth(hello)
+        if theirs is not None:
+            certain = hello.voters_settled and self._present.is_settled
+            reason = _refusal_of_lineage(ours, theirs, certain=certain)
+            if reason is not None or theirs.generation > ours.generation:
+                return reason
+        if self._is_unbound(hello.address):
+            return self._refusal_of_first_seen(hello)
+        if ours.binds(hello.address, hello.incarnation) or hello.is_new:
+            return None
+        return self._refusal_of_former(hello, theirs)
+
+    def _refusal_at_birth(self, hello: Hello) -> Refusal | None:
+        """Before any configuration both files must name the same voters, or each could find a
+        majority of its own."""
+        ours, theirs = set(self._identity.partners), set(hello.partners)
+        ours.add(self._identity.address)
+        theirs.add(hello.address)
+        if ours != theirs:
+            return Refusal(
+                "raft.partner_addrs differ: "
+                f"only in the file of {self._identity.name}: {_listed(ours - theirs)}; "
+                f"only in the file of {hello.name}: {_listed(theirs - ours)}; "
+                "name the same voters in both"
+            )
+        return self._refusal_of_first_seen(hello)
+
+    def _refusal_of_first_seen(self, hello: Hello) -> Refusal | None:
+        for address, voter in self._first_seen.items():
+            is_same_name = voter.name.casefold() == hello.name.casefold()
+            if is_same_name and address != hello.address and self._is_unbound(address):
+                return _same_name(hello, address)
+        known = self._first_seen.get(hello.address)
+        if known is None or known.incarnation == hello.incarnation:
+            return None
+        return Refusal(
+            f"the Raft directory of {known.name} at {hello.address} is another than before, and "
+            "the set of voters is not in the log yet: it waits for a raft leader"
+        )
+
+    def _refusal_of_former(self, hello: Hello, theirs: Configuration | None) -> Refusal | None:
+        """It was a voter and has no seat here: out, unless our log is merely behind its own, or
+        the step that took its seat may still be undone."""
+        settled = self._present.settled
+        if settled is None or settled.binds(hello.address, hello.incarnation):
+            return None
+        if theirs is not None and hello.voters_index > self._present.settled_index:
+            return None
+        seat = settled.at(hello.address)
+        if seat is not None and seat.is_called(hello.name):
+            return Refusal(
+                f"another Raft directory has the seat of {hello.name} at {hello.address}",
+                Grounds.REPLACED,
+            )
+        return Refusal(
+            f"{hello.name} at {hello.address} was removed from the cluster; to bring it back, move "
+            f"its Raft directory away, start it, and run `raftha member add {hello.name}`",
+            Grounds.REMOVED,
+        )
+
+    def _refusal_of_rollback(self, hello: Hello) -> Refusal | None:
+        """It promised more than it knows. A process that is linked at this moment may promise on
+        while it greets anew, and cannot have lost its memory."""
+        mark = self._present.marks.get(hello.address)
+        linked = self._linked.get(hello.address)
+        if mark is None or (linked is not None and linked.process == hello.process):
+            return None
+        missing = mark.contradicts(hello)
+        if missing is None:
+            return None
+        return Refusal(
+            f"the Raft directory of {hello.name} at {hello.address} is an older copy: {missing}",
+            Grounds.ROLLED_BACK,
+        )
+
+    def _is_unbound(self, address: str) -> bool:
+        """Whether this address has a vote, and the log does not say whose."""
+        latest = self._present.latest
+        if latest is None:
+            return address in self._partners
+        seat = latest.at(address)
+        return seat is not None and not seat.is_bound
+
+    def _has_seat(self, address: str) -> bool:
+        latest = self._present.latest
+        return latest is not None and latest.at(address) is not None
+
+
+def _record_of(hello: Hello) -> Voter:
+    return Voter(name=hello.name, incarnation=hello.incarnation, witness=hello.witness)
+
+
+def _refusal_of_lineage(
+    ours: Configuration, theirs: Configuration, *, certain: bool
+) -> Refusal | None:
+    """The side that the cluster was recovered without is told so by the other. At a birth several
+    raft leaders may write a first set of voters, of which one is committed: only two that are
+    committed for certain are of two clusters."""
+    if theirs.generation < ours.generation:
+        return Refusal(
+            f"the cluster was recovered without this node (generation {ours.generation})",
+            Grounds.RECOVERED,
+        )
+    if certain and theirs.generation == ours.generation and theirs.lineage != ours.lineage:
+        return Refusal(
+            "it belongs to a cluster of the same scope that was born apart from this one: "
+            "give one of the two another scope"
+        )
+    return None
+
+
+def _same_name(hello: Hello, address: str) -> Refusal:
+    places = f"{address} and {hello.address}"
+    return Refusal(f"two agents with the same name {hello.name!r}: at {places}")
+
+
+def _listed(addresses: Iterable[str]) -> str:
+    return ", ".join(sorted(addresses)) or "nothing"

@@ -8,8 +8,8 @@ disk, and go first), and nobody is answered before the state that the answer spe
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
@@ -18,14 +18,16 @@ from raftha.clock import Clock
 from raftha.consensus import commands, wire
 from raftha.consensus.commands import LogCommand, SessionId, WireError
 from raftha.consensus.core import RaftCore
+from raftha.consensus.greeting import Refusal
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.machine import Machine, Result
-from raftha.consensus.members import Identity, Registry, digest_of
+from raftha.consensus.members import Identity, Registry
 from raftha.consensus.overview import Facts, status_of
 from raftha.consensus.proposals import Proposals, Route
 from raftha.consensus.replica import Replica
 from raftha.consensus.security import choose
-from raftha.consensus.storage import Persisted, SqliteStore, StableStore
+from raftha.consensus.stable import Persisted, StableStore
+from raftha.consensus.storage import SqliteStore
 from raftha.consensus.store import KeyStore
 from raftha.consensus.transport import TcpLinks
 from raftha.consensus.watch import WatchHub
@@ -40,6 +42,8 @@ _LONGEST_WAIT: Final = Seconds(0.1)
 Fatal = Callable[[str], object]
 """Ends the process with a message. It does not return in production."""
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 class RaftNode:
     """A voter of the Raft group. `store` is what everybody else uses."""
@@ -48,7 +52,6 @@ class RaftNode:
         self,
         *,
         identity: Identity,
-        peers: tuple[str, ...],
         timings: RaftTimings,
         persisted: Persisted,
         stable: StableStore,
@@ -57,19 +60,21 @@ class RaftNode:
         clock: Clock,
         random: Random,
         fatal: Fatal,
+        begin_anew: Fatal,
     ) -> None:
         self._identity = identity
-        self._peers = peers
         self._timings = timings
         self._stable = stable
         self._links = links
         self._registry = registry
         self._clock = clock
         self._fatal = fatal
+        self._begin_anew = begin_anew
+        self._put_aside = persisted.put_aside
+        self._verdict: Refusal | None = None
         self._contacts: dict[str, Instant] = {}
         self._connected: set[str] = set()
         self._link_numbers: dict[str, int] = {}
-        self._readmissions: deque[str] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         watches = WatchHub()
@@ -82,6 +87,8 @@ class RaftNode:
             fatal=fatal,
         )
         self._core = self._make_core(persisted, random)
+        self._present = self._core.council.present
+        self._registry.publish(self._present)
         self._facts = self._observe()
         self.store = KeyStore(
             clock=clock,
@@ -93,8 +100,8 @@ class RaftNode:
 
     def _make_core(self, persisted: Persisted, random: Random) -> RaftCore:
         return RaftCore(
-            address=self._identity.address,
-            peers=self._peers,
+            own=self._identity.seat,
+            partners=self._identity.partners,
             timings=self._timings,
             persisted=persisted,
             store=self._stable,
@@ -106,6 +113,10 @@ class RaftNode:
 
     def start(self) -> None:
         """Listen, dial, and run until `stop`. Raises ConfigError if the port is taken."""
+        if self._put_aside is not None:
+            _LOG.error(
+                "this node joins anew, its Raft directory was put aside: %s", self._put_aside
+            )
         self._links.open()
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
         self._thread.start()
@@ -122,13 +133,6 @@ class RaftNode:
         self._links.close()
         self._stable.close()
 
-    def readmit(self, name: str) -> None:
-        """Let the voter of this name back in with a new Raft directory, or another voter at its
-        address. Call it on every other node, and only after a `read` has succeeded while the voter
-        was out: then all that was committed lives on the others."""
-        self._readmissions.append(name)
-        self._links.wake()
-
     def refresh(self) -> None:
         """Read certificates that have changed, soon. From any thread."""
         self._links.refresh()
@@ -137,8 +141,8 @@ class RaftNode:
         """One round; waits at most so long for the network. May raise StorageFailed."""
         for event in self._links.poll(wait):
             self._take(event)
-        while self._readmissions:
-            self._readmit(self._readmissions.popleft())
+        if self._registry.verdict != self._verdict:
+            self._heed(self._registry.verdict)
         for pending in self.store.take():
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
@@ -146,10 +150,34 @@ class RaftNode:
         self._send(self._core.offer())
         self._core.tick()
         outgoing = self._core.flush()
+        self._publish_present()
         self._replica.publish()
         self._facts = self._observe()
         self._proposals.deliver()
         self._send(outgoing)
+
+    def _heed(self, verdict: Refusal | None) -> None:
+        """The others hold something against this node itself. If its directory must not be voted
+        from, it says no further word out of it."""
+        self._verdict = verdict
+        if verdict is None:
+            return
+        _LOG.warning("this node is no voter: %s", verdict.why)
+        if verdict.grounds.voids_directory:
+            self._stable.condemn(verdict.why)
+            self._begin_anew(verdict.why)
+
+    def _publish_present(self) -> None:
+        """Before a message leaves, let greetings say what it tells of."""
+        before, now = self._present, self._core.council.present
+        self._present = now
+        self._registry.publish(now)
+        if now.latest_index != before.latest_index:
+            self._links.know(seat.address for seat in self._core.membership.others)
+        if now.settled_index != before.settled_index:
+            # Who lost its seat is greeted anew, and hears why it stays out.
+            for peer in self._core.membership.departed(before.settled, now.settled):
+                self._links.drop(peer, "it has no seat in the cluster any more")
 
     @property
     def wait(self) -> Seconds:
@@ -173,14 +201,6 @@ class RaftNode:
         if messages:
             self._links.flush()
 
-    def _readmit(self, name: str) -> None:
-        for peer in self._peers:
-            voter = self._registry.voter(peer)
-            if voter is not None and voter.name.casefold() == name.casefold():
-                self._stable.save_voter(peer, None)
-                self._stable.sync()
-                self._registry.forget(peer)
-
     def _take(self, event: LinkEvent) -> None:
         match event:
             case Received():
@@ -190,10 +210,10 @@ class RaftNode:
                     self._stable.save_voter(event.peer, event.news)
                 self._connected.add(event.peer)
                 self._link_numbers[event.peer] = self._link_numbers.get(event.peer, 0) + 1
-                self._core.engine.connected(event.peer)
+                self._core.council.meet(event.hello)
             case Down():
                 self._connected.discard(event.peer)
-                self._core.engine.disconnected(event.peer)
+                self._core.council.lose(event.peer)
 
     def _receive(self, peer: str, frame: bytes) -> None:
         self._contacts[peer] = self._clock.now()
@@ -223,8 +243,9 @@ class RaftNode:
         """0 for the raft leader, then 1, 2, … by address."""
         if leader == self._identity.address:
             return 0
-        others = sorted({self._identity.address, *self._peers} - {leader})
-        return 1 + others.index(self._identity.address)
+        own = self._identity.address
+        seats = {seat.address for seat in self._core.membership.seats}
+        return 1 + sorted({own, *seats} - {leader}).index(own)
 
     def _heard(self, command: LogCommand, result: Result) -> None:
         self._proposals.heard(command, result)
@@ -241,7 +262,7 @@ class RaftNode:
             commit_index=engine.commit_index,
             applied_index=engine.applied_index,
             majority=self._core.has_majority,
-            connected=frozenset(self._connected),
+            roll=self._core.council.roll,
             contacts=dict(self._contacts),
             matches=engine.matches if engine.is_leading else {},
             free_bytes=self._stable.free_bytes,
@@ -249,8 +270,9 @@ class RaftNode:
 
     def _describe(self) -> RaftStatus:
         fsync = self._stable.fsync_times()
-        own = self._links.problem
-        return status_of(self._facts, self._identity, self._peers, self._registry, fsync, own)
+        verdict = self._registry.verdict
+        own = self._links.problem if verdict is None else verdict.why
+        return status_of(self._facts, self._identity, self._registry, fsync, own)
 
 
 def _session(identity: Identity, persisted: Persisted, random: Random) -> SessionId:
@@ -273,26 +295,26 @@ def open_store(
     random: Random,
     witness: bool,
     fatal: Fatal,
+    begin_anew: Fatal,
     synced: Callable[[float], object] = lambda _seconds: None,
 ) -> RaftNode:
     """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
-    raft thread. Raises ConfigError for addresses that need a key file or certificates,
-    StorageFailed if the Raft directory is damaged or in use."""
-    security = choose(config, name, clock)
-    address = str(config.self_addr)
-    peers = tuple(sorted({str(peer) for peer in config.partner_addrs} - {address}))
-    incarnation = f"{_draw(random, 128):032x}"
-    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=incarnation, synced=synced)
+    raft thread. A damaged Raft directory is put aside. Raises ConfigError for addresses that need a
+    key file or certificates, StorageFailed if the directory is in use."""
+    security = choose(config, name, clock)  # refuses before anything is made
+    new = f"{_draw(random, 128):032x}"
+    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=new, synced=synced)
     persisted = stable.load()
     identity = Identity(
         scope=scope,
-        address=address,
+        address=str(config.self_addr),
         name=name,
         incarnation=persisted.incarnation,
         witness=witness,
-        members=digest_of((address, *peers)),
+        partners=tuple(sorted({str(a) for a in config.partner_addrs} - {str(config.self_addr)})),
+        process=f"{_draw(random, 60):x}",
     )
-    registry = Registry(identity, peers, persisted.voters)
+    registry = Registry(identity, persisted.voters)
     links = TcpLinks(
         config=config,
         security=security,
@@ -303,7 +325,6 @@ def open_store(
     )
     return RaftNode(
         identity=identity,
-        peers=peers,
         timings=timings,
         persisted=persisted,
         stable=stable,
@@ -312,6 +333,7 @@ def open_store(
         clock=clock,
         random=random,
         fatal=fatal,
+        begin_anew=begin_anew,
     )
 
 

@@ -6,10 +6,12 @@ status builds it, on a thread of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from raftha.consensus.configuration import Seat, party_id
 from raftha.consensus.members import Identity, Registry
+from raftha.consensus.membership import Roll
 from raftha.instants import Instant
 from raftha.model.store import FsyncTimes, RaftRole, RaftStatus, VoterStatus
 
@@ -23,30 +25,20 @@ class Facts(NamedTuple):
     commit_index: int
     applied_index: int
     majority: bool
-    connected: frozenset[str]
+    roll: Roll
     contacts: Mapping[str, Instant]
     matches: Mapping[str, int]
     free_bytes: int | None
 
 
 def status_of(
-    facts: Facts,
-    identity: Identity,
-    peers: Sequence[str],
-    registry: Registry,
-    fsync: FsyncTimes,
-    problem: str | None,
+    facts: Facts, identity: Identity, registry: Registry, fsync: FsyncTimes, problem: str | None
 ) -> RaftStatus:
-    """The facts with what the registry knows of each voter; `problem` is this node's own. From any
+    """The facts with what the registry knows of each node; `problem` is this node's own. From any
     thread."""
-    own = VoterStatus(
-        address=identity.address,
-        name=identity.name,
-        is_self=True,
-        connected=True,
-        witness=identity.witness,
-        problem=problem,
-    )
+    joiners = [*facts.roll.newcomers]
+    if not facts.roll.is_voter:
+        joiners.append(identity.seat)
     return RaftStatus(
         role=facts.role,
         leader=facts.leader,
@@ -54,21 +46,36 @@ def status_of(
         commit_index=facts.commit_index,
         applied_index=facts.applied_index,
         majority=facts.majority,
-        voters=(own, *(_voter(peer, facts, registry) for peer in peers)),
+        voters=tuple(
+            _seat(seat, seat.address, facts, identity, registry, problem)
+            for seat in facts.roll.seats
+        ),
+        joiners=tuple(
+            _seat(seat, party_id(seat), facts, identity, registry, problem) for seat in joiners
+        ),
         fsync=fsync,
         free_bytes=facts.free_bytes,
     )
 
 
-def _voter(peer: str, facts: Facts, registry: Registry) -> VoterStatus:
-    known = registry.voter(peer)
+def _seat(
+    seat: Seat,
+    party: str,
+    facts: Facts,
+    identity: Identity,
+    registry: Registry,
+    problem: str | None,
+) -> VoterStatus:
+    known = registry.seat(seat)
+    is_self = (known.address, known.incarnation) == (identity.address, identity.incarnation)
     return VoterStatus(
-        address=peer,
-        name=None if known is None else known.name,
-        is_self=False,
-        connected=peer in facts.connected,
-        witness=registry.is_witness(peer),
-        last_contact=facts.contacts.get(peer),
-        match_index=facts.matches.get(peer),
-        problem=registry.problem(peer),
+        address=seat.address,
+        name=known.name or None,
+        incarnation=known.incarnation or None,
+        is_self=is_self,
+        connected=is_self or party in facts.roll.linked,
+        witness=known.witness if known.is_bound else None,
+        last_contact=None if is_self else facts.contacts.get(seat.address),
+        match_index=None if is_self else facts.matches.get(party),
+        problem=problem if is_self else registry.problem(seat.address),
     )

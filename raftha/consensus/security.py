@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from raftha.clock import Clock
 from raftha.consensus.certificates import CertificateError, names_in
 from raftha.consensus.commands import WireError
-from raftha.consensus.members import Hello
+from raftha.consensus.greeting import Hello
 from raftha.consensus.renewal import Renewal
 from raftha.consensus.wire import MAX_FRAME_BYTES
 from raftha.errors import ConfigError, Problem

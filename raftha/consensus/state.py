@@ -19,7 +19,8 @@ from raftha.model.ids import Revision
 from raftha.model.store import Entry, Key, Lease, LeaseId
 
 _FORMAT: Final = 1
-_MAGIC: Final = b"RHS1"
+_MAGIC: Final = b"RHS2"
+_MAGIC_OF_ALL: Final = b"RHS"
 _HEAD_BYTES: Final = len(_MAGIC) + 4
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
@@ -34,11 +35,13 @@ class LogEntry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
 
 
 class Image(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """A snapshot: the state after `last`, and the two entries that a log continues from."""
+    """A snapshot: the state after `last`, the two entries that a log continues from, and the set
+    of voters in force there (as a log entry; empty before the birth of the cluster)."""
 
     previous: LogEntry
     last: LogEntry
     state: bytes
+    voters: bytes
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -130,6 +133,8 @@ def unseal(data: bytes) -> Image:
     """Check and read a sealed snapshot. Raises WireError."""
     body = data[_HEAD_BYTES:]
     if data[: len(_MAGIC)] != _MAGIC:
+        if data.startswith(_MAGIC_OF_ALL):
+            raise WireError("a snapshot of another format: use the release of raftha that wrote it")
         raise WireError("not a snapshot")
     if data[len(_MAGIC) : _HEAD_BYTES] != zlib.crc32(body).to_bytes(4, "big"):
         raise WireError("a snapshot with a wrong checksum")

@@ -4,10 +4,11 @@ Writes gather in one transaction, and `sync` makes them durable: a message that 
 leave this host only after `sync` has returned. So one disk wait serves everything that one step of
 the node wrote (group commit).
 
-Any failure is `StorageFailed`, and the process must stop at once: after a failed write or sync
-nobody knows what the disk holds, and a voter that goes on guessing can vote twice in a term. The
-commit index is not here: Raft finds it again after a restart, and a stored one could run ahead of
-a log that lost its end.
+A directory that is found damaged at the start is put aside (`salvage.py`), and the node begins with
+a new, empty one: it joins like a new machine. Any failure of a running voter is `StorageFailed`,
+and the process must stop at once: after a failed write or sync nobody knows what the disk holds,
+and a voter that goes on guessing can vote twice in a term. The commit index is not here: Raft finds
+it again after a restart, and a stored one could run ahead of a log that lost its end.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from raftha.clock import Clock
-from raftha.consensus import medium
+from raftha.consensus import medium, salvage, state
+from raftha.consensus.commands import WireError
 from raftha.consensus.latency import SyncClock
+from raftha.consensus.marks import Mark
+from raftha.consensus.stable import Persisted, Standing, Voter
 from raftha.consensus.state import LogEntry
 from raftha.errors import StorageFailed
 from raftha.files import sync_directory
@@ -32,77 +36,33 @@ from raftha.model.store import FsyncTimes
 
 FILE_NAME: Final = "raft.sqlite"
 LOCK_NAME: Final = "raft.lock"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_UNREADABLE: Final = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+)
 
 _SCHEMA: Final = (
     "CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
-    " incarnation TEXT NOT NULL, boot INTEGER NOT NULL)",
+    " incarnation TEXT NOT NULL, boot INTEGER NOT NULL, joining INTEGER NOT NULL,"
+    " voter_since INTEGER)",
     "CREATE TABLE ballot (id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER NOT NULL,"
     " vote TEXT, crc INTEGER NOT NULL)",
     "CREATE TABLE log (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, command BLOB NOT NULL,"
     " crc INTEGER NOT NULL)",
     "CREATE TABLE snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL)",
-    "CREATE TABLE voters (address TEXT PRIMARY KEY, name TEXT NOT NULL, incarnation TEXT NOT NULL)",
+    "CREATE TABLE voters (address TEXT PRIMARY KEY, name TEXT NOT NULL, incarnation TEXT NOT NULL,"
+    " witness INTEGER NOT NULL)",
+    "CREATE TABLE marks (address TEXT PRIMARY KEY, incarnation TEXT NOT NULL,"
+    " voted INTEGER NOT NULL, term INTEGER NOT NULL, idx INTEGER NOT NULL)",
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voter:
-    """Who answers at an address: a name, and the life of the Raft directory behind it."""
-
-    name: str
-    incarnation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Persisted:
-    """Everything that was durable when the store was opened."""
-
-    incarnation: str
-    boot: int
-    term: int = 0
-    vote: str | None = None
-    entries: tuple[LogEntry, ...] = ()
-    snapshot: bytes | None = None
-    voters: Mapping[str, Voter] = field(default_factory=dict)
-
-
-class StableStore(Protocol):
-    """Durable state of one voter. Every method may raise StorageFailed, which is final."""
-
-    def load(self) -> Persisted:
-        """Read everything, checked. The boot number is raised, durably, by each load."""
-
-    def append(self, entry: LogEntry) -> None:
-        """Add the entry that follows the last one."""
-
-    def truncate(self, first_index: int) -> None:
-        """Drop this entry and all after it."""
-
-    def save_ballot(self, term: int, vote: str | None) -> None:
-        """Remember the term and the vote given in it."""
-
-    def replace(self, snapshot: bytes, entries: Sequence[LogEntry]) -> None:
-        """Put a snapshot and the whole log that goes with it in place of the present ones."""
-
-    def compact(self, snapshot: bytes, first_index: int) -> None:
-        """Put a snapshot in place and drop the entries before `first_index`."""
-
-    def save_voter(self, address: str, voter: Voter | None) -> None:
-        """Remember who answers at an address; None forgets it."""
-
-    def sync(self) -> None:
-        """Make everything written so far durable, or fail."""
-
-    def fsync_times(self) -> FsyncTimes:
-        """How long syncs took that had something to do. From any thread."""
-
-    @property
-    def free_bytes(self) -> int | None:
-        """Space that was left on the disk at the last sync; None if unknown."""
-
-    def close(self) -> None:
-        """Sync and let go."""
+class Damaged(StorageFailed):
+    """What the file holds is not what was written. At a start it is put aside; a running voter
+    stops, because nobody knows what it answered from it."""
 
 
 class SqliteStore:
@@ -132,14 +92,22 @@ class SqliteStore:
         with self._failing("open"):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take_lock()
-            self._connect()
-            if not self._query("SELECT 1 FROM sqlite_master WHERE name = 'identity'"):
-                self._create()
-            self._check_file()
-            persisted = self._read()
-            self._write("UPDATE identity SET boot = ?", persisted.boot)
-            self.sync()
-        return persisted
+        if salvage.is_condemned(self._directory):
+            return self._begin_anew()
+        try:
+            return self._open()
+        except Damaged as error:
+            self._let_go()
+            self.condemn(str(error))
+            return self._begin_anew()
+
+    def condemn(self, reason: str) -> None:
+        with self._failing("condemn"):
+            salvage.condemn(self._directory, reason)
+
+    @property
+    def is_dirty(self) -> bool:
+        return self._dirty
 
     def append(self, entry: LogEntry) -> None:
         with self._failing("append"):
@@ -170,8 +138,19 @@ class SqliteStore:
         with self._failing("voters"):
             self._write("DELETE FROM voters WHERE address = ?", address)
             if voter is not None:
-                row = (address, voter.name, voter.incarnation)
-                self._write("INSERT INTO voters VALUES (?, ?, ?)", *row)
+                row = (address, voter.name, voter.incarnation, voter.witness)
+                self._write("INSERT INTO voters VALUES (?, ?, ?, ?)", *row)
+
+    def save_marks(self, marks: Mapping[str, Mark]) -> None:
+        with self._failing("marks"):
+            for address, mark in marks.items():
+                row = (address, mark.incarnation, mark.voted, mark.term, mark.index)
+                self._write("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?)", *row)
+
+    def save_standing(self, standing: Standing) -> None:
+        with self._failing("standing"):
+            values = (standing.joining, standing.voter_since)
+            self._write("UPDATE identity SET joining = ?, voter_since = ?", *values)
 
     def sync(self) -> None:
         if not self._dirty:
@@ -200,6 +179,31 @@ class SqliteStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _begin_anew(self) -> Persisted:
+        with self._failing("put aside"):
+            where, why = salvage.put_aside(self._directory, FILE_NAME)
+        return replace(self._open(), put_aside=f"{why} (now in {where})")
+
+    def _open(self) -> Persisted:
+        """Connect and read everything. Raises Damaged if it is not whole, StorageFailed."""
+        with self._failing("open"):
+            self._connect()
+            if not self._query("SELECT 1 FROM sqlite_master WHERE name = 'identity'"):
+                self._create()
+            self._check_file()
+            persisted = self._read()
+            self._write("UPDATE identity SET boot = ?", persisted.boot)
+            self.sync()
+        return persisted
+
+    def _let_go(self) -> None:
+        """Close a file that cannot be used, whatever SQLite says to it."""
+        connection, self._connection = self._connection, None
+        self._dirty = False
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def _check_space(self) -> None:
         """Stop while there is still room to say why, and for PostgreSQL to end its own work."""
@@ -237,7 +241,8 @@ class SqliteStore:
     def _create(self) -> None:
         for statement in _SCHEMA:
             self._write(statement)
-        self._write("INSERT INTO identity VALUES (1, ?, ?, 0)", _FORMAT, self._new_incarnation)
+        new = (_FORMAT, self._new_incarnation)
+        self._write("INSERT INTO identity VALUES (1, ?, ?, 0, 0, NULL)", *new)
         self._write("INSERT INTO ballot VALUES (1, 0, NULL, ?)", _ballot_crc(0, None))
         self.sync()
         sync_directory(self._directory)
@@ -248,30 +253,46 @@ class SqliteStore:
             raise self._damaged(str(rows[0][0]))
 
     def _read(self) -> Persisted:
-        identity = self._query("SELECT format, incarnation, boot FROM identity")
+        self._check_format()
+        identity = self._query("SELECT incarnation, boot, joining, voter_since FROM identity")
         ballot = self._query("SELECT term, vote, crc FROM ballot")
         if len(identity) != 1 or len(ballot) != 1:
             raise self._damaged("identity, term or vote is missing")
-        file_format, incarnation, boot = identity[0]
-        if file_format != _FORMAT:
-            raise StorageFailed(
-                f"{self._directory / FILE_NAME} has format {file_format}, this release reads "
-                f"{_FORMAT}: use the release that wrote it"
-            )
+        incarnation, boot, joining, voter_since = identity[0]
         term, vote, crc = ballot[0]
         if crc != _ballot_crc(term, vote):
             raise self._damaged("wrong checksum of term and vote")
         snapshot = self._query("SELECT body FROM snapshot")
-        voters = self._query("SELECT address, name, incarnation FROM voters")
-        return Persisted(
+        voters = self._query("SELECT address, name, incarnation, witness FROM voters")
+        marks = self._query("SELECT address, incarnation, voted, term, idx FROM marks")
+        persisted = Persisted(
             incarnation=incarnation,
             boot=boot + 1,
             term=term,
             vote=vote,
             entries=self._read_log(bool(snapshot)),
             snapshot=snapshot[0][0] if snapshot else None,
-            voters={row[0]: Voter(name=row[1], incarnation=row[2]) for row in voters},
+            voters={
+                address: Voter(name=name, incarnation=incarnation, witness=bool(witness))
+                for address, name, incarnation, witness in voters
+            },
+            standing=Standing(joining=bool(joining), voter_since=voter_since),
+            marks={
+                address: Mark(incarnation=incarnation, voted=voted, term=term, index=index)
+                for address, incarnation, voted, term, index in marks
+            },
         )
+        self._check_snapshot(persisted)
+        return persisted
+
+    def _check_format(self) -> None:
+        """Another format is no damage: whoever wrote it can read it."""
+        rows = self._query("SELECT format FROM identity")
+        if rows and rows[0][0] != _FORMAT:
+            raise StorageFailed(
+                f"{self._directory / FILE_NAME} has format {rows[0][0]}, this release reads "
+                f"{_FORMAT}: use the release that wrote it"
+            )
 
     def _read_log(self, has_snapshot: bool) -> tuple[LogEntry, ...]:
         entries: list[LogEntry] = []
@@ -289,6 +310,17 @@ class SqliteStore:
         if has_snapshot and len(entries) < 2:
             raise self._damaged("there is a snapshot, but no log")
         return tuple(entries)
+
+    def _check_snapshot(self, persisted: Persisted) -> None:
+        """The snapshot must be whole, and the log must go on from it."""
+        if persisted.snapshot is None:
+            return
+        try:
+            last = state.unseal(persisted.snapshot).last
+        except WireError as error:
+            raise self._damaged(f"the snapshot: {error}") from error
+        if not any((e.index, e.term) == (last.index, last.term) for e in persisted.entries):
+            raise self._damaged("the log does not go on from the snapshot")
 
     def _insert(self, entry: LogEntry) -> None:
         row = (entry.index, entry.term, entry.command, _entry_crc(entry))
@@ -309,18 +341,16 @@ class SqliteStore:
             raise StorageFailed(f"{self._directory}: the store is not open")
         return self._connection
 
-    def _damaged(self, what: str) -> StorageFailed:
-        return StorageFailed(
-            f"{self._directory / FILE_NAME} is damaged: {what}. Do not repair it: a voter without "
-            "its votes is dangerous; give the machine a new address in every node's member list"
-        )
+    def _damaged(self, what: str) -> Damaged:
+        return Damaged(f"{self._directory / FILE_NAME} is damaged: {what}")
 
     @contextmanager
     def _failing(self, action: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+            unreadable = getattr(error, "sqlite_errorcode", None) in _UNREADABLE
+            if isinstance(error, sqlite3.OperationalError) and not unreadable:
                 raise StorageFailed(f"{self._directory}: {action} failed: {error}") from error
             raise self._damaged(str(error)) from error
         except OSError as error:

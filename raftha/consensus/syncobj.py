@@ -10,9 +10,7 @@ nothing itself: messages gather in `out` until the core lets them leave.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from random import Random
 from typing import Any, Final
@@ -20,9 +18,10 @@ from zlib import crc32
 
 from raftha.consensus import wire
 from raftha.consensus.absent import without
+from raftha.consensus.audit import verify_library
+from raftha.consensus.configuration import Seat, party_id
 from raftha.consensus.journal import Journal
 from raftha.consensus.snapshots import Feed
-from raftha.errors import RafthaError
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
 from raftha.model.store import RaftRole
@@ -34,35 +33,6 @@ with without("cryptography"):
     from pysyncobj import SyncObj, SyncObjConf
     from pysyncobj.node import Node
 
-AUDITED_VERSION: Final = "0.3.17"
-AUDITED: Final = {
-    "__init__": "09df12cd7fd7d727",
-    "_onTick": "cc9eb08232d005ba",
-    "_checkCommandsToApply": "a386a8079361d204",
-    "_SyncObj__applyLogEntries": "073db677773b5a2d",
-    "_SyncObj__doApplyCommand": "1ea7aa506e950d0a",
-    "_SyncObj__onMessageReceived": "ddfe34b6c0282179",
-    "_SyncObj__sendNextNodeIdx": "68aaeefc267b8896",
-    "_SyncObj__generateRaftTimeout": "92ed37d3620e781a",
-    "_SyncObj__onNodeConnected": "2655afb481b4c69b",
-    "_SyncObj__onNodeDisconnected": "a81c0475ba2218cc",
-    "_SyncObj__getCurrentLogIndex": "e5af22ca246686bd",
-    "_SyncObj__getCurrentLogTerm": "1cb8867e6a13d397",
-    "_SyncObj__getPrevLogIndexTerm": "6766914806ae2311",
-    "_SyncObj__getEntries": "e29c4b33293b2101",
-    "_SyncObj__deleteEntriesFrom": "3b23c411bb903d36",
-    "_SyncObj__onBecomeLeader": "5a3fd97bc17dc1cf",
-    "_SyncObj__setCurrentTerm": "0ad5bf456ac06bd3",
-    "_SyncObj__setState": "2c1f239f7bd79b39",
-    "_SyncObj__onLeaderChanged": "53b7685e1d897887",
-    "_SyncObj__sendAppendEntries": "9cb9073128c392fa",
-    "_SyncObj__connectedToAnyone": "acd40e9e3ac6c4cc",
-    "_SyncObj__parseChangeClusterRequest": "b2d5d695b12e592f",
-    "_SyncObj__tryLogCompaction": "c2f8a0ec14cc7312",
-}
-"""Private parts of the library that this file overrides or relies on, each with the start of the
-SHA-256 of the source that was audited."""
-
 _REGULAR: Final = b"\x00"
 _FOLLOWER: Final = 0
 _LEADER: Final = 2
@@ -71,16 +41,15 @@ _NEVER: Final = 10**9
 _NOTHING: Final = ("", 0, 0), float("-inf")
 
 
-class LibraryMismatch(RafthaError):
-    """The installed pysyncobj is not the one that was audited."""
+class _Party(Node):  # type: ignore[misc]
+    """A node whose hash, and so the library's order of sets, is the same in every process. A voter
+    goes by its address; a newcomer behind it by its incarnation too, so that what it holds is never
+    counted as the voter's."""
 
-
-class _Voter(Node):  # type: ignore[misc]
-    """A node whose hash, and so the library's order of sets, is the same in every process."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self._hash = crc32(address.encode())
+    def __init__(self, seat: Seat, *, votes: bool = True) -> None:
+        super().__init__(seat.address if votes else party_id(seat))
+        self.seat = seat
+        self._hash = crc32(self.id.encode())
 
     def __hash__(self) -> int:
         return self._hash
@@ -95,9 +64,11 @@ class _Outbox:
         self.messages: list[tuple[str, wire.Message]] = []
 
     def send(self, node: Node, message: dict[str, Any]) -> bool:
+        if message["type"] == "request_vote":
+            message["to"] = node.seat.incarnation
         packed = wire.from_library(message)
         if packed is not None:
-            self.messages.append((node.id, packed))
+            self.messages.append((node.seat.address, packed))
         return True
 
     def ignore(self, *_: object) -> None:
@@ -122,24 +93,7 @@ class _IdlePoller:
 _present: ContextVar[Callable[[], float]] = ContextVar("present")
 
 
-def verify_library(audited: Mapping[str, str]) -> None:
-    """Raise LibraryMismatch unless every part that this file leans on is the audited one."""
-    changed = [name for name, digest in audited.items() if _source_digest(name) != digest]
-    if library.VERSION != AUDITED_VERSION or changed:
-        raise LibraryMismatch(
-            f"pysyncobj {library.VERSION} is installed, raftha needs exactly {AUDITED_VERSION} "
-            f"unmodified (differs: {', '.join(changed) or 'version'}): "
-            f"pip install 'pysyncobj=={AUDITED_VERSION}'"
-        )
-
-
-def _source_digest(name: str) -> str:
-    part = SyncObj.__dict__.get(name)
-    source = "" if part is None else inspect.getsource(part)
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
-
-
-verify_library(AUDITED)
+verify_library(SyncObj, library.VERSION)
 library.monotonicTime = lambda: _present.get()()
 
 
@@ -150,7 +104,6 @@ class Engine(SyncObj):  # type: ignore[misc]
         self,
         *,
         address: str,
-        peers: Sequence[str],
         timings: RaftTimings,
         now: Callable[[], float],
         random: Random,
@@ -162,7 +115,7 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._random = random
         self._make_durable = make_durable
         self._apply = apply
-        self._voters = {peer: _Voter(peer) for peer in peers}
+        self._parties: dict[str, _Party] = {}
         self._outbox = _Outbox()
         self._acknowledged = _NOTHING
         self.feed = Feed()
@@ -170,8 +123,8 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._SyncObj__newAppendEntriesTime = 0.0
         self._bind_time()
         super().__init__(
-            _Voter(address),
-            list(self._voters.values()),
+            _Party(Seat(address)),
+            [],
             _configuration(timings),
             transport=self._outbox,
         )
@@ -246,15 +199,31 @@ class Engine(SyncObj):  # type: ignore[misc]
         common = max(self.commit_index, self.applied_index)
         self._progress(peer, common + 1, reset=True, success=False)
 
-    def connected(self, peer: str) -> None:
-        """A link to this voter is up."""
+    def arrange(
+        self, voters: Sequence[Seat], newcomers: Sequence[Seat], linked: Collection[str]
+    ) -> None:
+        """From now on these other voters count, these newcomers are given the log, and these
+        addresses are in touch. A newcomer that became a voter keeps what it holds."""
         self._acknowledged = _NOTHING
-        self._SyncObj__onNodeConnected(self._voters[peer])
+        before = {**self._parties}
+        seated = [_Party(seat) for seat in voters]
+        others = [_Party(seat, votes=False) for seat in newcomers]
+        self._parties = {party.id: party for party in (*seated, *others)}
+        for key, gone in before.items():
+            if key not in self._parties:
+                self._forget(gone, self._parties.get(gone.seat.address))
+            elif gone.seat.is_bound and gone.seat != self._parties[key].seat:
+                self._forget(gone, None)
+        for party in self._parties.values():
+            self._begin(party)
+        self._SyncObj__otherNodes = set(seated)
+        self._SyncObj__readonlyNodes = set(others)
+        present = [party for party in self._parties.values() if party.id in linked]
+        self._SyncObj__connectedNodes = set(present)
 
-    def disconnected(self, peer: str) -> None:
+    def disconnected(self, party: str) -> None:
         """The link is gone: a snapshot on it starts over, or its parts would not fit together."""
-        self.feed.cancelTransmisstion(self._voters[peer])
-        self._SyncObj__onNodeDisconnected(self._voters[peer])
+        self.feed.cancelTransmisstion(self._party(party))
 
     # What is known.
 
@@ -314,6 +283,10 @@ class Engine(SyncObj):  # type: ignore[misc]
         low, high = self._timings.election_min, self._timings.election_max
         return Seconds(low + (high - low) * self._random.random())
 
+    def follows(self, party: str) -> bool:
+        """Whether this raft leader keeps account of this party."""
+        return self._party(party) in self._SyncObj__raftMatchIndex
+
     @property
     def answers(self) -> Mapping[str, float]:
         """When each follower last answered this raft leader."""
@@ -321,8 +294,12 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     @property
     def matches(self) -> Mapping[str, int]:
-        """What this raft leader knows each follower to hold."""
+        """What this raft leader knows each party to hold."""
         return {node.id: index for node, index in self._SyncObj__raftMatchIndex.items()}
+
+    def match_index(self, party: str) -> int:
+        """What this raft leader knows one of them to hold."""
+        return int(self._SyncObj__raftMatchIndex.get(self._party(party), 0))
 
     # Parts of the library that are replaced, under its names.
 
@@ -361,7 +338,7 @@ class Engine(SyncObj):  # type: ignore[misc]
             self._apply(self.applied_index + 1, command[1:])
 
     def _SyncObj__parseChangeClusterRequest(self, _command: bytes) -> None:  # noqa: N802
-        """Members are configured, never changed through the log."""
+        """Voters change by entries of our own kind, which the library knows nothing of."""
 
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
         """The core compacts: snapshot and log change in one transaction."""
@@ -376,7 +353,30 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     def _hand(self, peer: str, message: dict[str, Any]) -> None:
         self._bind_time()
-        super()._SyncObj__onMessageReceived(self._voters[peer], message)
+        super()._SyncObj__onMessageReceived(self._party(peer), message)
+
+    def _party(self, key: str) -> _Party:
+        """Whoever goes by this id; a raft leader may be one that has no seat in our log yet."""
+        return self._parties.get(key) or _Party(Seat(key))
+
+    def _begin(self, party: _Party) -> None:
+        """A raft leader knows nothing yet of what this one holds."""
+        if self.is_leading:
+            self._SyncObj__raftMatchIndex.setdefault(party, 0)
+            self._SyncObj__raftNextIndex.setdefault(party, self._SyncObj__getCurrentLogIndex() + 1)
+            self._SyncObj__lastResponseTime.setdefault(party, self._now())
+
+    def _forget(self, gone: _Party, heir: _Party | None) -> None:
+        self.feed.cancelTransmisstion(gone)
+        is_same = heir is not None and heir.seat.incarnation == gone.seat.incarnation
+        for known in (
+            self._SyncObj__raftMatchIndex,
+            self._SyncObj__raftNextIndex,
+            self._SyncObj__lastResponseTime,
+        ):
+            value = known.pop(gone, None)
+            if is_same and value is not None:
+                known[heir] = value
 
     def _progress(self, peer: str, next_index: int, *, reset: bool, success: bool) -> None:
         self.out.append((peer, wire.Progress(self.term, next_index, reset, success)))

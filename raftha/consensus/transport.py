@@ -16,10 +16,11 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from raftha.clock import Clock
+from raftha.config.values import parse_address
 from raftha.consensus.commands import WireError
 from raftha.consensus.dialing import Dialer
 from raftha.consensus.flow import BYTES_PER_S, FRAMES_PER_S, Budget
@@ -125,18 +126,23 @@ class TcpLinks:
         self._waking = threading.Lock()
         self._is_closed = False
         self._dialer = Dialer(
-            handshake=Handshake(identity=identity, registry=registry, security=security),
+            handshake=Handshake(registry=registry, security=security),
             registry=registry,
             timings=timings,
             clock=clock,
+            own=identity.address,
             bind=config.bind_addr,
-            peers=[peer for peer in config.partner_addrs if str(peer) != identity.address],
+            peers=config.partner_addrs,
+            is_linked=lambda peer: peer in self._links,
             arrived=self._arrived,
         )
 
     def open(self) -> None:
         self._dialer.open()
         self._security.start()
+
+    def know(self, addresses: Iterable[str]) -> None:
+        self._dialer.know({address: parse_address(address) for address in addresses})
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
         longest = min(timeout, self._timings.ping_period, self._until_rested())
@@ -204,7 +210,7 @@ class TcpLinks:
         hello = established.hello
         reason = self._registry.refusal(hello)
         if reason is not None:
-            self._registry.report(hello.address, reason)
+            self._registry.report(hello.address, reason.why)
             established.connection.close()
             self._dialer.want(hello.address)
             return
@@ -215,7 +221,7 @@ class TcpLinks:
         self._links[link.peer] = link
         self._by_handle[link.handle] = link
         self._poll.register(link.handle, select.POLLIN)
-        self._events.append(Up(link.peer, self._registry.admit(hello)))
+        self._events.append(Up(link.peer, hello, self._registry.admit(hello)))
         self._read(link, now)
 
     def _serve(self, link: _Link, mask: int, now: float) -> None:
@@ -278,6 +284,7 @@ class TcpLinks:
         self._resting.discard(link)
         self._poll.unregister(link.handle)
         link.connection.close()
+        self._registry.lost(link.peer)
         self._events.append(Down(link.peer))
         if redial:
             self._dialer.want(link.peer)

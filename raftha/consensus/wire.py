@@ -21,6 +21,7 @@ CHUNK_BYTES: Final = 256 * 1024
 """Size of one part of a snapshot."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+_Name = Annotated[str, msgspec.Meta(max_length=300)]
 _Payload = Annotated[bytes, msgspec.Meta(max_length=MAX_COMMAND_BYTES)]
 
 
@@ -57,9 +58,12 @@ class Progress(_Message, tag="progress", frozen=True):
 
 
 class AskVote(_Message, tag="ask", frozen=True):
+    """`to` is the incarnation whose vote would be counted; empty where no voter is bound yet."""
+
     term: _Count
     last_index: _Count
     last_term: _Count
+    to: _Name
 
 
 class Vote(_Message, tag="vote", frozen=True):
@@ -67,12 +71,13 @@ class Vote(_Message, tag="vote", frozen=True):
 
 
 class Canvass(_Message, tag="canvass", frozen=True):
-    """Would you vote for me? Changes no term anywhere."""
+    """Would you vote for me? Changes no term anywhere. `to` as in `AskVote`."""
 
     term: _Count
     round: _Count
     last_index: _Count
     last_term: _Count
+    to: _Name
 
 
 class Support(_Message, tag="support", frozen=True):
@@ -119,7 +124,8 @@ def decode(data: bytes) -> Message:
 
 
 def from_library(message: Mapping[str, Any]) -> Message | None:
-    """The struct for a dictionary that the library wants to send; None for kinds not in use."""
+    """The struct for a dictionary that the library wants to send; None for kinds not in use. The
+    library does not know whom it asks for a vote: `to` is added to its own words."""
     pack = _PACKERS.get(message["type"])
     return None if pack is None else pack(message)
 
@@ -173,7 +179,8 @@ def _pack_append(message: Mapping[str, Any]) -> Message | None:
 
 
 def _pack_ask(message: Mapping[str, Any]) -> Message | None:
-    return AskVote(message["term"], message["last_log_index"], message["last_log_term"])
+    index, term = message["last_log_index"], message["last_log_term"]
+    return AskVote(message["term"], index, term, message["to"])
 
 
 def _pack_vote(message: Mapping[str, Any]) -> Message | None:

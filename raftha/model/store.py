@@ -213,12 +213,14 @@ class RaftRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoterStatus:
-    """One voter as this node sees it. `last_contact` is None if nothing was heard since start."""
+    """One voter, or a node that would be one, as this node sees it. `incarnation` is the random
+    identity of its Raft directory. `last_contact` is None if nothing was heard since start."""
 
     address: str
     name: str | None
     is_self: bool
     connected: bool
+    incarnation: str | None = None
     witness: bool | None = None
     last_contact: Instant | None = None
     match_index: int | None = None
@@ -244,9 +246,10 @@ class FsyncTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaftStatus:
-    """The Raft group as this node sees it. `majority` says that a majority is in touch *now*:
-    a raft leader is known and was heard (or answered this leader) within the fallback time.
-    `free_bytes` is the space left on the disk of the Raft directory, None if unknown."""
+    """The Raft group as this node sees it. `joiners` hold the log and have no vote. `majority` says
+    that a majority is in touch *now*: a raft leader is known and was heard (or answered this
+    leader) within the fallback time. `free_bytes` is the space left for the Raft directory, None if
+    unknown."""
 
     role: RaftRole
     leader: str | None
@@ -255,6 +258,7 @@ class RaftStatus:
     applied_index: int
     majority: bool
     voters: tuple[VoterStatus, ...]
+    joiners: tuple[VoterStatus, ...] = ()
     fsync: FsyncTimes = FsyncTimes()
     free_bytes: int | None = None
 

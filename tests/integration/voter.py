@@ -185,6 +185,7 @@ def main(path: Path) -> int:
         random=Random(),
         witness=True,
         fatal=fatal,
+        begin_anew=fatal,
     )
     node.start()
     servant = Servant(node)

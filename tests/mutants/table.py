@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import agent, consensus_log, consensus_store, decisions, guardian, postgresql
+from tests.mutants import (
+    agent,
+    consensus_log,
+    consensus_members,
+    consensus_store,
+    decisions,
+    guardian,
+    postgresql,
+)
 from tests.mutants.mutant import Mutant
 
 AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
-    "consensus": (*consensus_log.MUTANTS, *consensus_store.MUTANTS),
+    "consensus": (*consensus_log.MUTANTS, *consensus_members.MUTANTS, *consensus_store.MUTANTS),
     "guardian": guardian.MUTANTS,
     "decisions": decisions.MUTANTS,
     "postgresql": postgresql.MUTANTS,

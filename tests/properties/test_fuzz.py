@@ -21,10 +21,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftha.consensus import commands, members, state, wire
+from raftha.consensus import commands, configuration, greeting, state, wire
 from raftha.consensus.commands import LogCommand, NewerFormat, WireError
+from raftha.consensus.configuration import Configuration, Seat
+from raftha.consensus.greeting import PROTOCOL, Hello
 from raftha.consensus.handshake import Handshake, Refused
-from raftha.consensus.members import PROTOCOL, Hello, Identity, Registry
+from raftha.consensus.members import Identity, Registry
 from raftha.consensus.security import KeySecurity, MacFraming, PlainFraming, PlainSecurity, Security
 from raftha.consensus.state import Image, LogEntry
 from raftha.guardian import events, protocol
@@ -36,14 +38,25 @@ MESSAGES: Final = st.one_of(
     st.builds(wire.Append, COUNTS, COUNTS, COUNTS, COUNTS, st.lists(ENTRIES, max_size=3)),
     st.builds(wire.Chunk, COUNTS, st.binary(max_size=50), st.booleans(), st.booleans()),
     st.builds(wire.Progress, COUNTS, COUNTS, st.booleans(), st.booleans()),
-    st.builds(wire.AskVote, COUNTS, COUNTS, COUNTS),
+    st.builds(wire.AskVote, COUNTS, COUNTS, COUNTS, st.text(max_size=20)),
     st.builds(wire.Vote, COUNTS),
-    st.builds(wire.Canvass, COUNTS, COUNTS, COUNTS, COUNTS),
+    st.builds(wire.Canvass, COUNTS, COUNTS, COUNTS, COUNTS, st.text(max_size=20)),
     st.builds(wire.Support, COUNTS, COUNTS, st.booleans()),
     st.builds(wire.Stale, COUNTS),
     st.builds(wire.Forward, st.binary(max_size=50), st.floats(0, 86400)),
 )
 TEXTS: Final = st.text(max_size=20)
+SEATS: Final = st.builds(Seat, TEXTS, TEXTS, TEXTS, st.booleans())
+VOTERS: Final = st.builds(
+    lambda seats, expected, generation: configuration.encode(
+        Configuration(
+            lineage="x", generation=generation, seats=tuple(seats), expected=tuple(expected)
+        )
+    ),
+    st.lists(SEATS, max_size=3),
+    st.lists(SEATS, max_size=2),
+    st.integers(0, 3),
+)
 HELLOS: Final = st.builds(
     Hello,
     protocol=st.just(PROTOCOL) | st.integers(-1, 9),
@@ -52,11 +65,19 @@ HELLOS: Final = st.builds(
     to=st.just("a:1") | TEXTS,
     name=st.just("n2") | TEXTS,
     incarnation=TEXTS,
+    process=TEXTS,
     witness=st.booleans(),
-    members=TEXTS,
+    partners=st.just(["a:1", "c:1"]) | st.lists(TEXTS, max_size=3),
+    is_new=st.booleans(),
+    term=COUNTS,
+    has_voted=st.booleans(),
+    last_index=COUNTS,
+    voters=st.just(b"") | VOTERS | st.binary(max_size=30),
+    voters_index=COUNTS,
+    voters_settled=st.booleans(),
     nonce=st.binary(max_size=40),
 )
-IMAGES: Final = st.builds(Image, ENTRIES, ENTRIES, st.binary(max_size=50))
+IMAGES: Final = st.builds(Image, ENTRIES, ENTRIES, st.binary(max_size=50), st.just(b"") | VOTERS)
 JSON: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -104,6 +125,7 @@ SEALED: Final = st.builds(
             LogEntry(previous, index, term),
             LogEntry(previous, index + 1, term),
             inner,
+            b"",
         )
     ),
     st.binary(max_size=10),
@@ -130,12 +152,12 @@ def test_an_entry_is_a_command_or_an_error_of_its_own(data: bytes) -> None:
         assert isinstance(commands.decode(data), LogCommand)
 
 
-@given(noise_or(HELLOS.map(members.encode_hello)))
+@given(noise_or(HELLOS.map(greeting.encode_hello)))
 def test_a_greeting_is_judged_or_a_wire_error(data: bytes) -> None:
     """Also what can be read is judged in words, whatever it says."""
     registry = registry_of_a()
     with contextlib.suppress(WireError):
-        reason = registry.refusal(members.decode_hello(data))
+        reason = registry.refusal(greeting.decode_hello(data))
         assert reason is None or reason
 
 
@@ -175,7 +197,7 @@ def test_a_stream_is_frames_or_a_wire_error(data: st.DataObject) -> None:
             assert found == frames[: len(found)]
 
 
-@given(noise_or(HELLOS.map(members.encode_hello)), st.binary(max_size=100), st.booleans())
+@given(noise_or(HELLOS.map(greeting.encode_hello)), st.binary(max_size=100), st.booleans())
 def test_a_greeting_ends_in_an_error_of_its_own(hello: bytes, more: bytes, keyed: bool) -> None:
     """A guest says what it likes and hangs up. The one that is greeted raises what it promises."""
     security: Security = KeySecurity(b"k" * 32) if keyed else PlainSecurity()
@@ -184,9 +206,7 @@ def test_a_greeting_ends_in_an_error_of_its_own(hello: bytes, more: bytes, keyed
         there.sendall(len(hello).to_bytes(2, "big") + hello + more)
         there.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError, WireError, Refused):
-            greeted = Handshake(
-                identity=identity("a:1", "n1"), registry=registry_of_a(), security=security
-            ).accept(here)
+            greeted = Handshake(registry=registry_of_a(), security=security).accept(here)
             assert not keyed
             assert greeted.hello.address == "b:1"
 
@@ -237,7 +257,7 @@ WIDE: Final = [
     ),
     (commands.decode, wide(b"", b"\x02")),
     (commands.decode, b"\x91" * MANY),
-    (members.decode_hello, wide(b"", b"\x00")),
+    (greeting.decode_hello, wide(b"", b"\x00")),
     (state.restore, wide(b"\x96\x01\x00\x00", b"\x95\xa0\xc4\x00\x00\x00\xc0", b"\x90\x90")),
     (protocol.decode, b"[" * MANY),
     (protocol.decode, b"[" + b"1," * MANY + b"1]"),
@@ -306,13 +326,20 @@ def mac_pair() -> tuple[MacFraming, MacFraming]:
 
 
 def identity(address: str, name: str) -> Identity:
+    others = {"a:1", "b:1", "c:1"} - {address}
     return Identity(
-        scope="test", address=address, name=name, incarnation="i", witness=False, members="m"
+        scope="test",
+        address=address,
+        name=name,
+        incarnation=f"i of {name}",
+        witness=False,
+        partners=tuple(sorted(others)),
+        process="p",
     )
 
 
 def registry_of_a() -> Registry:
-    return Registry(identity("a:1", "n1"), ["b:1", "c:1"], {})
+    return Registry(identity("a:1", "n1"), {})
 
 
 def test_the_fuzzed_structs_are_all_there_is() -> None:
@@ -324,6 +351,6 @@ def test_the_fuzzed_structs_are_all_there_is() -> None:
 
 
 def _example(kind: type[msgspec.Struct]) -> msgspec.Struct:
-    values = {"entries": [], "data": b"", "payload": b"", "remaining": 1.0}
+    values = {"entries": [], "data": b"", "payload": b"", "remaining": 1.0, "to": "i"}
     switches = {"first", "last", "reset", "success", "granted"}
     return kind(*(values.get(f, f in switches or 1) for f in kind.__struct_fields__))

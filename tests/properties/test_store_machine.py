@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftha.consensus import commands, members, state, wire
+from raftha.consensus import commands, configuration, greeting, state, wire
 from raftha.consensus.commands import Expire, LogCommand, OpenSession, SessionId, WireError
 from raftha.consensus.machine import Happened, Machine
 from raftha.instants import Seconds
@@ -101,7 +101,11 @@ def test_a_command_survives_its_encoding(command: LogCommand) -> None:
 
 @given(st.binary(max_size=200))
 def test_noise_is_a_wire_error_and_nothing_else(noise: bytes) -> None:
-    for decode in (commands.decode, wire.decode, state.unseal, members.decode_hello):
+    def decode_voters(noise: bytes) -> object:
+        return configuration.decode(configuration.KIND + noise)
+
+    decoders = commands.decode, wire.decode, state.unseal, greeting.decode_hello, decode_voters
+    for decode in decoders:
         try:
             decode(noise)
         except WireError:

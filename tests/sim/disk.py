@@ -6,12 +6,13 @@ It fills up, fails to sync, is slow, and notices at the next start that an entry
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from raftha.consensus.marks import Mark
+from raftha.consensus.stable import Persisted, Standing, Voter
 from raftha.consensus.state import LogEntry
-from raftha.consensus.storage import Persisted, Voter
 from raftha.errors import StorageFailed
 from raftha.instants import Seconds
 from raftha.model.store import FsyncTimes
@@ -28,6 +29,8 @@ class Records:
     entries: list[LogEntry] = field(default_factory=list)
     snapshot: bytes | None = None
     voters: dict[str, Voter] = field(default_factory=dict)
+    standing: Standing = Standing()
+    marks: dict[str, Mark] = field(default_factory=dict)
 
 
 Change = Callable[[Records], None]
@@ -53,6 +56,8 @@ class Disk:
         self.full = False
         self.sync_fails = False
         self.damaged = False
+        self.condemned: str | None = None
+        self.lives = 1
         self.latency = 0.0
         self.stall = 0.0
         self.records = Records()
@@ -78,6 +83,14 @@ class Disk:
         self._settle(self._uncertain)
         self._uncertain = []
         return self.records
+
+    def empty(self) -> None:
+        """Another directory, of another incarnation, lies there; what was is aside."""
+        self.records = Records()
+        self._uncertain = []
+        self.damaged, self.condemned = False, None
+        self.lives += 1
+        self.incarnation = f"{self.incarnation.partition(',')[0]}, {self.lives}"
 
     def cut_power(self, now: float, random: Random) -> None:
         """A sync under way at that true time is done or undone."""
@@ -105,7 +118,10 @@ class FakeStore:
 
     def load(self) -> Persisted:
         if self._disk.damaged:
-            raise StorageFailed("an entry of the log is damaged: wrong checksum")
+            self.condemn("an entry of the log is damaged: wrong checksum")
+        put_aside = self._disk.condemned
+        if put_aside is not None:
+            self._disk.empty()
         records = self._disk.read()
         boot = records.boot + 1
         self._is_open = True
@@ -120,6 +136,9 @@ class FakeStore:
             entries=tuple(records.entries),
             snapshot=records.snapshot,
             voters=dict(records.voters),
+            standing=records.standing,
+            marks=dict(records.marks),
+            put_aside=put_aside,
         )
 
     def append(self, entry: LogEntry) -> None:
@@ -164,6 +183,21 @@ class FakeStore:
                 on_disk.voters[address] = voter
 
         self._change(save)
+
+    def save_standing(self, standing: Standing) -> None:
+        self._change(lambda on_disk: setattr(on_disk, "standing", standing))
+
+    def save_marks(self, marks: Mapping[str, Mark]) -> None:
+        kept = dict(marks)
+        if kept:
+            self._change(lambda on_disk: on_disk.marks.update(kept))
+
+    def condemn(self, reason: str) -> None:
+        self._disk.condemned = reason
+
+    @property
+    def is_dirty(self) -> bool:
+        return bool(self._pending)
 
     def sync(self) -> None:
         if not self._pending:

@@ -7,6 +7,7 @@ from tests.sim.disk import Disk, FakeStore
 from tests.sim.network import FakeLinks, Network
 
 __all__ = [
+    "BegunAnew",
     "Disk",
     "FakeClock",
     "FakeLinks",
@@ -14,12 +15,22 @@ __all__ = [
     "Fatal",
     "Network",
     "TrueTime",
+    "begin_anew",
     "fatal",
 ]
 
 
 class Fatal(BaseException):
     """The product asked for the end of the process."""
+
+
+class BegunAnew(BaseException):
+    """The product asked for a new process, which puts its Raft directory aside."""
+
+
+def begin_anew(reason: str) -> None:
+    """What the simulation gives the product for being started again."""
+    raise BegunAnew(reason)
 
 
 def fatal(message: str) -> None:

@@ -49,13 +49,15 @@ class Group:
         for name in names:
             self.start(name, Disk(incarnation=f"life of {name}"))
 
-    def start(self, name: str, disk: Disk, *, connect: bool = True) -> RaftNode:
-        """Bring a voter up from its disk."""
+    def start(
+        self, name: str, disk: Disk, *, connect: bool = True, file: str | None = None
+    ) -> RaftNode:
+        """Bring a node up from its disk; `file` are the voters that its own file names."""
         time = TrueTime()
         store = FakeStore(disk)
         node = make_voter(
             name,
-            members=self.names,
+            members=file or self.names,
             store=store,
             network=self.network,
             timings=self.timings,
@@ -67,6 +69,18 @@ class Group:
             if connect and peer != name:
                 self.network.connect(name, peer)
         return node
+
+    def join_anew(self, name: str, incarnation: str = "new life") -> RaftNode:
+        """A node starts on an empty directory, whoever it was before."""
+        if name in self.seats:
+            self.kill(name)
+        if name not in self.names:
+            self.names += name
+        return self.start(name, Disk(incarnation=f"{incarnation} of {name}"))
+
+    def voters(self, name: str) -> dict[str, str]:
+        """The voters in force on a node: address and incarnation."""
+        return {seat.address: seat.incarnation for seat in self.node(name)._core.membership.seats}
 
     def kill(self, name: str) -> Disk:
         """End a process; unsynced writes go with it. The disk is handed back."""
@@ -90,9 +104,9 @@ class Group:
     def campaign(self, name: str) -> None:
         """Make a voter stand for election at once, with nobody loyal to an earlier leader."""
         for seat in self.seats.values():
-            seat.node._core._leader_heard = float("-inf")
+            seat.node._core.elections.leader_heard = float("-inf")
         core = self.node(name)._core
-        core._has_support = True
+        core.elections.has_support = True
         core.engine.election_due = 0.0
         self.step(name)
 

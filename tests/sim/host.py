@@ -42,7 +42,6 @@ class Host:
     busy_until: float = 0.0
     next_round: float | None = None
     frozen: bool = False
-    lost: bool = False
     deadline: Deadline | None = None
     postponed: list[Callable[[], None]] = field(default_factory=list)
 

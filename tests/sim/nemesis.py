@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import permutations
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from tests.sim.disk import Disk
 from tests.sim.host import Host
 from tests.sim.network import Link
 from tests.sim.plan import TTL_S, Fault, Moment, Strike, Victim
@@ -16,6 +18,8 @@ from tests.sim.plan import TTL_S, Fault, Moment, Strike, Victim
 if TYPE_CHECKING:
     from tests.sim.world import World
 
+TRUCE_S: Final = 3.0
+"""Seconds for those who know of a promise to notice that it was forgotten."""
 PATIENCE_S: Final = 5.0
 """A strike that waits for its moment strikes anyway after this time."""
 TAGS: Final = {
@@ -33,6 +37,7 @@ class Nemesis:
         self._world = world
         self._plan = plan
         self._is_over = False
+        self._truce_until = 0.0
         self._waiting: list[Strike] = []
         self._acts: dict[Fault, Callable[[Strike, Host], None]] = {
             Fault.KILL: self._kill,
@@ -56,6 +61,8 @@ class Nemesis:
             Fault.SLOW_SYNC: self._slow_sync,
             Fault.SLOW_DISK: self._slow_disk,
             Fault.DAMAGE: self._damage,
+            Fault.EMPTIED: self._empty,
+            Fault.PUT_BACK: self._roll_back,
             Fault.COMPACT: self._compact,
             Fault.COMPACT_AND_KILL: self._compact_and_kill,
             Fault.SLEW: self._slew,
@@ -109,7 +116,7 @@ class Nemesis:
             self._strike(strike, self._choose(strike))
 
     def _strike(self, strike: Strike, host: Host) -> None:
-        if host.lost or self._is_over:
+        if self._is_over or self._world.time.now < self._truce_until:
             return
         when = "" if strike.moment is Moment.NOW else f" at {strike.moment.value}"
         text = f"{strike.fault.value}{when} ({strike.lasts:.2f} s): {host.name}"
@@ -246,7 +253,20 @@ class Nemesis:
         self._until(strike, lambda: setattr(host.disk, "latency", usual))
 
     def _damage(self, _: Strike, host: Host) -> None:
-        self._world.lose(host)
+        self._world.spoil(host, lambda disk: setattr(disk, "damaged", True))
+
+    def _empty(self, _: Strike, host: Host) -> None:
+        self._world.spoil(host, Disk.empty)
+
+    def _roll_back(self, strike: Strike, host: Host) -> None:
+        copy, life = deepcopy(host.disk.records), host.disk.incarnation
+
+        def put_back() -> None:
+            is_own = host.disk.incarnation == life
+            if not self._is_over and is_own and self._world.put_back(host, copy):
+                self._truce_until = self._world.time.now + TRUCE_S
+
+        self._world.schedule.after(strike.lasts, put_back)
 
     def _compact(self, _: Strike, host: Host) -> None:
         self._world.compact(host)

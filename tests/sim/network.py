@@ -4,9 +4,10 @@ flight. `wires.py` moves the same links by the clock."""
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from raftha.consensus.links import Down, LinkEvent, Received, Up
+from raftha.consensus.members import Registry
 from raftha.instants import Seconds
 
 Link = tuple[str, str]
@@ -25,10 +26,27 @@ class Network:
         """Bring both directions up, if both nodes live."""
         if (left, right) in self.up or left not in self.nodes or right not in self.nodes:
             return
+        if not self.greet(left, right):
+            return
         for here, there in ((left, right), (right, left)):
             self.up.add((here, there))
             self.flying[here, there].clear()
-            self.nodes[here].hear(Up(there))
+
+    def greet(self, left: str, right: str) -> bool:
+        """Let two nodes say who they are, as `handshake.py` does; True if each lets the other in,
+        and has heard of the link."""
+        ends = (self.nodes[left], self.nodes[right])
+        said = [end.registry.hello(other) for end, other in zip(ends, (right, left), strict=True)]
+        heard = said[::-1]
+        for end, hello, other in zip(ends, heard, ends[::-1], strict=True):
+            refusal = end.registry.refusal(hello)
+            if refusal is not None:
+                end.registry.report(hello.address, refusal.why)
+                other.registry.judged(refusal)
+                return False
+        for end, hello in zip(ends, heard, strict=True):
+            end.hear(Up(hello.address, hello, end.registry.admit(hello)))
+        return True
 
     def disconnect(self, left: str, right: str) -> None:
         """Cut both directions."""
@@ -38,7 +56,7 @@ class Network:
             self.up.discard((here, there))
             self.flying[here, there].clear()
             if here in self.nodes:
-                self.nodes[here].hear(Down(there))
+                self.nodes[here].lose(there)
 
     def remove(self, address: str) -> None:
         """A process is gone."""
@@ -69,9 +87,10 @@ class Network:
 class FakeLinks:
     """`Links` over a `Network`; `poll` never waits."""
 
-    def __init__(self, network: Network, address: str) -> None:
+    def __init__(self, network: Network, address: str, registry: Registry) -> None:
         self._network = network
         self._address = address
+        self.registry = registry
         self.events: deque[LinkEvent] = deque()
         self.dropped: list[tuple[str, str]] = []
         network.nodes[address] = self
@@ -80,8 +99,16 @@ class FakeLinks:
         """Something arrived for this node."""
         self.events.append(event)
 
+    def lose(self, peer: str) -> None:
+        """A link is gone."""
+        self.registry.lost(peer)
+        self.hear(Down(peer))
+
     def open(self) -> None:
         """Nothing to listen on."""
+
+    def know(self, addresses: Iterable[str]) -> None:
+        """Everybody can reach everybody."""
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:  # noqa: ARG002
         taken = list(self.events)

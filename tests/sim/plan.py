@@ -59,6 +59,8 @@ class Fault(Enum):
     SLOW_SYNC = "one slow sync"
     SLOW_DISK = "slow disk"
     DAMAGE = "entry damaged on disk"
+    EMPTIED = "disk emptied"
+    PUT_BACK = "disk put back from a copy"
     COMPACT = "log compacted"
     COMPACT_AND_KILL = "log compacted, then killed"
     SLEW = "clock slewed"
@@ -88,6 +90,8 @@ WEIGHTS: Final = {
     Fault.SLOW_SYNC: 3,
     Fault.SLOW_DISK: 2,
     Fault.DAMAGE: 1,
+    Fault.EMPTIED: 2,
+    Fault.PUT_BACK: 2,
     Fault.COMPACT: 6,
     Fault.COMPACT_AND_KILL: 2,
     Fault.SLEW: 3,

@@ -7,18 +7,20 @@ nothing, and what it sent leaves only then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import permutations
 from random import Random
 from typing import Final
 
+from raftha.consensus.configuration import Configuration
 from raftha.consensus.node import RaftNode
 from raftha.errors import StorageFailed
 from raftha.instants import RHO, Seconds
 from tests.sim.checkers import Verdicts
 from tests.sim.clocks import FakeClock, TrueTime
-from tests.sim.disk import Disk, FakeStore
-from tests.sim.fakes import Fatal
+from tests.sim.disk import Disk, FakeStore, Records
+from tests.sim.fakes import BegunAnew, Fatal
 from tests.sim.host import Host
 from tests.sim.schedule import Schedule
 from tests.sim.traits import NAMES, Traits
@@ -90,13 +92,47 @@ class Stage:
             host.deadline = None
         self.schedule.after(restart_after, partial(self.start, host))
 
-    def lose(self, host: Host) -> None:
-        """The host's log is damaged; it will not come back. A majority of data is left whole."""
-        lost = 1 + sum(1 for other in self.hosts.values() if other.lost)
-        if lost > (self.traits.size - 1) // 2:
-            return
-        host.disk.damaged = host.lost = True
-        self.end(host, restart_after=0.1, power=True)
+    def spoil(self, host: Host, spoil: Callable[[Disk], None]) -> None:
+        """Something happens to what a host's disk holds. One at a time: the next strikes only when
+        the voter that the last one cost has its seat again, or a majority could lose its memory."""
+        if self.all_are_seated():
+            self.end(host, restart_after=0.1, power=True)
+            spoil(host.disk)
+
+    def put_back(self, host: Host, copy: Records) -> bool:
+        """An older copy of a host's disk takes its place, at a calm moment: everybody is in touch,
+        and the raft leader knows of a promise that the copy lacks. Who never heard of it could not
+        notice, so nothing else may strike until it has. Returns whether it happened."""
+        last = copy.entries[-1].index if copy.entries else 0
+        for leader in self.hosts.values():
+            if leader is host or leader.node is None or not self.leads(leader):
+                continue
+            mark = leader.node._core._marks.known.get(host.name)
+            is_known = mark is not None and (mark.term, mark.index) > (copy.term, last)
+            if is_known and self._is_calm() and self.all_are_seated():
+                self.end(host, restart_after=0.1, power=True)
+                host.disk.records = copy
+                return True
+        return False
+
+    def _is_calm(self) -> bool:
+        names = list(self.hosts)
+        linked = all(link in self.wires.up for link in permutations(names, 2))
+        return linked and all(host.runs for host in self.hosts.values()) and self.wires.is_clear
+
+    def all_are_seated(self) -> bool:
+        """Whether a raft leader has committed a seat for the directory of every host."""
+        return any(
+            all(seated.binds(host.name, host.disk.incarnation) for host in self.hosts.values())
+            for seated in self._settled()
+        )
+
+    def _settled(self) -> Iterator[Configuration]:
+        for host in self.hosts.values():
+            if host.node is not None and self.leads(host):
+                present = host.node._core.council.present
+                if present.settled is not None and present.settled is present.latest:
+                    yield present.settled
 
     def freeze(self, host: Host, *, suspended: bool = False) -> None:
         """The process stops running; if the whole host is suspended, so does its raw clock."""
@@ -161,8 +197,7 @@ class Stage:
             )
         except StorageFailed as error:
             self.verdicts.note(f"{host.name} does not start: {error}")
-            if not host.lost:
-                self.schedule.after(0.5, partial(self.start, host))
+            self.schedule.after(0.5, partial(self.start, host))
             return
         self.verdicts.note(f"{host.name} starts")
         host.node = node
@@ -239,6 +274,10 @@ class Stage:
         host.time.now = self.time.now
         try:
             action()
+        except BegunAnew as error:
+            self.verdicts.note(f"{host.name} begins anew: {error}")
+            self.end(host, restart_after=0.1, power=False)
+            return False
         except (Fatal, StorageFailed) as error:
             self.verdicts.note(f"{host.name} stops: {error}")
             if isinstance(error, Fatal):

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from raftha.consensus.links import Down, LinkEvent, Received, Up
+from raftha.consensus.links import Down, Received, Up
+from raftha.consensus.members import Identity, Registry
 from raftha.consensus.state import LogEntry
-from raftha.errors import StorageFailed
 from raftha.instants import Seconds, longest, shortest
 from tests.sim.clocks import FakeClock, TrueTime
 from tests.sim.disk import Disk, FakeStore
@@ -79,12 +79,28 @@ def test_what_a_sync_that_ended_wrote_survives_the_power_cut() -> None:
     assert stored(disk) == [1]
 
 
-def test_a_damaged_entry_is_noticed_at_the_start() -> None:
+def test_a_damaged_directory_is_exchanged_at_the_start() -> None:
     disk = Disk("x")
     FakeStore(disk).load()
     disk.damaged = True
-    with pytest.raises(StorageFailed, match="damaged"):
-        FakeStore(disk).load()
+    persisted = FakeStore(disk).load()
+    assert "damaged" in (persisted.put_aside or "")
+    assert persisted.incarnation != "x"
+    assert FakeStore(disk).load().put_aside is None
+
+
+def registry(name: str) -> Registry:
+    """Of one of two nodes that know each other."""
+    identity = Identity(
+        scope="sim",
+        address=name,
+        name=name,
+        incarnation=f"life of {name}",
+        witness=False,
+        partners=tuple({"a", "b"} - {name}),
+        process=name,
+    )
+    return Registry(identity, {})
 
 
 class Wire:
@@ -101,18 +117,20 @@ class Wire:
             wake=lambda _: None,
             spy=lambda *_: None,
         )
-        self.links = {name: FakeLinks(self.wires, name) for name in "ab"}
+        self.links = {name: FakeLinks(self.wires, name, registry(name)) for name in "ab"}
         for name in "ab":
             self.wires.start(name)
         self.pass_time(0.5)
-        assert self.hear("a") == [Up("b")]
-        assert self.hear("b") == [Up("a")]
+        assert self.hear("a") == [("up", "b")]
+        assert self.hear("b") == [("up", "a")]
 
     def pass_time(self, seconds: float) -> None:
         self.schedule.run_until(self.schedule.time.now + seconds)
 
-    def hear(self, name: str) -> list[LinkEvent]:
-        return list(self.links[name].poll(Seconds(0.0)))
+    def hear(self, name: str) -> list[object]:
+        """What happened; of a new link, with whom."""
+        heard = self.links[name].poll(Seconds(0.0))
+        return [("up", event.peer) if isinstance(event, Up) else event for event in heard]
 
 
 def test_frames_take_time_and_arrive_in_order() -> None:
@@ -151,7 +169,7 @@ def test_a_long_stall_breaks_the_link_and_its_end_brings_it_back() -> None:
 
     wire.wires.release([("a", "b")])
     wire.pass_time(1.0)
-    assert (wire.hear("a"), wire.hear("b")) == ([Up("b")], [Up("a")])
+    assert (wire.hear("a"), wire.hear("b")) == ([("up", "b")], [("up", "a")])
 
 
 def test_a_process_that_does_not_run_is_given_up() -> None:
@@ -162,7 +180,7 @@ def test_a_process_that_does_not_run_is_given_up() -> None:
 
     wire.wires.resume("a")
     wire.pass_time(0.5)
-    assert wire.hear("a") == [Down("b"), Up("b")]
+    assert wire.hear("a") == [Down("b"), ("up", "b")]
 
 
 def test_what_a_dead_process_had_sent_arrives_and_what_it_would_have_sent_does_not() -> None:

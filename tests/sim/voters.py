@@ -6,11 +6,11 @@ from collections.abc import Collection
 from random import Random
 
 from raftha.clock import Clock
-from raftha.consensus.members import Identity, Registry, digest_of
+from raftha.consensus.members import Identity, Registry
 from raftha.consensus.node import RaftNode
 from raftha.model.settings import RaftTimings
 from tests.sim.disk import FakeStore
-from tests.sim.fakes import fatal
+from tests.sim.fakes import begin_anew, fatal
 from tests.sim.network import FakeLinks, Network
 
 
@@ -27,24 +27,26 @@ def make_voter(
 ) -> RaftNode:
     """Load the store and build the node on it; its address is its name. Raises StorageFailed."""
     persisted = store.load()
-    peers = tuple(other for other in members if other != name)
+    partners = tuple(other for other in members if other != name)
     identity = Identity(
         scope="sim",
         address=name,
         name=name,
         incarnation=persisted.incarnation,
         witness=witness,
-        members=digest_of(members),
+        partners=partners,
+        process=f"{random.getrandbits(60):x}",
     )
+    registry = Registry(identity, persisted.voters)
     return RaftNode(
         identity=identity,
-        peers=peers,
         timings=timings,
         persisted=persisted,
         stable=store,
-        links=FakeLinks(network, name),
-        registry=Registry(identity, peers, persisted.voters),
+        links=FakeLinks(network, name, registry),
+        registry=registry,
         clock=clock,
         random=random,
         fatal=fatal,
+        begin_anew=begin_anew,
     )

@@ -15,7 +15,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from raftha.consensus.links import Down, Received, Up
+from raftha.consensus.links import Received
 from tests.sim.network import FakeLinks, Link, Network
 from tests.sim.schedule import Schedule
 
@@ -143,6 +143,11 @@ class Wires(Network):
         self.slow.clear()
         self.release(sorted(self._stalls))
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether everything gets through at its usual pace."""
+        return not (self._stalls or self._silent or self.slow)
+
     def silence(self, address: str) -> None:
         """A process has stopped running for a while; its sockets stay."""
         self._numbers += 1
@@ -179,12 +184,14 @@ class Wires(Network):
             return
         if any(end not in self.nodes or end in self._silent for end in (left, right)):
             return
+        if not self.greet(left, right):
+            self.dial(left, right)
+            return
         for here, there in links:
             self.up.add((here, there))
             self._connection[here, there] += 1
             self._held[here, there].clear()
             self._arrives[here, there] = 0.0
-            self.nodes[here].hear(Up(there))
             self._wake(here)
 
     def _break_side(self, here: str, there: str) -> None:
@@ -194,7 +201,7 @@ class Wires(Network):
         self.up.discard((here, there))
         self._held[there, here].clear()
         if here in self.nodes:
-            self.nodes[here].hear(Down(there))
+            self.nodes[here].lose(there)
             self._wake(here)
 
     def _lose(self, here: str, there: str, connection: int) -> None:

@@ -89,7 +89,7 @@ class World(Stage):
             client.leader.releases = False
         healed = self.time.now
         for host in self.hosts.values():
-            if host.node is None and not host.lost:
+            if host.node is None:
                 self.start(host)
         self.schedule.run_until(healed + SETTLED_S)
         settled = max(self.log.leaders, default=0)
@@ -155,8 +155,6 @@ class World(Stage):
     def _check_liveness(self) -> None:
         """Near the end every host that is left commits a write, and somebody holds the lease."""
         for host in self.hosts.values():
-            if host.lost:
-                continue
             if host.node is None:
                 self.verdicts.violate(f"L: {host.name} does not run after the calm")
             elif not host.is_witness:
@@ -177,8 +175,10 @@ class World(Stage):
         behind = sorted(name for name, index in self._applied().items() if index < goal)
         if behind:
             self.verdicts.violate(f"L: {behind} did not reach index {goal} in the end")
+        if not self.all_are_seated():
+            self.verdicts.violate("L: not every directory has its seat in the end")
         running = {name: host.node for name, host in self.hosts.items() if host.node is not None}
-        expected = {h.name for h in self.hosts.values() if not (h.lost or h.is_witness)}
+        expected = {h.name for h in self.hosts.values() if not h.is_witness}
         if expected - self._wrote:
             self.verdicts.violate(f"L: no write from {sorted(expected - self._wrote)} in the end")
         for name, node in running.items():

@@ -8,8 +8,8 @@ from raftha.consensus import wire
 from raftha.consensus.commands import WireError
 from raftha.consensus.journal import Journal
 from raftha.consensus.snapshots import Assembly
+from raftha.consensus.stable import Persisted
 from raftha.consensus.state import Image, LogEntry, seal, unseal
-from raftha.consensus.storage import Persisted
 from tests.sim.fakes import Disk, FakeStore, Fatal, fatal
 from tests.sim.group import Group
 
@@ -24,7 +24,7 @@ def led_by_a() -> Group:
 
 def image(last: int, term: int) -> Image:
     previous = LogEntry(b"\x01", last - 1, term)
-    return Image(previous, LogEntry(b"\x01", last, term), b"state")
+    return Image(previous, LogEntry(b"\x01", last, term), b"state", b"")
 
 
 def journal(*entries: LogEntry) -> Journal:
@@ -148,7 +148,7 @@ def test_support_is_given_only_without_a_leader_and_to_the_up_to_date() -> None:
     core = group.node("b")._core
 
     def answer(last_index: int) -> bool:
-        core.receive("c", wire.Canvass(term, 7, last_index, term))
+        core.receive("c", wire.Canvass(term, 7, last_index, term, "life of b"))
         answers = [message for _, message in core.flush() if isinstance(message, wire.Support)]
         return answers[-1].granted
 

@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from raftha.consensus import wire
 from raftha.consensus.commands import WireError
 from raftha.consensus.handshake import Established
 from raftha.consensus.links import Down, Received, Up
-from raftha.consensus.members import PROTOCOL, Hello, Identity, Registry, digest_of
+from raftha.consensus.members import Registry
 from raftha.consensus.security import PlainFraming, PlainSecurity
 from raftha.consensus.storage import SqliteStore
 from raftha.consensus.transport import TcpLinks
@@ -41,6 +42,7 @@ from raftha.model.settings import Address, RaftConfig, RaftTimings
 from raftha.model.store import Barrier, Committed, Outcome
 from tests.sim.fakes import FakeClock, TrueTime
 from tests.sim.group import Group
+from tests.unit.consensus.greetings import OWN, said
 from tests.unit.consensus.stock import StockGroup, library_time
 
 pytestmark = pytest.mark.usefixtures("quiet_library")
@@ -117,14 +119,7 @@ class Links:
         self.timings = RaftTimings()
         addresses = (Address("127.0.0.1", 1), Address("127.0.0.1", 2))
         own, peer = map(str, addresses)
-        identity = Identity(
-            scope="test",
-            address=own,
-            name="n1",
-            incarnation="1",
-            witness=False,
-            members=digest_of((own, peer)),
-        )
+        identity = replace(OWN, address=own, partners=(peer,))
         self.peer = peer
         self.links = TcpLinks(
             config=RaftConfig(
@@ -138,23 +133,13 @@ class Links:
             security=PlainSecurity(),
             timings=self.timings,
             identity=identity,
-            registry=Registry(identity, [peer], {}),
+            registry=Registry(identity, {}),
             clock=FakeClock(self.time),
         )
         here, self.there = socket.socketpair()
         here.setblocking(False)
         self.there.setblocking(False)
-        hello = Hello(
-            protocol=PROTOCOL,
-            scope="test",
-            address=peer,
-            to=own,
-            name="n2",
-            incarnation="2",
-            witness=False,
-            members=identity.members,
-            nonce=b"",
-        )
+        hello = said(address=peer, to=own, partners=[own])
         self.links._arrived(Established(connection=here, hello=hello, framing=PlainFraming()))
 
     def pass_time(self, seconds: float) -> list[object]:
@@ -214,7 +199,7 @@ def test_h19_nobody_but_a_voter_is_listened_to() -> None:
 
     for message in (
         wire.Append(10**9, 10**6, 1, 0, [wire.LogEntry(b"\x00forged", 2, 10**9)]),
-        wire.AskVote(10**9, 10**6, 10**9),
+        wire.AskVote(10**9, 10**6, 10**9, "life of b"),
         wire.Stale(10**9),
         wire.Forward(b"forged", 10.0),
     ):

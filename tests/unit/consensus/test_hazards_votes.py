@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from raftha.consensus import wire
-from raftha.consensus.members import PROTOCOL, Hello, Identity, Registry
+from raftha.consensus.members import Registry
 from raftha.errors import StorageFailed
 from raftha.model.settings import RaftTimings
+from raftha.model.store import Committed
 from tests.sim.fakes import Fatal
 from tests.sim.group import Group
+from tests.unit.consensus.greetings import OWN, PEER, said
 from tests.unit.consensus.stock import WON, Peer, StockGroup, library_time
 
 pytestmark = pytest.mark.usefixtures("quiet_library")
@@ -261,7 +263,7 @@ def test_h22_a_voter_that_hears_the_leader_does_not_vote_either() -> None:
     group.elect("a")
     last = group.log("b")[-1]
 
-    group.inject("c", "b", wire.AskVote(group.term("a") + 5, *last))
+    group.inject("c", "b", wire.AskVote(group.term("a") + 5, *last, "life of b"))
     group.deliver("c", "b")
 
     assert group.term("b") == group.term("a")
@@ -292,27 +294,29 @@ def test_h35_in_the_library_a_voter_without_its_disk_votes_a_decision_away(
     assert (first, second) == (WON, WON)
 
 
-def test_h35_a_voter_without_its_disk_is_refused() -> None:
-    own = Identity(
-        scope="test", address="c", name="c", incarnation="of c", witness=False, members="m"
-    )
-    registry = Registry(own, ["a", "b"], {})
-    known = Hello(
-        protocol=PROTOCOL,
-        scope="test",
-        address="b",
-        to="c",
-        name="b",
-        incarnation="first life",
-        witness=False,
-        members="m",
-        nonce=b"",
-    )
-    assert registry.refusal(known) is None
-    registry.admit(known)
-    emptied = Hello(
-        **{field: getattr(known, field) for field in known.__struct_fields__}
-        | {"incarnation": "second life"}
-    )
+def test_h35_a_voter_without_its_disk_helps_nobody_to_a_majority() -> None:
+    group = led_by_a()
+    group.settle()
+    group.isolate("c")
+    first = group.create("a", "leader")
+    group.settle("ab")
+    group.kill("a")
+    group.join_anew("b")
+    group.settle("bc")
+    group.elect("c", "bc")
 
-    assert "lost its log and its votes" in str(registry.refusal(emptied))
+    assert isinstance(first[0], Committed)
+    assert not group.leads("c")
+    assert not group.node("b")._core.membership.is_voter
+
+
+def test_h35_before_the_voters_stand_in_the_log_an_emptied_one_is_refused() -> None:
+    registry = Registry(OWN, {})
+    assert registry.refusal(PEER) is None
+    registry.admit(PEER)
+    registry.lost(PEER.address)
+
+    refusal = registry.refusal(said(incarnation="second life"))
+
+    assert refusal is not None
+    assert "another than before" in refusal.why

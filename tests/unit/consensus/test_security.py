@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pysyncobj import SyncObj
 
+from raftha.consensus.audit import AUDITED, AUDITED_VERSION, LibraryMismatch, verify_library
 from raftha.consensus.commands import WireError
 from raftha.consensus.handshake import _receive
-from raftha.consensus.members import Hello
 from raftha.consensus.security import (
     ACCEPTOR,
     DIALER,
@@ -22,11 +23,11 @@ from raftha.consensus.security import (
     Security,
     choose,
 )
-from raftha.consensus.syncobj import AUDITED, LibraryMismatch, verify_library
 from raftha.errors import ConfigError
 from raftha.model.settings import Address, RaftConfig, TlsFiles
 from tests.certificates import make_certificates
 from tests.sim.clocks import FakeClock, TrueTime
+from tests.unit.consensus.greetings import said
 
 KEY = KeySecurity(b"k" * 32)
 
@@ -105,9 +106,11 @@ def test_unusable_keys_and_certificates_are_named(tmp_path: Path) -> None:
 
 
 def test_another_text_of_the_library_is_refused() -> None:
-    verify_library(AUDITED)
+    verify_library(SyncObj, AUDITED_VERSION)
     with pytest.raises(LibraryMismatch, match="_onTick"):
-        verify_library({**AUDITED, "_onTick": "0" * 16})
+        verify_library(SyncObj, AUDITED_VERSION, {**AUDITED, "_onTick": "0" * 16})
+    with pytest.raises(LibraryMismatch, match=r"0\.3\.18"):
+        verify_library(SyncObj, "0.3.18")
 
 
 @pytest.mark.parametrize(("name", "is_taken"), [("n1", True), ("N1", True), ("127.0.0.1", False)])
@@ -125,17 +128,7 @@ def test_a_peer_is_who_its_certificate_names_not_where_it_is(
         accepted = pool.submit(security.secure, right, dialing=False)
         dialled = security.secure(left, dialing=True)
         ends = dialled, accepted.result()
-    hello = Hello(
-        protocol=1,
-        scope="s",
-        address="127.0.0.1:1",
-        to="127.0.0.1:2",
-        name=name,
-        incarnation="i",
-        witness=False,
-        members="m",
-        nonce=b"",
-    )
+    hello = said(address="127.0.0.1:1", to="127.0.0.1:2", name=name)
     with closing(ends[0]), closing(ends[1]):
         if is_taken:
             security.check_identity(dialled, hello)
@@ -165,6 +158,6 @@ def test_a_dripped_greeting_is_refused() -> None:
     assert dripping.reads < 20
 
     endless = Dripping(b"\xff\xff" + b"x" * 65535)
-    with pytest.raises(WireError, match="more than 4096 bytes of greeting"):
+    with pytest.raises(WireError, match="more than 32768 bytes of greeting"):
         _receive(endless)  # type: ignore[arg-type]
     assert endless.reads == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
@@ -72,6 +72,7 @@ class Cluster:
             random=Random(),
             witness=False,
             fatal=self.deaths.append,
+            begin_anew=self.deaths.append,
         )
         self.started.append(node)
         node.start()
@@ -103,7 +104,7 @@ def eventually(fact: Callable[[], bool]) -> None:
 
 def problem_of(node: RaftNode, number: int) -> str:
     voters = {voter.address: voter for voter in node.store.status().voters}
-    return next(v.problem or "" for a, v in voters.items() if a.endswith(f":{number}"))
+    return next((v.problem or "" for a, v in voters.items() if a.endswith(f":{number}")), "")
 
 
 def certificates(directory: Path, names: list[str]) -> dict[str, TlsFiles]:
@@ -184,24 +185,52 @@ def test_two_agents_with_one_name_do_not_meet(cluster: Cluster) -> None:
     eventually(lambda: "same name" in problem_of(first, port))
 
 
-def test_a_voter_with_an_emptied_directory_is_kept_out_until_readmitted(
+def test_a_voter_with_an_emptied_directory_gets_its_seat_back(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     nodes = [cluster.start(i, cluster.config(i)) for i in range(3)]
     nodes[0].store.execute(create("a"), timeout=PATIENCE)
     eventually(lambda: all(node.store.status().connected == 3 for node in nodes))
+    eventually(lambda: None not in incarnations(nodes[0]))
+    before = incarnations(nodes[0])
     nodes[2].stop()
     (tmp_path / "raft2").rename(tmp_path / "moved away")
     again = cluster.start(2, cluster.config(2))
-    port = cluster.addresses[2].port
-    eventually(
-        lambda: all("lost its log and its votes" in problem_of(node, port) for node in nodes[:2])
-    )
 
-    nodes[0].store.read(timeout=PATIENCE)
-    for node in nodes[:2]:
-        node.readmit("n2")
-    assert set(again.store.read(timeout=PATIENCE).entries) == {"a"}
+    def is_seated() -> bool:
+        now = incarnations(nodes[0])
+        return len(now) == 3 and now != before and incarnations(again) == now
+
+    eventually(is_seated)
+    nodes[0].store.execute(create("b"), timeout=PATIENCE)
+    nodes[1].stop()
+    assert set(again.store.read(timeout=PATIENCE).entries) == {"a", "b"}
+
+
+def test_a_node_that_nobody_knows_gets_the_store_and_no_vote(cluster: Cluster) -> None:
+    """It dials, also where its address sorts below the others': they cannot know of it."""
+    ports = sorted(free_ports(4), key=str)
+    newcomer, *founders = cluster.addresses = [Address("127.0.0.1", port) for port in ports]
+    nodes = [cluster.start(i, founded(cluster, i, founders)) for i in (1, 2, 3)]
+    nodes[0].store.execute(create("a"), timeout=PATIENCE)
+    joiner = cluster.start(0, founded(cluster, 0, founders))
+
+    assert set(joiner.store.read(timeout=PATIENCE).entries) == {"a"}
+    joiner.store.execute(create("b"), timeout=PATIENCE)
+    assert len(nodes[0].store.status().voters) == 3
+    joined = [joiner.address for joiner in nodes[0].store.status().joiners]
+    assert joined == [str(newcomer)]
+
+
+def founded(cluster: Cluster, number: int, founders: list[Address]) -> RaftConfig:
+    """A file that names these as the voters."""
+    return replace(cluster.config(number), partner_addrs=tuple(founders))
+
+
+def incarnations(node: RaftNode) -> list[str | None]:
+    """Of the voters that a node knows, by address."""
+    voters = sorted(node.store.status().voters, key=lambda voter: voter.address)
+    return [voter.incarnation for voter in voters]
 
 
 def test_noise_silence_and_giant_frames_disturb_nobody(cluster: Cluster) -> None:

@@ -4,6 +4,7 @@ real one has: a lock, a file that can be damaged, a process that can be killed."
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -15,16 +16,18 @@ from pathlib import Path
 import pytest
 
 from raftha.clock import SystemClock
-from raftha.consensus.state import LogEntry
-from raftha.consensus.storage import FILE_NAME, SqliteStore, StableStore, Voter
+from raftha.consensus.marks import Mark
+from raftha.consensus.stable import StableStore, Standing, Voter
+from raftha.consensus.state import Image, LogEntry, seal
+from raftha.consensus.storage import FILE_NAME, SqliteStore
 from raftha.errors import StorageFailed
 from tests.sim.fakes import Disk, FakeStore
 
 Reopen = Callable[[], StableStore]
 
 
-def sqlite_store(directory: Path) -> SqliteStore:
-    return SqliteStore(directory, clock=SystemClock(), new_incarnation="new")
+def sqlite_store(directory: Path, incarnation: str = "new") -> SqliteStore:
+    return SqliteStore(directory, clock=SystemClock(), new_incarnation=incarnation)
 
 
 class LostPower:
@@ -104,27 +107,56 @@ def test_a_cut_log_continues_with_what_is_appended(medium: LostPower) -> None:
     assert list(medium.open().load().entries) == [*entries(1, 3), LogEntry(b"other", 4, 2)]
 
 
+def sealed(first: int, term: int = 1) -> bytes:
+    """A snapshot from which the log goes on after its entry `first` + 1."""
+    previous, last = entries(first, first + 1, term=term)
+    return seal(Image(previous, last, b"state", b""))
+
+
 def test_a_compaction_is_whole_or_not_at_all(medium: LostPower) -> None:
     store = filled(medium)
-    store.compact(b"snapshot", 4)
+    store.compact(sealed(4), 4)
     before = medium.open()
     persisted = before.load()
     assert (persisted.snapshot, len(persisted.entries)) == (None, 5)
 
-    before.compact(b"snapshot", 4)
+    before.compact(sealed(4), 4)
     before.sync()
     persisted = medium.open().load()
-    assert persisted.snapshot == b"snapshot"
+    assert persisted.snapshot == sealed(4)
     assert list(persisted.entries) == entries(4, 5)
 
 
 def test_an_installed_snapshot_replaces_the_log(medium: LostPower) -> None:
     store = filled(medium)
-    store.replace(b"snapshot", entries(8, 9, term=4))
+    store.replace(sealed(8, term=4), entries(8, 9, term=4))
     store.sync()
     persisted = medium.open().load()
-    assert persisted.snapshot == b"snapshot"
+    assert persisted.snapshot == sealed(8, term=4)
     assert list(persisted.entries) == entries(8, 9, term=4)
+
+
+def test_what_a_directory_is_and_what_others_promised_is_kept(medium: LostPower) -> None:
+    store = filled(medium)
+    assert store.is_dirty is False
+    store.save_standing(Standing(joining=True, voter_since=7))
+    store.save_marks({"b:1": Mark(incarnation="x", voted=3, term=2, index=9)})
+    assert store.is_dirty
+    store.sync()
+    persisted = medium.open().load()
+    assert persisted.standing == Standing(joining=True, voter_since=7)
+    assert persisted.marks == {"b:1": Mark(incarnation="x", voted=3, term=2, index=9)}
+
+
+def test_a_condemned_directory_is_put_aside_at_the_next_start(medium: LostPower) -> None:
+    store = filled(medium)
+    store.condemn("an older copy")
+    again = medium.open()
+    persisted = again.load()
+    assert persisted.entries == ()
+    assert "an older copy" in (persisted.put_aside or "")
+    again.close()
+    assert medium.open().load().put_aside is None
 
 
 def test_a_forgotten_voter_is_gone(medium: LostPower) -> None:
@@ -156,21 +188,29 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         ("INSERT INTO snapshot VALUES (1, x'00'); DELETE FROM log", "no log"),
     ],
 )
-def test_a_changed_file_is_refused_with_advice(tmp_path: Path, statement: str, said: str) -> None:
+def test_a_changed_file_is_put_aside_and_never_voted_from(
+    tmp_path: Path, statement: str, said: str
+) -> None:
     store = sqlite_store(tmp_path)
     store.load()
     for entry in entries(1, 3):
         store.append(entry)
+    store.save_ballot(5, "a:1")
     store.close()
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     connection.executescript(statement)
     connection.close()
-    with pytest.raises(StorageFailed, match=said):
-        sqlite_store(tmp_path).load()
+    was = (tmp_path / FILE_NAME).read_bytes()
+    persisted = sqlite_store(tmp_path, "another").load()
+    assert re.search(said, persisted.put_aside or "")
+    assert (persisted.incarnation, persisted.entries, persisted.term) == ("another", (), 0)
+    aside = tmp_path / "raft-void-1"
+    assert (aside / FILE_NAME).read_bytes() == was
+    assert re.search(said, (aside / "raft.void").read_text())
 
 
-def test_a_file_cut_or_overwritten_at_any_page_is_refused_or_whole(tmp_path: Path) -> None:
-    """Never a shorter or a changed log: either everything is there, or the voter does not start."""
+def test_a_file_cut_or_overwritten_at_any_page_is_put_aside_or_whole(tmp_path: Path) -> None:
+    """Never a shorter or a changed log: either everything is there, or nothing counts."""
     store = sqlite_store(tmp_path / "good")
     store.load()
     for entry in entries(1, 200):
@@ -187,11 +227,46 @@ def test_a_file_cut_or_overwritten_at_any_page_is_refused_or_whole(tmp_path: Pat
             (directory / FILE_NAME).write_bytes(damaged)
             if not damaged:
                 continue
-            reopened = sqlite_store(directory)
-            with pytest.raises(StorageFailed):
-                reopened.load()
-            if reopened._lock is not None:
-                os.close(reopened._lock)
+            reopened = sqlite_store(directory, "another")
+            persisted = reopened.load()
+            assert (persisted.incarnation, persisted.entries) == ("another", ())
+            assert (directory / "raft-void-1" / FILE_NAME).read_bytes() == damaged
+            reopened.close()
+
+
+def test_what_was_put_aside_half_way_is_put_aside_whole(tmp_path: Path) -> None:
+    """A write-ahead log without its file would be taken for that of the new one."""
+    store = sqlite_store(tmp_path)
+    store.load()
+    store.append(entries(1, 1)[0])
+    store.sync()
+    store.condemn("so it is")
+    store._let_go()
+    assert store._lock is not None
+    os.close(store._lock)
+    first = tmp_path / "raft-void-1"
+    first.mkdir()
+    (tmp_path / FILE_NAME).rename(first / FILE_NAME)
+    left = tmp_path / f"{FILE_NAME}-wal"
+    left.write_bytes(b"of the file that is gone")
+    persisted = sqlite_store(tmp_path, "another").load()
+    assert (persisted.incarnation, persisted.entries) == ("another", ())
+    assert list(tmp_path.glob("raft.void*")) == []
+    assert [path.read_bytes() for path in tmp_path.glob(f"raft-void-*/{left.name}")] == [
+        b"of the file that is gone"
+    ]
+
+
+def test_a_directory_of_another_format_is_left_as_it_is(tmp_path: Path) -> None:
+    store = sqlite_store(tmp_path)
+    store.load()
+    store.close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript("UPDATE identity SET format = 9")
+    connection.close()
+    with pytest.raises(StorageFailed, match="the release that wrote it"):
+        sqlite_store(tmp_path).load()
+    assert not list(tmp_path.glob("raft-void*"))
 
 
 def test_a_full_disk_is_final_and_keeps_what_was_synced(tmp_path: Path) -> None:

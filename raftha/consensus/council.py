@@ -1,0 +1,129 @@
+"""Keeps the library's count in step with the voters that the log names, and changes them.
+
+What `membership.py` decides is carried out here: the library is told whom to count from the moment
+a configuration stands in the log, and a raft leader appends the next one when it is due. Runs on
+the raft thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from raftha.consensus import configuration
+from raftha.consensus.configuration import Configuration
+from raftha.consensus.greeting import Hello
+from raftha.consensus.journal import Journal
+from raftha.consensus.marks import Marks
+from raftha.consensus.members import Present
+from raftha.consensus.membership import CATCH_UP_ENTRIES, Membership, Outlook
+from raftha.consensus.stable import StableStore, Standing
+from raftha.consensus.syncobj import Engine
+from raftha.instants import Seconds
+
+
+class Council:
+    """Everything about voters that one node does by itself."""
+
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        engine: Engine,
+        journal: Journal,
+        store: StableStore,
+        random: Random,
+        now: Callable[[], float],
+        fallback: Seconds,
+        marks: Marks,
+    ) -> None:
+        self.membership = membership
+        self._engine = engine
+        self._journal = journal
+        self._store = store
+        self._random = random
+        self._now = now
+        self._fallback = fallback
+        self._marks = marks
+        self.roll = membership.roll
+        self._arranged: tuple[int, Configuration | None] = (-1, None)
+
+    def meet(self, hello: Hello) -> None:
+        """A link with this node is up. Raises WireError."""
+        if self.membership.meet(hello):
+            self._keep_standing(Standing(joining=True))
+        self._tell_library()
+
+    def lose(self, peer: str) -> None:
+        """The link with this node is gone."""
+        self._engine.disconnected(self.membership.party_id(peer))
+        self.membership.lose(peer)
+        self._tell_library()
+
+    def follow_log(self) -> None:
+        """Let the library count whom the log names, if that has changed."""
+        if self._arranged != (self.membership.latest_index, self.membership.latest):
+            standing = self.membership.next_standing()
+            if standing != self.membership.standing:
+                self._keep_standing(standing)
+            self._tell_library()
+
+    def advance(self) -> None:
+        """Append the next set of voters, if one is due: one step at a time, and none before an
+        entry of this raft leader's own term is committed, or a step that an earlier one left
+        behind could take effect beside this one."""
+        settled = self._engine.commit_index
+        if self._journal.term_at(settled) != self._engine.term:
+            return
+        if self.membership.latest_index > settled:
+            return
+        lineage = f"{self._random.getrandbits(64):016x}"
+        after = self.membership.next_step(self._outlook(), lineage)
+        if after is not None:
+            index = self._journal.last_index + 1
+            self._journal.add(configuration.encode(after), index, self._engine.term)
+            self.follow_log()
+
+    def answering(self) -> frozenset[str]:
+        """The voters that answer this raft leader now, and itself, by address."""
+        horizon = self._now() - self._fallback
+        answers = self._engine.answers
+        others = [seat.address for seat in self.membership.others]
+        heard = [address for address in others if answers.get(address, horizon) > horizon]
+        return frozenset((self.membership.own.address, *heard))
+
+    @property
+    def present(self) -> Present:
+        """What this node's hello tells, and a peer's is judged by."""
+        term, vote = self._journal.ballot
+        last = self._journal.last_index
+        settled, settled_index = self._journal.configurations.as_of(self._engine.commit_index)
+        return Present(
+            is_new=self.membership.is_new(term, last),
+            term=term,
+            has_voted=vote is not None,
+            last_index=last,
+            latest=self.membership.latest,
+            latest_index=self.membership.latest_index,
+            settled=settled,
+            settled_index=settled_index,
+            marks=self._marks.known,
+        )
+
+    def _outlook(self) -> Outlook:
+        enough = max(1, self._journal.last_index - CATCH_UP_ENTRIES)
+        newcomers = self.membership.newcomers
+        held = {a: self._engine.match_index(self.membership.party_id(a)) for a in newcomers}
+        ready = frozenset(address for address, index in held.items() if index >= enough)
+        own = self.membership.own.address
+        linked = {address for address in self.answering() if self.membership.votes(address)}
+        return Outlook(ready=ready, answering=frozenset({own, *linked}))
+
+    def _tell_library(self) -> None:
+        self._arranged = (self.membership.latest_index, self.membership.latest)
+        roll = self.roll = self.membership.roll
+        self._engine.arrange(self.membership.others, roll.newcomers, roll.linked)
+
+    def _keep_standing(self, standing: Standing) -> None:
+        self._store.save_standing(standing)
+        self.membership.standing = standing

@@ -1,0 +1,91 @@
+"""What each voter said that it holds, so that a directory put back from a copy is noticed (PURE).
+
+A voter's own disk cannot tell that it is an older one. Whoever heard an acknowledgement or a vote
+can: a hello that says less than the voter once said is not from the directory that said it. A mark
+needs no sync of its own: it is written with the next thing that is, or after `KEEP_SECONDS`.
+
+Limit: who never heard of the promise cannot notice that it was forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from raftha.consensus.greeting import Hello
+
+KEEP_SECONDS: Final = 1.0
+"""A mark that nothing else carries to the disk is written after this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """The highest of what one incarnation promised to this node: a vote in the term `voted`; and in
+    `term`, to hold the log up to `index`."""
+
+    incarnation: str
+    voted: int = 0
+    term: int = 0
+    index: int = 0
+
+    def contradicts(self, hello: Hello) -> str | None:
+        """What of the promise is missing in a hello; None if nothing is.
+
+        A term never falls, and within a term a voter cuts nothing that it acknowledged, for that
+        stands in the log of the term's one raft leader. In a later term its log may be shorter."""
+        if self.incarnation != hello.incarnation:
+            return None
+        if self.voted > hello.term or (self.voted == hello.term and not hello.has_voted):
+            return f"it voted in term {self.voted} and knows nothing of that"
+        if (self.term, self.index) > (hello.term, hello.last_index):
+            return (
+                f"it acknowledged entry {self.index} in term {self.term} and is at entry "
+                f"{hello.last_index} in term {hello.term}"
+            )
+        return None
+
+
+_NOTHING: Final = Mark(incarnation="")
+
+
+class Marks:
+    """The marks of this node, by address. Readers may keep `known`: it is never changed."""
+
+    def __init__(self, known: Mapping[str, Mark]) -> None:
+        self.known: Mapping[str, Mark] = dict(known)
+        self._unsaved: dict[str, Mark] = {}
+        self._since = 0.0
+
+    def acknowledged(self, hello: Hello, term: int, index: int, now: float) -> None:
+        """A voter said in this term that it holds the log up to this index."""
+        mark = self._of(hello)
+        if (term, index) > (mark.term, mark.index):
+            self._set(hello.address, replace(mark, term=term, index=index), now)
+
+    def voted(self, hello: Hello, term: int, now: float) -> None:
+        """A voter gave this node its vote."""
+        mark = self._of(hello)
+        if term > mark.voted:
+            self._set(hello.address, replace(mark, voted=term), now)
+
+    def is_late(self, now: float) -> bool:
+        """Whether a mark has waited long enough for something that would carry it to the disk."""
+        return bool(self._unsaved) and now - self._since >= KEEP_SECONDS
+
+    def take_unsaved(self) -> Mapping[str, Mark]:
+        """The marks that the disk does not hold; the caller writes them."""
+        unsaved, self._unsaved = self._unsaved, {}
+        return unsaved
+
+    def _of(self, hello: Hello) -> Mark:
+        mark = self.known.get(hello.address, _NOTHING)
+        return (
+            mark if mark.incarnation == hello.incarnation else Mark(incarnation=hello.incarnation)
+        )
+
+    def _set(self, address: str, mark: Mark, now: float) -> None:
+        if not self._unsaved:
+            self._since = now
+        self.known = {**self.known, address: mark}
+        self._unsaved[address] = mark

@@ -1,0 +1,257 @@
+"""Which votes count here, and who gets a seat next: the membership rules on one node.
+
+The configuration in force is the last one in this node's own log, committed or not; before the
+first one, the addresses of the files. From it and from who is on which link follows everything
+else: whose votes and acknowledgements count, who is only given the log (a newcomer), whether this
+node may campaign at all. Nothing here is remembered twice, so nothing can disagree with the log.
+
+Runs on the raft thread; does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from raftha.consensus.configuration import (
+    Configuration,
+    ConfigurationLog,
+    Seat,
+    party_id,
+    unborn,
+)
+from raftha.consensus.greeting import Hello
+from raftha.consensus.stable import Standing, Voter
+
+CATCH_UP_ENTRIES: Final = 64
+"""A newcomer holds the log when it lacks no more than this: what is under way in a busy cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a raft leader knows when it looks for the next step: newcomers that hold the log, and
+    voters that answer it now, itself included; both by address."""
+
+    ready: frozenset[str]
+    answering: frozenset[str]
+
+
+class Roll(NamedTuple):
+    """Who there is: voters in force, nodes that are given the log, and everybody on a link, as the
+    library knows them."""
+
+    seats: tuple[Seat, ...]
+    newcomers: tuple[Seat, ...]
+    linked: frozenset[str]
+    is_voter: bool
+
+
+class Membership:
+    """The seats in force, and the parties on the links."""
+
+    def __init__(
+        self,
+        *,
+        own: Seat,
+        partners: tuple[str, ...],
+        standing: Standing,
+        first_seen: Mapping[str, Voter],
+        log: ConfigurationLog,
+    ) -> None:
+        self.own = own
+        self.standing = standing
+        self._at_birth = unborn((own.address, *partners))
+        self._met = {
+            address: Seat(address, voter.name, voter.incarnation, voter.witness)
+            for address, voter in first_seen.items()
+        }
+        self._log = log
+        self._parties: dict[str, Hello] = {}
+
+    # Who is there.
+
+    def meet(self, hello: Hello) -> bool:
+        """A link with this node is up. Returns whether this node has just found out that it has no
+        seat, and so joins a cluster that exists."""
+        self._parties[hello.address] = hello
+        if self._is_unbound(hello.address):
+            self._met[hello.address] = hello.seat
+        theirs = hello.configuration
+        if self.standing.joining or theirs is None or self._log.latest is not None:
+            return False
+        seat = theirs.at(self.own.address)
+        return seat is None or (seat.is_bound and seat.incarnation != self.own.incarnation)
+
+    def lose(self, address: str) -> None:
+        """The link is gone."""
+        self._parties.pop(address, None)
+
+    def departed(self, before: Configuration | None, now: Configuration | None) -> list[str]:
+        """The parties on a link that had a seat before and have none now."""
+        if before is None or now is None:
+            return []
+        return [
+            address
+            for address, party in self._parties.items()
+            if before.binds(address, party.incarnation)
+            and not now.binds(address, party.incarnation)
+        ]
+
+    def knows(self, address: str) -> bool:
+        """Whether there is a link with whoever is at this address."""
+        return address in self._parties
+
+    # Who votes.
+
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        """The voters in force here."""
+        latest = self._log.latest
+        return self._at_birth if latest is None else latest.seats
+
+    @property
+    def others(self) -> tuple[Seat, ...]:
+        """The voters in force here but this node."""
+        return tuple(seat for seat in self.seats if seat.address != self.own.address)
+
+    @property
+    def is_voter(self) -> bool:
+        """Whether this node votes, by its own log. One that joins has no seat before its log says
+        so, whatever its file says."""
+        seat = next((seat for seat in self.seats if seat.address == self.own.address), None)
+        if seat is None:
+            return False
+        if seat.is_bound:
+            return seat.incarnation == self.own.incarnation
+        return not self.standing.joining
+
+    def is_majority(self, count: int) -> bool:
+        """Whether so many voters are more than half of those in force."""
+        return count > len(self.seats) / 2
+
+    def votes(self, address: str) -> bool:
+        """Whether the party on the link is the voter in force at its address."""
+        party = self._parties.get(address)
+        seat = next((seat for seat in self.seats if seat.address == address), None)
+        if party is None or seat is None:
+            return False
+        return not seat.is_bound or seat.incarnation == party.incarnation
+
+    def voter_at(self, address: str) -> Hello | None:
+        """The voter in force on the link with this address."""
+        return self._parties.get(address) if self.votes(address) else None
+
+    def party_id(self, address: str) -> str:
+        """How the library knows the party on a link: a voter by its address, anybody else by its
+        incarnation too, so that what it says is never counted as the voter's."""
+        party = self._parties.get(address)
+        if party is None or self.votes(address):
+            return address
+        return party_id(party.seat)
+
+    @property
+    def roll(self) -> Roll:
+        """All of them, as it is now."""
+        return Roll(
+            seats=self.seats,
+            newcomers=tuple(party.seat for party in self.newcomers.values()),
+            linked=frozenset(self.party_id(address) for address in self._parties),
+            is_voter=self.is_voter,
+        )
+
+    def may_answer(self, to: str) -> bool:
+        """Whether a vote that is asked for with these words is this node's to give: the asker's log
+        names this very incarnation, or both are at the birth of the cluster."""
+        if to:
+            return to == self.own.incarnation
+        return not self.standing.joining and self._log.latest is None
+
+    @property
+    def newcomers(self) -> dict[str, Hello]:
+        """Parties that never voted and have no seat: they get the log, and count for nothing."""
+        return {
+            address: party
+            for address, party in self._parties.items()
+            if party.is_new and not self.votes(address)
+        }
+
+    # What is known.
+
+    @property
+    def latest(self) -> Configuration | None:
+        """The configuration in force; None before a birth."""
+        return self._log.latest
+
+    @property
+    def latest_index(self) -> int:
+        """Where it stands in the log."""
+        return self._log.latest_index
+
+    def next_standing(self) -> Standing:
+        """What this directory is, by the log as it is now. A seat that was granted by an entry
+        which a later raft leader replaced was never granted."""
+        joining, since = self.standing.joining, self.standing.voter_since
+        if since is not None and self._log.latest_index < since:
+            since = None
+        latest = self._log.latest
+        if joining and since is None and latest is not None:
+            own = self.own
+            if latest.binds(own.address, own.incarnation):
+                since = self._log.latest_index
+        return Standing(joining=joining, voter_since=since)
+
+    def is_new(self, term: int, last_index: int) -> bool:
+        """Whether this incarnation never voted: then nobody counts on what it remembers."""
+        if self.standing.joining:
+            return self.standing.voter_since is None
+        return term == 0 and last_index <= 1
+
+    # What the raft leader does next.
+
+    def next_step(self, outlook: Outlook, new_lineage: str) -> Configuration | None:
+        """The configuration that should follow the one in force; None if all is well. Each step
+        changes one voter at most; the caller sees to it that the one before is committed."""
+        known = {**self._met, self.own.address: self.own}
+        latest = self._log.latest
+        if latest is None:
+            return Configuration(lineage=new_lineage, seats=self._at_birth).binding(known.values())
+        bound = latest.binding(known.values())
+        if bound != latest:
+            return bound
+        return self._admission(latest, outlook) or self._replacement(latest, outlook)
+
+    def _admission(self, latest: Configuration, outlook: Outlook) -> Configuration | None:
+        """Give an expected node its seat, once it holds the log and a majority answers."""
+        for expected in latest.expected:
+            party = self.newcomers.get(expected.address)
+            if party is None or not expected.is_called(party.name):
+                continue
+            if party.incarnation != expected.incarnation:
+                return latest.expecting(party.seat)
+            after = latest.admitting(party.seat)
+            answering = outlook.answering | {expected.address}
+            if expected.address in outlook.ready and _has_majority(after, answering):
+                return after
+        return None
+
+    def _replacement(self, latest: Configuration, outlook: Outlook) -> Configuration | None:
+        """A voter came back with a new Raft directory: first its old incarnation loses the seat.
+
+        It has the same name and address, so the old one, which would hold that address, is gone."""
+        for address, party in self.newcomers.items():
+            seat = latest.at(address)
+            if seat is None or not seat.is_called(party.name) or address not in outlook.ready:
+                continue
+            after = latest.without(party.name).expecting(party.seat)
+            if address not in outlook.answering and _has_majority(after, outlook.answering):
+                return after
+        return None
+
+    def _is_unbound(self, address: str) -> bool:
+        return any(seat.address == address and not seat.is_bound for seat in self.seats)
+
+
+def _has_majority(after: Configuration, answering: frozenset[str]) -> bool:
+    present = sum(1 for seat in after.seats if seat.address in answering)
+    return present > len(after.seats) / 2
