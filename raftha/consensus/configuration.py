@@ -81,6 +81,16 @@ class Configuration:
         seat = self.at(address)
         return seat is not None and seat.is_bound and seat.incarnation == incarnation
 
+    def expects(self, address: str, incarnation: str) -> bool:
+        """Whether this incarnation is to get a seat."""
+        return any(
+            (seat.address, seat.incarnation) == (address, incarnation) for seat in self.expected
+        )
+
+    def shares_voter(self, other: Configuration) -> bool:
+        """Whether one incarnation votes in both."""
+        return any(other.binds(seat.address, seat.incarnation) for seat in self.seats)
+
     def binding(self, known: Iterable[Seat]) -> Configuration:
         """The same seats, the unbound ones bound to whom is known to answer there. A name that has
         a seat is not bound a second time."""

@@ -222,7 +222,8 @@ class Registry:
                 return reason
         if self._is_unbound(hello.address):
             return self._refusal_of_first_seen(hello)
-        if ours.binds(hello.address, hello.incarnation) or hello.is_new:
+        who = (hello.address, hello.incarnation)
+        if hello.is_new or ours.binds(*who) or ours.expects(*who):
             return None
         return self._refusal_of_former(hello, theirs)
 
@@ -310,14 +311,16 @@ def _refusal_of_lineage(
     ours: Configuration, theirs: Configuration, *, certain: bool
 ) -> Refusal | None:
     """The side that the cluster was recovered without is told so by the other. At a birth several
-    raft leaders may write a first set of voters, of which one is committed: only two that are
-    committed for certain are of two clusters."""
+    raft leaders may write a first set of voters, of which one is committed: these have a voter
+    in common, for a majority met both, and are not both committed for certain. After a restart
+    nobody is certain, and what another cluster committed must not be overwritten."""
     if theirs.generation < ours.generation:
         return Refusal(
             f"the cluster was recovered without this node (generation {ours.generation})",
             Grounds.RECOVERED,
         )
-    if certain and theirs.generation == ours.generation and theirs.lineage != ours.lineage:
+    is_apart = certain or not ours.shares_voter(theirs)
+    if is_apart and theirs.generation == ours.generation and theirs.lineage != ours.lineage:
         return Refusal(
             "it belongs to a cluster of the same scope that was born apart from this one: "
             "give one of the two another scope"

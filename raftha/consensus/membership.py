@@ -72,16 +72,13 @@ class Membership:
     # Who is there.
 
     def meet(self, hello: Hello) -> bool:
-        """A link with this node is up. Returns whether this node has just found out that it has no
-        seat, and so joins a cluster that exists."""
+        """A link with this node is up. Returns whether this node has just found out that the voters
+        stand in a log, which it has yet to get: its file says nothing any more."""
         self._parties[hello.address] = hello
         if self._is_unbound(hello.address):
             self._met[hello.address] = hello.seat
-        theirs = hello.configuration
-        if self.standing.joining or theirs is None or self._log.latest is not None:
-            return False
-        seat = theirs.at(self.own.address)
-        return seat is None or (seat.is_bound and seat.incarnation != self.own.incarnation)
+        is_first = not self.standing.joining and self._log.latest is None
+        return is_first and hello.configuration is not None
 
     def lose(self, address: str) -> None:
         """The link is gone."""
@@ -124,19 +121,23 @@ class Membership:
             return False
         if seat.is_bound:
             return seat.incarnation == self.own.incarnation
-        return not self.standing.joining
+        return self._is_founder
 
     def is_majority(self, count: int) -> bool:
         """Whether so many voters are more than half of those in force."""
         return count > len(self.seats) / 2
 
     def votes(self, address: str) -> bool:
-        """Whether the party on the link is the voter in force at its address."""
+        """Whether the party on the link is the voter in force at its address. Nobody votes at an
+        address to which the log binds nobody: two incarnations could in turn, for two sides of a
+        cut that each met one of them. Before a birth the first one met there does."""
         party = self._parties.get(address)
         seat = next((seat for seat in self.seats if seat.address == address), None)
         if party is None or seat is None:
             return False
-        return not seat.is_bound or seat.incarnation == party.incarnation
+        if not seat.is_bound and self._log.latest is None:
+            seat = self._met.get(address, seat)
+        return seat.is_bound and seat.incarnation == party.incarnation
 
     def voter_at(self, address: str) -> Hello | None:
         """The voter in force on the link with this address."""
@@ -165,15 +166,16 @@ class Membership:
         names this very incarnation, or both are at the birth of the cluster."""
         if to:
             return to == self.own.incarnation
-        return not self.standing.joining and self._log.latest is None
+        return self._is_founder
 
     @property
     def newcomers(self) -> dict[str, Hello]:
-        """Parties that never voted and have no seat: they get the log, and count for nothing."""
+        """Parties without a seat that may get one: they get the log, and count for nothing. Most
+        never had one; if one that is expected thinks otherwise, its log holds a step too much."""
         return {
             address: party
             for address, party in self._parties.items()
-            if party.is_new and not self.votes(address)
+            if (party.is_new or self._is_expected(party)) and not self.votes(address)
         }
 
     # What is known.
@@ -247,6 +249,15 @@ class Membership:
             if address not in outlook.answering and _has_majority(after, outlook.answering):
                 return after
         return None
+
+    @property
+    def _is_founder(self) -> bool:
+        """Whether the file still says that this node votes."""
+        return not self.standing.joining and self._log.latest is None
+
+    def _is_expected(self, party: Hello) -> bool:
+        latest = self._log.latest
+        return latest is not None and latest.expects(party.address, party.incarnation)
 
     def _is_unbound(self, address: str) -> bool:
         return any(seat.address == address and not seat.is_bound for seat in self.seats)

@@ -21,7 +21,7 @@ from raftha.consensus.core import RaftCore
 from raftha.consensus.greeting import Refusal
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.machine import Machine, Result
-from raftha.consensus.members import Identity, Registry
+from raftha.consensus.members import Identity, Present, Registry
 from raftha.consensus.overview import Facts, status_of
 from raftha.consensus.proposals import Proposals, Route
 from raftha.consensus.replica import Replica
@@ -87,8 +87,8 @@ class RaftNode:
             fatal=fatal,
         )
         self._core = self._make_core(persisted, random)
-        self._present = self._core.council.present
-        self._registry.publish(self._present)
+        self._present = Present()
+        self._registry.publish(self._core.council.present)
         self._facts = self._observe()
         self.store = KeyStore(
             clock=clock,

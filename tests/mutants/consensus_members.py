@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _SEATS: Final = "unit/consensus/test_membership.py::"
 _GREETED: Final = "unit/consensus/test_members.py::"
+_ATTACKS: Final = "unit/consensus/test_membership_attacks.py::"
 _MARKS: Final = "unit/consensus/test_marks.py::"
 _VOTES: Final = "unit/consensus/test_hazards_votes.py::"
 
@@ -15,9 +16,52 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/membership.py",
         without="H35: an incarnation that forgot its promises counts as the voter it was",
-        text="return not seat.is_bound or seat.incarnation == party.incarnation",
+        text="return seat.is_bound and seat.incarnation == party.incarnation",
         instead="return True",
         caught_by=_SEATS + "test_a_voter_with_an_emptied_directory_gets_its_seat_back_by_itself",
+    ),
+    Mutant(
+        file="consensus/membership.py",
+        without="H35: whoever answers at an address to which the log binds nobody votes there",
+        text="if not seat.is_bound and self._log.latest is None:",
+        instead="if not seat.is_bound:",
+        caught_by=_ATTACKS
+        + "test_two_incarnations_answer_in_turn_at_a_seat_that_nobody_is_bound_to",
+    ),
+    Mutant(
+        file="consensus/membership.py",
+        without="an empty node that has met a cluster may still found another",
+        text="return is_first and hello.configuration is not None",
+        instead="return False",
+        caught_by=_ATTACKS + "test_who_has_met_a_cluster_founds_none_with_another_that_is_empty",
+    ),
+    Mutant(
+        file="consensus/membership.py",
+        without="an expected node that was given its seat in vain never gets the log again",
+        text="(party.is_new or self._is_expected(party))",
+        instead="party.is_new",
+        caught_by=_ATTACKS + "test_a_seat_that_was_granted_and_undone_keeps_nobody_out",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="a first set of voters that was never committed shuts its writer out for ever",
+        text="is_apart = certain or not ours.shares_voter(theirs)",
+        instead="is_apart = True",
+        caught_by=_ATTACKS + "test_a_first_set_that_no_majority_holds_shuts_nobody_out",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="after a restart a node of another cluster is let in, and overwritten",
+        text="is_apart = certain or not ours.shares_voter(theirs)",
+        instead="is_apart = certain",
+        caught_by=_ATTACKS + "test_after_a_restart_a_cluster_is_still_told_from_another",
+    ),
+    Mutant(
+        file="consensus/node.py",
+        without="after a restart nobody is dialled whom the log names and the file does not",
+        text="        self._present = Present()\n",
+        instead="        self._present = self._core.council.present\n",
+        caught_by=_ATTACKS + "test_after_a_restart_links_are_kept_to_whom_the_log_names",
     ),
     Mutant(
         file="consensus/membership.py",

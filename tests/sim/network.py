@@ -93,6 +93,7 @@ class FakeLinks:
         self.registry = registry
         self.events: deque[LinkEvent] = deque()
         self.dropped: list[tuple[str, str]] = []
+        self.known: set[str] = set()
         network.nodes[address] = self
 
     def hear(self, event: LinkEvent) -> None:
@@ -108,7 +109,8 @@ class FakeLinks:
         """Nothing to listen on."""
 
     def know(self, addresses: Iterable[str]) -> None:
-        """Everybody can reach everybody."""
+        """Everybody can reach everybody; what was asked for is kept."""
+        self.known.update(addresses)
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:  # noqa: ARG002
         taken = list(self.events)
