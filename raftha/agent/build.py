@@ -116,27 +116,34 @@ class _Ground:
         return self.run_dir / "postgresql.log"
 
 
+def build_instance(
+    config: NodeConfig, postgres: PostgresConfig, run_dir: Path, clock: Clock
+) -> Instance:
+    """PostgreSQL on this machine, as a member sees it."""
+    # A plan already holds this file's parameters, as they were read last (SIGHUP).
+    files = replace(postgres, parameters={}, pg_hba=())
+    return Instance(files, config.scope, config.name, run_dir, clock)
+
+
 def build_member(
     config: NodeConfig,
     postgres: PostgresConfig,
     node: RaftNode,
-    run_dir: Path,
+    instance: Instance,
     clock: Clock,
     metrics: Metrics,
     fatal: Callable[[str], None],
 ) -> Member:
     """Everything of a member, wired and still at rest."""
     keys = Keys(config.scope)
-    # A plan already holds this file's parameters, as they were read last (SIGHUP).
-    files = replace(postgres, parameters={}, pg_hba=())
     ground = _Ground(
         board=Board(config=config, postgres=postgres, last_tick=clock.now()),
         clock=clock,
         keys=keys,
         node=node,
         reader=ClusterReader(node.store, keys, config.bootstrap.dynamic),
-        instance=Instance(files, config.scope, config.name, run_dir, clock),
-        run_dir=run_dir,
+        instance=instance,
+        run_dir=instance.layout.run_dir,
         metrics=metrics,
     )
     board, reader = ground.board, ground.reader

@@ -7,13 +7,18 @@ long checkpoint and an absent standby are no reason: the probe waits for none of
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from raftha.agent.board import Board
+from raftha.agent.board import Board, Sample
 from raftha.agent.observer import HURRY
 from raftha.clock import Clock
 from raftha.ha.keys import encode_position
 from raftha.instants import Seconds, longest
 from raftha.model.settings import DynamicConfig
+
+FIRST_LOOK_S: Final = 0.02
+LAST_LOOK_S: Final = 0.25
+"""Between two looks at a server that starts: the shortest and the longest pause."""
 
 
 class Health:
@@ -74,6 +79,14 @@ class Health:
             and memory.plan.upstream is not None
             and status.receiver is None
         )
-        if status is None or is_promoting or memory.is_settling:
+        if status is None:
+            return self._starting(sample)
+        if is_promoting or memory.is_settling:
             return HURRY
         return Seconds(4 * HURRY) if attaching else at_rest
+
+    def _starting(self, sample: Sample) -> Seconds:
+        """A server that has not answered yet: look again after a tenth of the time it has taken,
+        since each look at a long recovery is a line in the server's log."""
+        taken = 0.0 if sample.appeared is None else longest(sample.appeared, self._clock.now())
+        return Seconds(min(max(FIRST_LOOK_S, taken / 10), LAST_LOOK_S))

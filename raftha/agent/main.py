@@ -14,7 +14,7 @@ import socket
 from pathlib import Path
 
 from raftha import __version__
-from raftha.agent.build import Member, build_member
+from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.process import check_again, fatal, on_signals, open_node, refused
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
@@ -48,12 +48,13 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
     run_dir = _run_directory(config)
     lock = _lock(postgres.data_dir)
-    _check_binaries(config, postgres, run_dir, clock)
+    instance = build_instance(config, postgres, run_dir, clock)
+    _check_binaries(instance)
     _check_stranger(postgres, run_dir)
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
     node = open_node(config, clock, metrics, witness=False)
-    member = build_member(config, postgres, node, run_dir, clock, metrics, fatal)
+    member = build_member(config, postgres, node, instance, clock, metrics, fatal)
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
@@ -115,10 +116,7 @@ def _lock(data_dir: Path) -> int:
     return handle
 
 
-def _check_binaries(
-    config: NodeConfig, postgres: PostgresConfig, run_dir: Path, clock: Clock
-) -> None:
-    instance = Instance(postgres, config.scope, config.name, run_dir, clock)
+def _check_binaries(instance: Instance) -> None:
     binaries = instance.binaries(instance.inspect().major)
     event(
         LOG,

@@ -105,6 +105,14 @@ class Elections:
         if now - ticked > half:
             self._engine.election_due = max(self._engine.election_due, now + half)
 
+    def hasten(self) -> None:
+        """Lose patience within half of the shortest, at a random time, if not sooner anyway: a
+        majority is in touch and knows no raft leader. A canvass before one speaks disturbs
+        nobody."""
+        if self._engine.leader is None:
+            soon = self._now() + self._timings.election_min * self._random.uniform(0.1, 0.5)
+            self._engine.election_due = min(self._engine.election_due, soon)
+
     def _start_canvass(self, now: float) -> None:
         others = self._membership.others
         if self._membership.is_voter and not others:

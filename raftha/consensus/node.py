@@ -77,7 +77,7 @@ class RaftNode:
         self._link_numbers: dict[str, int] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        watches = WatchHub()
+        self._watches = watches = WatchHub()
         self._proposals = Proposals(clock=clock, session=_session(identity, persisted, random))
         self._replica = Replica(
             clock=clock,
@@ -151,10 +151,13 @@ class RaftNode:
         self._core.tick()
         outgoing = self._core.flush()
         self._publish_present()
+        had_majority = self._facts.majority
         self._replica.publish()
         self._facts = self._observe()
         self._proposals.deliver()
         self._send(outgoing)
+        if self._facts.majority != had_majority:
+            self._watches.stir()
 
     def _heed(self, verdict: Refusal | None) -> None:
         """The others hold something against this node itself. If its directory must not be voted
@@ -211,9 +214,18 @@ class RaftNode:
                 self._connected.add(event.peer)
                 self._link_numbers[event.peer] = self._link_numbers.get(event.peer, 0) + 1
                 self._core.council.meet(event.hello)
+                self._hasten()
             case Down():
                 self._connected.discard(event.peer)
                 self._core.council.lose(event.peer)
+
+    def _hasten(self) -> None:
+        """Once a majority is in touch, nobody has to be waited for but a leader who is about to
+        speak."""
+        membership = self._core.membership
+        in_touch = 1 + sum(1 for peer in self._connected if membership.votes(peer))
+        if membership.is_majority(in_touch):
+            self._core.elections.hasten()
 
     def _receive(self, peer: str, frame: bytes) -> None:
         self._contacts[peer] = self._clock.now()

@@ -96,6 +96,13 @@ class WatchHub:
         for watch in woken:
             watch.notify()
 
+    def stir(self) -> None:
+        """No key changed, but the group itself did: everybody looks."""
+        with self._lock:
+            woken = list(self._watches)
+        for watch in woken:
+            watch.notify()
+
     def restart(self, revision: Revision) -> None:
         """A snapshot came in: what led to `revision` is not known."""
         with self._lock:

@@ -80,9 +80,12 @@ class Instance:
         It is looked for once; a new minor release in the same place needs no new look.
         """
         known = self._binaries.get(data_major)
+        newest = self._binaries.get(None)
+        if known is None and newest is not None and newest.major == data_major:
+            known = newest  # a search for that major alone would find the same
         if known is None:
             known = versions.choose(self.config.bin_dir, data_major)
-            self._binaries[data_major] = known
+        self._binaries[data_major] = known
         return known
 
     def inspect(self) -> DataDirectory:

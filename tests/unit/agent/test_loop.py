@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import pytest
 
 from raftha.agent.board import Board
-from raftha.agent.build import Member, build_member
+from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.effects import LONGEST_LOG_BYTES, Effects
 from raftha.agent.loop import FIRST_PAUSE_S, Loop
 from raftha.agent.recorder import Recorder
@@ -63,7 +63,9 @@ def member_on(node: RaftNode, folder: Path) -> Member:
         postgresql=postgres,
     )
     metrics = Metrics(scope="demo", name="n1", witness=False)
-    return build_member(config, postgres, node, folder, pg.FakeClock(), metrics, pytest.fail)
+    clock = pg.FakeClock()
+    instance = build_instance(config, postgres, folder, clock)
+    return build_member(config, postgres, node, instance, clock, metrics, pytest.fail)
 
 
 def resting_loop(observe: Callable[[], View], board: Board, log: Path) -> Loop:
@@ -124,6 +126,21 @@ def test_when_the_leader_key_lapses_every_node_is_woken_by_that_very_entry(tmp_p
         for name, board in boards.items():
             assert board.woken.is_set() is (KEYS.leader not in group.keys(name)), name
     assert all(board.woken.is_set() for board in boards.values())
+
+
+def test_a_majority_gained_or_lost_wakes_the_loop(tmp_path: Path) -> None:
+    group = Group()
+    board = member_on(group.node("b"), tmp_path).board
+    group.step("abc")
+    board.woken.clear()
+    group.elect("a")
+    assert board.woken.is_set(), "the group has a leader now"
+    board.woken.clear()
+    group.settle()
+    assert not board.woken.is_set(), "nothing has changed"
+    group.pass_time("b", 2 * group.timings.fallback)
+    group.step("b")
+    assert board.woken.is_set(), "the leader is not heard any more"
 
 
 def test_a_loop_that_is_woken_looks_at_once(tmp_path: Path) -> None:

@@ -83,3 +83,11 @@ def test_a_closed_watch_is_not_woken() -> None:
     watch.close()
     add(hub, change(1))
     assert woken == []
+
+
+def test_a_change_of_the_group_itself_wakes_everybody_and_is_no_event() -> None:
+    hub, woken = WatchHub(), []
+    watch = hub.open("members/", lambda: woken.append(1), None)
+    hub.stir()
+    assert woken == [1]
+    assert watch.poll() == ()

@@ -1,0 +1,41 @@
+"""The parts of an instance that need no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raftha.errors import ConfigError
+from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig
+from raftha.pg import versions
+from raftha.pg.instance import Instance
+
+
+def test_an_installation_is_asked_for_its_version_once(tmp_path: Path) -> None:
+    """Each asking runs a program, and between initdb and the first start nobody should wait."""
+    asked = tmp_path / "asked"
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    for program in versions.PROGRAMS:
+        path = bin_dir / program
+        path.write_text(f"#!/bin/sh\necho >> {asked}\necho 'postgres (PostgreSQL) 16.14'\n")
+        path.chmod(0o755)
+    role = Credentials(username="postgres")
+    config = PostgresConfig(
+        listen_hosts=("127.0.0.1",),
+        connect_address=Address("127.0.0.1", 5432),
+        data_dir=tmp_path / "data",
+        authentication=Authentication(superuser=role, replication=role, rewind=role),
+        port=5432,
+        bin_dir=bin_dir,
+    )
+    instance = Instance(config, "scope", "n1", tmp_path)
+
+    newest = instance.binaries(None)
+
+    assert newest.major == 16
+    assert instance.binaries(16) == instance.binaries(None) == newest
+    assert asked.read_text() == "\n"
+    with pytest.raises(ConfigError):
+        instance.binaries(15)
