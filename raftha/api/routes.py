@@ -17,7 +17,7 @@ from raftha.instants import Instant, longest, remaining
 from raftha.model.cluster import MemberState
 from raftha.model.postgres import ReplayPause, ServerStatus
 from raftha.model.report import NodeReport
-from raftha.model.store import RaftStatus
+from raftha.model.store import RaftStatus, VoterStatus
 
 CHECKS: Final[Mapping[str, Check]] = {
     "/": standing.primary,
@@ -176,18 +176,21 @@ def _raft_document(raft: RaftStatus, now: Instant) -> dict[str, Any]:
         "fsync_p99_seconds": raft.fsync.p99,
         "fsync_longest_seconds": raft.fsync.longest,
         "free_bytes": raft.free_bytes,
-        "voters": [
-            {
-                "address": voter.address,
-                "name": voter.name,
-                "self": voter.is_self,
-                "connected": voter.connected,
-                "witness": voter.witness,
-                "last_contact_seconds": None
-                if voter.last_contact is None
-                else round(longest(voter.last_contact, now), 3),
-                "problem": voter.problem,
-            }
-            for voter in raft.voters
-        ],
+        "voters": [_voter_document(voter, now) for voter in raft.voters],
+        "joiners": [_voter_document(joiner, now) for joiner in raft.joiners],
+    }
+
+
+def _voter_document(voter: VoterStatus, now: Instant) -> dict[str, Any]:
+    heard = voter.last_contact
+    return {
+        "address": voter.address,
+        "name": voter.name,
+        "incarnation": voter.incarnation,
+        "bound": voter.bound,
+        "self": voter.is_self,
+        "connected": voter.connected,
+        "witness": voter.witness,
+        "last_contact_seconds": None if heard is None else round(longest(heard, now), 3),
+        "problem": voter.problem,
     }

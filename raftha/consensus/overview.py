@@ -72,6 +72,7 @@ def _seat(
         address=seat.address,
         name=known.name or None,
         incarnation=known.incarnation or None,
+        bound=seat.is_bound,
         is_self=is_self,
         connected=is_self or party in facts.roll.linked,
         witness=known.witness if known.is_bound else None,

@@ -73,6 +73,7 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
                 "nothing is writable",
             )
         )
+    found += [_of_joiner(joiner) for joiner in raft.joiners]
     found += _low_space(raft)
     found += _slow_disk(raft)
     found += [
@@ -95,13 +96,25 @@ def _of_voter(voter: VoterStatus, now: Instant, *, told: bool) -> list[Notice]:
         return [Notice(subject=subject, what=voter.problem + heard, remedy=remedy)]
     if not silent or not told:
         return []
+    never = "" if voter.bound else " and never was, so its vote does not count yet"
     return [
         Notice(
             subject=subject,
-            what="this voter is not in touch" + heard,
+            what="this voter is not in touch" + never + heard,
             remedy="start its agent or mend the network; one more loss may stop writes",
         )
     ]
+
+
+def _of_joiner(joiner: VoterStatus) -> Notice:
+    why = f": {joiner.problem}" if joiner.problem else ""
+    return Notice(
+        subject=joiner.name or joiner.address,
+        what=f"it holds the log of the group and has no vote{why}",
+        remedy="one of the name and address of a voter that is gone gets its vote by itself; "
+        "correct name and raft.self_addr of any other",
+        level=Level.WARNING,
+    )
 
 
 def _of_count(voters: int) -> list[Notice]:

@@ -214,13 +214,15 @@ class RaftRole(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoterStatus:
     """One voter, or a node that would be one, as this node sees it. `incarnation` is the random
-    identity of its Raft directory. `last_contact` is None if nothing was heard since start."""
+    identity of its Raft directory. `bound` says that the log names that incarnation, without which
+    no vote of a voter counts. `last_contact` is None if nothing was heard since start."""
 
     address: str
     name: str | None
     is_self: bool
     connected: bool
     incarnation: str | None = None
+    bound: bool = True
     witness: bool | None = None
     last_contact: Instant | None = None
     match_index: int | None = None

@@ -244,7 +244,9 @@ class Voters:
 
         def whole() -> bool:
             found = [self.status(name) for name in self.running()]
-            connected = all(all(v["connected"] for v in one["voters"]) for one in found)
+            connected = all(
+                all(v["connected"] and v["bound"] for v in one["voters"]) for one in found
+            )
             return connected and all(one["majority"] for one in found) and self.leader() is not None
 
         self.wait_for(whole, START_LIMIT_S, "every voter is in touch with every other")

@@ -102,6 +102,11 @@ def eventually(fact: Callable[[], bool]) -> None:
         sleep(0.02)
 
 
+def all_bound(node: RaftNode) -> bool:
+    """Every voter is named in the log: before, the others need those that are."""
+    return all(voter.bound for voter in node.store.status().voters)
+
+
 def problem_of(node: RaftNode, number: int) -> str:
     voters = {voter.address: voter for voter in node.store.status().voters}
     return next((v.problem or "" for a, v in voters.items() if a.endswith(f":{number}")), "")
@@ -144,6 +149,7 @@ def test_a_killed_raft_leader_is_replaced_and_comes_back(cluster: Cluster) -> No
     nodes = [cluster.start(i, cluster.config(i)) for i in range(3)]
     nodes[0].store.execute(create("a"), timeout=PATIENCE)
     lost = next(i for i in range(3) if nodes[i].store.status().role is RaftRole.LEADER)
+    eventually(lambda: all(all_bound(node) for node in nodes))
     nodes[lost].stop()
     other = nodes[(lost + 1) % 3]
     other.store.execute(create("b"), timeout=PATIENCE)

@@ -67,6 +67,9 @@ def test_a_silent_voter_is_told_with_how_long_it_is_silent() -> None:
     never = changed(2, connected=False)
     assert group_problems(never, T0)[0].what == "this voter is not in touch"
 
+    unbound = changed(2, connected=False, bound=False)
+    assert "so its vote does not count yet" in group_problems(unbound, T0)[0].what
+
 
 def test_what_keeps_a_voter_away_is_told_instead_of_its_silence() -> None:
     away = changed(2, connected=False, last_contact=T0.plus(-3.0), problem="cannot connect: no")
@@ -117,3 +120,14 @@ def test_what_is_kept_beside_the_data_directory_is_a_warning_of_its_member() -> 
     assert (notice.subject, notice.level) == (N1, Level.WARNING)
     assert "/data/pg.diverged-S (7 MiB)" in notice.what
     assert "remove it" in notice.remedy
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [(None, "has no vote"), ("its seat was given away", "has no vote: its seat was given away")],
+)
+def test_who_holds_the_log_without_a_vote_is_a_warning(problem: str | None, told: str) -> None:
+    joiner = VoterStatus(address="n9:1", name="n9", is_self=False, connected=True, problem=problem)
+    (notice,) = group_problems(replace(raft(), joiners=(joiner,)), T0)
+    assert (notice.subject, notice.level) == ("n9", Level.WARNING)
+    assert notice.what.endswith(told)
