@@ -270,8 +270,8 @@ class Registry:
                 Grounds.REPLACED,
             )
         return Refusal(
-            f"{hello.name} at {hello.address} was removed from the cluster; to bring it back, move "
-            f"its Raft directory away, start it, and run `raftha member add {hello.name}`",
+            f"{hello.name} at {hello.address} was removed from the cluster: its Raft directory "
+            "never votes again",
             Grounds.REMOVED,
         )
 
