@@ -63,6 +63,11 @@ class Disk:
         self.records = Records()
         self._uncertain: list[_Batch] = []
 
+    @property
+    def is_void(self) -> bool:
+        """The next start will put what lies here aside, and begin with nothing."""
+        return self.damaged or self.condemned is not None
+
     def write(self, changes: list[Change]) -> float:
         """Sync these changes; they are certain when the time that it takes has passed. Returns
         that time in seconds."""

@@ -121,8 +121,9 @@ class Stage:
         return linked and all(host.runs for host in self.hosts.values()) and self.wires.is_clear
 
     def all_are_seated(self) -> bool:
-        """Whether a raft leader has committed a seat for the directory of every host."""
-        return any(
+        """Whether a raft leader has committed a seat for the directory of every host, and none of
+        them is about to be put aside."""
+        return not any(host.disk.is_void for host in self.hosts.values()) and any(
             all(seated.binds(host.name, host.disk.incarnation) for host in self.hosts.values())
             for seated in self._settled()
         )

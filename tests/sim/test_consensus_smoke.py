@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.sim.plan import Fault, Strike, Victim
 from tests.sim.world import World
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,6 +42,15 @@ def test_voters_keep_the_promises(first_seed: int) -> None:
 @pytest.mark.parametrize("size", [3, 4, 5, 6, 7])
 def test_every_size_keeps_the_promises(size: int) -> None:
     assert World(1000 + size, size).run() == []
+
+
+def test_a_second_disk_is_struck_only_when_the_first_voter_has_its_seat_again() -> None:
+    """A majority that loses its memory at once is no fault that a Raft group can survive."""
+    strikes = [
+        Strike(at=at, fault=Fault.DAMAGE, victim=victim, pick=0, lasts=0.1, strength=0.5)
+        for at, victim in ((10.0, Victim.FOLLOWER), (10.05, Victim.RAFT_LEADER))
+    ]
+    assert World(0, 3, plan=strikes).run() == []
 
 
 def test_a_seed_is_the_same_history_in_every_process() -> None:
