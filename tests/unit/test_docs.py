@@ -105,9 +105,24 @@ def test_every_hazard_has_its_tests() -> None:
         if not any(re.match(rf"test_(h\d+_)?{number}_", name) for name in written[theme])
     ]
 
+    on_the_library = {
+        int(number)
+        for theme in written
+        for name in written[theme]
+        if "library" in name
+        for number in re.findall(r"(?<=_h)\d+", name)
+    }
+    ours_only = {
+        int(number)
+        for row in rows
+        for number in re.findall(r"\bH(\d+)", row[0])
+        if "ours only" in row[2]
+    }
+
     assert sorted(shown) == list(range(1, 37))
     assert len(named) > 30
     assert untested == []
+    assert on_the_library | ours_only == set(shown), "the damage is shown on the library, or said"
 
 
 def _hazards(theme: str) -> Path:

@@ -1,6 +1,7 @@
 """One scenario for each safety rule that the key store keeps: R1, R3, R4, R5 and R8.
 
-The rules are listed in `docs/promises.md`, with the tests of those that other parts keep.
+The rules are listed in `docs/promises.md`, with the tests of those that other parts keep; R2 and R6
+need a lease keeper too and are in `unit/agent/test_lease_rules.py`.
 """
 
 from __future__ import annotations
