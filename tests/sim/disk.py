@@ -89,6 +89,11 @@ class Disk:
         self._uncertain = []
         return self.records
 
+    def settle(self, now: float) -> None:
+        """Take note of the syncs that have ended by this true time: nothing undoes them."""
+        self._settle([batch for batch in self._uncertain if batch.ended <= now])
+        self._uncertain = [batch for batch in self._uncertain if batch.ended > now]
+
     def empty(self) -> None:
         """Another directory, of another incarnation, lies there; what was is aside."""
         self.records = Records()

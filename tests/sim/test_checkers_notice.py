@@ -88,6 +88,15 @@ def one_replica_forgets_a_key(host: Host, node: RaftNode) -> None:
     spoil(replica, "apply", forgetful)
 
 
+def whoever_is_at_the_address_votes(_: Host, node: RaftNode) -> None:
+    membership = node._core.membership
+
+    def votes(address: str) -> bool:
+        return any(seat.address == address for seat in membership.seats)
+
+    spoil(membership, "votes", votes)
+
+
 def spoil(target: object, name: str, replacement: object) -> None:
     setattr(target, name, replacement)
 
@@ -112,6 +121,7 @@ def answer_otherwise(node: RaftNode, change: Callable[[Outcome], Outcome]) -> No
         (reads_ask_nobody, ("S4",)),
         (watches_lose_the_first_of_several_changes, ("watch",)),
         (one_replica_forgets_a_key, ("S3",)),
+        (whoever_is_at_the_address_votes, ("S2", "S3")),
     ],
 )
 def test_the_checkers_notice(sabotage: Sabotage, noticed_as: tuple[str, ...]) -> None:

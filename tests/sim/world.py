@@ -21,6 +21,7 @@ from tests.sim.checkers import LeaseChecker, LogChecker, WatchChecker
 from tests.sim.host import Host
 from tests.sim.nemesis import Nemesis
 from tests.sim.plan import TTL_S, Moment, Strike, draw_plan
+from tests.sim.seats import SeatChecker
 from tests.sim.stage import Stage
 from tests.sim.traits import draw_traits
 from tests.sim.workload import Client, Records, shorter
@@ -56,6 +57,7 @@ class World(Stage):
         self.log = LogChecker(self.verdicts)
         self.leases = LeaseChecker(self.verdicts, self.hosts.values())
         self.watches = WatchChecker(self.verdicts, self.log.model)
+        self.seats = SeatChecker(self.verdicts, self.time, self.hosts)
         self.records = Records()
         self._nemesis = Nemesis(self, self.plan)
         self._settings = dict.fromkeys(self.hosts, SETTINGS)
@@ -114,6 +116,7 @@ class World(Stage):
         self.log.attach(host.name, node)
         self.leases.attach(host, node)
         self.watches.attach(host.name, node)
+        self.seats.attach(host)
         if not host.is_witness:
             self._employ(host, node)
 
@@ -122,10 +125,12 @@ class World(Stage):
 
     def round_ended(self, host: Host, node: RaftNode) -> None:
         self.log.look_at(host.name, node)
+        self.seats.look_at(host, node)
         self.watches.look_at(host.name)
 
     def frame_sent(self, source: str, target: str, frame: bytes) -> None:
         self._nemesis.sent(source, target, frame)
+        self.seats.frame_sent(source, target, frame)
 
     def _employ(self, host: Host, node: RaftNode) -> None:
         """Give the process its clients."""
@@ -185,6 +190,7 @@ class World(Stage):
             self.records.check_final(self.verdicts, name, set(node._replica.machine.entries))
             self.watches.finish(name, node)
         self.records.check(self.verdicts)
+        self.seats.finish()
 
     def fingerprint(self) -> str:
         """A hash of the whole history, for comparing two runs of one seed."""
