@@ -274,8 +274,14 @@ def test_reading_costs_little_more_than_what_is_read(
 
 
 def test_a_frame_above_the_limit_is_not_read_at_all() -> None:
-    data = bytes(wire.MAX_FRAME_BYTES + 1)
+    """It is sound but for its size, so nothing else would refuse it."""
+    entry = LogEntry(bytes(commands.MAX_COMMAND_BYTES), 1, 1)
+    count = wire.MAX_FRAME_BYTES // commands.MAX_COMMAND_BYTES
+    data = wire.encode(wire.Append(1, 0, 0, 0, [entry] * count))
+    assert len(data) > wire.MAX_FRAME_BYTES
 
+    with pytest.raises(WireError, match="bytes"):
+        wire.decode(data)
     assert allocated(wire.decode, data) < SPARE_BYTES
 
 
