@@ -106,6 +106,10 @@ class Configuration:
             expected=tuple(seat for seat in self.expected if not seat.is_called(name)),
         )
 
+    def without_address(self, address: str) -> Configuration:
+        """The set without the voter at this address, whose name may never have been learned."""
+        return replace(self, seats=tuple(seat for seat in self.seats if seat.address != address))
+
     def expecting(self, newcomer: Seat) -> Configuration:
         """The same voters; this node is to become one. It stands for any earlier of its name."""
         others = (seat for seat in self.expected if not seat.is_called(newcomer.name))

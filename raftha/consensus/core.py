@@ -129,6 +129,7 @@ class RaftCore:
             random=self._random,
             now=self._now,
             fallback=self._timings.fallback,
+            patience=self._timings.election_max,
             marks=self._marks,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import assert_never
 
 from raftha.consensus import configuration
 from raftha.consensus.configuration import Configuration
@@ -19,7 +20,9 @@ from raftha.consensus.members import Present
 from raftha.consensus.membership import CATCH_UP_ENTRIES, Membership, Outlook
 from raftha.consensus.stable import StableStore, Standing
 from raftha.consensus.syncobj import Engine
+from raftha.consensus.wishes import HandOver, Ruling, Scene, Step, rule
 from raftha.instants import Seconds
+from raftha.model.membership import MemberWish
 
 
 class Council:
@@ -35,6 +38,7 @@ class Council:
         random: Random,
         now: Callable[[], float],
         fallback: Seconds,
+        patience: Seconds,
         marks: Marks,
     ) -> None:
         self.membership = membership
@@ -44,6 +48,7 @@ class Council:
         self._random = random
         self._now = now
         self._fallback = fallback
+        self._patience = patience
         self._marks = marks
         self.roll = membership.roll
         self._arranged: tuple[int, Configuration | None] = (-1, None)
@@ -72,17 +77,48 @@ class Council:
         """Append the next set of voters, if one is due: one step at a time, and none before an
         entry of this raft leader's own term is committed, or a step that an earlier one left
         behind could take effect beside this one."""
-        settled = self._engine.commit_index
-        if self._journal.term_at(settled) != self._engine.term:
-            return
-        if self.membership.latest_index > settled:
+        if not self._may_step():
             return
         lineage = f"{self._random.getrandbits(64):016x}"
         after = self.membership.next_step(self._outlook(), lineage)
         if after is not None:
-            index = self._journal.last_index + 1
-            self._journal.add(configuration.encode(after), index, self._engine.term)
-            self.follow_log()
+            self._append(after)
+
+    def rule(self, wish: MemberWish) -> Ruling | None:
+        """What is to be done about an operator's wish now; None if this node may change nothing: it
+        does not lead, or the step before is under way."""
+        latest = self.membership.latest
+        if latest is None or not self._engine.is_leading or not self._may_step():
+            return None
+        outlook = self._outlook()
+        own, last = self.membership.own, self._journal.last_index
+        matches = self._engine.matches
+        newcomers = {a: party.seat for a, party in self.membership.newcomers.items()}
+        scene = Scene(
+            latest=latest,
+            own=own,
+            newcomers=newcomers,
+            ready=outlook.ready,
+            answering=outlook.answering,
+            heirs=frozenset(
+                address
+                for address in outlook.answering - {own.address}
+                if matches.get(address, 0) == last
+            ),
+        )
+        return rule(wish, scene)
+
+    def carry_out(self, step: Step | HandOver) -> None:
+        """Take the step that was ruled, at once."""
+        match step:
+            case Step():
+                self._append(step.after)
+            case HandOver():
+                # Long enough for all others to lose patience and one of them to win; if none does,
+                # this node may, and tries again.
+                self._engine.step_down(Seconds(2 * self._patience))
+            case _:
+                assert_never(step)
 
     def answering(self) -> frozenset[str]:
         """The voters that answer this raft leader now, and itself, by address."""
@@ -110,10 +146,22 @@ class Council:
             marks=self._marks.known,
         )
 
+    def _may_step(self) -> bool:
+        """Whether the step before is committed, and an entry of the own term."""
+        settled = self._engine.commit_index
+        if self._journal.term_at(settled) != self._engine.term:
+            return False
+        return self.membership.latest_index <= settled
+
+    def _append(self, after: Configuration) -> None:
+        index = self._journal.last_index + 1
+        self._journal.add(configuration.encode(after), index, self._engine.term)
+        self.follow_log()
+
     def _outlook(self) -> Outlook:
         enough = max(1, self._journal.last_index - CATCH_UP_ENTRIES)
-        newcomers = self.membership.newcomers
-        held = {a: self._engine.match_index(self.membership.party_id(a)) for a in newcomers}
+        matches, id_of = self._engine.matches, self.membership.party_id
+        held = {address: matches.get(id_of(address), 0) for address in self.membership.newcomers}
         ready = frozenset(address for address, index in held.items() if index >= enough)
         own = self.membership.own.address
         linked = {address for address in self.answering() if self.membership.votes(address)}

@@ -132,8 +132,8 @@ class Registry:
             return Refusal(f"its set of voters cannot be read: {error}")
         with self._lock:
             return (
-                self._refusal_of_double(hello)
-                or self._refusal_of_voter(hello, theirs)
+                self._refusal_of_voter(hello, theirs)
+                or self._refusal_of_double(hello)
                 or self._refusal_of_rollback(hello)
             )
 
@@ -175,6 +175,13 @@ class Registry:
     def verdict(self) -> Refusal | None:
         """What the others hold against this node itself."""
         return self._verdict
+
+    @property
+    def barred(self) -> str | None:
+        """Why this node never votes again from the directory that it has."""
+        verdict = self._verdict
+        is_out = verdict is not None and verdict.grounds is Grounds.REMOVED
+        return verdict.why if verdict is not None and is_out else None
 
     def seat(self, seat: Seat) -> Seat:
         """A seat with what is known of who has it, by the link or by the first meeting."""
@@ -269,9 +276,12 @@ class Registry:
                 f"another Raft directory has the seat of {hello.name} at {hello.address}",
                 Grounds.REPLACED,
             )
+        heir = settled.named(hello.name)
+        what = (
+            "was removed from the cluster" if heir is None else f"was replaced, by {heir.address}"
+        )
         return Refusal(
-            f"{hello.name} at {hello.address} was removed from the cluster: its Raft directory "
-            "never votes again",
+            f"{hello.name} at {hello.address} {what}: its Raft directory never votes again",
             Grounds.REMOVED,
         )
 

@@ -38,11 +38,12 @@ class Outlook:
 
 
 class Roll(NamedTuple):
-    """Who there is: voters in force, nodes that are given the log, and everybody on a link, as the
-    library knows them."""
+    """Who there is: voters in force, nodes that are given the log, those that will get a seat, and
+    everybody on a link, as the library knows them."""
 
     seats: tuple[Seat, ...]
     newcomers: tuple[Seat, ...]
+    expected: tuple[Seat, ...]
     linked: frozenset[str]
     is_voter: bool
 
@@ -79,6 +80,12 @@ class Membership:
             self._met[hello.address] = hello.seat
         is_first = not self.standing.joining and self._log.latest is None
         return is_first and hello.configuration is not None
+
+    def named_by(self, hello: Hello) -> tuple[str, ...]:
+        """Whom a node without a seat learns of by its first link: its file need not name them all.
+        Voters know the others from their log."""
+        voters = None if self.is_voter else hello.configuration
+        return () if voters is None else tuple(seat.address for seat in voters.seats)
 
     def lose(self, address: str) -> None:
         """The link is gone."""
@@ -157,6 +164,7 @@ class Membership:
         return Roll(
             seats=self.seats,
             newcomers=tuple(party.seat for party in self.newcomers.values()),
+            expected=() if self.latest is None else self.latest.expected,
             linked=frozenset(self.party_id(address) for address in self._parties),
             is_voter=self.is_voter,
         )

@@ -27,6 +27,7 @@ from raftha.consensus.proposals import Proposals, Route
 from raftha.consensus.replica import Replica
 from raftha.consensus.security import choose
 from raftha.consensus.stable import Persisted, StableStore
+from raftha.consensus.steward import Steward
 from raftha.consensus.storage import SqliteStore
 from raftha.consensus.store import KeyStore
 from raftha.consensus.transport import TcpLinks
@@ -87,6 +88,7 @@ class RaftNode:
             fatal=fatal,
         )
         self._core = self._make_core(persisted, random)
+        self._steward = self._make_steward()
         self._present = Present()
         self._registry.publish(self._core.council.present)
         self._facts = self._observe()
@@ -109,6 +111,15 @@ class RaftNode:
             clock=self._clock,
             random=random,
             fatal=self._fatal,
+        )
+
+    def _make_steward(self) -> Steward:
+        return Steward(
+            scope=self._identity.scope,
+            clock=self._clock,
+            council=self._core.council,
+            machine=lambda: self._replica.machine,
+            submit=self._proposals.add,
         )
 
     def start(self) -> None:
@@ -147,6 +158,7 @@ class RaftNode:
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
         self._propose_expiries()
+        self._steward.turn()
         self._send(self._core.offer())
         self._core.tick()
         outgoing = self._core.flush()
@@ -214,6 +226,7 @@ class RaftNode:
                 self._connected.add(event.peer)
                 self._link_numbers[event.peer] = self._link_numbers.get(event.peer, 0) + 1
                 self._core.council.meet(event.hello)
+                self._links.know(self._core.membership.named_by(event.hello))
                 self._hasten()
             case Down():
                 self._connected.discard(event.peer)

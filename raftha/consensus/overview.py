@@ -53,6 +53,11 @@ def status_of(
         joiners=tuple(
             _seat(seat, party_id(seat), facts, identity, registry, problem) for seat in joiners
         ),
+        expected=tuple(
+            _seat(seat, party_id(seat), facts, identity, registry, problem)
+            for seat in facts.roll.expected
+        ),
+        barred=registry.barred,
         fsync=fsync,
         free_bytes=facts.free_bytes,
     )

@@ -122,12 +122,8 @@ class Engine(SyncObj):  # type: ignore[misc]
         # The library's constructor reads every attribute of its object, properties too.
         self._SyncObj__newAppendEntriesTime = 0.0
         self._bind_time()
-        super().__init__(
-            _Party(Seat(address)),
-            [],
-            _configuration(timings),
-            transport=self._outbox,
-        )
+        own = _Party(Seat(address))
+        super().__init__(own, [], _configuration(timings), transport=self._outbox)
         self._poller = _IdlePoller()
 
     def adopt(self, journal: Journal, term: int, vote: str | None) -> None:
@@ -170,6 +166,12 @@ class Engine(SyncObj):  # type: ignore[misc]
     def forget_leader(self) -> None:
         """The raft leader has not been heard for too long."""
         self._SyncObj__raftLeader = None
+
+    def step_down(self, patience: Seconds) -> None:
+        """Lead no more, and leave it to others to stand for so long."""
+        self._SyncObj__setState(_FOLLOWER)
+        self.forget_leader()
+        self.election_due = self._now() + patience
 
     def jump_to(self, index: int) -> None:
         """A snapshot brought the state to this index."""
@@ -296,10 +298,6 @@ class Engine(SyncObj):  # type: ignore[misc]
     def matches(self) -> Mapping[str, int]:
         """What this raft leader knows each party to hold."""
         return {node.id: index for node, index in self._SyncObj__raftMatchIndex.items()}
-
-    def match_index(self, party: str) -> int:
-        """What this raft leader knows one of them to hold."""
-        return int(self._SyncObj__raftMatchIndex.get(self._party(party), 0))
 
     # Parts of the library that are replaced, under its names.
 

@@ -248,10 +248,11 @@ class FsyncTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaftStatus:
-    """The Raft group as this node sees it. `joiners` hold the log and have no vote. `majority` says
-    that a majority is in touch *now*: a raft leader is known and was heard (or answered this
-    leader) within the fallback time. `free_bytes` is the space left for the Raft directory, None if
-    unknown."""
+    """The Raft group as this node sees it. `joiners` hold the log and have no vote; `expected` will
+    get one once they do. `majority` says that a majority is in touch *now*: a raft leader is known
+    and was heard (or answered this leader) within the fallback time. `barred` says why this very
+    node never votes again. `free_bytes` is the space left for the Raft directory, None if unknown.
+    """
 
     role: RaftRole
     leader: str | None
@@ -261,6 +262,8 @@ class RaftStatus:
     majority: bool
     voters: tuple[VoterStatus, ...]
     joiners: tuple[VoterStatus, ...] = ()
+    expected: tuple[VoterStatus, ...] = ()
+    barred: str | None = None
     fsync: FsyncTimes = FsyncTimes()
     free_bytes: int | None = None
 

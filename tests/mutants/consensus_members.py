@@ -116,8 +116,8 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/council.py",
         without="H10: a second change does not wait for the first",
-        text="if self.membership.latest_index > settled:",
-        instead="if self.membership.latest_index < 0:",
+        text="return self.membership.latest_index <= settled",
+        instead="return True",
         caught_by=_SEATS + "test_a_second_step_waits_for_the_first",
     ),
     Mutant(

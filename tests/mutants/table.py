@@ -9,6 +9,7 @@ from tests.mutants import (
     consensus_log,
     consensus_members,
     consensus_store,
+    consensus_wishes,
     decisions,
     guardian,
     postgresql,
@@ -16,7 +17,12 @@ from tests.mutants import (
 from tests.mutants.mutant import Mutant
 
 AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
-    "consensus": (*consensus_log.MUTANTS, *consensus_members.MUTANTS, *consensus_store.MUTANTS),
+    "consensus": (
+        *consensus_log.MUTANTS,
+        *consensus_members.MUTANTS,
+        *consensus_wishes.MUTANTS,
+        *consensus_store.MUTANTS,
+    ),
     "guardian": guardian.MUTANTS,
     "decisions": decisions.MUTANTS,
     "postgresql": postgresql.MUTANTS,

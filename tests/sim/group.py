@@ -50,14 +50,22 @@ class Group:
             self.start(name, Disk(incarnation=f"life of {name}"))
 
     def start(
-        self, name: str, disk: Disk, *, connect: bool = True, file: str | None = None
+        self,
+        name: str,
+        disk: Disk,
+        *,
+        connect: bool = True,
+        file: str | None = None,
+        called: str | None = None,
     ) -> RaftNode:
-        """Bring a node up from its disk; `file` are the voters that its own file names."""
+        """Bring a node up from its disk; `file` are the voters that its own file names, `called`
+        its name where that is not its address."""
         time = TrueTime()
         store = FakeStore(disk)
         node = make_voter(
             name,
             members=file or self.names,
+            called=called,
             store=store,
             network=self.network,
             timings=self.timings,
@@ -70,13 +78,15 @@ class Group:
                 self.network.connect(name, peer)
         return node
 
-    def join_anew(self, name: str, incarnation: str = "new life") -> RaftNode:
+    def join_anew(
+        self, name: str, incarnation: str = "new life", *, called: str | None = None
+    ) -> RaftNode:
         """A node starts on an empty directory, whoever it was before."""
         if name in self.seats:
             self.kill(name)
         if name not in self.names:
             self.names += name
-        return self.start(name, Disk(incarnation=f"{incarnation} of {name}"))
+        return self.start(name, Disk(incarnation=f"{incarnation} of {name}"), called=called)
 
     def voters(self, name: str) -> dict[str, str]:
         """The voters in force on a node: address and incarnation."""

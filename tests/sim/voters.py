@@ -24,14 +24,16 @@ def make_voter(
     clock: Clock,
     random: Random,
     witness: bool = False,
+    called: str | None = None,
 ) -> RaftNode:
-    """Load the store and build the node on it; its address is its name. Raises StorageFailed."""
+    """Load the store and build the node on it; its address is its name, unless it is `called`
+    otherwise. Raises StorageFailed."""
     persisted = store.load()
     partners = tuple(other for other in members if other != name)
     identity = Identity(
         scope="sim",
         address=name,
-        name=name,
+        name=called or name,
         incarnation=persisted.incarnation,
         witness=witness,
         partners=partners,

@@ -1,0 +1,176 @@
+"""What a raft leader makes of an operator's wish: the next step, or why there is none (PURE).
+
+A ruling follows from the wish, the set of voters in force and who answers now, so any raft leader
+comes to the same one and nothing has to be remembered between two steps. The rules of the steps
+themselves (one voter a step, each behind a committed one) are kept elsewhere: `configuration.py`,
+`council.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from raftha.consensus.configuration import MAX_SEATS, Configuration, Seat
+from raftha.model.membership import MemberVerb, MemberWish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What a raft leader knows when it looks at a wish. All but `own` go by address: the nodes that
+    hold the log without a vote, those of them that hold all of it, the voters that answer now,
+    itself included, and the other voters that lack nothing of the log."""
+
+    latest: Configuration
+    own: Seat
+    newcomers: Mapping[str, Seat]
+    ready: frozenset[str]
+    answering: frozenset[str]
+    heirs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """This set of voters is to follow."""
+
+    after: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Another voter has to lead the group first: a raft leader never takes its own seat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fulfilled:
+    """The set of voters is as it was wished."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """It goes on by itself, or cannot go on yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """It cannot be done as things stand."""
+
+    why: str
+
+
+Ruling = Step | HandOver | Fulfilled | Waiting | Declined
+
+
+def rule(wish: MemberWish, scene: Scene) -> Ruling:
+    """What is to be done about an open wish now."""
+    match wish.verb:
+        case MemberVerb.ADD:
+            return _rule_on_add(wish, scene)
+        case MemberVerb.REMOVE:
+            return _rule_on_remove(wish, scene)
+        case MemberVerb.REPLACE:
+            return _rule_on_replace(wish, scene)
+        case _:
+            assert_never(wish.verb)
+
+
+def _rule_on_add(wish: MemberWish, scene: Scene) -> Ruling:
+    latest = scene.latest
+    seat = latest.named(wish.name)
+    if seat is not None and seat.address == wish.address:
+        return Fulfilled(f"{wish.name} at {wish.address} votes: {_list(latest.seats)}")
+    if seat is not None:
+        return Declined(
+            f"{wish.name} has a vote at {seat.address} already: to give it to the node at "
+            f"{wish.address}, use raftha member replace {wish.name} {wish.address}"
+        )
+    newcomer = _newcomer(wish, scene)
+    if isinstance(newcomer, Declined):
+        return newcomer
+    if latest.expects(newcomer.address, newcomer.incarnation):
+        return Waiting()
+    if len(latest.seats) + len(latest.expected) >= MAX_SEATS:
+        return Declined(f"there are {len(latest.seats)} voters, and at most {MAX_SEATS}")
+    after = latest.admitting(newcomer)
+    lost = _without_majority(after, scene.answering | {newcomer.address}, wish)
+    return lost or Step(latest.expecting(newcomer))
+
+
+def _rule_on_remove(wish: MemberWish, scene: Scene) -> Ruling:
+    latest = scene.latest
+    after = latest.without(wish.name)
+    seat = latest.named(wish.name)
+    if seat is None:
+        unmet = latest.at(wish.name)
+        if unmet is not None and not unmet.is_bound:
+            seat, after = unmet, latest.without_address(wish.name)
+    if after == latest:
+        return Fulfilled(f"{wish.name} has no vote: {_list(latest.seats)}")
+    if not after.seats:
+        return Declined(f"{wish.name} is the last voter: without it there is no cluster")
+    lost = _without_majority(after, scene.answering, wish)
+    if lost is not None:
+        return lost
+    if seat is not None and seat.address == scene.own.address:
+        return HandOver() if scene.heirs else Waiting()
+    return Step(after)
+
+
+def _rule_on_replace(wish: MemberWish, scene: Scene) -> Ruling:
+    latest = scene.latest
+    seat = latest.named(wish.name)
+    if seat is None:
+        is_under_way = any(expected.is_called(wish.name) for expected in latest.expected)
+        return Waiting() if is_under_way else Declined(f"{wish.name} has no vote any more")
+    if seat.incarnation != wish.barred:
+        if seat.address == wish.address:
+            return Fulfilled(f"{wish.name} at {wish.address} votes: {_list(latest.seats)}")
+        return Declined(f"the vote of {wish.name} has gone to the node at {seat.address}")
+    if seat.address in scene.answering:
+        return Declined(
+            f"{wish.name} at {seat.address} is alive: stop the old node first, a name belongs to "
+            "one of the two"
+        )
+    newcomer = _newcomer(wish, scene)
+    if isinstance(newcomer, Declined):
+        return newcomer
+    if newcomer.address not in scene.ready:
+        return Waiting()
+    after = latest.without(wish.name).expecting(newcomer)
+    return _without_majority(after, scene.answering, wish) or Step(after)
+
+
+def _newcomer(wish: MemberWish, scene: Scene) -> Seat | Declined:
+    """The node that the wish is about, which must be here before anything is done for it."""
+    other = scene.latest.at(wish.address)
+    if other is not None and not other.is_called(wish.name):
+        return Declined(f"{wish.address} is the address of {other.name or 'another voter'}")
+    newcomer = scene.newcomers.get(wish.address)
+    if newcomer is not None and newcomer.is_called(wish.name):
+        return newcomer
+    waiting = [f"{seat.name} at {seat.address}" for seat in scene.newcomers.values()]
+    return Declined(
+        f"no {wish.name} at {wish.address} is in touch with the raft leader: start it first, with "
+        "this cluster in its raft.partner_addrs; in touch without a vote: "
+        + (", ".join(sorted(waiting)) or "nobody")
+    )
+
+
+def _without_majority(
+    after: Configuration, answering: Iterable[str], wish: MemberWish
+) -> Declined | None:
+    """Why a set of voters must not come into force: too few of them answer now."""
+    silent = [seat for seat in after.seats if seat.address not in set(answering)]
+    if len(after.seats) - len(silent) > len(after.seats) / 2:
+        return None
+    return Declined(
+        f"to {wish.verb} {wish.name} would leave the voters {_list(after.seats)}, of whom too few "
+        f"answer for a majority; no answer from {_list(silent)}: start what is down there first"
+    )
+
+
+def _list(seats: Iterable[Seat]) -> str:
+    return ", ".join(seat.name or seat.address for seat in seats)

@@ -1,0 +1,90 @@
+"""Mutants of what a raft leader makes of an operator's wish about the voters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_WISHES: Final = "unit/consensus/test_wishes.py::"
+_RULINGS: Final = "unit/consensus/test_rulings.py::"
+
+MUTANTS: Final = (
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: a step may leave too few voters who answer",
+        text="if len(after.seats) - len(silent) > len(after.seats) / 2:",
+        instead="if True:",
+        caught_by=_WISHES + "test_a_removal_that_leaves_too_few_who_answer_is_refused_by_name",
+    ),
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: the last voter may be removed",
+        text="if not after.seats:",
+        instead="if False:",
+        caught_by=_WISHES + "test_the_last_voter_is_not_removed",
+    ),
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: a raft leader takes its own seat",
+        text="if seat is not None and seat.address == scene.own.address:",
+        instead="if False:",
+        caught_by=_WISHES + "test_the_raft_leader_hands_over_before_its_seat_goes",
+    ),
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: a raft leader hands over to whoever comes",
+        text="return HandOver() if scene.heirs else Waiting()",
+        instead="return HandOver()",
+        caught_by=_RULINGS + "test_a_raft_leader_hands_over_to_nobody_who_lacks_something",
+    ),
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: one that is alive is replaced",
+        text="if seat.address in scene.answering:",
+        instead="if False:",
+        caught_by=_RULINGS + "test_who_is_alive_is_not_replaced",
+    ),
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: a replacement takes the seat from whoever has it",
+        text="if seat.incarnation != wish.barred:",
+        instead="if seat.address == wish.address:",
+        caught_by=_RULINGS + "test_one_that_took_the_seat_meanwhile_is_not_thrown_out_again",
+    ),
+    Mutant(
+        file="consensus/wishes.py",
+        without="members: the old seat goes before the new node holds the log",
+        text="if newcomer.address not in scene.ready:",
+        instead="if False:",
+        caught_by=_RULINGS + "test_the_old_seat_is_kept_until_the_new_node_holds_the_log",
+    ),
+    Mutant(
+        file="consensus/steward.py",
+        without="members: what may pass in a moment is refused",
+        text="PATIENCE: Final = Seconds(2.0)",
+        instead="PATIENCE: Final = Seconds(0.0)",
+        caught_by=_WISHES + "test_what_stands_against_a_wish_may_pass",
+    ),
+    Mutant(
+        file="consensus/council.py",
+        without="members: a wish does not wait for the step before",
+        text="if latest is None or not self._engine.is_leading or not self._may_step():",
+        instead="if latest is None or not self._engine.is_leading:",
+        caught_by=_WISHES + "test_two_wishes_are_done_one_after_the_other",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="members: a removed node is not told that it is out",
+        text="verdict.grounds is Grounds.REMOVED",
+        instead="False",
+        caught_by=_WISHES + "test_a_removed_voter_disturbs_nobody_and_is_told",
+    ),
+    Mutant(
+        file="consensus/node.py",
+        without="members: a newcomer knows only whom its file names",
+        text="self._links.know(self._core.membership.named_by(event.hello))",
+        instead="pass",
+        caught_by=_WISHES + "test_a_newcomer_whose_file_names_one_voter_finds_the_others",
+    ),
+)

@@ -1,0 +1,98 @@
+"""What a raft leader rules on a wish, by the voters in force and who answers."""
+
+from __future__ import annotations
+
+from raftha.consensus.configuration import Configuration, Seat
+from raftha.consensus.wishes import Declined, Scene, Step, Waiting, rule
+from raftha.model.ids import MemberName
+from raftha.model.membership import MemberVerb, MemberWish
+
+A, B, C, D = (Seat(name, name, f"life of {name}") for name in "abcd")
+
+
+def wish(verb: MemberVerb, name: str, address: str = "", barred: str = "") -> MemberWish:
+    return MemberWish(
+        id="w", verb=verb, name=MemberName(name), address=address or name, barred=barred
+    )
+
+
+def test_a_raft_leader_hands_over_to_nobody_who_lacks_something() -> None:
+    """It would win the election again, or nobody would."""
+    scene = Scene(
+        latest=Configuration(lineage="x", seats=(A, B, C)),
+        own=A,
+        newcomers={},
+        ready=frozenset(),
+        answering=frozenset("abc"),
+        heirs=frozenset(),
+    )
+    assert isinstance(rule(wish(MemberVerb.REMOVE, "a"), scene), Waiting)
+
+
+def test_a_node_that_was_admitted_and_never_came_is_forgotten() -> None:
+    latest = Configuration(lineage="x", seats=(A, B, C), expected=(D,))
+    scene = Scene(
+        latest=latest,
+        own=A,
+        newcomers={},
+        ready=frozenset(),
+        answering=frozenset("abc"),
+        heirs=frozenset(),
+    )
+    ruling = rule(wish(MemberVerb.REMOVE, "d"), scene)
+    assert ruling == Step(Configuration(lineage="x", seats=(A, B, C)))
+
+
+def test_who_is_alive_is_not_replaced() -> None:
+    """Two of one name: the one with the vote answers."""
+    scene = Scene(
+        latest=Configuration(lineage="x", seats=(A, B, C)),
+        own=A,
+        newcomers={"d": Seat("d", "c", "another life")},
+        ready=frozenset("d"),
+        answering=frozenset("abc"),
+        heirs=frozenset("bc"),
+    )
+    ruling = rule(wish(MemberVerb.REPLACE, "c", "d", "life of c"), scene)
+    assert isinstance(ruling, Declined)
+    assert "stop the old node first" in ruling.why
+
+
+def test_the_old_seat_is_kept_until_the_new_node_holds_the_log() -> None:
+    scene = Scene(
+        latest=Configuration(lineage="x", seats=(A, B, C)),
+        own=A,
+        newcomers={"d": Seat("d", "c", "another life")},
+        ready=frozenset(),
+        answering=frozenset("ab"),
+        heirs=frozenset("b"),
+    )
+    assert isinstance(rule(wish(MemberVerb.REPLACE, "c", "d", "life of c"), scene), Waiting)
+
+
+def test_a_replacement_that_leaves_too_few_who_answer_is_refused() -> None:
+    scene = Scene(
+        latest=Configuration(lineage="x", seats=(A, B, C)),
+        own=A,
+        newcomers={"d": Seat("d", "c", "another life")},
+        ready=frozenset("d"),
+        answering=frozenset("a"),
+        heirs=frozenset(),
+    )
+    ruling = rule(wish(MemberVerb.REPLACE, "c", "d", "life of c"), scene)
+    assert isinstance(ruling, Declined)
+    assert "no answer from b" in ruling.why
+
+
+def test_one_that_took_the_seat_meanwhile_is_not_thrown_out_again() -> None:
+    """The wish names the Raft directory that is to go, not whoever has the name."""
+    scene = Scene(
+        latest=Configuration(lineage="x", seats=(A, B, Seat("c", "c", "second life"))),
+        own=A,
+        newcomers={"d": Seat("d", "c", "another life")},
+        ready=frozenset("d"),
+        answering=frozenset("ab"),
+        heirs=frozenset("b"),
+    )
+    ruling = rule(wish(MemberVerb.REPLACE, "c", "d", "life of c"), scene)
+    assert isinstance(ruling, Declined)
