@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from raftha.instants import Instant
@@ -12,19 +13,26 @@ class Clock(Protocol):
     """Reads the clocks of this host."""
 
     def now(self) -> Instant:
-        """The present instant, on both clocks."""
+        """The present instant, on all clocks."""
 
     def wall(self) -> float:
         """Unix time in seconds: for people to read, never for a decision."""
 
 
 class SystemClock:
-    """CLOCK_BOOTTIME counts a suspend, CLOCK_MONOTONIC_RAW is not slewed: each covers the other."""
+    """The clocks of Linux, read one after the other; `gettime` reads one of them.
+
+    The order is a rule: whatever happens between the reads, a suspend too, no clock then shows more
+    than it does when the reading is over, so a lease that begins with it ends no later for that.
+    """
+
+    def __init__(self, gettime: Callable[[int], float] = time.clock_gettime) -> None:
+        self._gettime = gettime
 
     def now(self) -> Instant:
-        return Instant(
-            time.clock_gettime(time.CLOCK_BOOTTIME), time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
-        )
+        boot = self._gettime(time.CLOCK_BOOTTIME)
+        slept = boot - self._gettime(time.CLOCK_MONOTONIC)
+        return Instant(boot, self._gettime(time.CLOCK_MONOTONIC_RAW), slept)
 
     def wall(self) -> float:
         return time.time()

@@ -1,9 +1,12 @@
 """Instants of this host, and the two ways to measure time between them.
 
-A kernel clock may run fast or slow: chrony slews by up to 8 %, and CLOCK_BOOTTIME follows it. So an
-instant is read on two clocks, and whoever must not be late takes the larger of the two elapsed
-times while whoever must not be early takes the smaller. The remaining error is the oscillators'
-own, which `RHO` bounds.
+A kernel clock may run fast or slow: chrony slews by up to 8 %, and CLOCK_BOOTTIME follows it.
+CLOCK_MONOTONIC_RAW is not slewed but stands still while the host is suspended. So whoever must not
+be late counts on a third, the steady clock: CLOCK_MONOTONIC_RAW and the time spent suspended, which
+is what CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC. It takes the larger of what that one and
+CLOCK_BOOTTIME say has passed; whoever must not be early takes the smaller of what the first two
+say. What remains are the oscillators' own errors, which `RHO` bounds, and for a holder that of the
+time suspended: the kernel has it from the machine's clock chip, often in whole seconds.
 
 Instants of two hosts, or of two boots of one host, must never be compared.
 """
@@ -21,26 +24,34 @@ RHO: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A reading of CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW, in seconds since boot."""
+    """A reading of CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW, in seconds since boot; `slept` is the
+    part that the host was suspended, as exact as the clocks were read at one moment."""
 
     boot: float
     raw: float
+    slept: float = 0.0
+
+    @property
+    def steady(self) -> float:
+        """Seconds since boot on the clock that is neither slewed nor stopped by a suspend."""
+        return self.raw + self.slept
 
     def plus(self, seconds: float) -> Instant:
-        """The instant that lies so many seconds later on both clocks."""
-        return Instant(self.boot + seconds, self.raw + seconds)
+        """The instant that lies so many seconds later on every clock."""
+        return Instant(self.boot + seconds, self.raw + seconds, self.slept)
 
 
 def longest(since: Instant, until: Instant) -> Seconds:
     """Elapsed time for whoever must not be late (a lease holder, a guardian)."""
-    return Seconds(max(until.boot - since.boot, until.raw - since.raw))
+    return Seconds(max(until.boot - since.boot, until.steady - since.steady))
 
 
 def shortest(since: Instant, until: Instant) -> Seconds:
-    """Elapsed time for whoever must not be early (the one who expires a lease)."""
+    """Elapsed time for whoever must not be early (the one who expires a lease). A suspend does not
+    count: its length is not known exactly, and too long a one would end a lease too early."""
     return Seconds(min(until.boot - since.boot, until.raw - since.raw))
 
 
 def remaining(deadline: Instant, now: Instant) -> Seconds:
     """Time left for a holder: never more than what either clock leaves; negative once past."""
-    return Seconds(min(deadline.boot - now.boot, deadline.raw - now.raw))
+    return Seconds(min(deadline.boot - now.boot, deadline.steady - now.steady))

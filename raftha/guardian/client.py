@@ -166,7 +166,11 @@ class GuardianClient:
         self, epoch: Epoch, renewal: Revision, kill_at: Instant, timeout: Seconds = REPLY_TIMEOUT
     ) -> None:
         """Put a deadline in force; it is, once this returns. `kill_at` is when killing begins."""
-        instants = {"kill_boot": kill_at.boot, "kill_raw": kill_at.raw}
+        instants = {
+            "kill_boot": kill_at.boot,
+            "kill_raw": kill_at.raw,
+            "kill_slept": kill_at.slept,
+        }
         self._ask("arm", {"epoch": _pair(epoch), "renewal": renewal, **instants}, timeout)
 
     def disarm(self, epoch: Epoch, timeout: Seconds = REPLY_TIMEOUT) -> None:

@@ -119,7 +119,7 @@ GuardianEvent = Fenced | PostmasterExited | GuardianLost
 def status_from(message: Message) -> GuardianStatus:
     """Read a reply to `status`. Raises Malformed."""
     try:
-        boot, raw = message["kill_boot"], message["kill_raw"]
+        boot, raw, slept = message["kill_boot"], message["kill_raw"], message["kill_slept"]
         return GuardianStatus(
             nonce=message["nonce"],
             guardian_pid=message["guardian_pid"],
@@ -129,7 +129,7 @@ def status_from(message: Message) -> GuardianStatus:
             server_epoch=_epoch(message["server_epoch"]),
             epoch=_epoch(message["epoch"]),
             renewal=Revision(message["renewal"]),
-            kill_at=None if boot is None else Instant(boot, raw),
+            kill_at=None if boot is None else Instant(boot, raw, slept),
             burned=tuple(Epoch(*pair) for pair in message["burned"]),
             fencing=message["fencing"],
             remaining=message["remaining"],

@@ -80,7 +80,7 @@ class Sweep:
 
     def seconds(self, now: Reading) -> float:
         """How long it has taken so far, by the clock on which that is longer."""
-        return max(now.boot - self._started.boot, now.raw - self._started.raw)
+        return max(now.boot - self._started.boot, now.steady - self._started.steady)
 
     def pause_s(self, now: Reading) -> float:
         """How long to wait before the next step."""

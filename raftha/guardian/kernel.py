@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import Final
 
 from raftha.guardian.protocol import Reading
@@ -40,11 +41,11 @@ class _SignalEvent(ctypes.Structure):
     )
 
 
-def read_clocks() -> Reading:
-    """The present instant on both clocks."""
-    return Reading(
-        time.clock_gettime(time.CLOCK_BOOTTIME), time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
-    )
+def read_clocks(gettime: Callable[[int], float] = time.clock_gettime) -> Reading:
+    """The present instant on all clocks, read in the order of `raftha.clock`."""
+    boot = gettime(time.CLOCK_BOOTTIME)
+    slept = boot - gettime(time.CLOCK_MONOTONIC)
+    return Reading(boot, gettime(time.CLOCK_MONOTONIC_RAW), slept)
 
 
 def pause(seconds: float) -> None:

@@ -28,10 +28,17 @@ Message = dict[str, Any]
 
 
 class Reading(NamedTuple):
-    """Seconds since boot on CLOCK_BOOTTIME and on CLOCK_MONOTONIC_RAW."""
+    """Seconds since boot on CLOCK_BOOTTIME and on CLOCK_MONOTONIC_RAW, and the seconds suspended,
+    which the second does not count."""
 
     boot: float
     raw: float
+    slept: float = 0.0
+
+    @property
+    def steady(self) -> float:
+        """Seconds since boot on the clock that is neither slewed nor stopped by a suspend."""
+        return self.raw + self.slept
 
 
 class Proof(NamedTuple):
@@ -49,7 +56,8 @@ class Proof(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """The request to put a deadline in force: the kill starts when either clock reaches it."""
+    """The request to put a deadline in force. The kill starts when CLOCK_BOOTTIME or the steady
+    clock reaches it: the one counts what it was slewed, the other does not."""
 
     epoch: EpochPair
     renewal: int
@@ -60,9 +68,14 @@ class Malformed(ValueError):
     """A line is not a message, or a field of it has the wrong form."""
 
 
+def left_s(kill: Reading, now: Reading) -> float:
+    """Seconds until the first clock reaches its instant; not positive once one has."""
+    return min(kill.boot - now.boot, kill.steady - now.steady)
+
+
 def is_past(kill: Reading, now: Reading) -> bool:
     """Whether either clock has reached its instant."""
-    return now.boot >= kill.boot or now.raw >= kill.raw
+    return left_s(kill, now) <= 0
 
 
 def is_due(proof: Proof, now: Reading) -> bool:
@@ -89,7 +102,7 @@ def may_arm(proof: Proof, request: Arm, now: Reading) -> str | None:
         return None
     if proof.kill is None:
         return f"disarmed: renewal {request.renewal} is not newer than {proof.renewal}"
-    is_back = request.kill.boot <= proof.kill.boot and request.kill.raw <= proof.kill.raw
+    is_back = request.kill.boot <= proof.kill.boot and request.kill.steady <= proof.kill.steady
     if is_back:
         return None
     return (
@@ -169,15 +182,20 @@ def arm_in(message: Message) -> Arm:
     renewal = message.get("renewal")
     if type(renewal) is not int:
         raise Malformed(f"renewal: a revision expected, not {renewal!r}")
-    kill = Reading(_instant(message, "kill_boot"), _instant(message, "kill_raw"))
+    kill = Reading(
+        _instant(message, "kill_boot"),
+        _instant(message, "kill_raw"),
+        # What was read between two clocks may be a little below zero.
+        _instant(message, "kill_slept", earliest=-LATEST_INSTANT_S),
+    )
     return Arm(epoch_in(message), renewal, kill)
 
 
-def _instant(message: Message, field: str) -> float:
+def _instant(message: Message, field: str, earliest: float = 0.0) -> float:
     value = message.get(field)
     if type(value) not in (int, float):
         raise Malformed(f"{field}: seconds since boot expected, not {value!r}")
     seconds: int | float = value or 0
-    if not 0 <= seconds <= LATEST_INSTANT_S:
+    if not earliest <= seconds <= LATEST_INSTANT_S:
         raise Malformed(f"{field}: not an instant of this host: {value!r:.60}")
     return float(seconds)

@@ -194,8 +194,7 @@ class KillSwitch:
         kill = self._proof.kill
         if not self.is_guarding or kill is None:
             return IDLE_PAUSE_S
-        left = min(kill.boot - now.boot, kill.raw - now.raw)
-        return max(0.0, min(left, GUARDING_PAUSE_S))
+        return max(0.0, min(protocol.left_s(kill, now), GUARDING_PAUSE_S))
 
     @property
     def is_guarding(self) -> bool:
@@ -221,6 +220,7 @@ class KillSwitch:
             "renewal": self._proof.renewal,
             "kill_boot": kill.boot if kill else None,
             "kill_raw": kill.raw if kill else None,
+            "kill_slept": kill.slept if kill else None,
             "burned": self._proof.burned,
             "fencing": sweep.reason if sweep else None,
             "remaining": sweep.remaining if sweep else 0,

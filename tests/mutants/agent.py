@@ -95,9 +95,25 @@ LEASE: Final = (
     Mutant(
         file="instants.py",
         without="R6: whoever holds a lease counts on the slower clock",
-        text="return Seconds(min(deadline.boot - now.boot, deadline.raw - now.raw))",
+        text="return Seconds(min(deadline.boot - now.boot, deadline.steady - now.steady))",
         instead="return Seconds(deadline.boot - now.boot)",
         caught_by=_CLOCKS + "test_whoever_must_not_be_late_counts_on_the_faster_clock",
+    ),
+    Mutant(
+        file="instants.py",
+        without="R6: whoever holds a lease counts no suspend on the steady clock",
+        text="return self.raw + self.slept",
+        instead="return self.raw",
+        caught_by=_CLOCKS
+        + "test_a_suspend_of_a_slewed_host_counts_whole_for_whoever_must_not_be_late",
+    ),
+    Mutant(
+        file="clock.py",
+        without="R6: a reading that is interrupted shows more than it is",
+        text="slept = boot - self._gettime(time.CLOCK_MONOTONIC)",
+        instead="slept = -self._gettime(time.CLOCK_MONOTONIC) + self._gettime(time.CLOCK_BOOTTIME)",
+        caught_by=_CLOCKS
+        + "test_a_reading_that_takes_long_shows_no_more_than_it_is_when_it_is_over",
     ),
     Mutant(
         file="agent/effects.py",

@@ -14,9 +14,16 @@ DEADLINES: Final = (
     Mutant(
         file="guardian/protocol.py",
         without="R6: a deadline is kept by one clock alone",
-        text="return now.boot >= kill.boot or now.raw >= kill.raw",
-        instead="return now.boot >= kill.boot",
+        text="return min(kill.boot - now.boot, kill.steady - now.steady)",
+        instead="return kill.boot - now.boot",
         caught_by=_RULES + "test_a_deadline_is_due_when_either_clock_reaches_it",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="R6: a guardian counts no suspend on its steady clock",
+        text="return self.raw + self.slept",
+        instead="return self.raw",
+        caught_by=_RULES + "test_a_deadline_is_due_though_neither_kernel_clock_saw_all_the_time",
     ),
     Mutant(
         file="guardian/protocol.py",
@@ -28,9 +35,8 @@ DEADLINES: Final = (
     Mutant(
         file="guardian/protocol.py",
         without="R2: a deadline may not be moved back",
-        text="is_back = request.kill.boot <= proof.kill.boot and "
-        "request.kill.raw <= proof.kill.raw",
-        instead="is_back = False",
+        text="    if is_back:\n",
+        instead="    if is_back and proof.epoch is None:\n",
         caught_by=_RULES + "test_a_deadline_may_always_be_moved_back_within_its_epoch",
     ),
     Mutant(
@@ -82,8 +88,8 @@ FENCE: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R6: a guardian sleeps until its deadline",
-        text="return max(0.0, min(left, GUARDING_PAUSE_S))",
-        instead="return max(0.0, left)",
+        text="return max(0.0, min(protocol.left_s(kill, now), GUARDING_PAUSE_S))",
+        instead="return max(0.0, protocol.left_s(kill, now))",
         caught_by=_SWITCH + "test_whoever_guards_a_deadline_wakes_every_fifty_milliseconds",
     ),
     Mutant(

@@ -226,6 +226,7 @@ def test_a_line_to_the_guardian_is_a_message_or_malformed(line: bytes) -> None:
                 "renewal",
                 "kill_boot",
                 "kill_raw",
+                "kill_slept",
                 "event",
                 "reason",
                 "pid",

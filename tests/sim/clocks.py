@@ -17,11 +17,12 @@ class TrueTime:
 class FakeClock:
     """A host's clocks: each runs at a rate of its own, may change it, and began at its own moment.
 
-    `boot_rate` and `raw_rate` are local seconds in a true one: CLOCK_BOOTTIME is slewed by chrony,
-    CLOCK_MONOTONIC_RAW is not, and stands still (rate 0) while the host is suspended.
+    A rate is local seconds in a true one: chrony slews CLOCK_BOOTTIME and not CLOCK_MONOTONIC_RAW.
+    While the host is suspended the second stands still, and the first, with the time spent
+    suspended, runs at the rate of a clock chip that nobody slews.
     """
 
-    __slots__ = ("_boot", "_raw", "_read", "_read_at", "_since", "boot_rate", "raw_rate", "time")
+    __slots__ = ("_read", "_read_at", "_shown", "_since", "boot_rate", "raw_rate", "sleeps", "time")
 
     def __init__(
         self,
@@ -33,8 +34,9 @@ class FakeClock:
         self.time = time
         self.boot_rate = boot_rate
         self.raw_rate = raw_rate
+        self.sleeps = False
         self._since = 0.0
-        self._boot = self._raw = offset
+        self._shown = Instant(offset, offset)
         self._read_at = time.now
         self._read = self.at(time.now)
 
@@ -46,15 +48,17 @@ class FakeClock:
 
     def at(self, true_time: float) -> Instant:
         """What the clocks show at a true time after the last change of their rates."""
-        passed = true_time - self._since
-        return Instant(self._boot + passed * self.boot_rate, self._raw + passed * self.raw_rate)
+        shown, passed = self._shown, true_time - self._since
+        chip = passed * self.raw_rate
+        if self.sleeps:
+            return Instant(shown.boot + chip, shown.raw, shown.slept + chip)
+        return Instant(shown.boot + passed * self.boot_rate, shown.raw + chip, shown.slept)
 
     def wall(self) -> float:
         return self.time.now
 
-    def run_at(self, boot_rate: float, raw_rate: float) -> None:
-        """From now on the clocks run at these rates."""
-        present = self.now()
-        self._boot, self._raw, self._since = present.boot, present.raw, self.time.now
-        self.boot_rate, self.raw_rate = boot_rate, raw_rate
+    def run_at(self, boot_rate: float, raw_rate: float, *, sleeps: bool = False) -> None:
+        """From now on the clocks run at these rates, on a host that is suspended or is not."""
+        self._shown, self._since = self.now(), self.time.now
+        self.boot_rate, self.raw_rate, self.sleeps = boot_rate, raw_rate, sleeps
         self._read_at = -1.0

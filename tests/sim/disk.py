@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from raftha.consensus.configuration import decode
 from raftha.consensus.marks import Mark
 from raftha.consensus.stable import Persisted, Standing, Voter
 from raftha.consensus.state import LogEntry
@@ -31,6 +32,12 @@ class Records:
     voters: dict[str, Voter] = field(default_factory=dict)
     standing: Standing = Standing()
     marks: dict[str, Mark] = field(default_factory=dict)
+
+    @property
+    def names_voters(self) -> bool:
+        """Whether a set of voters stands in the log or in the snapshot."""
+        in_log = any(decode(entry.command) is not None for entry in self.entries)
+        return in_log or self.snapshot is not None
 
 
 Change = Callable[[Records], None]

@@ -26,7 +26,8 @@ class Host:
     """`busy_until` is when the raft thread ends its present round; `life` counts processes.
 
     Its oscillator runs at `drift`, and chrony adds `slew` to one of its clocks.
-    While `frozen` the process does not run; what it would have done waits in `postponed`.
+    While `frozen` the process does not run; what it would have done waits in `postponed`. If the
+    whole host is `suspended`, its raw clock stands still too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Host:
     busy_until: float = 0.0
     next_round: float | None = None
     frozen: bool = False
+    suspended: bool = False
     deadline: Deadline | None = None
     postponed: list[Callable[[], None]] = field(default_factory=list)
 

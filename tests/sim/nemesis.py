@@ -99,7 +99,7 @@ class Nemesis:
             host.disk.full = host.disk.sync_fails = False
             host.disk.latency, host.disk.stall = self._world.traits.disk_latency, 0.0
             self._world.thaw(host)
-            self._world.set_clock(host, slew=0.0)
+            self._world.slew(host, 0.0)
         self._world.wires.release_all()
 
     def _ready(self, strike: Strike) -> None:
@@ -156,7 +156,7 @@ class Nemesis:
         self._until(strike, partial(self._world.thaw, host))
 
     def _suspend(self, strike: Strike, host: Host) -> None:
-        self._world.freeze(host, suspended=host.name == self._world.traits.sleeper)
+        self._world.freeze(host, suspended=True)
         self._until(strike, partial(self._world.thaw, host))
 
     # Links.
@@ -278,8 +278,7 @@ class Nemesis:
     # Clocks and settings.
 
     def _slew(self, strike: Strike, host: Host) -> None:
-        if host.name != self._world.traits.sleeper:
-            self._world.set_clock(host, slew=strike.strength * 0.2 - 0.1)
+        self._world.slew(host, strike.strength * 0.2 - 0.1)
 
     def _change_ttl(self, strike: Strike, host: Host) -> None:
         self._world.set_ttl(host, TTL_S * (0.5, 1.0, 2.0)[strike.pick % 3])

@@ -78,6 +78,7 @@ class Stage:
             return
         now = self.time.now
         self.verdicts.note(f"{host.name} ends")
+        self._wake_up(host)
         self.wires.end(host.name)
         assert host.store is not None
         host.store.lose_power()
@@ -121,9 +122,11 @@ class Stage:
         return linked and all(host.runs for host in self.hosts.values()) and self.wires.is_clear
 
     def all_are_seated(self) -> bool:
-        """Whether a raft leader has committed a seat for the directory of every host, and none of
-        them is about to be put aside."""
-        return not any(host.disk.is_void for host in self.hosts.values()) and any(
+        """Whether a raft leader has committed a seat for the directory of every host, and all of
+        them hold a set of voters and will be read again. With one that has heard of none yet, a
+        voter that forgot everything may found a cluster anew (a stated limit)."""
+        disks = [host.disk for host in self.hosts.values()]
+        return all(disk.records.names_voters and not disk.is_void for disk in disks) and any(
             all(seated.binds(host.name, host.disk.incarnation) for host in self.hosts.values())
             for seated in self._settled()
         )
@@ -142,12 +145,12 @@ class Stage:
         host.frozen = True
         self.wires.silence(host.name)
         if suspended:
-            self._at_rest(host, partial(self._set_rates, host, host.clock.boot_rate, 0.0))
+            host.suspended = True
+            self._set_rates(host)
 
     def thaw(self, host: Host) -> None:
         """It runs again."""
-        if host.clock.raw_rate == 0.0:
-            self._at_rest(host, partial(self.set_clock, host))
+        self._wake_up(host)
         if not host.frozen:
             return
         host.frozen = False
@@ -164,11 +167,10 @@ class Stage:
             self._act(host, node._core.compact)
             host.busy_until = max(host.busy_until, host.time.now)
 
-    def set_clock(self, host: Host, slew: float | None = None) -> None:
+    def slew(self, host: Host, slew: float) -> None:
         """Slew CLOCK_BOOTTIME by this share of a second in each second; it stays within 10 %."""
-        if slew is not None:
-            host.slew = slew
-        self._at_rest(host, partial(self._set_rates, host, host.drift + host.slew, host.drift))
+        host.slew = slew
+        self._set_rates(host)
 
     def _host(self, name: str) -> Host:
         drift = 1 + self.random.choice((-0.999, 0.0, 0.999)) * RHO
@@ -297,8 +299,18 @@ class Stage:
 
         self.schedule.at(host.busy_until, act)
 
-    def _set_rates(self, host: Host, boot: float, raw: float) -> None:
-        host.clock.run_at(boot, raw)
+    def _wake_up(self, host: Host) -> None:
+        """If it was suspended, it is no more."""
+        if host.suspended:
+            host.suspended = False
+            self._set_rates(host)
+
+    def _set_rates(self, host: Host) -> None:
+        def act() -> None:
+            boot = host.drift + host.slew
+            host.clock.run_at(boot, host.drift, sleeps=host.suspended)
+
+        self._at_rest(host, act)
 
 
 def _idle(node: RaftNode) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,22 @@ def test_a_second_disk_is_struck_only_when_the_first_voter_has_its_seat_again() 
         for at, victim in ((10.0, Victim.FOLLOWER), (10.05, Victim.RAFT_LEADER))
     ]
     assert World(0, 3, plan=strikes).run() == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_holder_that_is_slewed_slower_and_then_suspended_outlives_no_lease(seed: int) -> None:
+    """Alone with its last renewal, awake for most of the ttl on a clock that loses a tenth, and
+    then asleep for the rest: neither of the kernel's clocks saw all of the time (R6)."""
+    holder = partial(Strike, victim=Victim.HOLDER, pick=0, strength=0.0)
+    strikes = [
+        holder(at=8.0, fault=Fault.SLEW, lasts=30.0),
+        holder(at=12.0, fault=Fault.ISOLATE, lasts=8.0),
+        holder(at=14.2, fault=Fault.SUSPEND, lasts=0.4),
+        holder(at=22.0, fault=Fault.SLEW, lasts=30.0),
+        holder(at=26.0, fault=Fault.ISOLATE, lasts=8.0),
+        holder(at=28.0, fault=Fault.SUSPEND, lasts=0.5),
+    ]
+    assert World(seed, 3, plan=strikes).run() == []
 
 
 def test_a_seed_is_the_same_history_in_every_process() -> None:

@@ -21,11 +21,13 @@ def test_a_suspended_hosts_raw_clock_stands_still_and_its_boot_clock_does_not() 
     time = TrueTime()
     clock = FakeClock(time, offset=50.0)
     before = clock.now()
-    clock.run_at(1.0, 0.0)
+    clock.run_at(0.9, 1.0, sleeps=True)
     time.now += 4.0
+    woken = clock.now()
     clock.run_at(1.1, 1.0)
     time.now += 1.0
 
+    assert (woken.boot - before.boot, woken.raw - before.raw, woken.slept) == (4.0, 0.0, 4.0)
     assert longest(before, clock.now()) == pytest.approx(5.1)
     assert shortest(before, clock.now()) == pytest.approx(1.0)
 

@@ -23,10 +23,7 @@ NAMES: Final = "abcdefghi"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """Times in seconds. A round of a node takes `round_s` and its syncs; snapshots travel in parts
-    of `chunk_bytes` and log entries in messages of `batch_bytes`, both small in some worlds.
-
-    One host, the `sleeper`, is suspended now and then, and its clock is never slewed: a lease that
-    saw both could be believed too long by the slewed share of the time awake (a stated limit)."""
+    of `chunk_bytes` and log entries in messages of `batch_bytes`, both small in some worlds."""
 
     size: int
     witnesses: int
@@ -36,7 +33,6 @@ class Traits:
     round_s: float
     chunk_bytes: int
     batch_bytes: int
-    sleeper: str
 
 
 def draw_traits(random: Random, size: int | None) -> Traits:
@@ -53,5 +49,4 @@ def draw_traits(random: Random, size: int | None) -> Traits:
         round_s=random.choice((0.002, 0.02, 0.04)),
         chunk_bytes=random.choice((256 * 1024, 400)),
         batch_bytes=random.choice((256 * 1024, 800)),
-        sleeper=NAMES[random.randrange(voters)],
     )

@@ -35,10 +35,18 @@ def test_moving_back_with_an_older_renewal_keeps_the_newer_one_in_mind() -> None
     assert protocol.may_arm(moved, arm((1, 10), 5, 108), NOW) is not None
 
 
-@pytest.mark.parametrize(("boot", "raw"), [(111.0, 111.0), (111.0, 105.0), (105.0, 111.0)])
-def test_moving_forward_on_either_clock_needs_a_newer_renewal(boot: float, raw: float) -> None:
-    assert protocol.may_arm(HELD, arm((1, 10), 5, boot, raw), NOW) is not None
-    assert protocol.may_arm(HELD, arm((1, 10), 6, boot, raw), NOW) is None
+@pytest.mark.parametrize(
+    "kill",
+    [
+        Reading(111.0, 111.0),
+        Reading(111.0, 105.0),
+        Reading(105.0, 111.0),
+        Reading(105.0, 105.0, 6.0),
+    ],
+)
+def test_moving_forward_on_either_clock_needs_a_newer_renewal(kill: Reading) -> None:
+    assert protocol.may_arm(HELD, Arm((1, 10), 5, kill), NOW) is not None
+    assert protocol.may_arm(HELD, Arm((1, 10), 6, kill), NOW) is None
 
 
 def test_an_older_epoch_is_refused_even_with_a_newer_renewal() -> None:
@@ -90,6 +98,13 @@ def test_a_deadline_is_due_when_either_clock_reaches_it() -> None:
     assert protocol.is_due(HELD, Reading(110.0, 50.0))
     assert protocol.is_due(HELD, Reading(50.0, 110.0))
     assert not protocol.is_due(HELD._replace(kill=None), Reading(999.0, 999.0))
+
+
+def test_a_deadline_is_due_though_neither_kernel_clock_saw_all_the_time() -> None:
+    """CLOCK_BOOTTIME was slewed while the host was awake, CLOCK_MONOTONIC_RAW slept (R6)."""
+    held = HELD._replace(kill=Reading(110.0, 110.0, 7.0))
+    assert not protocol.is_due(held, Reading(109.4, 105.9, 11.0))
+    assert protocol.is_due(held, Reading(109.5, 106.0, 11.0))
 
 
 def test_a_primary_is_made_only_under_the_armed_epoch_before_its_deadline() -> None:
@@ -148,13 +163,20 @@ def test_what_is_no_epoch_is_refused(value: object) -> None:
         protocol.epoch_in({"epoch": value})
 
 
-@pytest.mark.parametrize("value", [None, "9", math.inf, math.nan, -1, True])
-def test_what_is_no_instant_is_refused(value: object) -> None:
-    message = {"epoch": [1, 2], "renewal": 3, "kill_boot": 5.0, "kill_raw": value}
+ARMING = {"epoch": [1, 2], "renewal": 3, "kill_boot": 5, "kill_raw": 6.5, "kill_slept": -1e-6}
+
+
+@pytest.mark.parametrize("value", [None, "9", math.inf, math.nan, -1e11, True])
+@pytest.mark.parametrize("field", ["kill_boot", "kill_raw", "kill_slept"])
+def test_what_is_no_instant_is_refused(field: str, value: object) -> None:
+    with pytest.raises(Malformed, match=field):
+        protocol.arm_in({**ARMING, field: value})
+
+
+def test_nothing_happens_before_the_boot() -> None:
     with pytest.raises(Malformed, match="kill_raw"):
-        protocol.arm_in(message)
+        protocol.arm_in({**ARMING, "kill_raw": -1})
 
 
 def test_an_arming_is_read() -> None:
-    message = {"epoch": [1, 2], "renewal": 3, "kill_boot": 5, "kill_raw": 6.5}
-    assert protocol.arm_in(message) == Arm((1, 2), 3, Reading(5.0, 6.5))
+    assert protocol.arm_in(ARMING) == Arm((1, 2), 3, Reading(5.0, 6.5, -1e-6))

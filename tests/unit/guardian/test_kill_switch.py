@@ -111,6 +111,8 @@ def test_whoever_guards_a_deadline_wakes_every_fifty_milliseconds(tmp_path: Path
     assert switch.pause_s() <= 0.05
     switch._proof = switch._proof._replace(kill=Reading(3700.0, 100.01))
     assert switch.pause_s() <= 0.0101
+    now = Reading(100.0, 90.0, 10.005)
+    assert switch.pause_s() <= 0.0051
 
 
 def test_a_standby_outlives_a_deadline(host: StandIn) -> None:
@@ -154,7 +156,7 @@ def test_a_guardian_that_is_stopped_dies_after_the_deadline(host: StandIn) -> No
     assert not is_alive(guardian)
 
 
-ARM = b'{"id": 1, "do": "arm", "epoch": [1, 10], "renewal": 2, '
+ARM = b'{"id": 1, "do": "arm", "epoch": [1, 10], "renewal": 2, "kill_slept": 0, '
 START = b'{"id": 1, "do": "start", "env": {}, "log": "/tmp/x", '
 NONSENSE = [
     b"",
@@ -168,7 +170,8 @@ NONSENSE = [
     ARM + b'"kill_boot": 1e999, "kill_raw": 1}',
     ARM + b'"kill_raw": 1, "kill_boot": 1' + b"0" * 400 + b"}",
     ARM + b'"kill_boot": 1e300, "kill_raw": 1e300}',
-    b'{"id": 1, "do": "arm", "epoch": [1, true], "renewal": 2, "kill_boot": 1, "kill_raw": 1}',
+    ARM.replace(b"10", b"true") + b'"kill_boot": 1, "kill_raw": 1}',
+    ARM.replace(b"0,", b"null,") + b'"kill_boot": 1, "kill_raw": 1}',
     START + b'"argv": ["/bin/\\u0000"]}',
     START + b'"argv": ["/bin/\\ud800"]}',
     b'{"id": 1, "do": "stop", "mode": "\\ud800\\u0000"}',
