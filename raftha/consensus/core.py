@@ -16,13 +16,14 @@ rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final, Protocol, assert_never
 
 from raftha.clock import Clock
 from raftha.consensus import commands, configuration, wire
 from raftha.consensus.commands import MAX_COMMAND_BYTES, NewerFormat, WireError
+from raftha.consensus.compaction import Compaction
 from raftha.consensus.configuration import Seat
 from raftha.consensus.council import Council
 from raftha.consensus.elections import Elections
@@ -30,19 +31,14 @@ from raftha.consensus.journal import Journal
 from raftha.consensus.marks import Marks
 from raftha.consensus.membership import Membership
 from raftha.consensus.snapshots import Assembly
-from raftha.consensus.stable import Persisted, StableStore
-from raftha.consensus.state import Image, LogEntry, seal, unseal
+from raftha.consensus.stable import Origin, Persisted, StableStore
+from raftha.consensus.state import LogEntry, unseal
 from raftha.consensus.syncobj import Engine
 from raftha.errors import StorageFailed
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
 from raftha.model.store import RaftRole
 
-COMPACT_ENTRIES: Final = 5000
-"""The log is replaced by a snapshot when it is longer than this, …"""
-COMPACT_SECONDS: Final = 300.0
-COMPACT_MIN_ENTRIES: Final = 64
-"""… or after this time, if it is longer than that."""
 MAX_UNCOMMITTED: Final = 10_000
 _REGULAR: Final = b"\x00"
 
@@ -56,8 +52,8 @@ class Replica(Protocol):
     def apply(self, index: int, payload: bytes) -> None:
         """The entry at this index is committed."""
 
-    def dump(self) -> bytes:
-        """The whole state, for a snapshot."""
+    def dump(self) -> Iterator[bytes]:
+        """The whole state as it is now, for a snapshot, in pieces that are made one by one."""
 
     def restore(self, data: bytes) -> None:
         """Take this state. Raises WireError if it is none."""
@@ -94,9 +90,11 @@ class RaftCore:
             log=self._journal.configurations,
         )
         self._marks = Marks(persisted.marks)
-        self._assembly = Assembly()
+        self._assembly = Assembly(
+            lambda part, first: store.stage(Origin.RECEIVED, part, first=first)
+        )
         self._shown = (0, 0)
-        self._ticked = self._compacted = self._now()
+        self._ticked = self._now()
         self.engine = Engine(
             address=own.address,
             timings=timings,
@@ -107,6 +105,7 @@ class RaftCore:
         )
         self.elections = self._make_elections()
         self.council = self._make_council()
+        self._compaction = self._make_compaction()
         self._adopt(persisted)
 
     def _make_elections(self) -> Elections:
@@ -133,6 +132,15 @@ class RaftCore:
             marks=self._marks,
         )
 
+    def _make_compaction(self) -> Compaction:
+        return Compaction(
+            journal=self._journal,
+            store=self._store,
+            feed=self.engine.feed,
+            dump=self._replica.dump,
+            now=self._now(),
+        )
+
     # What the node calls.
 
     def tick(self) -> None:
@@ -146,7 +154,7 @@ class RaftCore:
             self.elections.tick(now)
         self.engine.turn()
         self._send_news()
-        self._compact_if_due(now)
+        self._compaction.turn(now, self.engine.applied_index)
         self._ticked = now
 
     def receive(self, peer: str, message: wire.Message) -> None:
@@ -180,19 +188,8 @@ class RaftCore:
         return self.engine.take_out()
 
     def compact(self) -> None:
-        """Put the applied state in place of the log that led to it."""
-        newest = self.engine.applied_index
-        if newest - self._journal.first_index < 2:
-            return
-        previous, last = self._journal.at(newest - 1), self._journal.at(newest)
-        voters, _ = self._journal.configurations.as_of(newest)
-        state = self._replica.dump()
-        packed = b"" if voters is None else configuration.encode(voters)
-        sealed = seal(Image(LogEntry(*previous), LogEntry(*last), state, packed))
-        self._store.compact(sealed, newest - 1)
-        self._store.sync()
-        self._journal.forget_before(newest - 1)
-        self.engine.feed.offer(sealed)
+        """Begin to put the applied state in place of the log that led to it; `tick` goes on."""
+        self._compaction.begin(self._now(), self.engine.applied_index)
 
     @property
     def wait(self) -> Seconds:
@@ -229,9 +226,9 @@ class RaftCore:
             self._replica.restore(image.state)
         except WireError as error:
             raise StorageFailed(f"the stored snapshot is damaged: {error}") from error
-        if self._journal.term_at(image.last.index) != image.last.term:
+        if self._journal.term_at(image.head.last.index) != image.head.last.term:
             raise StorageFailed("the stored log does not continue the stored snapshot")
-        self.engine.jump_to(image.last.index)
+        self.engine.jump_to(image.head.last.index)
         self.engine.feed.offer(persisted.snapshot)
 
     # Messages.
@@ -320,14 +317,15 @@ class RaftCore:
         if sealed is None:
             return
         image = unseal(sealed)
-        if image.last.index <= self.engine.applied_index:
+        if image.head.last.index <= self.engine.applied_index:
             self.engine.ask_again(peer)
             return
         self._replica.restore(image.state)
-        self._store.replace(sealed, self._journal.install(image))
-        self.engine.jump_to(image.last.index)
+        self._store.replace(self._journal.install(image))
+        self._compaction.abandon()
+        self.engine.jump_to(image.head.last.index)
         self.engine.feed.offer(sealed)
-        self.engine.acknowledge(peer, image.last.index + 1)
+        self.engine.acknowledge(peer, image.head.last.index + 1)
 
     def _take_progress(self, peer: str, message: wire.Progress) -> None:
         if message.term != self.engine.term or not self.engine.is_leading:
@@ -369,13 +367,6 @@ class RaftCore:
         if self.engine.is_leading and news != self._shown:
             self.engine.send_entries()
         self._shown = news
-
-    def _compact_if_due(self, now: float) -> None:
-        size = len(self._journal)
-        is_late = now - self._compacted > COMPACT_SECONDS and size > COMPACT_MIN_ENTRIES
-        if size > COMPACT_ENTRIES or is_late:
-            self.compact()
-            self._compacted = now
 
     def _now(self) -> float:
         return self._clock.now().raw

@@ -71,9 +71,9 @@ class Journal:
     def install(self, image: Image) -> tuple[LogEntry, ...]:
         """Continue from a snapshot. A tail survives only if it provably follows the snapshot."""
         tail: list[Triple] = []
-        if self.term_at(image.last.index) == image.last.term:
-            tail = self._entries[image.last.index + 1 - self.first_index :]
-        self._entries = [_triple(image.previous), _triple(image.last), *tail]
+        if self.term_at(image.head.last.index) == image.head.last.term:
+            tail = self._entries[image.head.last.index + 1 - self.first_index :]
+        self._entries = [_triple(image.head.previous), _triple(image.head.last), *tail]
         self._read_configurations(image)
         return tuple(LogEntry(*entry) for entry in self._entries)
 
@@ -123,8 +123,10 @@ class Journal:
         """Nothing is due by time."""
 
     def _read_configurations(self, image: Image | None) -> None:
-        after = 0 if image is None else image.last.index
-        base: Configuration | None = None if image is None else configuration.decode(image.voters)
+        after = 0 if image is None else image.head.last.index
+        base: Configuration | None = (
+            None if image is None else configuration.decode(image.head.voters)
+        )
         self.configurations.begin(after, base)
         for command, index, _ in self._entries:
             if index > after:

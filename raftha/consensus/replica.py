@@ -5,7 +5,7 @@ Runs on the raft thread. `published` alone is read by others: an immutable value
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -67,9 +67,9 @@ class Replica:
         self._events.extend(applied.events)
         self._heard(command, applied.result)
 
-    def dump(self) -> bytes:
-        """The whole state."""
-        return state.dump(self.machine)
+    def dump(self) -> Iterator[bytes]:
+        """The whole state as it is now, piece by piece."""
+        return state.pieces(self.machine)
 
     def restore(self, data: bytes) -> None:
         """Take a snapshot's state. Raises WireError if it is none."""

@@ -6,6 +6,7 @@ always has a snapshot when the log does not begin at 1, so the library never spi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from raftha.consensus.wire import CHUNK_BYTES, Chunk
@@ -45,9 +46,12 @@ class Feed:
 
 
 class Assembly:
-    """Puts the parts of one stream together, in memory; a stream with a hole yields nothing."""
+    """Puts the parts of one stream together, in memory, and has each written down as it comes; a
+    stream with a hole yields nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[bytes, bool], object]) -> None:
+        """`write` gets each part of the stream, and whether it is the first."""
+        self._write = write
         self._source: tuple[str, int] | None = None
         self._parts = bytearray()
 
@@ -59,6 +63,7 @@ class Assembly:
         if self._source != source:
             return None
         self._parts += chunk.data
+        self._write(chunk.data, chunk.first)
         if not chunk.last:
             return None
         sealed = bytes(self._parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from raftha.consensus.marks import Mark
@@ -46,6 +47,13 @@ class Persisted:
     put_aside: str | None = None
 
 
+class Origin(StrEnum):
+    """Whose snapshot it is that is written down part by part, beside the one in use."""
+
+    OWN = "own"
+    RECEIVED = "received"
+
+
 class StableStore(Protocol):
     """Durable state of one voter. Every method may raise StorageFailed, which is final."""
 
@@ -61,11 +69,16 @@ class StableStore(Protocol):
     def save_ballot(self, term: int, vote: str | None) -> None:
         """Remember the term and the vote given in it."""
 
-    def replace(self, snapshot: bytes, entries: Sequence[LogEntry]) -> None:
-        """Put a snapshot and the whole log that goes with it in place of the present ones."""
+    def stage(self, origin: Origin, part: bytes, *, first: bool) -> None:
+        """Write down one part of a snapshot beside the one in use; the first one begins it anew.
+        What is not put in place before the next load is forgotten."""
 
-    def compact(self, snapshot: bytes, first_index: int) -> None:
-        """Put a snapshot in place and drop the entries before `first_index`."""
+    def replace(self, entries: Sequence[LogEntry]) -> None:
+        """Put the snapshot that was received, and the whole log that goes with it, in place of the
+        present ones. The first entry is none before the present first one."""
+
+    def compact(self, first_index: int) -> None:
+        """Put this voter's own snapshot in place, and drop the entries before `first_index`."""
 
     def save_voter(self, address: str, voter: Voter | None) -> None:
         """Remember who answers at an address; None forgets it."""

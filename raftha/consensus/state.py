@@ -1,13 +1,15 @@
 """The state machine as bytes, for snapshots, and its hash, for comparing replicas (PURE).
 
 The encoding is canonical: equal states give equal bytes, so the hash of the bytes is the hash of
-the state. A checksum over the whole guards against a damaged disk or a cut stream.
+the state. A checksum over the whole guards against a damaged disk or a cut stream. It stands at the
+end, so that a long snapshot can be made, and written, piece by piece.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
 import msgspec
@@ -19,9 +21,11 @@ from raftha.model.ids import Revision
 from raftha.model.store import Entry, Key, Lease, LeaseId
 
 _FORMAT: Final = 1
-_MAGIC: Final = b"RHS2"
+_MAGIC: Final = b"RHS3"
 _MAGIC_OF_ALL: Final = b"RHS"
-_HEAD_BYTES: Final = len(_MAGIC) + 4
+_CHECKSUM_BYTES: Final = 4
+_LENGTH_BYTES: Final = 4
+_HEAD_AT: Final = len(_MAGIC) + _LENGTH_BYTES
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
@@ -34,14 +38,20 @@ class LogEntry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     term: _Count
 
 
-class Image(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """A snapshot: the state after `last`, the two entries that a log continues from, and the set
+class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Where in the log a snapshot stands: the two entries that a log continues from, and the set
     of voters in force there (as a log entry; empty before the birth of the cluster)."""
 
     previous: LogEntry
     last: LogEntry
-    state: bytes
     voters: bytes
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A snapshot: the state after the last entry that its head names."""
+
+    head: Head
+    state: bytes
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -81,24 +91,50 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _STATE: Final = msgspec.msgpack.Decoder(_State)
-_IMAGE: Final = msgspec.msgpack.Decoder(Image)
+_HEAD: Final = msgspec.msgpack.Decoder(Head)
 
 
 def dump(machine: Machine) -> bytes:
     """The whole state, canonical."""
-    entries = sorted(machine.entries.values(), key=lambda entry: entry.key)
-    leases = sorted(machine.leases.values(), key=lambda lease: lease.id)
-    sessions = sorted(machine.sessions.values(), key=lambda session: session.id.voter)
-    return _ENCODER.encode(
-        _State(
-            _FORMAT,
-            machine.generation,
-            machine.revision,
-            [_Entry(e.key, e.value, e.create_revision, e.mod_revision, e.lease) for e in entries],
-            [_Lease(x.id, x.holder, x.ttl, x.revision, x.note) for x in leases],
-            [_pack_session(session) for session in sessions],
-        )
-    )
+    return b"".join(pieces(machine))
+
+
+def pieces(machine: Machine) -> Iterator[bytes]:
+    """What `dump` returns, in small pieces that are made one by one. All of them show the state as
+    it is now, whatever happens to the machine meanwhile: entries and leases are never changed in
+    place, sessions are packed at once."""
+    numbers = (_FORMAT, machine.generation, machine.revision)
+    sessions = [_pack_session(machine.sessions[voter]) for voter in sorted(machine.sessions)]
+    return _pieces(numbers, dict(machine.entries), dict(machine.leases), sessions)
+
+
+def _pieces(
+    numbers: tuple[int, ...],
+    entries: dict[Key, Entry],
+    leases: dict[LeaseId, Lease],
+    sessions: list[_Session],
+) -> Iterator[bytes]:
+    """A `_State`, field by field."""
+    encode = _ENCODER.encode
+    yield _array_of(len(_State.__struct_fields__)) + b"".join(map(encode, numbers))
+    yield _array_of(len(entries))
+    for key in sorted(entries):
+        e = entries[key]
+        yield encode(_Entry(e.key, e.value, e.create_revision, e.mod_revision, e.lease))
+    yield _array_of(len(leases))
+    for lease_id in sorted(leases):
+        x = leases[lease_id]
+        yield encode(_Lease(x.id, x.holder, x.ttl, x.revision, x.note))
+    yield encode(sessions)
+
+
+def _array_of(count: int) -> bytes:
+    """How an array of so many elements begins (the specification of msgpack, "array format")."""
+    if count < 16:
+        return bytes((0x90 | count,))
+    if count < 2**16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")
 
 
 def restore(data: bytes) -> Machine:
@@ -125,26 +161,39 @@ def digest(machine: Machine) -> str:
 
 def seal(image: Image) -> bytes:
     """A snapshot with its checksum, as it is stored and sent."""
-    body = _ENCODER.encode(image)
-    return _MAGIC + zlib.crc32(body).to_bytes(4, "big") + body
+    return b"".join(sealing(image.head, (image.state,)))
+
+
+def sealing(head: Head, state: Iterable[bytes]) -> Iterator[bytes]:
+    """What `seal` returns, piece by piece, from the pieces of the state."""
+    packed = _ENCODER.encode(head)
+    checksum = 0
+    for piece in (_MAGIC, len(packed).to_bytes(_LENGTH_BYTES, "big"), packed):
+        checksum = zlib.crc32(piece, checksum)
+        yield piece
+    for piece in state:
+        checksum = zlib.crc32(piece, checksum)
+        yield piece
+    yield checksum.to_bytes(_CHECKSUM_BYTES, "big")
 
 
 def unseal(data: bytes) -> Image:
     """Check and read a sealed snapshot. Raises WireError."""
-    body = data[_HEAD_BYTES:]
     if data[: len(_MAGIC)] != _MAGIC:
         if data.startswith(_MAGIC_OF_ALL):
             raise WireError("a snapshot of another format: use the release of raftha that wrote it")
         raise WireError("not a snapshot")
-    if data[len(_MAGIC) : _HEAD_BYTES] != zlib.crc32(body).to_bytes(4, "big"):
+    body = memoryview(data)[:-_CHECKSUM_BYTES]
+    if data[len(body) :] != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big"):
         raise WireError("a snapshot with a wrong checksum")
+    state_at = _HEAD_AT + int.from_bytes(body[len(_MAGIC) : _HEAD_AT], "big")
     try:
-        image = _IMAGE.decode(body)
+        head = _HEAD.decode(body[_HEAD_AT:state_at])
     except UNDECODABLE as error:
         raise WireError(f"not a snapshot: {error}") from None
-    if image.last.index != image.previous.index + 1:
+    if head.last.index != head.previous.index + 1:
         raise WireError("a snapshot whose two log entries do not follow one another")
-    return image
+    return Image(head, bytes(body[state_at:]))
 
 
 def _pack_session(session: Session) -> _Session:

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from raftha.clock import Clock
-from raftha.consensus import medium, salvage, state
+from raftha.consensus import medium, salvage, shelf, state
 from raftha.consensus.commands import WireError
 from raftha.consensus.latency import SyncClock
 from raftha.consensus.marks import Mark
-from raftha.consensus.stable import Persisted, Standing, Voter
+from raftha.consensus.shelf import Shelf
+from raftha.consensus.stable import Origin, Persisted, Standing, Voter
 from raftha.consensus.state import LogEntry
 from raftha.errors import StorageFailed
 from raftha.files import sync_directory
@@ -36,7 +37,7 @@ from raftha.model.store import FsyncTimes
 
 FILE_NAME: Final = "raft.sqlite"
 LOCK_NAME: Final = "raft.lock"
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _UNREADABLE: Final = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -52,7 +53,7 @@ _SCHEMA: Final = (
     " vote TEXT, crc INTEGER NOT NULL)",
     "CREATE TABLE log (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, command BLOB NOT NULL,"
     " crc INTEGER NOT NULL)",
-    "CREATE TABLE snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL)",
+    *shelf.SCHEMA,
     "CREATE TABLE voters (address TEXT PRIMARY KEY, name TEXT NOT NULL, incarnation TEXT NOT NULL,"
     " witness INTEGER NOT NULL)",
     "CREATE TABLE marks (address TEXT PRIMARY KEY, incarnation TEXT NOT NULL,"
@@ -86,6 +87,7 @@ class SqliteStore:
         self._lock: int | None = None
         self._dirty = False
         self._sync_clock = SyncClock()
+        self._shelf = Shelf(self._write)
         self._free_bytes: int | None = None
 
     def load(self) -> Persisted:
@@ -112,6 +114,7 @@ class SqliteStore:
     def append(self, entry: LogEntry) -> None:
         with self._failing("append"):
             self._insert(entry)
+            self._shelf.tidy()
 
     def truncate(self, first_index: int) -> None:
         with self._failing("truncate"):
@@ -122,17 +125,21 @@ class SqliteStore:
             crc = _ballot_crc(term, vote)
             self._write("UPDATE ballot SET term = ?, vote = ?, crc = ?", term, vote, crc)
 
-    def replace(self, snapshot: bytes, entries: Sequence[LogEntry]) -> None:
+    def stage(self, origin: Origin, part: bytes, *, first: bool) -> None:
         with self._failing("snapshot"):
-            self._write("INSERT OR REPLACE INTO snapshot VALUES (1, ?)", snapshot)
-            self._write("DELETE FROM log")
+            self._shelf.stage(origin, part, first=first)
+
+    def replace(self, entries: Sequence[LogEntry]) -> None:
+        first = entries[0].index
+        with self._failing("snapshot"):
+            self._shelf.put_in_use(Origin.RECEIVED, first)
+            self._write("DELETE FROM log WHERE idx >= ?", first)
             for entry in entries:
                 self._insert(entry)
 
-    def compact(self, snapshot: bytes, first_index: int) -> None:
+    def compact(self, first_index: int) -> None:
         with self._failing("compact"):
-            self._write("INSERT OR REPLACE INTO snapshot VALUES (1, ?)", snapshot)
-            self._write("DELETE FROM log WHERE idx < ?", first_index)
+            self._shelf.put_in_use(Origin.OWN, first_index)
 
     def save_voter(self, address: str, voter: Voter | None) -> None:
         with self._failing("voters"):
@@ -244,6 +251,7 @@ class SqliteStore:
         new = (_FORMAT, self._new_incarnation)
         self._write("INSERT INTO identity VALUES (1, ?, ?, 0, 0, NULL)", *new)
         self._write("INSERT INTO ballot VALUES (1, 0, NULL, ?)", _ballot_crc(0, None))
+        self._write("INSERT INTO base VALUES (1, NULL, 1)")
         self.sync()
         sync_directory(self._directory)
 
@@ -256,13 +264,14 @@ class SqliteStore:
         self._check_format()
         identity = self._query("SELECT incarnation, boot, joining, voter_since FROM identity")
         ballot = self._query("SELECT term, vote, crc FROM ballot")
-        if len(identity) != 1 or len(ballot) != 1:
-            raise self._damaged("identity, term or vote is missing")
+        base = self._query("SELECT snapshot, first FROM base")
+        if not len(identity) == len(ballot) == len(base) == 1:
+            raise self._damaged("identity, term, vote or what the log begins with is missing")
         incarnation, boot, joining, voter_since = identity[0]
         term, vote, crc = ballot[0]
         if crc != _ballot_crc(term, vote):
             raise self._damaged("wrong checksum of term and vote")
-        snapshot = self._query("SELECT body FROM snapshot")
+        snapshot = self._read_snapshot(*base[0])
         voters = self._query("SELECT address, name, incarnation, witness FROM voters")
         marks = self._query("SELECT address, incarnation, voted, term, idx FROM marks")
         persisted = Persisted(
@@ -270,8 +279,8 @@ class SqliteStore:
             boot=boot + 1,
             term=term,
             vote=vote,
-            entries=self._read_log(bool(snapshot)),
-            snapshot=snapshot[0][0] if snapshot else None,
+            entries=self._read_log(base[0][1], snapshot is not None),
+            snapshot=snapshot,
             voters={
                 address: Voter(name=name, incarnation=incarnation, witness=bool(witness))
                 for address, name, incarnation, witness in voters
@@ -294,10 +303,20 @@ class SqliteStore:
                 f"{_FORMAT}: use the release that wrote it"
             )
 
-    def _read_log(self, has_snapshot: bool) -> tuple[LogEntry, ...]:
+    def _read_snapshot(self, in_use: int | None, first: int) -> bytes | None:
+        parts = self._query("SELECT id, snapshot FROM parts ORDER BY id")
+        oldest = self._query("SELECT min(idx) FROM log")[0][0] or first
+        self._shelf = Shelf(self._write)
+        self._shelf.open(parts, in_use, oldest, first)
+        if in_use is None:
+            return None
+        bodies = self._query("SELECT body FROM parts WHERE snapshot = ? ORDER BY id", in_use)
+        return b"".join(body for (body,) in bodies)
+
+    def _read_log(self, first: int, has_snapshot: bool) -> tuple[LogEntry, ...]:
         entries: list[LogEntry] = []
         for index, term, command, crc in self._query(
-            "SELECT idx, term, command, crc FROM log ORDER BY idx"
+            "SELECT idx, term, command, crc FROM log WHERE idx >= ? ORDER BY idx", first
         ):
             entry = LogEntry(command, index, term)
             if crc != _entry_crc(entry):
@@ -305,8 +324,10 @@ class SqliteStore:
             if entries and index != entries[-1].index + 1:
                 raise self._damaged(f"log entries between {entries[-1].index} and {index} are gone")
             entries.append(entry)
-        if entries and entries[0].index > 1 and not has_snapshot:
+        if first > 1 and not has_snapshot:
             raise self._damaged("the log begins late and there is no snapshot")
+        if entries and entries[0].index != first:
+            raise self._damaged(f"the log begins late, with entry {entries[0].index}, not {first}")
         if has_snapshot and len(entries) < 2:
             raise self._damaged("there is a snapshot, but no log")
         return tuple(entries)
@@ -316,7 +337,7 @@ class SqliteStore:
         if persisted.snapshot is None:
             return
         try:
-            last = state.unseal(persisted.snapshot).last
+            last = state.unseal(persisted.snapshot).head.last
         except WireError as error:
             raise self._damaged(f"the snapshot: {error}") from error
         if not any((e.index, e.term) == (last.index, last.term) for e in persisted.entries):
@@ -333,8 +354,8 @@ class SqliteStore:
             self._dirty = True
         connection.execute(statement, values)
 
-    def _query(self, statement: str) -> list[tuple[Any, ...]]:
-        return self._open_connection().execute(statement).fetchall()
+    def _query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._open_connection().execute(statement, values).fetchall()
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:

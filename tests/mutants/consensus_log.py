@@ -11,6 +11,7 @@ _CORE: Final = "unit/consensus/test_core.py::"
 _VOTES: Final = "unit/consensus/test_hazards_votes.py::"
 _DISK: Final = "unit/consensus/test_hazards_disk.py::"
 _STORAGE: Final = "unit/consensus/test_storage_contract.py::"
+_COMPACTION: Final = "unit/consensus/test_compaction.py::"
 
 LOG: Final = (
     Mutant(
@@ -23,8 +24,8 @@ LOG: Final = (
     Mutant(
         file="consensus/core.py",
         without="H2: an older snapshot is installed",
-        text="if image.last.index <= self.engine.applied_index:",
-        instead="if image.last.index < 0:",
+        text="if image.head.last.index <= self.engine.applied_index:",
+        instead="if image.head.last.index < 0:",
         caught_by=_LOG + "test_h2_an_older_snapshot_is_not_installed",
     ),
     Mutant(
@@ -72,8 +73,8 @@ LOG: Final = (
     Mutant(
         file="consensus/journal.py",
         without="a tail is kept behind a snapshot that it does not follow",
-        text="if self.term_at(image.last.index) == image.last.term:",
-        instead="if self.term_at(image.last.index) is not None:",
+        text="if self.term_at(image.head.last.index) == image.head.last.term:",
+        instead="if self.term_at(image.head.last.index) is not None:",
         caught_by=_CORE + "test_a_tail_that_does_not_follow_a_snapshot_goes",
     ),
     Mutant(
@@ -102,7 +103,7 @@ LOG: Final = (
     Mutant(
         file="consensus/state.py",
         without="a snapshot needs no checksum",
-        text='if data[len(_MAGIC) : _HEAD_BYTES] != zlib.crc32(body).to_bytes(4, "big"):',
+        text='if data[len(body) :] != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big"):',
         instead="if not body:",
         caught_by=_CORE + "test_a_damaged_snapshot_is_refused_whole",
     ),
@@ -264,12 +265,45 @@ DISK: Final = (
     Mutant(
         file="consensus/storage.py",
         without="H8: a compaction is two transactions",
-        text='with self._failing("compact"):\n'
-        '            self._write("INSERT OR REPLACE INTO snapshot VALUES (1, ?)", snapshot)',
-        instead='with self._failing("compact"):\n'
-        '            self._write("INSERT OR REPLACE INTO snapshot VALUES (1, ?)", snapshot)\n'
-        "            self.sync()",
+        text="self._shelf.put_in_use(Origin.OWN, first_index)",
+        instead="self._shelf.put_in_use(Origin.OWN, first_index)\n            self.sync()",
         caught_by=_STORAGE + "test_a_compaction_is_whole_or_not_at_all",
+    ),
+    Mutant(
+        file="consensus/compaction.py",
+        without="a snapshot is written in one round, however long that takes",
+        text="if len(part) >= size:",
+        instead="if len(part) < 0:",
+        caught_by=_COMPACTION + "test_a_round_makes_one_part",
+    ),
+    Mutant(
+        file="consensus/state.py",
+        without="a snapshot in the making follows the state",
+        text="return _pieces(numbers, dict(machine.entries), dict(machine.leases), sessions)",
+        instead="return _pieces(numbers, machine.entries, machine.leases, sessions)",
+        caught_by=_COMPACTION
+        + "test_a_snapshot_shows_the_state_at_its_index_whatever_is_written_meanwhile",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="a snapshot in the making outlives the arrival of a newer one",
+        text="self._compaction.abandon()",
+        instead="pass",
+        caught_by=_COMPACTION + "test_a_snapshot_that_is_received_ends_the_one_in_the_making",
+    ),
+    Mutant(
+        file="consensus/snapshots.py",
+        without="a snapshot that arrives is written down at its end",
+        text="self._write(chunk.data, chunk.first)",
+        instead="if chunk.last:\n            self._write(bytes(self._parts), True)",
+        caught_by=_COMPACTION + "test_parts_are_on_the_disk_as_they_arrive",
+    ),
+    Mutant(
+        file="consensus/shelf.py",
+        without="what a snapshot replaced is taken away at once",
+        text="min(self._oldest + ENTRIES_AT_A_TIME, self._first)",
+        instead="self._first",
+        caught_by=_STORAGE + "test_what_a_snapshot_replaced_goes_little_by_little_with_new_entries",
     ),
     Mutant(
         file="consensus/storage.py",
@@ -281,7 +315,7 @@ DISK: Final = (
     Mutant(
         file="consensus/storage.py",
         without="H24: a log that begins late needs no snapshot",
-        text="if entries and entries[0].index > 1 and not has_snapshot:",
+        text="if first > 1 and not has_snapshot:",
         instead="if entries and entries[0].index < 0:",
         caught_by=_STORAGE + "test_a_changed_file_is_put_aside_and_never_voted_from",
     ),

@@ -156,7 +156,7 @@ MUTANTS: Final = (
         caught_by=_SEATS + "test_a_configuration_that_is_cut_from_the_log_is_in_force_no_more",
     ),
     Mutant(
-        file="consensus/core.py",
+        file="consensus/compaction.py",
         without="a snapshot forgets who votes",
         text='packed = b"" if voters is None else configuration.encode(voters)',
         instead='packed = b""',

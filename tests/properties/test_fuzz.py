@@ -28,7 +28,7 @@ from raftha.consensus.greeting import PROTOCOL, Hello
 from raftha.consensus.handshake import Handshake, Refused
 from raftha.consensus.members import Identity, Registry
 from raftha.consensus.security import KeySecurity, MacFraming, PlainFraming, PlainSecurity, Security
-from raftha.consensus.state import Image, LogEntry
+from raftha.consensus.state import Head, Image, LogEntry
 from raftha.guardian import events, protocol
 from tests.properties.test_store_machine import COMMANDS
 
@@ -122,10 +122,8 @@ def unsealed_state(data: bytes) -> object:
 SEALED: Final = st.builds(
     lambda previous, index, term, inner: state.seal(
         Image(
-            LogEntry(previous, index, term),
-            LogEntry(previous, index + 1, term),
+            Head(LogEntry(previous, index, term), LogEntry(previous, index + 1, term), b""),
             inner,
-            b"",
         )
     ),
     st.binary(max_size=10),

@@ -12,7 +12,7 @@ from random import Random
 
 from raftha.consensus.configuration import decode
 from raftha.consensus.marks import Mark
-from raftha.consensus.stable import Persisted, Standing, Voter
+from raftha.consensus.stable import Origin, Persisted, Standing, Voter
 from raftha.consensus.state import LogEntry
 from raftha.errors import StorageFailed
 from raftha.instants import Seconds
@@ -29,6 +29,7 @@ class Records:
     vote: str | None = None
     entries: list[LogEntry] = field(default_factory=list)
     snapshot: bytes | None = None
+    staged: dict[Origin, list[bytes]] = field(default_factory=dict)
     voters: dict[str, Voter] = field(default_factory=dict)
     standing: Standing = Standing()
     marks: dict[str, Mark] = field(default_factory=dict)
@@ -140,6 +141,7 @@ class FakeStore:
         if put_aside is not None:
             self._disk.empty()
         records = self._disk.read()
+        records.staged.clear()
         boot = records.boot + 1
         self._is_open = True
         self._last_index = records.entries[-1].index if records.entries else None
@@ -177,18 +179,27 @@ class FakeStore:
 
         self._change(save)
 
-    def replace(self, snapshot: bytes, entries: Sequence[LogEntry]) -> None:
+    def stage(self, origin: Origin, part: bytes, *, first: bool) -> None:
+        def write(on_disk: Records) -> None:
+            if first:
+                on_disk.staged[origin] = []
+            on_disk.staged[origin].append(part)
+
+        self._change(write)
+
+    def replace(self, entries: Sequence[LogEntry]) -> None:
         kept = list(entries)
 
         def put(on_disk: Records) -> None:
-            on_disk.snapshot, on_disk.entries = snapshot, list(kept)
+            on_disk.snapshot = b"".join(on_disk.staged.pop(Origin.RECEIVED))
+            on_disk.entries = list(kept)
 
         self._change(put)
         self._last_index = kept[-1].index if kept else None
 
-    def compact(self, snapshot: bytes, first_index: int) -> None:
+    def compact(self, first_index: int) -> None:
         def put(on_disk: Records) -> None:
-            on_disk.snapshot = snapshot
+            on_disk.snapshot = b"".join(on_disk.staged.pop(Origin.OWN))
             on_disk.entries = [e for e in on_disk.entries if e.index >= first_index]
 
         self._change(put)

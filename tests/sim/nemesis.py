@@ -272,8 +272,13 @@ class Nemesis:
         self._world.compact(host)
 
     def _compact_and_kill(self, strike: Strike, host: Host) -> None:
+        """Within the compaction or soon after it, for it takes several rounds."""
         self._world.compact(host)
-        self._world.end(host, restart_after=strike.lasts, power=bool(strike.pick % 2))
+        end = partial(
+            self._world.end, host, restart_after=strike.lasts, power=bool(strike.pick % 2)
+        )
+        rounds = strike.pick // 2 % 5
+        self._world.schedule.after(0.04 * rounds, lambda: None if self._is_over else end())
 
     # Clocks and settings.
 

@@ -9,7 +9,7 @@ from raftha.consensus.commands import WireError
 from raftha.consensus.journal import Journal
 from raftha.consensus.snapshots import Assembly
 from raftha.consensus.stable import Persisted
-from raftha.consensus.state import Image, LogEntry, seal, unseal
+from raftha.consensus.state import Head, Image, LogEntry, seal, unseal
 from tests.sim.fakes import Disk, FakeStore, Fatal, fatal
 from tests.sim.group import Group
 
@@ -24,7 +24,7 @@ def led_by_a() -> Group:
 
 def image(last: int, term: int) -> Image:
     previous = LogEntry(b"\x01", last - 1, term)
-    return Image(previous, LogEntry(b"\x01", last, term), b"state", b"")
+    return Image(Head(previous, LogEntry(b"\x01", last, term), b""), b"state")
 
 
 def journal(*entries: LogEntry) -> Journal:
@@ -80,7 +80,8 @@ def test_a_tail_that_does_not_follow_a_snapshot_goes() -> None:
 
 
 def test_parts_of_two_snapshots_are_not_put_together() -> None:
-    assembly = Assembly()
+    written: list[bytes] = []
+    assembly = Assembly(lambda part, _: written.append(part))
     first = wire.Chunk(1, b"of the first, ", True, False)
     last = wire.Chunk(2, b"of the second", False, True)
 
@@ -89,6 +90,7 @@ def test_parts_of_two_snapshots_are_not_put_together() -> None:
     assert assembly.add(("a", 2), last) is None
     assert assembly.add(("b", 1), last) is None
     assert assembly.add(("a", 1), last) == b"of the first, of the second"
+    assert written == [b"of the first, ", b"of the second"]
 
 
 def test_a_damaged_snapshot_is_refused_whole() -> None:

@@ -306,7 +306,7 @@ def test_h31_a_snapshot_answers_what_it_jumped_over() -> None:
     for number in range(4):
         group.create("a", f"k{number}")
     group.settle("ac")
-    group.node("a")._core.compact()
+    group.compact("a")
     group.join("a", "b")
     group.settle()
 

@@ -188,7 +188,7 @@ def test_h7_a_crash_after_a_snapshot_keeps_the_entries_behind_it() -> None:
     for number in range(4):
         group.create("a", f"k{number}")
     group.settle()
-    group.node("a")._core.compact()
+    group.compact("a")
     group.create("a", "late")
     group.settle()
     complete = group.log("a")
@@ -224,7 +224,7 @@ def test_h8_a_power_cut_within_a_compaction_loses_nothing() -> None:
     group.seats["a"].disk.sync_fails = True
 
     with pytest.raises(StorageFailed):
-        group.node("a")._core.compact()
+        group.compact("a")
     disk = group.kill("a")
     disk.sync_fails = False
     group.start("a", disk)
@@ -267,7 +267,7 @@ def test_h24_a_compacted_voter_that_restarts_has_its_state() -> None:
         group.create("a", f"k{number}")
     group.settle()
     for name in "abc":
-        group.node(name)._core.compact()
+        group.compact(name)
     for name in "abc":
         group.start(name, group.kill(name))
 

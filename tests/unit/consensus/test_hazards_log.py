@@ -86,7 +86,7 @@ def test_h1_a_snapshot_chunk_commits_nothing() -> None:
     for number in range(3):
         group.create("b", f"x{number}")
     group.settle("bc")
-    group.node("b")._core.compact()
+    group.compact("b")
     group.join("a", "b")
     group.network.flying["b", "a"].clear()
     group.inject("b", "a", wire.Chunk(group.term("b"), b"the first part", True, False))
@@ -139,7 +139,7 @@ def test_h2_an_older_snapshot_is_not_installed() -> None:
     for number in range(5):
         group.create("a", f"k{number}")
     group.settle("ac")
-    group.node("a")._core.compact()
+    group.compact("a")
     group.join("a", "b")
     group.beat("a")
     stale = [message for message in group.flying("a", "b") if isinstance(message, wire.Chunk)]
@@ -355,7 +355,7 @@ def test_h28_a_follower_that_needs_a_snapshot_gets_it_once_a_heartbeat() -> None
     for number in range(5):
         group.create("a", f"k{number}")
     group.settle("ac")
-    group.node("a")._core.compact()
+    group.compact("a")
     group.join("a", "b")
     group.network.flying["a", "b"].clear()
 

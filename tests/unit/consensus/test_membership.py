@@ -97,7 +97,7 @@ def test_who_shows_up_late_is_bound_later() -> None:
 
 def test_voters_of_a_later_start_are_those_of_the_log_whatever_the_file_says() -> None:
     group = born()
-    group.node("b")._core.compact()
+    group.compact("b")
     disk = group.kill("b")
     group.start("b", disk, file="bx")
     assert group.voters("b") == {n: f"life of {n}" for n in "abc"}

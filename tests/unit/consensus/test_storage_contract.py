@@ -3,6 +3,7 @@ real one has: a lock, a file that can be damaged, a process that can be killed."
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -17,8 +18,8 @@ import pytest
 
 from raftha.clock import SystemClock
 from raftha.consensus.marks import Mark
-from raftha.consensus.stable import StableStore, Standing, Voter
-from raftha.consensus.state import Image, LogEntry, seal
+from raftha.consensus.stable import Origin, StableStore, Standing, Voter
+from raftha.consensus.state import Head, Image, LogEntry, seal
 from raftha.consensus.storage import FILE_NAME, SqliteStore
 from raftha.errors import StorageFailed
 from tests.sim.fakes import Disk, FakeStore
@@ -110,17 +111,27 @@ def test_a_cut_log_continues_with_what_is_appended(medium: LostPower) -> None:
 def sealed(first: int, term: int = 1) -> bytes:
     """A snapshot from which the log goes on after its entry `first` + 1."""
     previous, last = entries(first, first + 1, term=term)
-    return seal(Image(previous, last, b"state", b""))
+    return seal(Image(Head(previous, last, b""), b"state"))
+
+
+def stage(store: StableStore, origin: Origin, snapshot: bytes, parts: int = 3) -> None:
+    """Write a snapshot down beside the one in use, each part synced for itself."""
+    size = len(snapshot) // parts + 1
+    for start in range(0, len(snapshot), size):
+        store.stage(origin, snapshot[start : start + size], first=start == 0)
+        store.sync()
 
 
 def test_a_compaction_is_whole_or_not_at_all(medium: LostPower) -> None:
     store = filled(medium)
-    store.compact(sealed(4), 4)
+    stage(store, Origin.OWN, sealed(4))
+    store.compact(4)
     before = medium.open()
     persisted = before.load()
     assert (persisted.snapshot, len(persisted.entries)) == (None, 5)
 
-    before.compact(sealed(4), 4)
+    stage(before, Origin.OWN, sealed(4))
+    before.compact(4)
     before.sync()
     persisted = medium.open().load()
     assert persisted.snapshot == sealed(4)
@@ -129,11 +140,43 @@ def test_a_compaction_is_whole_or_not_at_all(medium: LostPower) -> None:
 
 def test_an_installed_snapshot_replaces_the_log(medium: LostPower) -> None:
     store = filled(medium)
-    store.replace(sealed(8, term=4), entries(8, 9, term=4))
+    stage(store, Origin.RECEIVED, sealed(8, term=4))
+    store.replace(entries(8, 9, term=4))
     store.sync()
-    persisted = medium.open().load()
+    again = medium.open()
+    persisted = again.load()
     assert persisted.snapshot == sealed(8, term=4)
     assert list(persisted.entries) == entries(8, 9, term=4)
+    again.append(LogEntry(b"next", 10, 4))
+    again.sync()
+    assert list(medium.open().load().entries) == [*entries(8, 9, term=4), LogEntry(b"next", 10, 4)]
+
+
+def test_a_tail_that_goes_on_from_an_installed_snapshot_stays(medium: LostPower) -> None:
+    store = filled(medium, last=9)
+    stage(store, Origin.RECEIVED, sealed(4))
+    store.replace(entries(4, 9))
+    store.sync()
+    assert list(medium.open().load().entries) == entries(4, 9)
+
+
+def test_a_snapshot_that_was_not_written_to_its_end_is_forgotten(medium: LostPower) -> None:
+    """Two of them, one that this voter made and one that it was sent; both begin anew."""
+    store = filled(medium, last=9)
+    stage(store, Origin.OWN, sealed(2))
+    store.compact(2)
+    store.stage(Origin.OWN, b"the beginning of one", first=True)
+    store.stage(Origin.RECEIVED, b"the beginning of another", first=True)
+    store.sync()
+    again = medium.open()
+    persisted = again.load()
+    assert persisted.snapshot == sealed(2)
+    assert list(persisted.entries) == entries(2, 9)
+    stage(again, Origin.RECEIVED, sealed(6))
+    stage(again, Origin.OWN, sealed(4))
+    again.compact(4)
+    again.sync()
+    assert medium.open().load().snapshot == sealed(4)
 
 
 def test_what_a_directory_is_and_what_others_promised_is_kept(medium: LostPower) -> None:
@@ -185,7 +228,10 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         ("DELETE FROM log WHERE idx = 1", "begins late"),
         ("UPDATE ballot SET term = 9", "checksum of term"),
         ("DELETE FROM ballot", "is missing"),
-        ("INSERT INTO snapshot VALUES (1, x'00'); DELETE FROM log", "no log"),
+        ("UPDATE base SET snapshot = 7; DELETE FROM log", "no log"),
+        ("UPDATE base SET snapshot = 7", "the snapshot: not a snapshot"),
+        ("UPDATE base SET first = 2", "begins late and there is no snapshot"),
+        ("DELETE FROM base", "is missing"),
     ],
 )
 def test_a_changed_file_is_put_aside_and_never_voted_from(
@@ -255,6 +301,35 @@ def test_what_was_put_aside_half_way_is_put_aside_whole(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in tmp_path.glob(f"raft-void-*/{left.name}")] == [
         b"of the file that is gone"
     ]
+
+
+def test_what_a_snapshot_replaced_goes_little_by_little_with_new_entries(tmp_path: Path) -> None:
+    store = sqlite_store(tmp_path)
+    store.load()
+    for entry in entries(1, 40):
+        store.append(entry)
+    for first in (10, 20):
+        stage(store, Origin.OWN, sealed(first), parts=4)
+        store.compact(first)
+    store.stage(Origin.RECEIVED, b"never finished", first=True)
+    store.close()
+
+    again = sqlite_store(tmp_path)
+    again.load()
+    left = []
+    for entry in entries(41, 60):
+        again.append(entry)
+        rows = "SELECT (SELECT count(*) FROM log WHERE idx < 20), count(*) FROM parts"
+        left.append(again._query(rows)[0])
+
+    assert left[0][0] >= 16
+    assert left[0][1] >= 7
+    assert left[-1] == (0, 4)
+    assert {before[0] - after[0] for before, after in itertools.pairwise(left)} <= {0, 1, 2}
+    again.close()
+    persisted = sqlite_store(tmp_path).load()
+    assert persisted.snapshot == sealed(20)
+    assert list(persisted.entries) == entries(20, 60)
 
 
 def test_a_directory_of_another_format_is_left_as_it_is(tmp_path: Path) -> None:
