@@ -143,6 +143,10 @@ class RaftCore:
 
     # What the node calls.
 
+    def breathe(self) -> None:
+        """This process runs, but nothing is due."""
+        self._ticked = self._now()
+
     def tick(self) -> None:
         """Elections, commitment, application, sending: everything that is due now."""
         now = self._now()
@@ -157,11 +161,14 @@ class RaftCore:
         self._compaction.turn(now, self.engine.applied_index)
         self._ticked = now
 
-    def receive(self, peer: str, message: wire.Message) -> None:
-        """Take one message from a linked node. Raises WireError if it makes no sense."""
-        if self.membership.knows(peer):
-            self._dispatch(peer, message)
-            self.council.follow_log()
+    def receive(self, peer: str, message: wire.Message) -> bool:
+        """Take one message from a linked node. Returns whether anything may follow from it: mostly
+        nothing does from a heartbeat and its answer. Raises WireError if it makes no sense."""
+        if not self.membership.knows(peer):
+            return False
+        matters = self._dispatch(peer, message)
+        self.council.follow_log()
+        return matters
 
     def propose(self, payload: bytes, remaining: Seconds) -> bool:
         """Append a command, or forward it to the raft leader; False if neither is possible."""
@@ -233,14 +240,16 @@ class RaftCore:
 
     # Messages.
 
-    def _dispatch(self, peer: str, message: wire.Message) -> None:
+    def _dispatch(self, peer: str, message: wire.Message) -> bool:
         match message:
             case wire.Append():
+                before = self._gist()
                 self._take_entries(peer, message)
+                return bool(self.engine.out) or self._gist() != before
             case wire.Chunk():
                 self._take_chunk(peer, message)
             case wire.Progress():
-                self._take_progress(peer, message)
+                return self._take_progress(peer, message)
             case wire.AskVote() | wire.Vote() | wire.Canvass() | wire.Support():
                 self.elections.take(peer, message)
             case wire.Stale():
@@ -251,6 +260,12 @@ class RaftCore:
                     self._append_command(message.payload)
             case _:
                 assert_never(message)
+        return True
+
+    def _gist(self) -> tuple[int, int, int, str | None]:
+        """What of the log and the leadership a round acts on."""
+        engine = self.engine
+        return self._journal.last_index, engine.commit_index, engine.term, engine.leader
 
     def _accept_leader(self, peer: str, term: int) -> bool:
         """Whether this comes from the rightful raft leader; an outdated one is told so."""
@@ -327,18 +342,22 @@ class RaftCore:
         self.engine.feed.offer(sealed)
         self.engine.acknowledge(peer, image.head.last.index + 1)
 
-    def _take_progress(self, peer: str, message: wire.Progress) -> None:
+    def _take_progress(self, peer: str, message: wire.Progress) -> bool:
+        """Whether the follower holds more than was known."""
         if message.term != self.engine.term or not self.engine.is_leading:
-            return
+            return False
         if message.next_index > self._journal.last_index + 1:
             self._fatal(f"{peer} holds entries that its raft leader, this node, does not")
-            return
+            return False
         voter = self.membership.voter_at(peer)
         if message.success and voter is not None:
             self._marks.acknowledged(voter, message.term, message.next_index - 1, self._now())
         party = self.membership.party_id(peer)
-        if self.engine.follows(party):
-            self.engine.hand(party, message)
+        if not self.engine.follows(party):
+            return False
+        before = self.engine.matches
+        self.engine.hand(party, message)
+        return self.engine.matches != before
 
     # Small parts.
 

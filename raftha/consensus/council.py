@@ -52,6 +52,8 @@ class Council:
         self._marks = marks
         self.roll = membership.roll
         self._arranged: tuple[int, Configuration | None] = (-1, None)
+        self._shown: tuple[object, ...] = ()
+        self._present = Present()
 
     def meet(self, hello: Hello) -> None:
         """A link with this node is up. Raises WireError."""
@@ -77,7 +79,8 @@ class Council:
         """Append the next set of voters, if one is due: one step at a time, and none before an
         entry of this raft leader's own term is committed, or a step that an earlier one left
         behind could take effect beside this one."""
-        if not self._may_step():
+        is_settled = self.membership.latest is not None and self.roll.is_complete
+        if is_settled or not self._may_step():
             return
         lineage = f"{self._random.getrandbits(64):016x}"
         after = self.membership.next_step(self._outlook(), lineage)
@@ -130,21 +133,29 @@ class Council:
 
     @property
     def present(self) -> Present:
-        """What this node's hello tells, and a peer's is judged by."""
-        term, vote = self._journal.ballot
-        last = self._journal.last_index
-        settled, settled_index = self._journal.configurations.as_of(self._engine.commit_index)
-        return Present(
+        """What this node's hello tells, and a peer's is judged by: the same object as long as
+        nothing of it has changed."""
+        ballot, last = self._journal.ballot, self._journal.last_index
+        commit, marks = self._engine.commit_index, self._marks.known
+        latest, standing = self.membership.latest, self.membership.standing
+        shown = (ballot, last, commit, latest, self.membership.latest_index, standing, marks)
+        if shown == self._shown:
+            return self._present
+        self._shown = shown
+        term, vote = ballot
+        settled, settled_index = self._journal.configurations.as_of(commit)
+        self._present = Present(
             is_new=self.membership.is_new(term, last),
             term=term,
             has_voted=vote is not None,
             last_index=last,
-            latest=self.membership.latest,
+            latest=latest,
             latest_index=self.membership.latest_index,
             settled=settled,
             settled_index=settled_index,
-            marks=self._marks.known,
+            marks=marks,
         )
+        return self._present
 
     def _may_step(self) -> bool:
         """Whether the step before is committed, and an entry of the own term."""

@@ -47,6 +47,11 @@ class Roll(NamedTuple):
     linked: frozenset[str]
     is_voter: bool
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every seat is bound and nobody waits for one."""
+        return not self.newcomers and all(seat.is_bound for seat in self.seats)
+
 
 class Membership:
     """The seats in force, and the parties on the links."""

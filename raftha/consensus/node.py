@@ -4,6 +4,7 @@
 simulation calls it; `start` runs it on a thread. The order inside a round is a safety rule: nothing
 is sent before the disk holds what it reflects (a raft leader's new entries reflect nothing of its
 disk, and go first), and nobody is answered before the state that the answer speaks of can be read.
+A round ends after hearing if nothing came of it: most of an idle cluster's are such.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.machine import Machine, Result
 from raftha.consensus.members import Identity, Present, Registry
 from raftha.consensus.overview import Facts, status_of
-from raftha.consensus.proposals import Proposals, Route
+from raftha.consensus.proposals import Pending, Proposals, Route
 from raftha.consensus.replica import Replica
 from raftha.consensus.security import choose
 from raftha.consensus.stable import Persisted, StableStore
@@ -38,7 +39,10 @@ from raftha.model.settings import RaftConfig, RaftTimings
 from raftha.model.store import RaftStatus
 
 EXPIRY_TIMEOUT: Final = Seconds(1.0)
-_LONGEST_WAIT: Final = Seconds(0.1)
+_LONGEST_WAIT: Final = 0.45
+"""Longest sleep, in shortest election timeouts: the elections take half of one for a pause."""
+_WHOLE_ROUND_S: Final = 0.5
+"""Longest time without a whole round."""
 
 Fatal = Callable[[str], object]
 """Ends the process with a message. It does not return in production."""
@@ -48,6 +52,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 class RaftNode:
     """A voter of the Raft group. `store` is what everybody else uses."""
+
+    _due = float("-inf")
+    """When a whole round is due, on the raw clock."""
 
     def __init__(
         self,
@@ -150,11 +157,17 @@ class RaftNode:
 
     def step(self, wait: Seconds) -> None:
         """One round; waits at most so long for the network. May raise StorageFailed."""
-        for event in self._links.poll(wait):
-            self._take(event)
+        heard = [self._take(event) for event in self._links.poll(wait)]
+        asked = self.store.take()
+        if any(heard) or asked or self._is_due:
+            self._go_round(asked)
+        else:
+            self._core.breathe()
+
+    def _go_round(self, asked: Sequence[Pending]) -> None:
         if self._registry.verdict != self._verdict:
             self._heed(self._registry.verdict)
-        for pending in self.store.take():
+        for pending in asked:
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
         self._propose_expiries()
@@ -170,6 +183,17 @@ class RaftNode:
         self._send(outgoing)
         if self._facts.majority != had_majority:
             self._watches.stir()
+        self._due = self._clock.now().raw + self._until_due()
+
+    @property
+    def _is_due(self) -> bool:
+        is_told = self._registry.verdict != self._verdict
+        return is_told or self._clock.now().raw >= self._due
+
+    def _until_due(self) -> float:
+        """Seconds until something happens by the clock alone."""
+        proposals = self._proposals.wait(self._clock.now())
+        return min(_WHOLE_ROUND_S, self._core.wait, self._replica.wait, proposals)
 
     def _heed(self, verdict: Refusal | None) -> None:
         """The others hold something against this node itself. If its directory must not be voted
@@ -185,6 +209,8 @@ class RaftNode:
     def _publish_present(self) -> None:
         """Before a message leaves, let greetings say what it tells of."""
         before, now = self._present, self._core.council.present
+        if now is before:
+            return
         self._present = now
         self._registry.publish(now)
         if now.latest_index != before.latest_index:
@@ -197,9 +223,8 @@ class RaftNode:
     @property
     def wait(self) -> Seconds:
         """How long the next round may wait for the network."""
-        now = self._clock.now()
-        longest = self._core.wait, self._replica.wait, self._proposals.wait(now)
-        return Seconds(min(_LONGEST_WAIT, *longest))
+        left = self._due - self._clock.now().raw
+        return Seconds(max(0.0, min(left, _LONGEST_WAIT * self._timings.election_min)))
 
     def _run(self) -> None:
         try:
@@ -216,10 +241,11 @@ class RaftNode:
         if messages:
             self._links.flush()
 
-    def _take(self, event: LinkEvent) -> None:
+    def _take(self, event: LinkEvent) -> bool:
+        """Whether the round has to go on."""
         match event:
             case Received():
-                self._receive(event.peer, event.frame)
+                return self._receive(event.peer, event.frame)
             case Up():
                 if event.news is not None:
                     self._stable.save_voter(event.peer, event.news)
@@ -231,6 +257,7 @@ class RaftNode:
             case Down():
                 self._connected.discard(event.peer)
                 self._core.council.lose(event.peer)
+        return True
 
     def _hasten(self) -> None:
         """Once a majority is in touch, nobody has to be waited for but a leader who is about to
@@ -240,14 +267,15 @@ class RaftNode:
         if membership.is_majority(in_touch):
             self._core.elections.hasten()
 
-    def _receive(self, peer: str, frame: bytes) -> None:
+    def _receive(self, peer: str, frame: bytes) -> bool:
         self._contacts[peer] = self._clock.now()
         if not frame:
-            return
+            return False
         try:
-            self._core.receive(peer, wire.decode(frame))
+            return self._core.receive(peer, wire.decode(frame))
         except WireError as error:
             self._links.drop(peer, str(error))
+            return True
 
     def _route(self) -> Route | None:
         leader = self._core.engine.leader
@@ -288,7 +316,6 @@ class RaftNode:
             applied_index=engine.applied_index,
             majority=self._core.has_majority,
             roll=self._core.council.roll,
-            contacts=dict(self._contacts),
             matches=engine.matches if engine.is_leading else {},
             free_bytes=self._stable.free_bytes,
         )
@@ -297,7 +324,8 @@ class RaftNode:
         fsync = self._stable.fsync_times()
         verdict = self._registry.verdict
         own = self._links.problem if verdict is None else verdict.why
-        return status_of(self._facts, self._identity, self._registry, fsync, own)
+        contacts = dict(self._contacts)
+        return status_of(self._facts, contacts, self._identity, self._registry, fsync, own)
 
 
 def _session(identity: Identity, persisted: Persisted, random: Random) -> SessionId:

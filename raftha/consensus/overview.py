@@ -26,16 +26,20 @@ class Facts(NamedTuple):
     applied_index: int
     majority: bool
     roll: Roll
-    contacts: Mapping[str, Instant]
     matches: Mapping[str, int]
     free_bytes: int | None
 
 
 def status_of(
-    facts: Facts, identity: Identity, registry: Registry, fsync: FsyncTimes, problem: str | None
+    facts: Facts,
+    contacts: Mapping[str, Instant],
+    identity: Identity,
+    registry: Registry,
+    fsync: FsyncTimes,
+    problem: str | None,
 ) -> RaftStatus:
-    """The facts with what the registry knows of each node; `problem` is this node's own. From any
-    thread."""
+    """The facts with what the registry knows of each node, and when each was heard last; `problem`
+    is this node's own. From any thread."""
     joiners = [*facts.roll.newcomers]
     if not facts.roll.is_voter:
         joiners.append(identity.seat)
@@ -47,14 +51,15 @@ def status_of(
         applied_index=facts.applied_index,
         majority=facts.majority,
         voters=tuple(
-            _seat(seat, seat.address, facts, identity, registry, problem)
+            _seat(seat, seat.address, facts, contacts, identity, registry, problem)
             for seat in facts.roll.seats
         ),
         joiners=tuple(
-            _seat(seat, party_id(seat), facts, identity, registry, problem) for seat in joiners
+            _seat(seat, party_id(seat), facts, contacts, identity, registry, problem)
+            for seat in joiners
         ),
         expected=tuple(
-            _seat(seat, party_id(seat), facts, identity, registry, problem)
+            _seat(seat, party_id(seat), facts, contacts, identity, registry, problem)
             for seat in facts.roll.expected
         ),
         barred=registry.barred,
@@ -67,6 +72,7 @@ def _seat(
     seat: Seat,
     party: str,
     facts: Facts,
+    contacts: Mapping[str, Instant],
     identity: Identity,
     registry: Registry,
     problem: str | None,
@@ -81,7 +87,7 @@ def _seat(
         is_self=is_self,
         connected=is_self or party in facts.roll.linked,
         witness=known.witness if known.is_bound else None,
-        last_contact=None if is_self else facts.contacts.get(seat.address),
+        last_contact=None if is_self else contacts.get(seat.address),
         match_index=None if is_self else facts.matches.get(party),
         problem=problem if is_self else registry.problem(seat.address),
     )

@@ -189,10 +189,10 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._progress(peer, next_index, reset=False, success=True)
 
     def acknowledged_lately(self, peer: str, next_index: int) -> bool:
-        """Whether exactly this was said on this link, so lately that to say it again would tell the
-        raft leader nothing, not even that this node lives."""
+        """Whether exactly this was said on this link, so lately that it need not be said again:
+        every other heartbeat is answered, which is several in `fallback`."""
         said, when = self._acknowledged
-        recent = self._now() - when < self._timings.append_period / 2
+        recent = self._now() - when < self._timings.append_period * 1.5
         return recent and said == (peer, self.term, next_index)
 
     def ask_again(self, peer: str) -> None:

@@ -14,7 +14,7 @@ from raftha.guardian import kernel, launch, protocol
 from raftha.guardian.journal import Journal
 from raftha.guardian.links import Links, Peer
 from raftha.guardian.protocol import Malformed, Message
-from raftha.guardian.switch import GUARDING_PAUSE_S, KillSwitch, Refused
+from raftha.guardian.switch import KillSwitch, Refused
 
 ROLES: Final = ("agent", "observer")
 QUESTIONS: Final = ("hello", "status")
@@ -67,11 +67,10 @@ class Service:
         return self._end is not None and self._switch.is_idle
 
     def _wait(self) -> list[tuple[Peer, bytes]]:
-        """The next lines; none when a tick is due. Turns 20 times a second while guarding."""
+        """The next lines; none when a tick is due. Turns 5 to 20 times a second while guarding."""
         while True:
-            pause = self._pause_s()
-            lines = self._links.wait(pause)
-            if lines or self._links.has_signals or pause != GUARDING_PAUSE_S:
+            lines = self._links.wait(self._pause_s())
+            if lines or self._links.has_signals or not self._switch.may_wait:
                 return lines
 
     def _pause_s(self) -> float:

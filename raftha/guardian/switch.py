@@ -19,7 +19,11 @@ from raftha.guardian.fence import Sweep
 from raftha.guardian.protocol import Arm, EpochPair, Message, Proof, Reading
 
 GUARDING_PAUSE_S: Final = 0.05
-"""Longest sleep while a deadline is guarded: the clock of `poll` stands still in a suspend."""
+FAR_PAUSE_S: Final = 0.2
+"""Longest sleeps while a deadline is guarded, near to it and far from it: the clock of `poll`
+stands still in a suspend, so after one this much may be lost. The longer one is shorter than what
+the dead-man timer, which counts through a suspend, leaves after the deadline."""
+_FAR_SHARE: Final = 1 / 16
 
 IDLE_PAUSE_S: Final = 60.0
 
@@ -191,10 +195,17 @@ class KillSwitch:
         now = self._clock()
         if self._sweep is not None:
             return self._sweep.pause_s(now)
-        kill = self._proof.kill
-        if not self.is_guarding or kill is None:
+        left = self._until_kill_s(now)
+        if left is None:
             return IDLE_PAUSE_S
-        return max(0.0, min(protocol.left_s(kill, now), GUARDING_PAUSE_S))
+        far = min(left * _FAR_SHARE, FAR_PAUSE_S)
+        return max(0.0, min(left, max(far, GUARDING_PAUSE_S)))
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether there is nothing to do but to watch a deadline that is not near."""
+        left = self._until_kill_s(self._clock())
+        return self._sweep is None and left is not None and left > GUARDING_PAUSE_S
 
     @property
     def is_guarding(self) -> bool:
@@ -228,6 +239,13 @@ class KillSwitch:
         }
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _until_kill_s(self, now: Reading) -> float | None:
+        """Seconds until the deadline of a primary; None without one."""
+        kill = self._proof.kill
+        if not self.is_guarding or kill is None:
+            return None
+        return protocol.left_s(kill, now)
 
     def _is_overdue(self, now: Reading) -> bool:
         return self.is_guarding and protocol.is_due(self._proof, now)

@@ -77,11 +77,11 @@ class RaftConfig:
 class RaftTimings:
     """Timers of the Raft group, in seconds (figures measured: `docs/consensus.md`)."""
 
-    election_min: Seconds = Seconds(0.3)
+    election_min: Seconds = Seconds(0.32)
     election_max: Seconds = Seconds(0.6)
-    append_period: Seconds = Seconds(0.08)
+    append_period: Seconds = Seconds(0.1)
     fallback: Seconds = Seconds(0.6)
-    ping_period: Seconds = Seconds(0.1)
+    ping_period: Seconds = Seconds(0.3)
     dead_after: Seconds = Seconds(1.0)
     connect_timeout: Seconds = Seconds(1.0)
     redial_period: Seconds = Seconds(0.2)
@@ -231,7 +231,9 @@ class NodeConfig:
 
 
 TIMINGS: Final[Mapping[Profile, RaftTimings]] = {
-    Profile.FAST: RaftTimings(election_min=Seconds(0.25), election_max=Seconds(0.5)),
+    Profile.FAST: RaftTimings(
+        election_min=Seconds(0.25), election_max=Seconds(0.5), append_period=Seconds(0.08)
+    ),
     Profile.LAN: RaftTimings(),
     Profile.SLOW: RaftTimings(
         election_min=Seconds(0.8),

@@ -58,7 +58,7 @@ def main() -> int:
         for number in range(arguments.runs):
             print(f"run {number + 1} of {arguments.runs}", flush=True)
             with tempfile.TemporaryDirectory(prefix="rb.") as folder:
-                one_run(Path(folder), binaries, figures, idle=number == 0)
+                one_run(Path(folder), binaries, figures)
     print(table(figures, binaries, load))
     return 0
 
@@ -73,14 +73,13 @@ def install(folder: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
 
-def one_run(folder: Path, binaries: Binaries, figures: Figures, *, idle: bool) -> None:
+def one_run(folder: Path, binaries: Binaries, figures: Figures) -> None:
     """A new cluster, then one outage of each kind on it."""
     defaults = {"profile": "lan", "ttl": 5, "loop_wait": 1.0}
     with ClusterHarness(folder, binaries, **defaults) as cluster:
         measure_start(cluster, figures)
         wait_for_sync(cluster)
-        if idle:
-            measure_idle(cluster, figures)
+        measure_idle(cluster, figures)
         for label, fault in (
             ("write gap: switchover", switchover),
             ("write gap: SIGKILL of PostgreSQL alone", kill_postgres),
@@ -110,7 +109,8 @@ def measure_start(cluster: ClusterHarness, figures: Figures) -> None:
 
 
 def measure_idle(cluster: ClusterHarness, figures: Figures) -> None:
-    """What agent and guardian of a node cost while nothing happens."""
+    """What agent and guardian of a node cost while nothing happens; who leads the Raft group has
+    more to do."""
     parts = {
         node.name: [
             process
@@ -123,12 +123,15 @@ def measure_idle(cluster: ClusterHarness, figures: Figures) -> None:
     before = {name: cpu_seconds(found) for name, found in parts.items()}
     time.sleep(IDLE_S)
     primary = cluster.wait_for_primary()
+    bodies = {name: cluster.get(name, "/patroni")[1] for name in parts}
     for name, found in parts.items():
         role = "the primary" if name == primary else "a standby"
+        if bodies[name]["raft"]["role"] == "leader":
+            role += " and raft leader"
         spent = (cpu_seconds(found) - before[name]) * 60 / IDLE_S
-        figures[f"idle: CPU s/min of {role}'s agent and guardian"].append(spent)
+        figures[f"idle: CPU s/min, {role}"].append(spent)
         memory = sum(process.memory_info().rss for process in found) / 2**20
-        figures[f"idle: RSS in MiB of {role}'s agent and guardian"].append(memory)
+        figures[f"idle: RSS in MiB, {role}"].append(memory)
 
 
 def cpu_seconds(found: list[psutil.Process]) -> float:

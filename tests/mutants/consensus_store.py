@@ -239,8 +239,8 @@ LINKS: Final = (
     Mutant(
         file="consensus/core.py",
         without="H19: a stranger is listened to",
-        text="if self.membership.knows(peer):",
-        instead="if peer:",
+        text="if not self.membership.knows(peer):",
+        instead="if not peer:",
         caught_by=_RUNTIME + "test_h19_nobody_but_a_voter_is_listened_to",
     ),
     Mutant(

@@ -103,9 +103,10 @@ class Group:
         return self.seats[name].node
 
     def step(self, names: Iterable[str], count: int = 1) -> None:
-        """Let voters act on what has been delivered to them."""
+        """Let voters act on what has been delivered to them, and on what a test did to them."""
         for _ in range(count):
             for name in names:
+                self.node(name)._due = float("-inf")
                 self.node(name).step(Seconds(0.0))
 
     def pass_time(self, name: str, seconds: float) -> None:

@@ -252,7 +252,7 @@ def test_h21_a_quiet_link_is_pinged_and_a_silent_one_is_cut(links: Links) -> Non
     links.pass_time(0.0)
     frame = PlainFraming().wrap(b"a message")
     for _ in range(50):
-        events = links.pass_time(links.timings.ping_period)
+        events = links.pass_time(links.timings.ping_period + 0.001)
         assert links.heard() == PING
         links.there.sendall(PING)
         assert not any(isinstance(event, Down) for event in events)

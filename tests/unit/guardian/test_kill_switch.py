@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,21 +99,40 @@ def test_a_standby_is_promoted_only_under_an_armed_epoch(host: StandIn) -> None:
     eventually(lambda: not host.alive())
 
 
-def test_whoever_guards_a_deadline_wakes_every_fifty_milliseconds(tmp_path: Path) -> None:
+def test_whoever_guards_a_deadline_wakes_often(tmp_path: Path) -> None:
     """The clock that `poll` waits on stands still in a suspend (R6): a long wait would not notice
-    that the deadline has gone by."""
+    that the deadline has gone by. Far from it the wait ends before the dead-man timer would act."""
     files = Files(str(tmp_path), str(tmp_path / "burned"))
     now = Reading(100.0, 100.0)
-    switch = KillSwitch(files, DeadMan(), 0.1, lambda: now, lambda _: None)
+    switch = KillSwitch(files, DeadMan(), 0.25, lambda: now, lambda _: None)
     assert switch.pause_s() > 1.0
 
     switch._server = Server(os.getpid(), 1, is_primary=True, epoch=(1, 10))
     switch._proof = Proof(epoch=(1, 10), renewal=1, kill=Reading(3700.0, 3700.0))
-    assert switch.pause_s() <= 0.05
+    assert switch.pause_s() <= 0.2
+    switch._proof = switch._proof._replace(kill=Reading(100.8, 3700.0))
+    assert switch.pause_s() <= 0.0501
     switch._proof = switch._proof._replace(kill=Reading(3700.0, 100.01))
     assert switch.pause_s() <= 0.0101
     now = Reading(100.0, 90.0, 10.005)
     assert switch.pause_s() <= 0.0051
+    assert not switch.may_wait
+
+
+def test_a_sweep_that_takes_long_is_never_waited_out(tmp_path: Path) -> None:
+    """Beyond a second its steps are as far apart as looks at a deadline, and each must be taken."""
+    files = Files(str(tmp_path), str(tmp_path / "burned"))
+    now = Reading(100.0, 100.0)
+    switch = KillSwitch(files, DeadMan(), 0.25, lambda: now, lambda _: None)
+    assert not switch.may_wait
+    with subprocess.Popen(["sleep", "60"]) as child:
+        switch._server = Server(child.pid, 1, is_primary=True, epoch=(1, 10))
+        switch._proof = Proof(epoch=(1, 10), renewal=1, kill=Reading(3700.0, 3700.0))
+        assert switch.may_wait
+
+        switch.kill("asked to kill")
+        assert not switch.may_wait
+        assert child.wait(PATIENCE_S) == -signal.SIGQUIT
 
 
 def test_a_standby_outlives_a_deadline(host: StandIn) -> None:
