@@ -57,7 +57,7 @@ class Council:
 
     def meet(self, hello: Hello) -> None:
         """A link with this node is up. Raises WireError."""
-        if self.membership.meet(hello):
+        if self.membership.meet(hello, self._journal.last_term):
             self._keep_standing(Standing(joining=True))
         self._tell_library()
 
@@ -135,10 +135,12 @@ class Council:
     def present(self) -> Present:
         """What this node's hello tells, and a peer's is judged by: the same object as long as
         nothing of it has changed."""
-        ballot, last = self._journal.ballot, self._journal.last_index
+        ballot = self._journal.ballot
+        last, last_term = self._journal.last_index, self._journal.last_term
         commit, marks = self._engine.commit_index, self._marks.known
         latest, standing = self.membership.latest, self.membership.standing
-        shown = (ballot, last, commit, latest, self.membership.latest_index, standing, marks)
+        index = self.membership.latest_index
+        shown = (ballot, last, last_term, commit, latest, index, standing, marks)
         if shown == self._shown:
             return self._present
         self._shown = shown
@@ -149,8 +151,9 @@ class Council:
             term=term,
             has_voted=vote is not None,
             last_index=last,
+            last_term=last_term,
             latest=latest,
-            latest_index=self.membership.latest_index,
+            latest_index=index,
             settled=settled,
             settled_index=settled_index,
             marks=marks,

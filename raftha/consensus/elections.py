@@ -78,7 +78,7 @@ class Elections:
         match message:
             case wire.AskVote():
                 is_loyal = self.hears_leader() and message.term > self._engine.term
-                if self._membership.may_answer(message.to) and not is_loyal:
+                if self._membership.may_answer(peer, message.to) and not is_loyal:
                     self._engine.hand(peer, message)
             case wire.Vote():
                 self._count_vote(peer, message)
@@ -132,7 +132,7 @@ class Elections:
         _, index, term = self._journal[-1]
         is_up_to_date = (message.last_term, message.last_index) >= (term, index)
         is_current = message.term >= self._engine.term
-        is_free = self._membership.may_answer(message.to) and not self.hears_leader()
+        is_free = self._membership.may_answer(peer, message.to) and not self.hears_leader()
         granted = is_up_to_date and is_current and is_free
         self._engine.out.append((peer, wire.Support(self._engine.term, message.round, granted)))
 

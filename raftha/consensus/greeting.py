@@ -12,7 +12,7 @@ from raftha.consensus import configuration
 from raftha.consensus.commands import UNDECODABLE, WireError
 from raftha.consensus.configuration import Configuration, Seat
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
@@ -22,8 +22,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `partners` are the addresses of its file, which name the voters until a configuration does.
     `voters` is the configuration that its log ends with (empty: none), from `voters_index`; it
     is `voters_settled` if this node knows it to be committed.
-    `is_new` says that this incarnation never was a voter. `term`, `has_voted` (in that term) and
-    `last_index` are what its disk holds; `process` differs after each start."""
+    `is_new` says that this incarnation never was a voter. `term`, `has_voted` (in that term), and
+    index and term of the last entry are what its disk holds; `process` differs after each start.
+    """
 
     protocol: int
     scope: str
@@ -38,6 +39,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     term: _Count
     has_voted: bool
     last_index: _Count
+    last_term: _Count
     voters: bytes
     voters_index: _Count
     voters_settled: bool

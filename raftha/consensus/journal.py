@@ -54,6 +54,10 @@ class Journal:
     def last_index(self) -> int:
         return self._entries[-1][1]
 
+    @property
+    def last_term(self) -> int:
+        return self._entries[-1][2]
+
     def at(self, index: int) -> Triple:
         """The entry at an index that the log holds."""
         return self._entries[index - self.first_index]

@@ -54,6 +54,7 @@ class Present:
     term: int = 0
     has_voted: bool = False
     last_index: int = 1
+    last_term: int = 0
     latest: Configuration | None = None
     latest_index: int = 0
     settled: Configuration | None = None
@@ -101,6 +102,7 @@ class Registry:
             term=present.term,
             has_voted=present.has_voted,
             last_index=present.last_index,
+            last_term=present.last_term,
             voters=b"" if latest is None else encode(latest),
             voters_index=present.latest_index,
             voters_settled=present.is_settled,

@@ -77,14 +77,18 @@ class Membership:
 
     # Who is there.
 
-    def meet(self, hello: Hello) -> bool:
+    def meet(self, hello: Hello, last_term: int) -> bool:
         """A link with this node is up. Returns whether this node has just found out that the voters
-        stand in a log, which it has yet to get: its file says nothing any more."""
+        stand in a log, which it has yet to get: its file says nothing any more.
+
+        Not so where its own last entry is of a later term than theirs. A raft leader was elected
+        since by voters who never had their set: it died with its writer, and if those who outlived
+        it gave up their votes for it, nobody would be left to lead."""
         self._parties[hello.address] = hello
         if self._is_unbound(hello.address):
             self._met[hello.address] = hello.seat
-        is_first = not self.standing.joining and self._log.latest is None
-        return is_first and hello.configuration is not None
+        is_over = last_term > hello.last_term
+        return self._is_founder and hello.configuration is not None and not is_over
 
     def named_by(self, hello: Hello) -> tuple[str, ...]:
         """Whom a node without a seat learns of by its first link: its file need not name them all.
@@ -174,12 +178,14 @@ class Membership:
             is_voter=self.is_voter,
         )
 
-    def may_answer(self, to: str) -> bool:
-        """Whether a vote that is asked for with these words is this node's to give: the asker's log
-        names this very incarnation, or both are at the birth of the cluster."""
+    def may_answer(self, peer: str, to: str) -> bool:
+        """Whether a vote that `peer` asks for with these words is this node's to give: its log
+        names this very incarnation, or both are at the birth of the cluster. They still are if this
+        node wrote a first set of voters that names the peer, and the peer never got it: such a log
+        wins only if it is of a later term, and then the set has died."""
         if to:
             return to == self.own.incarnation
-        return self._is_founder
+        return not self.standing.joining and (self._log.latest is None or self.votes(peer))
 
     @property
     def newcomers(self) -> dict[str, Hello]:

@@ -169,8 +169,8 @@ VOTES: Final = (
     Mutant(
         file="consensus/elections.py",
         without="H22: a voter that hears its leader supports another",
-        text="is_free = self._membership.may_answer(message.to) and not self.hears_leader()",
-        instead="is_free = self._membership.may_answer(message.to)",
+        text="is_free = self._membership.may_answer(peer, message.to) and not self.hears_leader()",
+        instead="is_free = self._membership.may_answer(peer, message.to)",
         caught_by=_CORE + "test_support_is_given_only_without_a_leader_and_to_the_up_to_date",
     ),
     Mutant(
@@ -183,8 +183,8 @@ VOTES: Final = (
     Mutant(
         file="consensus/elections.py",
         without="H22: a voter that hears its leader votes for another",
-        text="if self._membership.may_answer(message.to) and not is_loyal:",
-        instead="if self._membership.may_answer(message.to):",
+        text="if self._membership.may_answer(peer, message.to) and not is_loyal:",
+        instead="if self._membership.may_answer(peer, message.to):",
         caught_by=_VOTES + "test_h22_a_voter_that_hears_the_leader_does_not_vote_either",
     ),
     Mutant(

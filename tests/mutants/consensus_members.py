@@ -31,9 +31,24 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/membership.py",
         without="an empty node that has met a cluster may still found another",
-        text="return is_first and hello.configuration is not None",
+        text="return self._is_founder and hello.configuration is not None and not is_over",
         instead="return False",
         caught_by=_ATTACKS + "test_who_has_met_a_cluster_founds_none_with_another_that_is_empty",
+    ),
+    Mutant(
+        file="consensus/membership.py",
+        without="who outlived a first set of voters gives up its vote for it",
+        text="is_over = last_term > hello.last_term",
+        instead="is_over = False",
+        caught_by=_ATTACKS + "test_a_first_set_that_died_with_its_writer_costs_the_others_no_vote",
+    ),
+    Mutant(
+        file="consensus/membership.py",
+        without="who wrote a first set of voters in vain votes for nobody any more",
+        text="(self._log.latest is None or self.votes(peer))",
+        instead="self._log.latest is None",
+        caught_by=_ATTACKS
+        + "test_the_writer_of_a_first_set_that_died_votes_for_one_who_never_had_it",
     ),
     Mutant(
         file="consensus/membership.py",

@@ -72,6 +72,7 @@ HELLOS: Final = st.builds(
     term=COUNTS,
     has_voted=st.booleans(),
     last_index=COUNTS,
+    last_term=COUNTS,
     voters=st.just(b"") | VOTERS | st.binary(max_size=30),
     voters_index=COUNTS,
     voters_settled=st.booleans(),

@@ -30,6 +30,7 @@ PEER = Hello(
     term=0,
     has_voted=False,
     last_index=1,
+    last_term=0,
     voters=b"",
     voters_index=0,
     voters_settled=False,

@@ -147,3 +147,59 @@ def test_after_a_restart_links_are_kept_to_whom_the_log_names() -> None:
     group.start("b", disk, connect=False, file="bx")
     group.step("b")
     assert group.network.nodes["b"].known >= {"a", "c"}
+
+
+def a_first_set_that_died_with_its_writer() -> Group:
+    """`a` wrote the first set of voters and was cut off; `b` and `c` have elected another raft
+    leader, which has not come to writing one, when they meet `a` again."""
+    group = Group()
+    group.campaign("a")
+    group.deliver("a", "b")
+    group.deliver("b", "a")
+    group.deliver("a", "b")
+    group.deliver("b", "a")
+    group.step("a")
+    group.isolate("a")
+    group.campaign("b")
+    group.deliver("b", "c")
+    for source, target in ("cb", "bc", "cb"):
+        group.deliver(source, target)
+    group.beat("b")
+    group.deliver("b", "c")
+    assert group.leads("b")
+    assert present(group, "a").at("b") is not None
+    (_, term), (_, later) = group.log("a")[-1], group.log("c")[-1]
+    assert term < later
+    for name in "bc":
+        assert group.node(name)._core.membership.latest is None
+        group.join("a", name)
+    return group
+
+
+def restart(group: Group, *names: str) -> None:
+    disks = {name: group.kill(name) for name in names}
+    for name, disk in disks.items():
+        group.start(name, disk)
+
+
+def test_a_first_set_that_died_with_its_writer_costs_the_others_no_vote() -> None:
+    """They hold entries of a later term, which its writer lacks: they forgot nothing."""
+    group = a_first_set_that_died_with_its_writer()
+    restart(group, *"bc")
+    group.elect("b", "bc")
+    group.settle()
+    assert group.leads("b")
+    assert group.log("a") == group.log("b") == group.log("c")
+    assert present(group, "a").lineage == present(group, "b").lineage
+
+
+def test_the_writer_of_a_first_set_that_died_votes_for_one_who_never_had_it() -> None:
+    """Its log names whom it votes for, whose log is ahead of its own: the third may be away."""
+    group = a_first_set_that_died_with_its_writer()
+    restart(group, *"abc")
+    group.kill("c")
+    group.settle("ab")
+    group.elect("b", "ab")
+    assert group.leads("b")
+    group.settle("ab", rounds=6)
+    assert group.log("a") == group.log("b")
