@@ -343,7 +343,7 @@ class RaftCore:
         self.engine.acknowledge(peer, image.head.last.index + 1)
 
     def _take_progress(self, peer: str, message: wire.Progress) -> bool:
-        """Whether the follower holds more than was known."""
+        """Whether the follower holds something that is not committed: that may be now."""
         if message.term != self.engine.term or not self.engine.is_leading:
             return False
         if message.next_index > self._journal.last_index + 1:
@@ -355,9 +355,8 @@ class RaftCore:
         party = self.membership.party_id(peer)
         if not self.engine.follows(party):
             return False
-        before = self.engine.matches
         self.engine.hand(party, message)
-        return self.engine.matches != before
+        return message.next_index - 1 > self.engine.commit_index
 
     # Small parts.
 
@@ -375,8 +374,8 @@ class RaftCore:
         return True
 
     def _sync(self) -> None:
-        """What peers promised travels to the disk with something else, or after a while alone."""
-        if self._store.is_dirty or self._marks.is_late(self._now()):
+        """What peers promised waits a while, and goes to the disk with something else."""
+        if self._marks.is_late(self._now()):
             self._store.save_marks(self._marks.take_unsaved())
         self._store.sync()
 

@@ -2,7 +2,7 @@
 
 A voter's own disk cannot tell that it is an older one. Whoever heard an acknowledgement or a vote
 can: a hello that says less than the voter once said is not from the directory that said it. A mark
-needs no sync of its own: it is written with the next thing that is, or after `KEEP_SECONDS`.
+is written after `KEEP_SECONDS`: with each write it would double what that costs.
 
 Limit: who never heard of the promise cannot notice that it was forgotten.
 """
@@ -16,7 +16,7 @@ from typing import Final
 from raftha.consensus.greeting import Hello
 
 KEEP_SECONDS: Final = 1.0
-"""A mark that nothing else carries to the disk is written after this time."""
+"""How long a mark may be in memory alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Marks:
             self._set(hello.address, replace(mark, voted=term), now)
 
     def is_late(self, now: float) -> bool:
-        """Whether a mark has waited long enough for something that would carry it to the disk."""
+        """Whether a mark has been in memory alone for long enough."""
         return bool(self._unsaved) and now - self._since >= KEEP_SECONDS
 
     def take_unsaved(self) -> Mapping[str, Mark]:
