@@ -387,4 +387,4 @@ class RaftCore:
         self._shown = news
 
     def _now(self) -> float:
-        return self._clock.now().raw
+        return self._clock.raw()

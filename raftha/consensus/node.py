@@ -183,12 +183,12 @@ class RaftNode:
         self._send(outgoing)
         if self._facts.majority != had_majority:
             self._watches.stir()
-        self._due = self._clock.now().raw + self._until_due()
+        self._due = self._clock.raw() + self._until_due()
 
     @property
     def _is_due(self) -> bool:
         is_told = self._registry.verdict != self._verdict
-        return is_told or self._clock.now().raw >= self._due
+        return is_told or self._clock.raw() >= self._due
 
     def _until_due(self) -> float:
         """Seconds until something happens by the clock alone."""
@@ -223,7 +223,7 @@ class RaftNode:
     @property
     def wait(self) -> Seconds:
         """How long the next round may wait for the network."""
-        left = self._due - self._clock.now().raw
+        left = self._due - self._clock.raw()
         return Seconds(max(0.0, min(left, _LONGEST_WAIT * self._timings.election_min)))
 
     def _run(self) -> None:

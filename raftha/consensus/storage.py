@@ -162,17 +162,17 @@ class SqliteStore:
     def sync(self) -> None:
         if not self._dirty:
             return
-        started = self._clock.now().raw
+        started = self._clock.raw()
         with self._failing("sync"):
             self._check_space()
             self._open_connection().execute("COMMIT")
         self._dirty = False
-        ended = self._clock.now().raw
+        ended = self._clock.raw()
         self._sync_clock.add(ended, ended - started)
         self._synced(ended - started)
 
     def fsync_times(self) -> FsyncTimes:
-        return self._sync_clock.times(self._clock.now().raw)
+        return self._sync_clock.times(self._clock.raw())
 
     @property
     def free_bytes(self) -> int | None:

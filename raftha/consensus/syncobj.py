@@ -54,6 +54,9 @@ class _Party(Node):  # type: ignore[misc]
     def __hash__(self) -> int:
         return self._hash
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, _Party) and self._id == other._id)
+
 
 class _Outbox:
     """Stands where the library expects a transport: collects messages until they may leave."""
@@ -189,8 +192,7 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._progress(peer, next_index, reset=False, success=True)
 
     def acknowledged_lately(self, peer: str, next_index: int) -> bool:
-        """Whether exactly this was said on this link, so lately that it need not be said again:
-        every other heartbeat is answered, which is several in `fallback`."""
+        """Whether just this was said on this link lately: every other heartbeat is answered."""
         said, when = self._acknowledged
         recent = self._now() - when < self._timings.append_period * 1.5
         return recent and said == (peer, self.term, next_index)

@@ -147,7 +147,7 @@ class TcpLinks:
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
         longest = min(timeout, self._timings.ping_period, self._until_rested())
         ready = self._poll.poll(0 if self._events else math.ceil(longest * 1000))
-        now = self._clock.now().raw
+        now = self._clock.raw()
         for handle, mask in ready:
             if handle == self._waker:
                 os.eventfd_read(self._waker)
@@ -166,7 +166,7 @@ class TcpLinks:
     def send(self, peer: str, frame: bytes) -> None:
         link = self._links.get(peer)
         if link is not None:
-            link.queue(frame, self._clock.now().raw)
+            link.queue(frame, self._clock.raw())
 
     def flush(self) -> None:
         for link in list(self._links.values()):
@@ -246,7 +246,7 @@ class TcpLinks:
         if not self._resting:
             return math.inf
         first = min(link.reads_from for link in self._resting)
-        return max(0.0, first - self._clock.now().raw)
+        return max(0.0, first - self._clock.raw())
 
     def _watch(self, link: _Link) -> None:
         """Poll for what the link can do: one that rests is not read from."""

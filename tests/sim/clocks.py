@@ -54,6 +54,9 @@ class FakeClock:
             return Instant(shown.boot + chip, shown.raw, shown.slept + chip)
         return Instant(shown.boot + passed * self.boot_rate, shown.raw + chip, shown.slept)
 
+    def raw(self) -> float:
+        return self.now().raw
+
     def wall(self) -> float:
         return self.time.now
 
