@@ -65,9 +65,10 @@ python_has_venv() {
     "$1" -I -c 'import ensurepip, venv' 2>/dev/null
 }
 
-# The real file behind a name: a version manager's shim decides anew in every folder.
+# The real file behind a name: a version manager's shim decides anew in every folder. Python finds its
+# own file by the path that it was called by: by a bare name only where PATH is exported.
 python_executable() {
-    "$1" -I -c 'import sys; print(sys.executable)' 2>/dev/null
+    "$(command -v "$1")" -I -c 'import sys; print(sys.executable)' 2>/dev/null
 }
 
 # find_python USER SPARE: print a Python 3.11 to 3.13 with the module venv that USER can start. Where

@@ -233,12 +233,17 @@ def run_foreground(nodes: list[Node], helper: str) -> int:
     return 1
 
 
+def become_raftha(nodes: dict[str, Node], *words: str) -> NoReturn:
+    """Replace this process, so that Ctrl-C and the exit code are those of raftha itself."""
+    command = raftha(*words)
+    os.execve(command[0], command, environment(list(nodes.values())))
+
+
 def act(nodes: dict[str, Node], words: Sequence[str]) -> int:
     """One command of `node`."""
     match words:
         case ["status"]:
-            known = environment(list(nodes.values()))
-            return subprocess.run(raftha("status"), env=known, check=False).returncode
+            become_raftha(nodes, "status")
         case ["sql", statement]:
             run_sql(list(nodes.values()), statement)
         case ["start", name] if name in nodes:
@@ -251,8 +256,7 @@ def act(nodes: dict[str, Node], words: Sequence[str]) -> int:
             kill(nodes[name])
             print(f"every process of {name} is killed")
         case ["raftha", *rest] if rest:
-            known = environment(list(nodes.values()))
-            return subprocess.run(raftha(*rest), env=known, check=False).returncode
+            become_raftha(nodes, *rest)
         case ["start" | "stop" | "kill", name]:
             raise ExampleFailed(f"{name} is no node of this cluster; {', '.join(nodes)} are")
         case _:

@@ -153,8 +153,12 @@ def _short(member: MemberReport) -> str:
 
 
 def _clients(contact: Contact, found: Found) -> list[ApiClient]:
-    """Who may be asked, the one that answered first."""
-    others = [contact.client(member.api_url) for member in found.report.members]
+    """Who may be asked, the one that answered first. A witness cannot judge a request, so it is not
+    handed one, whichever node told about the cluster."""
+    members = [m for m in found.report.members if m.role is not ReportedRole.WITNESS]
+    others = [contact.client(member.api_url) for member in members]
+    if found.report.answered_by not in {member.name for member in members}:
+        return others
     return [found.client, *(client for client in others if client.url != found.client.url)]
 
 

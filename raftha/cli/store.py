@@ -265,6 +265,6 @@ def _footer(report: StoreReport) -> str:
         return f"{at}; read through {report.answered_by}, everything committed is in it\n"
     touch = "in touch" if report.majority else "NOT in touch"
     return (
-        f"{at}; {report.answered_by}'s own replica, which last took a change in "
+        f"{at}; {report.answered_by}'s own replica, whose last change came "
         f"{report.age_seconds:.1f} s ago; {touch} with a majority\n"
     )

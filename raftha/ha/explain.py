@@ -76,14 +76,12 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
     found += [_of_joiner(joiner) for joiner in raft.joiners]
     found += _low_space(raft)
     found += _slow_disk(raft)
-    found += [
-        notice for voter in raft.voters for notice in _of_voter(voter, now, told=raft.majority)
-    ]
+    found += [notice for voter in raft.voters for notice in _of_voter(voter, raft, now)]
     return tuple(found)
 
 
-def _of_voter(voter: VoterStatus, now: Instant, *, told: bool) -> list[Notice]:
-    """`told` says that silence is worth a word of its own: without a majority all is silent."""
+def _of_voter(voter: VoterStatus, raft: RaftStatus, now: Instant) -> list[Notice]:
+    """Silence is worth a word of its own with a majority only: without one all is silent."""
     subject = voter.name or voter.address
     silent = not voter.connected and not voter.is_self
     heard = ""
@@ -92,18 +90,32 @@ def _of_voter(voter: VoterStatus, now: Instant, *, told: bool) -> list[Notice]:
     if voter.problem:
         remedy = "correct what it says, here or there; see the agent's log"
         if "cannot connect" in voter.problem:
-            remedy = "start its agent or mend the network between the two"
+            remedy = _bring_back(raft)
         return [Notice(subject=subject, what=voter.problem + heard, remedy=remedy)]
-    if not silent or not told:
+    if not silent or not raft.majority:
         return []
     never = "" if voter.bound else " and never was, so its vote does not count yet"
     return [
         Notice(
             subject=subject,
             what="this voter is not in touch" + never + heard,
-            remedy="start its agent or mend the network; one more loss may stop writes",
+            remedy=_bring_back(raft),
         )
     ]
+
+
+def _bring_back(raft: RaftStatus) -> str:
+    """What to do about a voter that is gone, and what is at stake until then."""
+    remedy = f"start its agent, or mend the network between it and {_own_name(raft)}"
+    if raft.connected == raft.quorum:
+        remedy += "; until then the loss of one more voter stops writes"
+    return remedy
+
+
+def _own_name(raft: RaftStatus) -> str:
+    """This node's name; one that waits for a vote is no voter yet, and may not even be known."""
+    known = (*raft.voters, *raft.joiners, *raft.expected)
+    return next((node.name or node.address for node in known if node.is_self), "this node")
 
 
 def _of_joiner(joiner: VoterStatus) -> Notice:
@@ -134,10 +146,9 @@ def _of_count(voters: int) -> list[Notice]:
 def _low_space(raft: RaftStatus) -> list[Notice]:
     if raft.free_bytes is None or raft.free_bytes >= LOW_SPACE_BYTES:
         return []
-    own = next(voter.name or voter.address for voter in raft.voters if voter.is_self)
     return [
         Notice(
-            subject=own,
+            subject=_own_name(raft),
             what=f"{raft.free_bytes >> 20} MiB are free on the disk of raft.data_dir",
             remedy="free space there: below 16 MiB this node stops",
         )
@@ -148,10 +159,9 @@ def _slow_disk(raft: RaftStatus) -> list[Notice]:
     fsync = raft.fsync
     if fsync.p99 <= SLOW_FSYNC_S or fsync.slow < LEAST_SLOW_FSYNCS:
         return []
-    own = next(voter.name or voter.address for voter in raft.voters if voter.is_self)
     return [
         Notice(
-            subject=own,
+            subject=_own_name(raft),
             what=f"the disk of raft.data_dir is slow: {fsync.slow} of {fsync.count} syncs in the "
             f"last minute took over {SLOW_FSYNC_S:g} s, the longest {fsync.longest:.2f} s",
             remedy="put raft.data_dir on a faster or less busy disk, or use the profile `slow`: "

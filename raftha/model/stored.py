@@ -58,7 +58,7 @@ class StoreReport:
     """All keys that begin with `prefix`, and all leases, at one revision.
 
     `linearizable` says that everything committed before the question is in it. Otherwise it is the
-    node's own replica, which last took a change in `age_seconds` ago and may lag; `majority` says
+    node's own replica, whose last change came `age_seconds` ago and which may lag; `majority` says
     whether the node was in touch with one.
     """
 

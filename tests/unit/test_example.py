@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import Final
 
 import pytest
 
-EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "three-node"
+TREE: Final = Path(__file__).parents[2]
+EXAMPLE: Final = TREE / "examples" / "three-node"
 NOBODY: Final = "127.0.0.1:1"
 
 
@@ -50,3 +53,49 @@ def test_anything_else_lists_what_can_be_said(cluster: Path) -> None:
 
     assert code == 1
     assert said.startswith("say status, sql STATEMENT, raftha WORDS")
+
+
+def test_ctrl_c_ends_a_command_without_a_word_of_its_own(cluster: Path, tmp_path: Path) -> None:
+    """Ctrl-C reaches all processes of the terminal; here `raftha` is a stand-in that waits."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    stand_in = folder / "raftha"
+    stand_in.write_text(
+        f"#!{sys.executable}\n"
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(7))\n"
+        "print('waiting', *sys.argv[1:], flush=True)\n"
+        "signal.pause()\n",
+        "utf-8",
+    )
+    stand_in.chmod(0o755)
+    command = (folder / "python", EXAMPLE / "three_nodes.py", cluster, "node", "raftha", "list")
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=known,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting list\n"
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=30)
+
+    assert said == ("", "")
+    assert process.returncode == 7
+
+
+def test_a_python_is_found_in_an_empty_environment(tmp_path: Path) -> None:
+    """There bash has a PATH of its own, which Python does not see and so cannot find itself by."""
+    (tmp_path / "python3").symlink_to(sys.executable)
+    script = f". {TREE}/tools/environment.sh; PATH={tmp_path}:$PATH; python_executable python3"
+
+    done = subprocess.run(
+        ("bash", "-c", script), env={}, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert (done.stdout, done.stderr) == (f"{tmp_path}/python3\n", "")

@@ -145,11 +145,24 @@ def _grounds(s: Situation) -> str:
     """Why this node takes over, for people who read the history later."""
     old = s.cluster.sync.leader if s.cluster.sync else None
     seen = [f"{name} {_told(answer.report)}" for name, answer in sorted(s.view.peers.items())]
-    who = f"the lease of {old} ended" if old else "nobody held the leader key"
+    who = "nobody held the leader key"
+    if old:
+        who = f"{old} gave the leader key back" if _given_back(s) else f"the lease of {old} ended"
     if s.request is not None:
         who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
     position = s.server.position if s.server else None
     return f"{who}; positions: {s.me} {position}, " + (", ".join(seen) or "no other member")
+
+
+def _given_back(s: Situation) -> bool:
+    """The key went when its last renewal was younger than any that a lease ends by: renewals come
+    each heartbeat. Told only by a node that saw renewals come; one just started cannot date them.
+    """
+    seen, lost, together = s.memory.leader_seen, s.memory.lost_since, s.memory.together_since
+    if seen is None or lost is None or together is None:
+        return False
+    watched = longest(together, lost) >= s.config.ttl
+    return watched and longest(seen.at, lost) < s.config.heartbeat + s.config.retry_timeout
 
 
 def _told(report: PeerReport | None) -> str:

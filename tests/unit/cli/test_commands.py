@@ -22,6 +22,7 @@ from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.clock import SystemClock
 from raftha.instants import Seconds
+from raftha.model.ids import MemberName
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import ClusterReport, ReportedRole
 from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
@@ -223,6 +224,30 @@ def test_a_witness_cannot_take_over(responder: FakeResponder, url: str) -> None:
     responder.cluster_report = replace(report, members=members)
 
     assert raftha("failover", "--candidate", "n3", "--yes", "--url", url).exit_code == 1
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failover"])
+def test_a_request_goes_to_a_member_where_a_witness_told_about_the_cluster(
+    responder: FakeResponder, url: str, kind: str
+) -> None:
+    responder.progress = [finished(OperationState.DONE)]
+    report = with_url(cluster_report(), url)
+    witness = replace(report.members[0], name="w1", role=ReportedRole.WITNESS)
+    told = FakeResponder()
+    server = ApiServer(rest_config(), told, SystemClock())
+    asked = f"http://{server.start()}"
+    members = (*report.members, replace(witness, api_url=asked))
+    told.cluster_report = replace(report, answered_by=MemberName("w1"), members=members)
+    try:
+        result = raftha(
+            kind, "--candidate", "n2" if kind == "switchover" else "n3", "--yes", "--url", asked
+        )
+    finally:
+        server.stop()
+
+    assert result.exit_code == Exit.DONE, result.output
+    assert told.requests == []
+    assert len(responder.requests) == 1
 
 
 def test_run_names_every_problem_of_a_file(tmp_path: Path) -> None:

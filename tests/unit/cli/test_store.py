@@ -106,7 +106,7 @@ def test_local_names_the_replica_and_its_age(responder: FakeResponder, url: str)
     assert "no node tells what the store holds" in strict.stderr
     assert "no raft leader is known" in strict.stderr
     assert local.exit_code == Exit.DONE
-    assert "n1's own replica, which last took a change in 0." in local.output
+    assert "n1's own replica, whose last change came 0." in local.output
     assert "NOT in touch with a majority" in local.output
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from raftha.ha.actions import AcquireLeader, AskPeers, Start
 from raftha.ha.keys import encode_status, encode_sync
-from raftha.ha.memory import Memory
+from raftha.ha.memory import LeaderSeen, Memory
 from raftha.model.ids import Revision, Timeline
 from raftha.model.operation import RequestKind
 from raftha.model.settings import Tags
@@ -151,6 +153,25 @@ def test_a_race_leaves_its_grounds_for_the_history() -> None:
     grounds = b.decided(b.racing(), LOST).memory.race
 
     assert grounds == ("the lease of n2 ended; positions: n1 0/1388, n2 did not answer, n3 0/1388")
+
+
+@pytest.mark.parametrize(
+    ("renewed", "watched", "who"),
+    [
+        (-2.7, -60.0, "n2 gave the leader key back"),
+        (-2.8, -60.0, "the lease of n2 ended"),
+        (-1.0, -5.4, "the lease of n2 ended"),
+    ],
+    ids=["its renewals came until now", "a renewal was missing", "this node came just before"],
+)
+def test_the_history_tells_an_orderly_stop_from_a_lease_that_ended(
+    renewed: float, watched: float, who: str
+) -> None:
+    """The key is missing since 0.5 s ago; a renewal comes each 1 s and gets 1.25 s to commit."""
+    seen = LeaderSeen(revision=Revision(40), at=b.at(renewed))
+    memory = replace(LOST, leader_seen=seen, together_since=b.at(watched))
+
+    assert b.decided(b.racing(), memory).memory.race.partition(";")[0] == who
 
 
 def test_a_race_in_flight_is_not_run_again() -> None:

@@ -62,7 +62,7 @@ def test_a_silent_voter_is_told_with_how_long_it_is_silent() -> None:
     (notice,) = group_problems(silent, T0)
     assert (notice.subject, notice.level) == ("n3", Level.PROBLEM)
     assert notice.what == "this voter is not in touch; last heard 42 s ago"
-    assert notice.remedy.startswith("start its agent or mend the network")
+    assert notice.remedy.startswith("start its agent, or mend the network between it and n1")
 
     never = changed(2, connected=False)
     assert group_problems(never, T0)[0].what == "this voter is not in touch"
@@ -75,12 +75,39 @@ def test_what_keeps_a_voter_away_is_told_instead_of_its_silence() -> None:
     away = changed(2, connected=False, last_contact=T0.plus(-3.0), problem="cannot connect: no")
     (notice,) = group_problems(away, T0)
     assert notice.what == "cannot connect: no; last heard 3 s ago"
-    assert notice.remedy == "start its agent or mend the network between the two"
+    assert notice.remedy.startswith("start its agent, or mend the network between it and n1")
 
     odd = changed(2, problem="its raft.partner_addrs name other voters than ours")
     (notice,) = group_problems(odd, T0)
     assert notice.what == "its raft.partner_addrs name other voters than ours"
     assert notice.remedy.startswith("correct what it says")
+
+
+@pytest.mark.parametrize("problem", ["", "cannot connect: no"])
+@pytest.mark.parametrize(("voters", "told"), [(3, True), (5, False)])
+def test_that_one_more_loss_stops_writes_is_said_when_it_does(
+    problem: str, voters: int, told: bool
+) -> None:
+    group = group_of(voters)
+    lost = replace(group.voters[1], connected=False, problem=problem)
+    group = replace(group, voters=(group.voters[0], lost, *group.voters[2:]))
+
+    (notice,) = group_problems(group, T0)
+
+    assert ("until then the loss of one more voter stops writes" in notice.remedy) is told
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_node_that_has_no_vote_yet_tells_its_problems_too(known: bool) -> None:
+    """It is among the joiners, or nobody has told it so yet."""
+    voters = tuple(replace(voter, is_self=False) for voter in raft().voters)
+    joiner = VoterStatus(address="n4:1", name="n4", is_self=True, connected=True)
+    joining = replace(raft(), voters=voters, joiners=(joiner,) if known else (), free_bytes=MIB)
+
+    notice = group_problems(joining, T0)[-1]
+
+    assert notice.subject == ("n4" if known else "this node")
+    assert notice.what == "1 MiB are free on the disk of raft.data_dir"
 
 
 def group_of(count: int) -> RaftStatus:
