@@ -151,6 +151,12 @@ class Registry:
             self._first_seen[hello.address] = voter
             return voter
 
+    def outlived(self, hello: Hello) -> str | None:
+        """Where a node is in touch whose name this one, which was let in, has got."""
+        with self._lock:
+            other = self._namesake(hello)
+        return None if other is None else other.address
+
     def lost(self, address: str) -> None:
         """The link with this peer is gone."""
         with self._lock:
@@ -215,10 +221,30 @@ class Registry:
                 f"another process is in touch as {same.name} at {hello.address}, with another Raft "
                 "directory: stop one of the two"
             )
+        other = self._namesake(hello)
+        if other is None or self._is_heir(hello, other):
+            return None
+        return _same_name(hello, other.address)
+
+    def _namesake(self, hello: Hello) -> Hello | None:
+        """Another node of the same name that is in touch."""
         for address, other in self._linked.items():
             if address != hello.address and other.name.casefold() == hello.name.casefold():
-                return _same_name(hello, address)
+                return other
         return None
+
+    def _is_heir(self, hello: Hello, other: Hello) -> bool:
+        """Whether a set of voters was committed that gave the name to this node, later than any
+        that is known to name the other. A node that starts does not know how much of its log is
+        committed, and may have let a machine in that was replaced."""
+        theirs, ours = hello.configuration, self._present.latest
+        if theirs is None or not hello.voters_settled or not theirs.binds(*_who(hello)):
+            return False
+        spoken = other.configuration
+        index = other.voters_index if spoken is not None and spoken.binds(*_who(other)) else 0
+        if ours is not None and ours.binds(*_who(other)):
+            index = max(index, self._present.latest_index)
+        return hello.voters_index > index
 
     def _refusal_of_voter(self, hello: Hello, theirs: Configuration | None) -> Refusal | None:
         ours = self._present.latest
@@ -231,7 +257,7 @@ class Registry:
                 return reason
         if self._is_unbound(hello.address):
             return self._refusal_of_first_seen(hello)
-        who = (hello.address, hello.incarnation)
+        who = _who(hello)
         if hello.is_new or ours.binds(*who) or ours.expects(*who):
             return None
         return self._refusal_of_former(hello, theirs)
@@ -313,6 +339,10 @@ class Registry:
     def _has_seat(self, address: str) -> bool:
         latest = self._present.latest
         return latest is not None and latest.at(address) is not None
+
+
+def _who(hello: Hello) -> tuple[str, str]:
+    return hello.address, hello.incarnation
 
 
 def _record_of(hello: Hello) -> Voter:

@@ -253,6 +253,9 @@ class RaftNode:
                 self._link_numbers[event.peer] = self._link_numbers.get(event.peer, 0) + 1
                 self._core.council.meet(event.hello)
                 self._links.know(self._core.membership.named_by(event.hello))
+                outlived = self._registry.outlived(event.hello)
+                if outlived is not None:
+                    self._links.drop(outlived, f"its name has gone to {event.peer}")
                 self._hasten()
             case Down():
                 self._connected.discard(event.peer)

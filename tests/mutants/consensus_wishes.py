@@ -87,4 +87,12 @@ MUTANTS: Final = (
         instead="pass",
         caught_by=_WISHES + "test_a_newcomer_whose_file_names_one_voter_finds_the_others",
     ),
+    Mutant(
+        file="consensus/members.py",
+        without="members: who was replaced keeps its heir from a node that has just started",
+        text="if other is None or self._is_heir(hello, other):",
+        instead="if other is None:",
+        caught_by=_WISHES
+        + "test_who_was_replaced_keeps_its_heir_from_nobody_that_has_just_started",
+    ),
 )
