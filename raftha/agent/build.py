@@ -23,7 +23,12 @@ from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
-from raftha.agent.wiring import build_operations, build_peers, build_store_reader
+from raftha.agent.wiring import (
+    build_member_changes,
+    build_operations,
+    build_peers,
+    build_store_reader,
+)
 from raftha.agent.worker import Worker
 from raftha.api.server import ApiServer
 from raftha.clock import Clock
@@ -218,6 +223,7 @@ def _responder(
         peers=peers,
         operations=lambda: operations,
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
+        changes=build_member_changes(ground.board.config, ground.node, ground.reader),
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),

@@ -13,7 +13,14 @@ from collections.abc import Mapping
 from raftha.instants import Instant, Seconds, longest
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
-from raftha.model.report import PeerGroup, VoterReport
+from raftha.model.membership import MemberVerb, MemberWish, WishState
+from raftha.model.report import (
+    MemberChange,
+    OperationState,
+    PeerGroup,
+    Standing,
+    VoterReport,
+)
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
 from raftha.model.view import PeerAnswer
 
@@ -42,10 +49,85 @@ def voter_reports(
             behind_entries=behind.get(voter.address),
             last_contact_seconds=last_contact(voter, now),
             fsync_seconds=told[voter.address].fsync_seconds if voter.address in told else None,
+            incarnation=voter.incarnation,
+            kind=_kind(voter),
+            standing=Standing.VOTER if voter.bound else Standing.UNMET,
         )
         for voter in sorted(raft.voters, key=lambda v: (v.name is None, v.name or v.address))
     ]
     return tuple(lines)
+
+
+def without_vote(raft: RaftStatus, cluster: Cluster, now: Instant) -> tuple[VoterReport, ...]:
+    """A line for each node without a vote: admitted, a newcomer, or removed and not back since."""
+    standings = {seat.address: Standing.ADMITTED for seat in raft.expected}
+    nodes = {node.address: node for node in (*raft.expected, *raft.joiners)}
+    lines = [
+        VoterReport(
+            name=node.name or node.address,
+            address=node.address,
+            role="-",
+            in_touch=node.is_self or node.connected,
+            behind_entries=_lacking(raft, node),
+            last_contact_seconds=last_contact(node, now),
+            fsync_seconds=None,
+            incarnation=node.incarnation,
+            kind=_kind(node),
+            standing=standings.get(node.address, Standing.NEWCOMER),
+        )
+        for node in nodes.values()
+    ]
+    present = {line.name for line in lines} | {voter.name for voter in raft.voters}
+    lines += [
+        _removed(wish)
+        for wish in cluster.wishes.values()
+        if wish.verb is MemberVerb.REMOVE
+        and wish.state in (WishState.UNSEATED, WishState.DONE)
+        and wish.name not in present
+    ]
+    return tuple(sorted(lines, key=lambda line: line.name))
+
+
+def change_of(wish: MemberWish) -> MemberChange:
+    """A wish as it is told."""
+    states = {
+        WishState.ASKED: OperationState.RUNNING,
+        WishState.UNSEATED: OperationState.RUNNING,
+        WishState.DONE: OperationState.DONE,
+        WishState.REFUSED: OperationState.REFUSED,
+    }
+    return MemberChange(
+        id=wish.id,
+        verb=wish.verb,
+        name=wish.name,
+        address=wish.address,
+        state=states[wish.state],
+        message=wish.message or f"{wish.verb} {wish.name}: asked for",
+    )
+
+
+def _removed(wish: MemberWish) -> VoterReport:
+    return VoterReport(
+        name=wish.name,
+        address=wish.address,
+        role="-",
+        in_touch=False,
+        behind_entries=None,
+        last_contact_seconds=None,
+        fsync_seconds=None,
+        kind="-",
+        standing=Standing.REMOVED,
+    )
+
+
+def _kind(node: VoterStatus) -> str:
+    return "unknown" if node.witness is None else ("witness" if node.witness else "data")
+
+
+def _lacking(raft: RaftStatus, node: VoterStatus) -> int | None:
+    """Committed entries that a node without a vote lacks, where this node leads or is it."""
+    known = raft.applied_index if node.is_self else node.match_index
+    return None if known is None else max(0, raft.commit_index - known)
 
 
 def raft_role(raft: RaftStatus, voter: VoterStatus | None) -> str:

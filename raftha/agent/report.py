@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from raftha.agent.group import last_contact, peer_group, raft_role, voter_reports
+from raftha.agent.group import (
+    change_of,
+    last_contact,
+    peer_group,
+    raft_role,
+    voter_reports,
+    without_vote,
+)
 from raftha.ha.announce import role, state
 from raftha.ha.candidates import obstacle
 from raftha.ha.explain import problems
@@ -147,6 +154,8 @@ def cluster_report(
         problems=tuple(dict.fromkeys((*notices, *_of_members(answers)))),
         raft_commit=raft.commit_index,
         group=voter_reports(raft, cluster, answers, now),
+        without_vote=without_vote(raft, cluster, now),
+        changes=tuple(change_of(wish) for _, wish in sorted(cluster.wishes.items())),
     )
 
 

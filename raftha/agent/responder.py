@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.guarding import Guarding
+from raftha.agent.membership import MemberChanges
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
 from raftha.agent.peers import ASK_S, Peers
@@ -51,6 +52,7 @@ class MemberResponder:
         peers: Peers,
         operations: Callable[[], Operations],
         stored: StoreReader,
+        changes: MemberChanges,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -65,6 +67,7 @@ class MemberResponder:
         self._peers = peers
         self._operations = operations
         self.stored = stored
+        self.changes = changes
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks

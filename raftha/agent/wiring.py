@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations
 from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader
@@ -64,6 +65,23 @@ def build_operations(
         situation=situation,
         execute=execute,
         operation=lambda: reader.read().operation,
+    )
+
+
+def build_member_changes(
+    config: NodeConfig, node: RaftNode, reader: ClusterReader
+) -> MemberChanges:
+    """The operator's wishes about votes, of a member or a witness."""
+
+    def execute(command: Transact) -> None:
+        node.store.execute(command, timeout=reader.settings().retry_timeout)
+
+    return MemberChanges(
+        random=Random(),
+        keys=Keys(config.scope),
+        cluster=reader.read,
+        raft=node.store.status,
+        execute=execute,
     )
 
 

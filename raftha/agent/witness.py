@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from raftha import __version__
 from raftha.agent.clockwatch import ClockWatch
+from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.peers import ASK_S, Peers
 from raftha.agent.reader import ClusterReader, Store
@@ -43,6 +44,7 @@ class WitnessResponder:
         peers: Peers,
         operations: Operations,
         stored: StoreReader,
+        changes: MemberChanges,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -54,6 +56,7 @@ class WitnessResponder:
         self._peers = peers
         self._operations = operations
         self.stored = stored
+        self.changes = changes
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks

@@ -13,7 +13,12 @@ from raftha import __version__
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.process import check_again, on_signals, open_node, refused
 from raftha.agent.reader import ClusterReader
-from raftha.agent.wiring import build_operations, build_peers, build_store_reader
+from raftha.agent.wiring import (
+    build_member_changes,
+    build_operations,
+    build_peers,
+    build_store_reader,
+)
 from raftha.agent.witness import WitnessResponder
 from raftha.api.server import ApiServer
 from raftha.clock import Clock, SystemClock
@@ -81,6 +86,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         peers=peers,
         operations=operations,
         stored=build_store_reader(config, node, reader, clock),
+        changes=build_member_changes(config, node, reader),
         metrics=metrics,
         first_term=node.store.status().term,
         clocks=ClockWatch(config.name),

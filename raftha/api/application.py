@@ -13,7 +13,7 @@ from threading import BoundedSemaphore, Event
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from raftha.api import auth, codec, listing, operations, routes, stored
+from raftha.api import auth, codec, listing, members, operations, routes, stored
 from raftha.api.auth import Caller
 from raftha.api.reply import Reply, Text, refusal
 from raftha.api.responder import Responder
@@ -30,6 +30,7 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
+_CHANGES: Final = (*operations.PATHS, members.PATH)
 _OWN_PATHS: Final = (
     "/patroni",
     "/cluster",
@@ -38,6 +39,7 @@ _OWN_PATHS: Final = (
     "/operation",
     "/store",
     "/metrics",
+    members.PATH,
 )
 
 
@@ -67,7 +69,7 @@ class Application:
         try:
             if request.method in _READS:
                 return self._read(request)
-            if request.method == "POST" and request.path in operations.PATHS:
+            if request.method == "POST" and request.path in _CHANGES:
                 return self._change(request)
         except RafthaError as error:
             return refusal(503, str(error))
@@ -90,6 +92,8 @@ class Application:
                 return Reply(status=200, body=page)
             case "/store":
                 return self._store(request)
+            case members.PATH:
+                return self._members(request)
             case _:
                 return self._about_node(request)
 
@@ -105,6 +109,13 @@ class Application:
 
     def _cluster(self, render: Callable[[ClusterReport], Any]) -> Reply:
         return Reply(status=200, body=render(self.responder.cluster()))
+
+    def _members(self, request: Request) -> Reply:
+        name = request.query.get("name")
+        if name is None:
+            return self._in_place(lambda: self._cluster(listing.members_document))
+        change = self.responder.changes.latest(name)
+        return _reported(None if change is None else codec.document(change))
 
     def _store(self, request: Request) -> Reply:
         denied = self._denied(request, "a look into the store")
@@ -133,11 +144,12 @@ class Application:
         if len(body) > MAX_BODY_BYTES:
             return refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
         log.warning("change asked for: path=%s caller=%s", request.path, request.caller.address)
-        return self._in_place(
-            lambda: operations.perform(
-                request.path, body, self.responder, self.clock, self.stopping
-            )
-        )
+        return self._in_place(lambda: self._perform(request.path, body))
+
+    def _perform(self, path: str, body: bytes) -> Reply:
+        if path == members.PATH:
+            return members.perform(body, self.responder.changes, self.clock, self.stopping)
+        return operations.perform(path, body, self.responder, self.clock, self.stopping)
 
     def _in_place(self, work: Callable[[], Reply]) -> Reply:
         if not self.slow.acquire(blocking=False):
@@ -164,6 +176,8 @@ def _not_here(request: Request) -> Reply:
     known = request.path in (*routes.CHECKS, *_OWN_PATHS, *operations.PATHS)
     if known:
         allowed = "POST" if request.path in operations.PATHS else ", ".join(_READS)
+        if request.path == members.PATH:
+            allowed += ", POST"
         return refusal(405, f"{request.path} takes {allowed}", (("Allow", allowed),))
     paths = " ".join((*routes.CHECKS, *_OWN_PATHS, *operations.PATHS))
     return refusal(404, f"there is no {request.path}; there are: {paths}")

@@ -19,6 +19,8 @@ from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds, remaining
 from raftha.model.report import (
     ClusterReport,
+    MemberChange,
+    MemberChangeRequest,
     OperationReport,
     OperationRequest,
     PeerReport,
@@ -105,6 +107,23 @@ class ApiClient:
             return codec.operation_report(codec.parse(answer.body))
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
+
+    def change_member(self, asked: MemberChangeRequest) -> MemberChange:
+        """Hand a wish over without waiting for its outcome. After Unreachable with `sent` it may
+        have been accepted."""
+        body = {"verb": asked.verb, "name": asked.name, "address": asked.address, "wait": False}
+        answer = self._exchange("POST", "/members", codec.encode(body), known=True)
+        if answer.status not in (200, 202, 412, 503):
+            raise Refused(answer.status, self._reason(answer))
+        try:
+            return codec.member_change(codec.parse(answer.body))
+        except BadDocument:
+            raise Refused(answer.status, self._reason(answer)) from None
+
+    def member_change(self, name: str) -> MemberChange | None:
+        """The latest wish for a name that the node knows of."""
+        answer = self._expect(f"/members?{urlencode({'name': name})}", 200, 204)
+        return None if answer.status == 204 else self._read(answer, codec.member_change)
 
     def store(self, prefix: str, *, local: bool) -> StoreReport:
         """The keys that begin with this; of the node's own replica, or linearizable."""

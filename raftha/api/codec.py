@@ -15,13 +15,27 @@ import msgspec
 
 from raftha.errors import RafthaError
 from raftha.model.ids import Lsn
-from raftha.model.report import ClusterReport, OperationReport, PeerReport
+from raftha.model.report import (
+    ClusterReport,
+    MemberChange,
+    OperationReport,
+    PeerReport,
+    VoterReport,
+)
 from raftha.model.stored import StoreEvents, StoreReport
 
 _POSITIONS: Final = ("position", "received", "replayed", "seen", "stopped_at", "switch")
 """The fields of the reports, and of what they hold, that are WAL positions."""
 
-_Report = TypeVar("_Report", PeerReport, ClusterReport, OperationReport, StoreReport, StoreEvents)
+_Report = TypeVar(
+    "_Report",
+    PeerReport,
+    ClusterReport,
+    OperationReport,
+    MemberChange,
+    StoreReport,
+    StoreEvents,
+)
 
 
 class BadDocument(RafthaError):
@@ -32,12 +46,25 @@ class BadDocument(RafthaError):
 # meet one at the same time crash the process (seen: SIGSEGV in 3 of 40 starts).
 _LEARNED: Final = tuple(
     msgspec.json.Decoder(kind)
-    for kind in (PeerReport, ClusterReport, OperationReport, StoreReport, StoreEvents)
+    for kind in (
+        PeerReport,
+        ClusterReport,
+        OperationReport,
+        MemberChange,
+        StoreReport,
+        StoreEvents,
+    )
 )
 
 
 def document(
-    report: PeerReport | ClusterReport | OperationReport | StoreReport | StoreEvents,
+    report: PeerReport
+    | ClusterReport
+    | OperationReport
+    | MemberChange
+    | VoterReport
+    | StoreReport
+    | StoreEvents,
 ) -> dict[str, Any]:
     """A report as JSON's own types."""
     plain = _plain(report)
@@ -66,6 +93,11 @@ def peer_report(raw: object) -> PeerReport:
 def operation_report(raw: object) -> OperationReport:
     """Read what `document` wrote. Raises BadDocument."""
     return _convert(raw, OperationReport)
+
+
+def member_change(raw: object) -> MemberChange:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, MemberChange)
 
 
 def cluster_report(raw: object) -> ClusterReport:

@@ -34,6 +34,18 @@ def cluster_document(report: ClusterReport) -> dict[str, Any]:
     }
 
 
+def members_document(report: ClusterReport) -> dict[str, Any]:
+    """What `/members` answers: who votes, who does not, and the latest change of each name."""
+    return {
+        "scope": report.scope,
+        "answered_by": report.answered_by,
+        "majority": report.majority,
+        "age_seconds": report.age_seconds,
+        "members": [codec.document(node) for node in (*report.group, *report.without_vote)],
+        "changes": [codec.document(change) for change in report.changes],
+    }
+
+
 def history_rows(report: ClusterReport) -> list[list[Any]]:
     """What `/history` answers: for each timeline that ended, [timeline, position in bytes, reason,
     time of day, new leader]."""

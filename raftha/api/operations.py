@@ -33,7 +33,7 @@ WAIT_S: Final = 30.0
 """How long a caller that waits is kept; a hand-over takes about a second, a slow stop longer."""
 
 _POLL_S: Final = 0.1
-_STATUS: Final = {
+STATUS: Final = {
     OperationState.DONE: 200,
     OperationState.RUNNING: 202,
     OperationState.REFUSED: 412,
@@ -64,7 +64,7 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
     report = responder.operate(request)
     if asked.wait and report.state is OperationState.RUNNING:
         report = _outcome(report, responder, clock, stopping)
-    return Reply(status=_STATUS[report.state], body={**codec.document(report), "age_seconds": 0.0})
+    return Reply(status=STATUS[report.state], body={**codec.document(report), "age_seconds": 0.0})
 
 
 def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:

@@ -1,4 +1,4 @@
-"""What the HTTP layer needs of the agent behind it: two Protocols, a few questions."""
+"""What the HTTP layer needs of the agent behind it: three Protocols, a few questions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Protocol
 
 from raftha.model.report import (
     ClusterReport,
+    MemberChange,
+    MemberChangeRequest,
     NodeReport,
     OperationReport,
     OperationRequest,
@@ -24,6 +26,16 @@ class StoreReader(Protocol):
         """What changed after a revision. Raises Compacted if that is not kept any more."""
 
 
+class MemberChanges(Protocol):
+    """Changes who votes. Called from several threads at once; errors as for Responder."""
+
+    def ask(self, asked: MemberChangeRequest) -> MemberChange:
+        """Commit an operator's wish. RUNNING means accepted; blocks a few seconds at most."""
+
+    def latest(self, name: str) -> MemberChange | None:
+        """The last wish for a name, and how far it has come; never blocks."""
+
+
 class Responder(Protocol):
     """Answers for the node. Every method is called from several threads at once.
 
@@ -33,6 +45,10 @@ class Responder(Protocol):
     @property
     def stored(self) -> StoreReader:
         """The key store as this node shows it."""
+
+    @property
+    def changes(self) -> MemberChanges:
+        """Who changes the voters on this node."""
 
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""

@@ -244,6 +244,81 @@ def store_watch(
     context.exit(work.watch(contact, prefix, after, output, Event().wait))
 
 
+@cli.group()
+def member() -> None:
+    """See who votes; add, remove or replace a node."""
+
+
+@member.command("list")
+@_output_option
+@click.pass_context
+def member_list(context: click.Context, /, output: str, **where: Any) -> None:
+    """Show who votes, who does not, and what was wished last."""
+    from raftha.cli import member as work
+
+    context.exit(work.show(_contact(context, Where(**where)), output))
+
+
+@member.command("add")
+@_operation_options
+@click.argument("name")
+@click.argument("address")
+@click.pass_context
+def member_add(
+    context: click.Context, /, name: str, address: str, yes: bool, wait: bool, **where: Any
+) -> None:
+    """Give a running node a vote; ADDRESS is its raft.self_addr."""
+    wish = _MemberWish("add", name, address, yes, wait)
+    context.exit(_change_member(_contact(context, Where(**where)), wish))
+
+
+@member.command("remove")
+@_operation_options
+@click.argument("name")
+@click.pass_context
+def member_remove(
+    context: click.Context, /, name: str, yes: bool, wait: bool, **where: Any
+) -> None:
+    """Take a node out of the cluster, with all that is kept for it."""
+    wish = _MemberWish("remove", name, None, yes, wait)
+    context.exit(_change_member(_contact(context, Where(**where)), wish))
+
+
+@member.command("replace")
+@_operation_options
+@click.argument("name")
+@click.argument("address", required=False)
+@click.pass_context
+def member_replace(
+    context: click.Context, /, name: str, address: str | None, yes: bool, wait: bool, **where: Any
+) -> None:
+    """Give the vote of a dead node to a new one of its name.
+
+    ADDRESS is the new node's raft.self_addr, if that is another than before.
+    """
+    wish = _MemberWish("replace", name, address, yes, wait)
+    context.exit(_change_member(_contact(context, Where(**where)), wish))
+
+
+@dataclass(frozen=True, slots=True)
+class _MemberWish:
+    verb: str
+    name: str
+    address: str | None
+    yes: bool
+    wait: bool
+
+
+def _change_member(contact: Contact, wish: _MemberWish) -> Exit:
+    from raftha.cli import member as work
+    from raftha.clock import SystemClock
+    from raftha.model.membership import MemberVerb
+
+    asked = work.request(MemberVerb(wish.verb), wish.name, wish.address)
+    clock, wait = SystemClock(), Event().wait
+    return work.change(contact, asked, yes=wish.yes, waiting=wish.wait, clock=clock, wait=wait)
+
+
 def main() -> None:
     """The entry point of the command."""
     cli(prog_name="raftha")

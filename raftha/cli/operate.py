@@ -65,18 +65,18 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         click.secho(str(error), fg="red", err=True)
         return Exit.UNREACHABLE
     if not found.report.majority:
-        _complain("no node that answers is in touch with a majority; nothing can be changed now")
+        complain("no node that answers is in touch with a majority; nothing can be changed now")
         return Exit.UNREACHABLE
     try:
         request = _request(found.report, wish)
     except NotPossible as error:
-        _complain(str(error))
+        complain(str(error))
         return Exit.REFUSED
     _explain(found.report, request)
     if not wish.yes and not click.confirm(f"Start the {request.kind.value}?"):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
-    return _hand_over(_clients(contact, found), request, wish.wait, clock, wait)
+    return _hand_over(clients_of(contact, found), request, wish.wait, clock, wait)
 
 
 def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
@@ -152,7 +152,7 @@ def _short(member: MemberReport) -> str:
     return f"{member.name}: {member.role.value}, {member.state}{lag}"
 
 
-def _clients(contact: Contact, found: Found) -> list[ApiClient]:
+def clients_of(contact: Contact, found: Found) -> list[ApiClient]:
     """Who may be asked, the one that answered first. A witness cannot judge a request, so it is not
     handed one, whichever node told about the cluster."""
     members = [m for m in found.report.members if m.role is not ReportedRole.WITNESS]
@@ -175,16 +175,16 @@ def _hand_over(
             return _conclude(accepted, set())
         return _follow(clients, accepted, clock, wait)
     except Refused as error:
-        _complain(str(error))
+        complain(str(error))
         return Exit.REFUSED
     except Unreachable as error:
-        _complain(str(error))
+        complain(str(error))
         if not error.sent:
             return Exit.UNREACHABLE
-        _complain("the request may have been accepted: see raftha status")
+        complain("the request may have been accepted: see raftha status")
         return Exit.UNKNOWN
     except KeyboardInterrupt:
-        _complain("\nno longer watched; it goes on in the cluster: see raftha status")
+        complain("\nno longer watched; it goes on in the cluster: see raftha status")
         return Exit.UNKNOWN
 
 
@@ -222,7 +222,7 @@ def _follow(
             node = next(nodes)
         else:
             report = newest
-    _complain(f"no outcome within {PATIENCE_S:g} s: see raftha status")
+    complain(f"no outcome within {PATIENCE_S:g} s: see raftha status")
     return Exit.UNKNOWN
 
 
@@ -252,12 +252,13 @@ def _conclude(report: OperationReport, shown: set[OperationStep]) -> Exit:
             click.echo(f"accepted as {report.id}: {report.message}")
             return Exit.DONE
         case OperationState.REFUSED:
-            _complain(f"refused: {report.message}")
+            complain(f"refused: {report.message}")
             return Exit.REFUSED
         case OperationState.UNKNOWN:
-            _complain(f"outcome unknown: {report.message}; see raftha status")
+            complain(f"outcome unknown: {report.message}; see raftha status")
             return Exit.UNKNOWN
 
 
-def _complain(message: str) -> None:
+def complain(message: str) -> None:
+    """Say on the error output what went wrong."""
     click.secho(message, fg="red", err=True)

@@ -49,6 +49,40 @@ def status(report: ClusterReport, width: int, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
+def members(report: ClusterReport, framed: bool) -> str:
+    """The nodes of the Raft group, with and without a vote, and the last wishes about them."""
+    out = StringIO()
+    console = Console(file=out, width=PLAIN_WIDTH, highlight=False, emoji=False)
+    for line in _warning(report):
+        console.print(Text(line))
+    console.print(Text(f"cluster {report.scope}: {report.voters} voters, {report.quorum} needed"))
+    console.print(_nodes(report, framed))
+    for change in report.changes:
+        words = f"{change.verb} {change.name}: {change.state}: {change.message}"
+        console.print(Text(words))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _nodes(report: ClusterReport, framed: bool) -> Table:
+    table = _table(framed)
+    for heading in ("member", "address", "directory", "role", "standing", "raft"):
+        table.add_column(heading, overflow="fold", no_wrap=True)
+    for heading in ("behind", "last contact"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for node in (*report.group, *report.without_vote):
+        table.add_row(
+            node.name,
+            node.address or "-",
+            (node.incarnation or "-")[:8],
+            node.kind,
+            node.standing.value,
+            node.role if node.in_touch else "not in touch",
+            "" if node.behind_entries is None else str(node.behind_entries),
+            _contact(node, report.answered_by),
+        )
+    return table
+
+
 def human_bytes(count: int) -> str:
     """A number of bytes in the largest unit that leaves at least 1, in steps of 1024."""
     if count < _STEP:

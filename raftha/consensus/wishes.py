@@ -81,7 +81,7 @@ def _rule_on_add(wish: MemberWish, scene: Scene) -> Ruling:
     latest = scene.latest
     seat = latest.named(wish.name)
     if seat is not None and seat.address == wish.address:
-        return Fulfilled(f"{wish.name} at {wish.address} votes: {_list(latest.seats)}")
+        return Fulfilled(_outcome(wish, latest))
     if seat is not None:
         return Declined(
             f"{wish.name} has a vote at {seat.address} already: to give it to the node at "
@@ -108,7 +108,7 @@ def _rule_on_remove(wish: MemberWish, scene: Scene) -> Ruling:
         if unmet is not None and not unmet.is_bound:
             seat, after = unmet, latest.without_address(wish.name)
     if after == latest:
-        return Fulfilled(f"{wish.name} has no vote: {_list(latest.seats)}")
+        return Fulfilled(f"the voters are {_list(latest.seats)}")
     if not after.seats:
         return Declined(f"{wish.name} is the last voter: without it there is no cluster")
     lost = _without_majority(after, scene.answering, wish)
@@ -127,7 +127,7 @@ def _rule_on_replace(wish: MemberWish, scene: Scene) -> Ruling:
         return Waiting() if is_under_way else Declined(f"{wish.name} has no vote any more")
     if seat.incarnation != wish.barred:
         if seat.address == wish.address:
-            return Fulfilled(f"{wish.name} at {wish.address} votes: {_list(latest.seats)}")
+            return Fulfilled(_outcome(wish, latest))
         return Declined(f"the vote of {wish.name} has gone to the node at {seat.address}")
     if seat.address in scene.answering:
         return Declined(
@@ -172,5 +172,9 @@ def _without_majority(
     )
 
 
+def _outcome(wish: MemberWish, latest: Configuration) -> str:
+    return f"{wish.name} at {wish.address} votes; the voters are {_list(latest.seats)}"
+
+
 def _list(seats: Iterable[Seat]) -> str:
-    return ", ".join(seat.name or seat.address for seat in seats)
+    return ", ".join(sorted(seat.name or seat.address for seat in seats))

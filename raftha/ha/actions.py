@@ -135,7 +135,8 @@ class EnsureSlots:
 
 @dataclass(frozen=True, slots=True)
 class DropSlots:
-    """Drop these slots where they are idle: on a standby they would only keep WAL for nobody."""
+    """Drop these slots, which would only keep WAL for nobody: on a standby those of others, on a
+    primary those of removed members. A stream that still uses one is ended."""
 
     names: tuple[str, ...]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from raftha.ha.parting import is_leaving
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Lsn, MemberName, Timeline
@@ -21,6 +22,8 @@ def obstacle(s: Situation) -> str | None:
         return "it is being stopped"
     if not s.view.raft.majority:
         return "no majority of the voters is in touch with it"
+    if is_leaving(s.cluster, s.me):
+        return "an operator removes it from the cluster"
     request = s.request
     if (
         request is not None
@@ -169,6 +172,8 @@ def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None
         return f"{name} is not a member of this cluster (members: {known})"
     if name == leader:
         return f"{name} is the leader already"
+    if is_leaving(s.cluster, name):
+        return f"{name} is being removed from the cluster"
     if not member.tags.may_lead:
         return f"{name} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
     own = obstacle(s) if name == s.me and leader is None else None

@@ -24,6 +24,7 @@ from raftha.model.cluster import (
     SyncSet,
 )
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
+from raftha.model.membership import MemberWish, UnreadableWish, below, read_wish
 from raftha.model.operation import (
     Operation,
     OperationState,
@@ -184,6 +185,7 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
         config_revision=config_revision,
         leader=_read_leader(keys, reader),
         members=_read_members(keys, reader),
+        wishes=_read_wishes(keys, reader),
         sync=_read_sync(keys, reader),
         request=_read_request(keys, reader),
         operation=_read_operation(keys, reader),
@@ -321,6 +323,20 @@ def _record(row: _RecordDoc) -> HistoryRecord:
         seen=None if row.seen is None else Lsn.parse(row.seen),
         lost_bytes=row.lost_bytes,
     )
+
+
+def _read_wishes(keys: Keys, reader: _Reader) -> dict[MemberName, MemberWish]:
+    wishes = {}
+    for key, entry in sorted(reader.snapshot.entries.items()):
+        if not key.startswith(below(keys.scope)):
+            continue
+        try:
+            wish = read_wish(keys.scope, entry)
+        except UnreadableWish as error:
+            reader.refuse(key, str(error))
+            continue
+        wishes[wish.name] = wish
+    return wishes
 
 
 def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:

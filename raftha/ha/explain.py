@@ -9,6 +9,7 @@ from raftha.ha.situation import Situation
 from raftha.instants import Instant, longest
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
+from raftha.model.membership import MemberWish, WishState
 from raftha.model.postgres import DirectoryState, Kept
 from raftha.model.report import Level, Notice
 from raftha.model.settings import SynchronousMode
@@ -73,7 +74,10 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
                 "nothing is writable",
             )
         )
-    found += [_of_joiner(joiner) for joiner in raft.joiners]
+    if raft.barred is not None:
+        found.append(_of_barred(raft))
+    else:
+        found += [_of_joiner(joiner, raft) for joiner in raft.joiners]
     found += _low_space(raft)
     found += _slow_disk(raft)
     found += [notice for voter in raft.voters for notice in _of_voter(voter, raft, now)]
@@ -118,13 +122,28 @@ def _own_name(raft: RaftStatus) -> str:
     return next((node.name or node.address for node in known if node.is_self), "this node")
 
 
-def _of_joiner(joiner: VoterStatus) -> Notice:
-    why = f": {joiner.problem}" if joiner.problem else ""
+def _of_barred(raft: RaftStatus) -> Notice:
     return Notice(
-        subject=joiner.name or joiner.address,
+        subject=_own_name(raft),
+        what=f"this node is out of the cluster: {raft.barred}",
+        remedy="stop this agent; to bring the machine back, empty raft.data_dir, start it, and use "
+        "raftha member add",
+    )
+
+
+def _of_joiner(joiner: VoterStatus, raft: RaftStatus) -> Notice:
+    why = f": {joiner.problem}" if joiner.problem else ""
+    name, address = joiner.name or "NAME", joiner.address
+    seat = next((v for v in raft.voters if v.name and v.name.casefold() == name.casefold()), None)
+    remedy = f"give it one with raftha member add {name} {address}"
+    if seat is not None and seat.address != address:
+        remedy = f"if the one at {seat.address} is lost: raftha member replace {name} {address}"
+    elif seat is not None or any(v.address == address for v in raft.voters):
+        remedy = "it gets the vote of its name and address by itself; else correct its name"
+    return Notice(
+        subject=joiner.name or address,
         what=f"it holds the log of the group and has no vote{why}",
-        remedy="one of the name and address of a voter that is gone gets its vote by itself; "
-        "correct name and raft.self_addr of any other",
+        remedy=remedy,
         level=Level.WARNING,
     )
 
@@ -174,9 +193,9 @@ def cluster_problems(
     cluster: Cluster, raft: RaftStatus, answers: Mapping[MemberName, PeerAnswer]
 ) -> tuple[Notice, ...]:
     """What is wrong with the cluster as a whole."""
-    found = []
+    found = [_of_wish(wish) for _, wish in sorted(cluster.wishes.items()) if wish.is_open]
     if cluster.initialize is None or cluster.initialize.system_id is None:
-        return ()
+        return tuple(found)
     if cluster.leader is None and raft.majority:
         reasons = [
             f"{name}: {answer.report.obstacle}"
@@ -202,6 +221,15 @@ def cluster_problems(
             )
         )
     return tuple(found)
+
+
+def _of_wish(wish: MemberWish) -> Notice:
+    what = f"an operator's wish is under way: {wish.verb} {wish.name}"
+    remedy = "it goes on by itself; raftha member remove NAME ends it"
+    if wish.state is WishState.UNSEATED:
+        what += ", which has no vote any more; its slot and its key are still there"
+        remedy = "the primary clears them away once there is one"
+    return Notice(subject=wish.name, what=what, remedy=remedy, level=Level.WARNING)
 
 
 def cluster_name(cluster: Cluster) -> str:

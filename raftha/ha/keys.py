@@ -23,6 +23,7 @@ class Keys:
     """The names of the keys of one cluster."""
 
     def __init__(self, scope: Scope) -> None:
+        self.scope = scope
         self.prefix = f"/raftha/{scope}/"
 
     def _key(self, name: str) -> Key:

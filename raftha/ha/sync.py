@@ -17,6 +17,7 @@ from dataclasses import replace
 from raftha.ha.actions import Action, Checkpoint, Configure, Submit
 from raftha.ha.keys import encode_sync
 from raftha.ha.memory import Arming, Memory
+from raftha.ha.parting import is_leaving
 from raftha.ha.plans import names_for, primary_plan
 from raftha.ha.situation import Situation
 from raftha.instants import longest
@@ -169,7 +170,7 @@ def _after_checkpoint(s: Situation, server: ServerStatus, arming: Arming) -> Arm
 
 def _may_serve(s: Situation, name: MemberName) -> bool:
     member = s.cluster.members.get(name)
-    if member is None or member.tags.nosync:
+    if member is None or member.tags.nosync or is_leaving(s.cluster, name):
         return False
     return member.state not in (MemberState.STOPPING, MemberState.STOPPED)
 

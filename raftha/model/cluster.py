@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
+from raftha.model.membership import MemberWish
 from raftha.model.operation import Operation, OperatorRequest
 from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import Key, Lease
@@ -122,6 +123,7 @@ class Cluster:
     `config_revision` is None while no configuration was stored, and `config` then holds the
     defaults. `slots` are those that the leader says it has made, `timeline` the one it writes;
     `checkpointed` says that its checkpoint after the promotion is done, which pg_rewind needs.
+    `wishes` are what operators last wished of who votes, by name.
     """
 
     revision: Revision
@@ -131,6 +133,7 @@ class Cluster:
     config_revision: Revision | None = None
     leader: Leader | None = None
     members: Mapping[MemberName, Member] = field(default_factory=dict)
+    wishes: Mapping[MemberName, MemberWish] = field(default_factory=dict)
     sync: SyncSet | None = None
     request: OperatorRequest | None = None
     operation: Operation | None = None

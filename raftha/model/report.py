@@ -13,6 +13,7 @@ from enum import StrEnum
 from raftha.instants import Instant, Seconds
 from raftha.model.cluster import HistoryRecord, MemberRole, MemberState
 from raftha.model.ids import Lsn, MemberName, SystemId, Timeline
+from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState as OperationState
 from raftha.model.operation import OperationStep as OperationStep
 from raftha.model.operation import RequestKind as RequestKind
@@ -126,9 +127,23 @@ class PeerReport:
     notices: tuple[Notice, ...] = ()
 
 
+class Standing(StrEnum):
+    """What a node is in the Raft group."""
+
+    VOTER = "voter"
+    UNMET = "unmet"
+    """A voter of the files whom nobody has met: its address counts, and nobody votes there."""
+    ADMITTED = "admitted"
+    """It gets its vote as soon as it holds the log."""
+    NEWCOMER = "newcomer"
+    """It holds the log and has no vote."""
+    REMOVED = "removed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoterReport:
-    """A line of the table of voters, as the answering node sees it. None is unknown."""
+    """A line of the table of voters, as the answering node sees it. None is unknown. `incarnation`
+    is the random identity of the Raft directory, `kind` is `data` or `witness`."""
 
     name: str
     address: str
@@ -137,6 +152,9 @@ class VoterReport:
     behind_entries: int | None
     last_contact_seconds: Seconds | None
     fsync_seconds: Seconds | None
+    incarnation: str | None = None
+    kind: str = "data"
+    standing: Standing = Standing.VOTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +178,28 @@ class MemberReport:
     last_seen_seconds: Seconds | None
     is_leader: bool = False
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberChangeRequest:
+    """What an operator wishes of a node's vote, as it came in. `address` is a Raft address: needed
+    to add a node, else that of the seat is meant."""
+
+    verb: MemberVerb
+    name: str
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberChange:
+    """The latest wish for a name, and how far it has come."""
+
+    id: str
+    verb: MemberVerb
+    name: str
+    address: str
+    state: OperationState
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +229,8 @@ class ClusterReport:
     problems: tuple[Notice, ...] = ()
     raft_commit: int = 0
     group: tuple[VoterReport, ...] = ()
+    without_vote: tuple[VoterReport, ...] = ()
+    changes: tuple[MemberChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

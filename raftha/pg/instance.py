@@ -198,9 +198,11 @@ class Instance:
         return bool(self.ensure_slots({name}, None, timeout).created)
 
     def drop_slot(self, name: str, timeout: float = _STATEMENT_TIMEOUT) -> bool:
-        """Drop a slot; False if there is none. PostgresError while it is in use."""
+        """Drop a slot, ending a stream that uses it; False if there is none. PostgresError if the
+        stream does not end in half the time, or another takes its place at once."""
         if all(slot.name != name for slot in self.slots(timeout)):
             return False
+        self._once(queries.END_STREAM, (int(timeout * 500), name), timeout)
         self._once(queries.DROP_SLOT, (name,), timeout)
         return True
 

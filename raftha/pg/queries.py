@@ -78,6 +78,10 @@ FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND NOT tempor
 ORDER BY slot_name
 """
 CREATE_SLOT: Final = "SELECT pg_catalog.pg_create_physical_replication_slot(%s, true)"
+END_STREAM: Final = """
+SELECT pg_catalog.pg_terminate_backend(s.active_pid, %s)
+FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = %s AND s.active_pid IS NOT NULL
+"""
 DROP_SLOT: Final = "SELECT pg_catalog.pg_drop_replication_slot(%s)"
 
 DUPLICATES: Final = """

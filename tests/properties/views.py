@@ -27,6 +27,7 @@ from raftha.model.cluster import (
     SyncSet,
 )
 from raftha.model.ids import Epoch, Lsn, Revision, SystemId, Timeline
+from raftha.model.membership import MemberVerb, MemberWish, WishState
 from raftha.model.operation import (
     Operation,
     OperationState,
@@ -138,6 +139,15 @@ CONFIGS: Final = st.builds(
     ttl=st.sampled_from([Seconds(2.0), Seconds(5.0), Seconds(30.0)]),
     maximum_lag_on_failover=st.sampled_from([0, 1048576]),
 )
+WISHES: Final = st.builds(
+    MemberWish,
+    id=st.just("w"),
+    verb=st.sampled_from(MemberVerb),
+    name=NAMES,
+    address=st.just("127.0.0.1:2384"),
+    state=st.sampled_from(WishState),
+    revision=REVISIONS,
+)
 CLUSTER_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "initialize": st.none()
     | st.builds(Initialize, by=NAMES, system_id=st.none() | SYSTEMS, revision=REVISIONS),
@@ -145,6 +155,7 @@ CLUSTER_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "config_revision": st.none() | REVISIONS,
     "leader": st.none() | LEADERS,
     "members": st.lists(MEMBERS, max_size=3).map(lambda found: {m.name: m for m in found}),
+    "wishes": st.lists(WISHES, max_size=2).map(lambda found: {w.name: w for w in found}),
     "sync": st.none() | SYNCS,
     "request": REQUESTS,
     "operation": OPERATIONS,
@@ -226,10 +237,20 @@ LEASES: Final = st.builds(
     revision=REVISIONS,
     valid_until=INSTANTS,
 )
-INTENTS: Final = ["leader", "sync", "status", "history", "initialize", "operation", "member"]
+INTENTS: Final = [
+    "leader",
+    "sync",
+    "status",
+    "history",
+    "initialize",
+    "operation",
+    "member",
+    "parting",
+]
 VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "me": st.builds(b.identity, tags=TAGS),
-    "raft": st.builds(b.raft, majority=st.booleans()),
+    "raft": st.builds(b.raft, majority=st.booleans())
+    | st.just(replace(b.raft(majority=False), barred="removed")),
     "cluster": CLUSTERS,
     "guardian": GUARDIANS,
     "directory": DIRECTORIES,
@@ -270,6 +291,7 @@ BASES: Final = [
     b.following(cluster=b.followed(unreadable=frozenset({b.KEYS.initialize}))),
     b.racing(cluster=b.followed(leader=None, request=b.request(by=pg.N2, to=pg.N3))),
     b.racing(peers={}),
+    b.following(raft=replace(b.raft(), barred="it refuses this node: removed")),
 ]
 VIEWS: Final[st.SearchStrategy[View]] = st.sampled_from(BASES).flatmap(
     lambda base: variants(base, **VIEW_PARTS)

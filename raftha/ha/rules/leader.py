@@ -10,6 +10,7 @@ from raftha.ha.actions import (
     Checkpoint,
     Configure,
     ConfirmBirth,
+    DropSlots,
     EnsureSlots,
     Promote,
     ReleaseLeader,
@@ -20,6 +21,7 @@ from raftha.ha.candidates import corrected
 from raftha.ha.keys import encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
+from raftha.ha.parting import is_leaving, lasting_members, parting_steps
 from raftha.ha.plans import names_for, primary_plan
 from raftha.ha.rules.server import start, start_standby, stop
 from raftha.ha.situation import Situation
@@ -105,8 +107,7 @@ def _promote(s: Situation) -> Verdict | None:
     lease, server = s.lease, s.server
     if lease is None or server is None or server.is_primary:
         return None
-    missing = tuple(m.slot for m in s.other_members if m.slot not in server.slots)
-    slots: tuple[Action, ...] = (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
+    slots = _missing_slots(s, server)
     record = record_of(s, lease)
     if record is None:
         submit = () if "history" in s.view.pending else (_record(s, lease, server),)
@@ -131,6 +132,11 @@ def _promoting(s: Situation) -> Verdict:
 
 def _promote_timeout(s: Situation) -> Seconds:
     return Seconds(max(4 * s.config.ttl, 20.0))
+
+
+def _missing_slots(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
+    missing = tuple(m.slot for m in lasting_members(s) if m.slot not in server.slots)
+    return (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
 
 
 def _uses_slots(s: Situation) -> bool:
@@ -184,7 +190,7 @@ def _first_standby(s: Situation) -> MemberName | None:
             MemberState.RUNNING,
             MemberState.STREAMING,
         )
-        if alive and not member.tags.nosync:
+        if alive and not member.tags.nosync and not is_leaving(s.cluster, member.name):
             return member.name
     return None
 
@@ -237,8 +243,7 @@ def _serve(s: Situation) -> Verdict | None:
     lease, server = s.lease, s.server
     if lease is None or server is None or not server.is_primary:
         return None
-    missing = tuple(m.slot for m in s.other_members if m.slot not in server.slots)
-    slots: tuple[Action, ...] = (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
+    slots = _missing_slots(s, server)
     published = _correct_history(s, lease, server) or _publish(s, lease, server)
     synced, memory = sync.step(s, lease, server)
     memory = replace(memory, promoted_at=memory.promoted_at or s.now)
@@ -253,6 +258,7 @@ def _serve(s: Situation) -> Verdict | None:
         *opened,
         *settled,
         *closing,
+        *parting_steps(s, lease, server),
         *born,
     )
     if not actions:
@@ -268,6 +274,8 @@ def _word(action: Action) -> str:
             return f"writing {intent}"
         case EnsureSlots(wanted=wanted):
             return f"making the slots {', '.join(wanted)}"
+        case DropSlots(names=names):
+            return f"dropping the slots {', '.join(names)} of removed members"
         case Configure(plan=plan):
             waits = plan.synchronous_standby_names or "nobody"
             return f"configuring the server, commits wait for {waits}"
@@ -330,7 +338,8 @@ RULES = (
     Rule(
         id="lead-40",
         when="the leader key is held by a running primary",
-        then="keep slots, synchronous set and configuration as they should be",
+        then="keep slots, synchronous set and configuration as they should be; clear away what a "
+        "removed member has left",
         why="the healthy state: nothing is written unless something differs",
         check=_serve,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftha.ha.actions import Readopt, RestoreGuardian, StopMode
+from raftha.ha.actions import CancelJob, Readopt, RestoreGuardian, StopMode
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -80,6 +80,19 @@ def _directory_unusable(s: Situation) -> Verdict | None:
     return Verdict(f"{directory.path} cannot be used: {directory.problem or directory.state}")
 
 
+def _barred(s: Situation) -> Verdict | None:
+    why = s.view.raft.barred
+    if why is None or s.view.stopping or s.lease is not None:
+        return None
+    reason = (
+        f"{why}; nothing runs here any more. Stop this agent. To bring the machine back, empty "
+        "raft.data_dir, start it, and use raftha member add"
+    )
+    if s.running:
+        return stop(s, StopMode.FAST, reason)
+    return Verdict(reason, (CancelJob(),) if s.view.job is not None else ())
+
+
 RULES = (
     Rule(
         id="safety-10",
@@ -119,5 +132,13 @@ RULES = (
         then="stop the server; touch nothing",
         why="a server without its files loses what it acknowledges",
         check=_directory_unusable,
+    ),
+    Rule(
+        id="safety-60",
+        when="the others say that this node was removed or replaced",
+        then="stop the server; touch nothing",
+        why="it would go on to serve what grows old, and its stream could be taken for that of the "
+        "node which has its name now",
+        check=_barred,
     ),
 )

@@ -27,6 +27,7 @@ from raftha.model.report import (
 )
 from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
+from tests.unit.api.fake_changes import FakeChanges
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
 from tests.unit.api.fake_store import FakeKeyStore
 
@@ -223,6 +224,7 @@ class FakeResponder:
         self.progress: list[OperationReport | None] = [None]
         self.requests: list[OperationRequest] = []
         self.failure: RafthaError | None = None
+        self.changes = FakeChanges()
         self.key_store = FakeKeyStore()
         self.stored = StoreReader(
             name=MemberName("n1"),

@@ -15,6 +15,7 @@ from raftha.ha.keys import LEADER_LEASE
 from raftha.instants import Seconds
 from raftha.model.cluster import Cluster, HistoryRecord, Initialize, Member
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Scope, SystemId, Timeline
+from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
 from raftha.model.operation import Operation, OperatorRequest
 from raftha.model.settings import Address, Tags
 from raftha.model.store import Entry, Key, Lease, Put, Snapshot
@@ -123,6 +124,30 @@ def test_a_member(member: Member, host: str, port: int, extra: dict[str, Any]) -
     found = read({KEYS.member(member.name): k.encode_member(given_member)}).members
 
     assert found == {member.name: given_member}
+
+
+@given(MEMBERS, st.sampled_from(MemberVerb), st.sampled_from(WishState), TEXTS)
+def test_a_wish(member: Member, verb: MemberVerb, state: WishState, text: str) -> None:
+    wish = MemberWish(
+        id="w",
+        verb=verb,
+        name=member.name,
+        address=text,
+        barred=text,
+        state=state,
+        message=text,
+        revision=Revision(55),
+    )
+    put = writing("demo", wish)
+    assert isinstance(put, Put)
+    assert read({put.key: put.value}).wishes == {member.name: wish}
+
+
+def test_a_wish_of_another_format_is_named_and_left_alone() -> None:
+    found = read({key_of("demo", "n3"): b'{"format_version": 9}'})
+
+    assert found.wishes == {}
+    assert found.unreadable == {key_of("demo", "n3")}
 
 
 def test_the_settings() -> None:

@@ -1,0 +1,221 @@
+"""`raftha member`: who votes, and how that is changed: explain, ask, hand over, report the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from typing import Final
+
+import click
+import yaml
+
+from raftha.api.client import ApiClient, ApiError, Refused, Unreachable
+from raftha.api.listing import members_document
+from raftha.cli import discover
+from raftha.cli.discover import Contact, NobodyAnswers
+from raftha.cli.exits import Exit
+from raftha.cli.operate import clients_of, complain
+from raftha.clock import Clock
+from raftha.config.values import Invalid, parse_address
+from raftha.instants import remaining
+from raftha.model.membership import MemberVerb
+from raftha.model.operation import OperationState
+from raftha.model.report import (
+    ClusterReport,
+    MemberChange,
+    MemberChangeRequest,
+    VoterReport,
+)
+
+PATIENCE_S: Final = 60.0
+"""How long the outcome is waited for: a new node first has to receive the log."""
+
+_POLL_S: Final = 0.2
+
+
+def show(contact: Contact, output: str) -> Exit:
+    """Print who votes and who does not."""
+    try:
+        report = discover.find(contact).report
+    except NobodyAnswers as error:
+        complain(str(error))
+        return Exit.UNREACHABLE
+    match output:
+        case "json":
+            click.echo(json.dumps(members_document(report), indent=2))
+        case "yaml":
+            click.echo(yaml.safe_dump(members_document(report), sort_keys=False), nl=False)
+        case _:
+            from raftha.cli import render  # rich takes longer to import than all the rest
+
+            click.echo(render.members(report, sys.stdout.isatty()), nl=False)
+    return Exit.DONE
+
+
+def change(
+    contact: Contact,
+    asked: MemberChangeRequest,
+    *,
+    yes: bool,
+    waiting: bool,
+    clock: Clock,
+    wait: Callable[[float], object],
+) -> Exit:
+    """Carry a wish out, in conversation with the operator."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to confirm: add --yes")
+    try:
+        found = discover.find(contact)
+    except NobodyAnswers as error:
+        complain(str(error))
+        return Exit.UNREACHABLE
+    if not found.report.majority:
+        complain("no node that answers is in touch with a majority; nothing can be changed now")
+        return Exit.UNREACHABLE
+    for line in _explained(found.report, asked):
+        click.echo(line)
+    if not yes and not click.confirm(f"{asked.verb.capitalize()} {asked.name}?"):
+        click.echo("Nothing was changed.")
+        return Exit.REFUSED
+    return _hand_over(clients_of(contact, found), asked, waiting, clock, wait)
+
+
+def request(verb: MemberVerb, name: str, address: str | None) -> MemberChangeRequest:
+    """What the command line says. Raises UsageError."""
+    try:
+        canonical = None if address is None else str(parse_address(address))
+    except Invalid as error:
+        raise click.UsageError(f"the address {error.what}: {error.remedy}") from None
+    return MemberChangeRequest(verb=verb, name=name, address=canonical)
+
+
+def _explained(report: ClusterReport, asked: MemberChangeRequest) -> Iterator[str]:
+    """What will happen, and what the cluster is then."""
+    seat = _seat(report, asked.name)
+    votes = len(report.group)
+    yield f"cluster {report.scope}: {votes} voters, {report.quorum} needed for a majority"
+    match asked.verb:
+        case MemberVerb.ADD:
+            yield f"{asked.name} at {asked.address} gets a vote once it holds the log."
+            yield from _counted(votes + 1)
+        case MemberVerb.REMOVE:
+            yield (
+                f"{asked.name} loses its vote for ever, its place in the synchronous set, its "
+                "replication slot and its key; its data directory is not touched."
+            )
+            yield "PostgreSQL there is stopped if its agent runs; stop that agent afterwards."
+            yield from _counted(votes - 1 if seat is not None else votes)
+        case MemberVerb.REPLACE:
+            old = "" if seat is None else f" at {seat.address} ({_short(seat.incarnation)})"
+            to = asked.address or (seat.address if seat is not None else "its address")
+            yield (
+                f"The vote of {asked.name}{old} goes to the new node at {to}; the old Raft "
+                "directory never votes again."
+            )
+            yield "Make sure that the old machine, or its agent and its PostgreSQL, is stopped."
+
+
+def _counted(votes: int) -> Iterator[str]:
+    if votes == 1:
+        yield "A single voter is left: nobody can take over when it is lost."
+    elif votes == 2:
+        yield "Two voters are left: the loss of either stops writes. A witness helps."
+    elif votes % 2 == 0 and votes > 0:
+        yield f"{votes} voters survive no more losses than {votes - 1}: add a witness, too."
+
+
+def _seat(report: ClusterReport, name: str) -> VoterReport | None:
+    return next((v for v in report.group if v.name.casefold() == name.casefold()), None)
+
+
+def _short(incarnation: str | None) -> str:
+    return f"directory {incarnation[:8]}" if incarnation else "never met"
+
+
+def _hand_over(
+    clients: list[ApiClient],
+    asked: MemberChangeRequest,
+    waiting: bool,
+    clock: Clock,
+    wait: Callable[[float], object],
+) -> Exit:
+    try:
+        accepted = _send(clients, asked)
+        if accepted.state is OperationState.RUNNING and waiting:
+            return _follow(clients, accepted, clock, wait)
+        return _conclude(accepted)
+    except Refused as error:
+        complain(str(error))
+        return Exit.REFUSED
+    except Unreachable as error:
+        complain(str(error))
+        if not error.sent:
+            return Exit.UNREACHABLE
+        complain("the wish may have been accepted: see raftha member list")
+        return Exit.UNKNOWN
+    except KeyboardInterrupt:
+        complain("\nno longer watched; it goes on in the cluster: see raftha member list")
+        return Exit.UNKNOWN
+
+
+def _send(clients: list[ApiClient], asked: MemberChangeRequest) -> MemberChange:
+    """Hand the wish to the first node that takes it. Another is tried only after one that cannot
+    have seen it."""
+    for client in clients[:-1]:
+        try:
+            return client.change_member(asked)
+        except Unreachable as error:
+            if error.sent:
+                raise
+    return clients[-1].change_member(asked)
+
+
+def _follow(
+    clients: list[ApiClient],
+    accepted: MemberChange,
+    clock: Clock,
+    wait: Callable[[float], object],
+) -> Exit:
+    """Wait for the end as any node tells it, and print what is said meanwhile."""
+    deadline = clock.now().plus(PATIENCE_S)
+    nodes = cycle(clients)
+    node, report, said = next(nodes), accepted, ""
+    while remaining(deadline, clock.now()) > 0:
+        if report.state is not OperationState.RUNNING:
+            return _conclude(report)
+        if report.message != said:
+            said = report.message
+            click.echo(said)
+        wait(_POLL_S)
+        newest = _ask(node, accepted.name)
+        if newest is None or newest.id != accepted.id:
+            node = next(nodes)
+        else:
+            report = newest
+    complain(f"no outcome within {PATIENCE_S:g} s, it goes on: see raftha member list")
+    return Exit.UNKNOWN
+
+
+def _ask(node: ApiClient, name: str) -> MemberChange | None:
+    try:
+        return node.member_change(name)
+    except ApiError:
+        return None
+
+
+def _conclude(change: MemberChange) -> Exit:
+    match change.state:
+        case OperationState.DONE:
+            click.secho(change.message, fg="green")
+            return Exit.DONE
+        case OperationState.RUNNING:
+            click.echo(f"accepted as {change.id}: {change.message}")
+            return Exit.DONE
+        case OperationState.REFUSED:
+            complain(f"refused: {change.message}")
+            return Exit.REFUSED
+        case OperationState.UNKNOWN:
+            complain(f"outcome unknown: {change.message}; see raftha member list")
+            return Exit.UNKNOWN

@@ -1,0 +1,39 @@
+"""Who changes voters on a node, for the tests of HTTP and of the CLI: answers what it was told."""
+
+from __future__ import annotations
+
+from raftha.model.membership import MemberVerb
+from raftha.model.operation import OperationState
+from raftha.model.report import MemberChange, MemberChangeRequest
+
+
+def change(
+    state: OperationState = OperationState.RUNNING, message: str = "add n4: asked for"
+) -> MemberChange:
+    return MemberChange(
+        id="c-1",
+        verb=MemberVerb.ADD,
+        name="n4",
+        address="10.0.0.4:2380",
+        state=state,
+        message=message,
+    )
+
+
+class FakeChanges:
+    """`progress` is what `latest` says, one call after another, the last for ever; `asked` keeps
+    what was asked for. It knows of one name only."""
+
+    def __init__(self) -> None:
+        self.accepted = change()
+        self.progress: list[MemberChange | None] = [None]
+        self.asked: list[MemberChangeRequest] = []
+
+    def ask(self, asked: MemberChangeRequest) -> MemberChange:
+        self.asked.append(asked)
+        return self.accepted
+
+    def latest(self, name: str) -> MemberChange | None:
+        if name != self.accepted.name:
+            return None
+        return self.progress.pop(0) if len(self.progress) > 1 else self.progress[0]
