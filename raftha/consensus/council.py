@@ -59,6 +59,9 @@ class Council:
         """A link with this node is up. Raises WireError."""
         if self.membership.meet(hello, self._journal.last_term):
             self._keep_standing(Standing(joining=True))
+        voter = self.membership.voter_at(hello.address)
+        if voter is not None:
+            self._marks.greeted(voter, self._now())
         self._tell_library()
 
     def lose(self, peer: str) -> None:

@@ -107,7 +107,7 @@ class Handshake:
     def _heed(self, peer: str, verdict: Refusal | None) -> None:
         """Take note of what a peer, whose identity is checked, holds against this node."""
         if verdict is not None:
-            self.registry.judged(verdict)
+            self.registry.judged(peer, verdict)
             raise Refused(peer, verdict.why)
 
 

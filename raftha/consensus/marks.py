@@ -1,8 +1,8 @@
 """What each voter said that it holds, so that a directory put back from a copy is noticed (PURE).
 
-A voter's own disk cannot tell that it is an older one. Whoever heard an acknowledgement or a vote
-can: a hello that says less than the voter once said is not from the directory that said it. A mark
-is written after `KEEP_SECONDS`: with each write it would double what that costs.
+A voter's own disk cannot tell that it is an older one. Whoever heard an acknowledgement, a vote or
+a greeting can: a hello that says less than the voter once said is not from the directory that said
+it. A mark is written after `KEEP_SECONDS`: with each write it would double what that costs.
 
 Limit: who never heard of the promise cannot notice that it was forgotten.
 """
@@ -21,8 +21,8 @@ KEEP_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """The highest of what one incarnation promised to this node: a vote in the term `voted`; and in
-    `term`, to hold the log up to `index`."""
+    """The highest of what one incarnation promised to this node: that it has voted in the term
+    `voted`; and in `term`, to hold the log up to `index`."""
 
     incarnation: str
     voted: int = 0
@@ -36,12 +36,15 @@ class Mark:
         stands in the log of the term's one raft leader. In a later term its log may be shorter."""
         if self.incarnation != hello.incarnation:
             return None
-        if self.voted > hello.term or (self.voted == hello.term and not hello.has_voted):
+        forgot_vote = self.voted == hello.term and not hello.has_voted
+        if self.voted > 0 and (self.voted > hello.term or forgot_vote):
             return f"it voted in term {self.voted} and knows nothing of that"
-        if (self.term, self.index) > (hello.term, hello.last_index):
+        if self.term > hello.term:
+            return f"it was in term {self.term} and is in term {hello.term}"
+        if self.term == hello.term and self.index > hello.last_index:
             return (
-                f"it acknowledged entry {self.index} in term {self.term} and is at entry "
-                f"{hello.last_index} in term {hello.term}"
+                f"in term {self.term} it acknowledged entry {self.index} and is at entry "
+                f"{hello.last_index}"
             )
         return None
 
@@ -56,6 +59,14 @@ class Marks:
         self.known: Mapping[str, Mark] = dict(known)
         self._unsaved: dict[str, Mark] = {}
         self._since = 0.0
+
+    def greeted(self, hello: Hello, now: float) -> None:
+        """A voter said what its disk holds. Its term never falls, and a vote in it is not taken
+        back. Its log is not cut any more in this term if it ends with an entry of it."""
+        is_firm = 0 < hello.last_term == hello.term
+        self.acknowledged(hello, hello.term, hello.last_index if is_firm else 0, now)
+        if hello.has_voted:
+            self.voted(hello, hello.term, now)
 
     def acknowledged(self, hello: Hello, term: int, index: int, now: float) -> None:
         """A voter said in this term that it holds the log up to this index."""
@@ -89,3 +100,27 @@ class Marks:
             self._since = now
         self.known = {**self.known, address: mark}
         self._unsaved[address] = mark
+
+
+class Doubts:
+    """Tells a greeting that is heard late from one out of an older copy.
+
+    While it was on its way another link of the same process may have come up, on which it promised
+    more, and have gone again. Its next greeting tells: only a machine that was set back with its
+    memory says less again.
+    """
+
+    def __init__(self) -> None:
+        self._processes: dict[str, str] = {}
+        self._doubted: dict[str, bytes] = {}
+
+    def dispel(self, hello: Hello) -> None:
+        """A voter was let in."""
+        self._processes[hello.address] = hello.process
+        self._doubted.pop(hello.address, None)
+
+    def is_first(self, hello: Hello) -> bool:
+        """Whether a greeting that contradicts a promise may be a late one."""
+        if self._processes.get(hello.address) != hello.process:
+            return False
+        return self._doubted.setdefault(hello.address, hello.nonce) == hello.nonce

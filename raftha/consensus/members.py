@@ -15,13 +15,15 @@ import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from raftha.consensus.commands import NewerFormat, WireError
 from raftha.consensus.configuration import Configuration, Seat, encode
 from raftha.consensus.greeting import PROTOCOL, Grounds, Hello, Refusal
-from raftha.consensus.marks import Mark
+from raftha.consensus.marks import Doubts, Mark
 from raftha.consensus.stable import Voter
+from raftha.consensus.verdicts import Verdicts
 
 _MAX_TOLD: Final = 256
 _NONCE_BYTES: Final = 32
@@ -81,7 +83,8 @@ class Registry:
         self._linked: dict[str, Hello] = {}
         self._problems: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
-        self._verdict: Refusal | None = None
+        self._doubts = Doubts()
+        self._verdicts = Verdicts()
         self._lock = threading.Lock()
 
     def hello(self, to: str) -> Hello:
@@ -111,7 +114,10 @@ class Registry:
 
     def publish(self, present: Present) -> None:
         """From now on judge, and speak, by this."""
-        self._present = present
+        before, self._present = self._present, present
+        if present.latest is not before.latest:
+            with self._lock:
+                self._verdicts.lift(partial(self._has_left, before.latest))
 
     def refusal(self, hello: Hello) -> Refusal | None:
         """Why this peer is not let in; None if it is."""
@@ -144,6 +150,9 @@ class Registry:
         voter = _record_of(hello)
         with self._lock:
             self._linked[hello.address] = hello
+            if self._is_known(hello.address):
+                self._doubts.dispel(hello)
+            self._verdicts.lift(lambda address: address == hello.address)
             self._told = {told for told in self._told if told[0] != hello.address}
             self._problems.pop(hello.address, None)
             if not self._is_unbound(hello.address) or self._first_seen.get(hello.address) == voter:
@@ -166,28 +175,29 @@ class Registry:
         """Note what keeps a peer away; True if it should be logged: each cause is told once until
         the peer was let in again, and strangers can fill the log only so far."""
         with self._lock:
-            if address in self._partners or self._has_seat(address):
+            if self._is_known(address):
                 self._problems[address] = problem
             if (address, problem) in self._told or len(self._told) >= _MAX_TOLD:
                 return False
             self._told.add((address, problem))
             return True
 
-    def judged(self, refusal: Refusal) -> None:
-        """A peer has turned this node away for what this node is."""
+    def judged(self, address: str, refusal: Refusal) -> None:
+        """A peer has turned this node away for what this node is. A stranger may say only that it
+        is no voter any more: whatever else keeps them apart is the stranger's."""
         with self._lock:
-            if self._verdict is None or refusal.grounds.voids_directory:
-                self._verdict = refusal
+            if refusal.grounds is not Grounds.OTHER or self._is_known(address):
+                self._verdicts.add(address, refusal)
 
     @property
     def verdict(self) -> Refusal | None:
         """What the others hold against this node itself."""
-        return self._verdict
+        return self._verdicts.worst
 
     @property
     def barred(self) -> str | None:
         """Why this node never votes again from the directory that it has."""
-        verdict = self._verdict
+        verdict = self._verdicts.worst
         is_out = verdict is not None and verdict.grounds is Grounds.REMOVED
         return verdict.why if verdict is not None and is_out else None
 
@@ -323,10 +333,16 @@ class Registry:
         missing = mark.contradicts(hello)
         if missing is None:
             return None
-        return Refusal(
-            f"the Raft directory of {hello.name} at {hello.address} is an older copy: {missing}",
-            Grounds.ROLLED_BACK,
-        )
+        what = f"the Raft directory of {hello.name} at {hello.address}"
+        if self._doubts.is_first(hello):
+            return Refusal(f"{what} seems older than it was, it is to greet again: {missing}")
+        return Refusal(f"{what} is an older copy: {missing}", Grounds.ROLLED_BACK)
+
+    def _has_left(self, before: Configuration | None, address: str) -> bool:
+        """Whether it had a seat, or before there were any a place in the file, and has none now."""
+        if self._has_seat(address):
+            return False
+        return address in self._partners if before is None else before.at(address) is not None
 
     def _is_unbound(self, address: str) -> bool:
         """Whether this address has a vote, and the log does not say whose."""
@@ -335,6 +351,9 @@ class Registry:
             return address in self._partners
         seat = latest.at(address)
         return seat is not None and not seat.is_bound
+
+    def _is_known(self, address: str) -> bool:
+        return address in self._partners or self._has_seat(address)
 
     def _has_seat(self, address: str) -> bool:
         latest = self._present.latest

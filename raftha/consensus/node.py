@@ -200,6 +200,7 @@ class RaftNode:
         from, it says no further word out of it."""
         self._verdict = verdict
         if verdict is None:
+            _LOG.info("the others hold nothing against this node any more")
             return
         _LOG.warning("this node is no voter: %s", verdict.why)
         if verdict.grounds.voids_directory:

@@ -37,7 +37,7 @@ from raftha.model.store import FsyncTimes
 
 FILE_NAME: Final = "raft.sqlite"
 LOCK_NAME: Final = "raft.lock"
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _UNREADABLE: Final = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -57,7 +57,7 @@ _SCHEMA: Final = (
     "CREATE TABLE voters (address TEXT PRIMARY KEY, name TEXT NOT NULL, incarnation TEXT NOT NULL,"
     " witness INTEGER NOT NULL)",
     "CREATE TABLE marks (address TEXT PRIMARY KEY, incarnation TEXT NOT NULL,"
-    " voted INTEGER NOT NULL, term INTEGER NOT NULL, idx INTEGER NOT NULL)",
+    " voted INTEGER NOT NULL, term INTEGER NOT NULL, idx INTEGER NOT NULL, crc INTEGER NOT NULL)",
 )
 
 
@@ -152,7 +152,8 @@ class SqliteStore:
         with self._failing("marks"):
             for address, mark in marks.items():
                 row = (address, mark.incarnation, mark.voted, mark.term, mark.index)
-                self._write("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?)", *row)
+                crc = _mark_crc(address, mark)
+                self._write("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?, ?)", *row, crc)
 
     def save_standing(self, standing: Standing) -> None:
         with self._failing("standing"):
@@ -273,7 +274,6 @@ class SqliteStore:
             raise self._damaged("wrong checksum of term and vote")
         snapshot = self._read_snapshot(*base[0])
         voters = self._query("SELECT address, name, incarnation, witness FROM voters")
-        marks = self._query("SELECT address, incarnation, voted, term, idx FROM marks")
         persisted = Persisted(
             incarnation=incarnation,
             boot=boot + 1,
@@ -286,10 +286,7 @@ class SqliteStore:
                 for address, name, incarnation, witness in voters
             },
             standing=Standing(joining=bool(joining), voter_since=voter_since),
-            marks={
-                address: Mark(incarnation=incarnation, voted=voted, term=term, index=index)
-                for address, incarnation, voted, term, index in marks
-            },
+            marks=self._read_marks(),
         )
         self._check_snapshot(persisted)
         return persisted
@@ -331,6 +328,18 @@ class SqliteStore:
         if has_snapshot and len(entries) < 2:
             raise self._damaged("there is a snapshot, but no log")
         return tuple(entries)
+
+    def _read_marks(self) -> dict[str, Mark]:
+        """At their word others put their directory aside: none that is damaged may speak."""
+        marks: dict[str, Mark] = {}
+        for address, incarnation, voted, term, index, crc in self._query(
+            "SELECT address, incarnation, voted, term, idx, crc FROM marks"
+        ):
+            mark = Mark(incarnation=incarnation, voted=voted, term=term, index=index)
+            if crc != _mark_crc(address, mark):
+                raise self._damaged(f"wrong checksum of what {address} promised")
+            marks[address] = mark
+        return marks
 
     def _check_snapshot(self, persisted: Persisted) -> None:
         """The snapshot must be whole, and the log must go on from it."""
@@ -384,3 +393,8 @@ def _ballot_crc(term: int, vote: str | None) -> int:
 
 def _entry_crc(entry: LogEntry) -> int:
     return zlib.crc32(entry.command, zlib.crc32(b"%d %d " % (entry.index, entry.term)))
+
+
+def _mark_crc(address: str, mark: Mark) -> int:
+    words = f"{address} {mark.incarnation} {mark.voted} {mark.term} {mark.index}"
+    return zlib.crc32(words.encode())

@@ -342,6 +342,13 @@ DISK: Final = (
     ),
     Mutant(
         file="consensus/storage.py",
+        without="R10: a damaged memory of promises speaks against others",
+        text="if crc != _mark_crc(address, mark):",
+        instead="if crc is None:",
+        caught_by=_STORAGE + "test_a_changed_file_is_put_aside_and_never_voted_from",
+    ),
+    Mutant(
+        file="consensus/storage.py",
         without="two processes may use one directory",
         text="fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         instead="fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)",

@@ -196,16 +196,45 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/marks.py",
         without="R10: a vote may be forgotten",
-        text="if self.voted > hello.term or (self.voted == hello.term and not hello.has_voted):",
+        text="if self.voted > 0 and (self.voted > hello.term or forgot_vote):",
         instead="if self.voted < 0:",
         caught_by=_MARKS + "test_a_promise_is_missing_below_it_in_its_term_or_in_an_earlier_one",
     ),
     Mutant(
         file="consensus/marks.py",
         without="R10: a log that was cut by a later raft leader counts as forgotten",
-        text="if (self.term, self.index) > (hello.term, hello.last_index):",
+        text="if self.term == hello.term and self.index > hello.last_index:",
         instead="if self.index > hello.last_index:",
         caught_by=_MARKS + "test_a_promise_is_missing_below_it_in_its_term_or_in_an_earlier_one",
+    ),
+    Mutant(
+        file="consensus/council.py",
+        without="R10: what a voter says when it greets is no promise",
+        text="            self._marks.greeted(voter, self._now())",
+        instead="            del voter",
+        caught_by=_MARKS + "test_a_copy_from_before_the_present_term_is_noticed_by_whom_the_voter_"
+        "greeted_since",
+    ),
+    Mutant(
+        file="consensus/marks.py",
+        without="R10: a greeting promises that its log is never cut",
+        text="hello.last_index if is_firm else 0",
+        instead="hello.last_index",
+        caught_by=_MARKS + "test_a_greeting_promises_its_term_and_a_vote_in_it",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="R10: a greeting that arrives late is taken for an older copy",
+        text="if self._doubts.is_first(hello):",
+        instead="if not hello.scope:",
+        caught_by=_MARKS + "test_a_greeting_that_arrives_late_is_not_taken_for_an_older_copy",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="what a peer held against this node is held against it for ever",
+        text="self._verdicts.lift(lambda address: address == hello.address)",
+        instead="pass",
+        caught_by=_GREETED + "test_a_verdict_is_over_once_the_peer_that_gave_it_lets_this_node_in",
     ),
     Mutant(
         file="consensus/core.py",

@@ -6,6 +6,7 @@ alone: an election is called with `campaign`, a heartbeat with `beat`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations
@@ -46,6 +47,7 @@ class Group:
         self.names = names
         self.timings = timings
         self.seats: dict[str, Seat] = {}
+        self._starts: Counter[str] = Counter()
         for name in names:
             self.start(name, Disk(incarnation=f"life of {name}"))
 
@@ -62,6 +64,7 @@ class Group:
         its name where that is not its address."""
         time = TrueTime()
         store = FakeStore(disk)
+        self._starts[name] += 1
         node = make_voter(
             name,
             members=file or self.names,
@@ -70,7 +73,7 @@ class Group:
             network=self.network,
             timings=self.timings,
             clock=FakeClock(time),
-            random=Random(name),
+            random=Random(f"{name}{self._starts[name]}"),
         )
         self.seats[name] = Seat(time, disk, store, node)
         for peer in self.names:

@@ -42,7 +42,7 @@ class Network:
             refusal = end.registry.refusal(hello)
             if refusal is not None:
                 end.registry.report(hello.address, refusal.why)
-                other.registry.judged(refusal)
+                other.registry.judged(end._address, refusal)
                 return False
         for end, hello in zip(ends, heard, strict=True):
             end.hear(Up(hello.address, hello, end.registry.admit(hello)))

@@ -49,6 +49,26 @@ def test_the_highest_promise_counts_and_is_written_once() -> None:
     assert not marks.is_late(1e9)
 
 
+def test_a_greeting_promises_its_term_and_a_vote_in_it() -> None:
+    """What came before this term may still be cut by its raft leader, what belongs to it not."""
+    marks = Marks({})
+    marks.greeted(said(term=4, has_voted=True, last_term=4, last_index=50), 0.0)
+    assert marks.known["b:1"] == Mark(incarnation="i2", voted=4, term=4, index=50)
+    marks.greeted(said(term=5, has_voted=False, last_term=4, last_index=50), 0.0)
+    mark = marks.known["b:1"]
+    assert mark == Mark(incarnation="i2", voted=4, term=5)
+    assert mark.contradicts(said(term=5, last_index=2)) is None
+    assert mark.contradicts(said(term=4, has_voted=True, last_index=50)) is not None
+
+
+def test_before_the_first_term_there_is_nothing_to_promise() -> None:
+    marks = Marks({})
+    marks.greeted(said(term=0, last_term=0, last_index=1), 0.0)
+    assert marks.known == {}
+    nothing = Mark(incarnation="i2")
+    assert nothing.contradicts(said(term=0, has_voted=False, last_index=1)) is None
+
+
 def test_another_incarnation_promised_nothing() -> None:
     marks = Marks({"b:1": MARK})
     marks.acknowledged(said(incarnation="another"), 1, 1, 0.0)
@@ -71,6 +91,32 @@ def test_a_process_that_is_linked_may_greet_anew_while_it_promises_on() -> None:
     members.admit(earlier)
     assert members.refusal(earlier) is None
     assert members.refusal(said(is_new=False, term=2, process="another")) is not None
+
+
+def test_a_greeting_that_arrives_late_is_not_taken_for_an_older_copy() -> None:
+    """While it was on its way another connection of the same process came up, promised more, and
+    broke. Only if it says less again its machine was set back with its memory."""
+    members = Registry(OWN, {})
+    late = said(is_new=False, term=2, last_index=4, nonce=b"1")
+    members.admit(said(is_new=False, term=3, has_voted=True, nonce=b"2"))
+    members.publish(Present(marks={"b:1": MARK}))
+    members.lost("b:1")
+    for _ in range(2):
+        refusal = members.refusal(late)
+        assert refusal is not None
+        assert refusal.grounds is Grounds.OTHER, "it may greet again"
+
+    fresh = said(is_new=False, term=3, has_voted=True, last_index=10, nonce=b"3")
+    assert members.refusal(fresh) is None
+    members.admit(fresh)
+    members.lost("b:1")
+    refusal = members.refusal(said(is_new=False, term=2, nonce=b"4"))
+    assert refusal is not None
+    assert refusal.grounds is Grounds.OTHER, "that was another time"
+
+    refusal = members.refusal(said(is_new=False, term=2, nonce=b"5"))
+    assert refusal is not None
+    assert refusal.grounds is Grounds.ROLLED_BACK
 
 
 def led_by_a() -> Group:
@@ -104,6 +150,43 @@ def test_a_copy_from_before_a_vote_is_noticed_by_whom_it_elected() -> None:
     disk.records = copy
     group.start("b", disk)
     with pytest.raises(BegunAnew, match="older copy"):
+        group.step("b")
+
+
+def test_a_copy_from_before_the_present_term_is_noticed_by_whom_the_voter_greeted_since() -> None:
+    """a never heard b promise anything in the second term; c, who did, is gone."""
+    group = led_by_a()
+    copy = deepcopy(group.seats["b"].disk.records)
+    group.start("a", group.kill("a"))
+    group.network.disconnect("b", "c")
+    group.elect("c", among="ac")
+    group.network.connect("b", "c")
+    group.settle()
+    group.network.disconnect("a", "b")
+    group.network.connect("a", "b")
+    group.settle()
+    group.kill("c")
+    disk = group.kill("b")
+    disk.records = copy
+    group.start("b", disk)
+    with pytest.raises(BegunAnew, match="it was in term 2 and is in term 1"):
+        group.step("b")
+
+
+def test_a_vote_of_the_present_term_is_noticed_by_whom_the_voter_greeted_since() -> None:
+    group = Group()
+    copy = deepcopy(group.seats["b"].disk.records)
+    group.elect("a", among="ab")
+    group.settle()
+    group.network.disconnect("b", "c")
+    group.network.connect("b", "c")
+    group.settle()
+    group.kill("a")
+    disk = group.kill("b")
+    disk.records = copy
+    disk.records.term = 1
+    group.start("b", disk)
+    with pytest.raises(BegunAnew, match="it voted in term 1 and knows nothing of that"):
         group.step("b")
 
 

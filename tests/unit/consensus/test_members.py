@@ -188,9 +188,54 @@ def test_a_verdict_reaches_the_other_side_with_its_grounds(grounds: Grounds) -> 
 
 def test_a_verdict_that_voids_the_directory_outweighs_others() -> None:
     members = registry()
-    members.judged(Refusal("x", Grounds.ROLLED_BACK))
-    members.judged(Refusal("y"))
+    members.judged("c:1", Refusal("y"))
+    members.judged("b:1", Refusal("x", Grounds.ROLLED_BACK))
+    members.judged("b:1", Refusal("z"))
     assert members.verdict == Refusal("x", Grounds.ROLLED_BACK)
+    members.admit(said())
+    assert members.verdict == Refusal("x", Grounds.ROLLED_BACK), "it knows no more for that"
+
+
+def test_a_verdict_is_over_once_the_peer_that_gave_it_lets_this_node_in() -> None:
+    members = registry()
+    members.judged("b:1", Refusal("two agents of one name"))
+    members.judged("c:1", Refusal("the files differ"))
+    members.judged("b:1", Refusal("two agents of one address"))
+    assert members.verdict == Refusal("two agents of one address")
+
+    members.admit(said())
+    assert members.verdict == Refusal("the files differ"), "only b:1 let it in"
+    members.admit(said(address="c:1", name="n3", incarnation="i3"))
+    assert members.verdict is None
+
+
+def test_a_verdict_is_over_once_the_peer_that_gave_it_has_no_seat_any_more() -> None:
+    members = settled()
+    members.judged("b:1", Refusal("two agents of one name"))
+    members.publish(Present(latest=BORN.without("n3"), latest_index=6))
+    assert members.verdict == Refusal("two agents of one name")
+    members.publish(Present(latest=BORN.without("n2"), latest_index=7))
+    assert members.verdict is None
+
+
+def test_that_this_node_is_out_weighs_more_than_what_keeps_single_peers_apart() -> None:
+    members = settled()
+    members.judged("b:1", Refusal("two agents of one name"))
+    members.judged("d:1", Refusal("removed", Grounds.REMOVED))
+    assert members.barred == "removed"
+    members.admit(said())
+    assert members.barred == "removed", "d:1, a voter that this log has not heard of, stands by it"
+
+
+def test_what_keeps_a_stranger_apart_is_no_verdict_on_this_node() -> None:
+    members = settled()
+    members.judged("x:1", Refusal("it belongs to cluster 'other'"))
+    assert members.verdict is None
+    for number in range(1000):
+        members.judged(f"x:{number}", Refusal("removed", Grounds.REMOVED))
+    assert len(members._verdicts._held) < 300
+    members.judged("y:1", Refusal("replaced", Grounds.REPLACED))
+    assert members.verdict == Refusal("replaced", Grounds.REPLACED)
 
 
 def test_a_cause_is_told_once_until_the_peer_was_let_in() -> None:

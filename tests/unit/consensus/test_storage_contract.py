@@ -3,6 +3,7 @@ real one has: a lock, a file that can be damaged, a process that can be killed."
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -232,6 +233,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         ("UPDATE base SET snapshot = 7", "the snapshot: not a snapshot"),
         ("UPDATE base SET first = 2", "begins late and there is no snapshot"),
         ("DELETE FROM base", "is missing"),
+        ("UPDATE marks SET idx = 99", "checksum of what b:1 promised"),
     ],
 )
 def test_a_changed_file_is_put_aside_and_never_voted_from(
@@ -242,10 +244,10 @@ def test_a_changed_file_is_put_aside_and_never_voted_from(
     for entry in entries(1, 3):
         store.append(entry)
     store.save_ballot(5, "a:1")
+    store.save_marks({"b:1": Mark(incarnation="x", term=5, index=3)})
     store.close()
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript(statement)
-    connection.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript(statement)
     was = (tmp_path / FILE_NAME).read_bytes()
     persisted = sqlite_store(tmp_path, "another").load()
     assert re.search(said, persisted.put_aside or "")
@@ -336,9 +338,8 @@ def test_a_directory_of_another_format_is_left_as_it_is(tmp_path: Path) -> None:
     store = sqlite_store(tmp_path)
     store.load()
     store.close()
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript("UPDATE identity SET format = 9")
-    connection.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript("UPDATE identity SET format = 9")
     with pytest.raises(StorageFailed, match="the release that wrote it"):
         sqlite_store(tmp_path).load()
     assert not list(tmp_path.glob("raft-void*"))
