@@ -28,7 +28,7 @@ _NOTICES: Final = (
     ),
     Notice(
         subject="n3",
-        what="the clocks of this machine went apart by 2.0 s within 60 s",
+        what="this machine was suspended for 2.0 s in the last minute",
         remedy="keep suspend from database machines",
         level=Level.WARNING,
     ),
