@@ -27,9 +27,11 @@ from raftha.consensus.compaction import Compaction
 from raftha.consensus.configuration import Seat
 from raftha.consensus.council import Council
 from raftha.consensus.elections import Elections
+from raftha.consensus.forwards import Forwards, Report
 from raftha.consensus.journal import Journal
 from raftha.consensus.marks import Marks
 from raftha.consensus.membership import Membership
+from raftha.consensus.proposals import MAX_PENDING
 from raftha.consensus.snapshots import Assembly
 from raftha.consensus.stable import Origin, Persisted, StableStore
 from raftha.consensus.state import LogEntry, unseal
@@ -74,6 +76,7 @@ class RaftCore:
         clock: Clock,
         random: Random,
         fatal: Callable[[str], object],
+        report: Report,
     ) -> None:
         self._timings = timings
         self._store = store
@@ -90,6 +93,7 @@ class RaftCore:
             log=self._journal.configurations,
         )
         self._marks = Marks(persisted.marks)
+        self._forwards = Forwards(report)
         self._assembly = Assembly(
             lambda part, first: store.stage(Origin.RECEIVED, part, first=first)
         )
@@ -257,7 +261,7 @@ class RaftCore:
                     self.engine.follow_term(message.term)
             case wire.Forward():
                 if self.engine.is_leading and message.remaining > 0:
-                    self._append_command(message.payload)
+                    self._take_forward(peer, message.payload)
             case _:
                 assert_never(message)
         return True
@@ -266,6 +270,17 @@ class RaftCore:
         """What of the log and the leadership a round acts on."""
         engine = self.engine
         return self._journal.last_index, engine.commit_index, engine.term, engine.leader
+
+    def _take_forward(self, peer: str, payload: bytes) -> None:
+        """Append what another voter wants, as long as there is room for our own commands."""
+        if not self._forwards.admits(peer, self.engine.term, self.engine.commit_index):
+            return
+        if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:
+            return
+        if self._append_command(payload):
+            self._forwards.took(peer, self._journal.last_index)
+        else:
+            self._forwards.refuse(peer)
 
     def _accept_leader(self, peer: str, term: int) -> bool:
         """Whether this comes from the rightful raft leader; an outdated one is told so."""
@@ -362,8 +377,7 @@ class RaftCore:
 
     def _append_command(self, payload: bytes) -> bool:
         """Append what can be applied: bytes that are no command would stop every replica later."""
-        backlog = self._journal.last_index - self.engine.commit_index
-        if backlog >= MAX_UNCOMMITTED or len(payload) > MAX_COMMAND_BYTES:
+        if self._backlog >= MAX_UNCOMMITTED or len(payload) > MAX_COMMAND_BYTES:
             return False
         try:
             commands.decode(payload)
@@ -372,6 +386,11 @@ class RaftCore:
         index = self._journal.last_index + 1
         self._journal.add(_REGULAR + payload, index, self.engine.term)
         return True
+
+    @property
+    def _backlog(self) -> int:
+        """How many entries wait to be committed."""
+        return self._journal.last_index - self.engine.commit_index
 
     def _sync(self) -> None:
         """What peers promised waits a while, and goes to the disk with something else."""

@@ -19,9 +19,9 @@ from raftha.clock import Clock
 from raftha.consensus import commands, wire
 from raftha.consensus.commands import LogCommand, SessionId, WireError
 from raftha.consensus.core import RaftCore
+from raftha.consensus.dialing import SAY_AGAIN
 from raftha.consensus.greeting import Refusal
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
-from raftha.consensus.machine import Machine, Result
 from raftha.consensus.members import Identity, Present, Registry
 from raftha.consensus.overview import Facts, status_of
 from raftha.consensus.proposals import Pending, Proposals, Route
@@ -35,6 +35,7 @@ from raftha.consensus.transport import TcpLinks
 from raftha.consensus.watch import WatchHub
 from raftha.errors import StorageFailed
 from raftha.instants import Instant, Seconds
+from raftha.logs import RateLimiter
 from raftha.model.settings import RaftConfig, RaftTimings
 from raftha.model.store import RaftStatus
 
@@ -80,20 +81,15 @@ class RaftNode:
         self._begin_anew = begin_anew
         self._put_aside = persisted.put_aside
         self._verdict: Refusal | None = None
+        self._sayings = RateLimiter(clock, SAY_AGAIN)
         self._contacts: dict[str, Instant] = {}
         self._connected: set[str] = set()
         self._link_numbers: dict[str, int] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._watches = watches = WatchHub()
+        self._watches = WatchHub()
         self._proposals = Proposals(clock=clock, session=_session(identity, persisted, random))
-        self._replica = Replica(
-            clock=clock,
-            watches=watches,
-            heard=self._heard,
-            restored=self._restored,
-            fatal=fatal,
-        )
+        self._replica = self._make_replica()
         self._core = self._make_core(persisted, random)
         self._steward = self._make_steward()
         self._present = Present()
@@ -101,10 +97,19 @@ class RaftNode:
         self._facts = self._observe()
         self.store = KeyStore(
             clock=clock,
-            watches=watches,
+            watches=self._watches,
             wake=links.wake,
             peek=lambda: self._replica.published,
             status=self._describe,
+        )
+
+    def _make_replica(self) -> Replica:
+        return Replica(
+            clock=self._clock,
+            watches=self._watches,
+            heard=self._proposals.heard,
+            restored=self._proposals.restored,
+            fatal=self._fatal,
         )
 
     def _make_core(self, persisted: Persisted, random: Random) -> RaftCore:
@@ -118,6 +123,7 @@ class RaftNode:
             clock=self._clock,
             random=random,
             fatal=self._fatal,
+            report=self._report,
         )
 
     def _make_steward(self) -> Steward:
@@ -281,6 +287,12 @@ class RaftNode:
             self._links.drop(peer, str(error))
             return True
 
+    def _report(self, peer: str, problem: str) -> None:
+        """A linked peer does what it should not: told in the status, and in the log once."""
+        is_news = self._registry.report(peer, problem)
+        if is_news and self._sayings.admit(f"{peer} {problem}") is not None:
+            _LOG.warning("raft peer %s: %s", peer, problem)
+
     def _route(self) -> Route | None:
         leader = self._core.engine.leader
         if leader is None:
@@ -303,12 +315,6 @@ class RaftNode:
         own = self._identity.address
         seats = {seat.address for seat in self._core.membership.seats}
         return 1 + sorted({own, *seats} - {leader}).index(own)
-
-    def _heard(self, command: LogCommand, result: Result) -> None:
-        self._proposals.heard(command, result)
-
-    def _restored(self, machine: Machine) -> None:
-        self._proposals.restored(machine)
 
     def _observe(self) -> Facts:
         engine = self._core.engine

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
+_FORWARDS: Final = "unit/consensus/test_forwards.py::"
 _COMMANDS: Final = "unit/consensus/test_hazards_commands.py::"
 _RUNTIME: Final = "unit/consensus/test_hazards_runtime.py::"
 _RULES: Final = "unit/consensus/test_safety_rules.py::"
@@ -56,6 +57,27 @@ COMMANDS: Final = (
         text="if self.engine.is_leading and message.remaining > 0:",
         instead="if self.engine.is_leading:",
         caught_by=_COMMANDS + "test_h16_the_raft_leader_appends_nothing_whose_time_is_over",
+    ),
+    Mutant(
+        file="consensus/forwards.py",
+        without="a voter may fill the log with what it forwards",
+        text="if len(indexes) < MAX_UNDER_WAY:",
+        instead="if len(indexes) >= 0:",
+        caught_by=_FORWARDS + "test_a_voter_that_floods_the_raft_leader_is_bounded_and_named_once",
+    ),
+    Mutant(
+        file="consensus/core.py",
+        without="what others forward leaves the raft leader no room for its own commands",
+        text="if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:",
+        instead="if self._backlog >= MAX_UNCOMMITTED:",
+        caught_by=_FORWARDS + "test_however_many_voters_flood_the_raft_leader_has_room_for_its_own",
+    ),
+    Mutant(
+        file="consensus/forwards.py",
+        without="what a voter forwarded counts against it in a later term",
+        text="self._under_way.clear()",
+        instead="pass",
+        caught_by=_FORWARDS + "test_the_account_of_an_earlier_term_is_closed",
     ),
     Mutant(
         file="consensus/proposals.py",
