@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from raftha.clock import Clock
@@ -23,9 +23,21 @@ from raftha.instants import Seconds
 from raftha.logs import RateLimiter
 from raftha.model.settings import Address, RaftTimings
 
+Found = tuple[socket.AddressFamily, tuple[object, ...]]
+"""One place where a host may be reached: the family of its address, and the address."""
+
+Resolver = Callable[[str, int], Sequence[Found]]
+"""Finds where a host is, now; may take as long as the name servers do. Raises socket.gaierror."""
+
 _LOG: Final = logging.getLogger(__name__)
 SAY_AGAIN: Final = Seconds(60.0)
 """A link that flaps is told of once in this time, for each cause."""
+
+
+def resolve(host: str, port: int) -> Sequence[Found]:
+    """What the name service of this machine says."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, where) for family, _, _, _, where in found]
 
 
 class Dialer:
@@ -45,6 +57,7 @@ class Dialer:
         peers: Iterable[Address],
         is_linked: Callable[[str], bool],
         arrived: Callable[[Established], None],
+        resolver: Resolver = resolve,
     ) -> None:
         self._handshake = handshake
         self._registry = registry
@@ -53,6 +66,7 @@ class Dialer:
         self._known = {str(peer): peer for peer in peers}
         self._wanted: dict[str, threading.Event] = {}
         self._arrived = arrived
+        self._resolve = resolver
         self._is_linked = is_linked
         self._closed = threading.Event()
         self._sayings = RateLimiter(clock, SAY_AGAIN)
@@ -129,9 +143,7 @@ class Dialer:
 
     def _try(self, peer: str, address: Address) -> str | None:
         try:
-            connection = socket.create_connection(
-                (address.host, address.port), self._timings.connect_timeout
-            )
+            connection = self._connect(address)
         except socket.gaierror as error:
             return f"the name {address.host} cannot be resolved: {error.strerror}"
         except OSError as error:
@@ -143,6 +155,21 @@ class Dialer:
         except (OSError, WireError) as error:
             return f"no greeting: {_said(error)}"
         return None
+
+    def _connect(self, address: Address) -> socket.socket:
+        """Where the host is is asked anew each time, for it may have moved. Raises OSError."""
+        problem = OSError(f"the name {address.host} has no address")
+        for family, where in self._resolve(address.host, address.port):
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(self._timings.connect_timeout)
+                connection.connect(where)
+            except OSError as error:
+                connection.close()
+                problem = error
+            else:
+                return connection
+        raise problem
 
     def _finish(
         self, connection: socket.socket, greet: Callable[[socket.socket], Established]

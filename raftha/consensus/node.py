@@ -19,7 +19,7 @@ from raftha.clock import Clock
 from raftha.consensus import commands, wire
 from raftha.consensus.commands import LogCommand, SessionId, WireError
 from raftha.consensus.core import RaftCore
-from raftha.consensus.dialing import SAY_AGAIN
+from raftha.consensus.dialing import SAY_AGAIN, Resolver, resolve
 from raftha.consensus.greeting import Refusal
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.members import Identity, Present, Registry
@@ -360,6 +360,7 @@ def open_store(
     fatal: Fatal,
     begin_anew: Fatal,
     synced: Callable[[float], object] = lambda _seconds: None,
+    resolver: Resolver = resolve,
 ) -> RaftNode:
     """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
     raft thread. A damaged Raft directory is put aside. Raises ConfigError for addresses that need a
@@ -385,6 +386,7 @@ def open_store(
         identity=identity,
         registry=registry,
         clock=clock,
+        resolver=resolver,
     )
     return RaftNode(
         identity=identity,

@@ -22,7 +22,7 @@ from typing import Final
 from raftha.clock import Clock
 from raftha.config.values import parse_address
 from raftha.consensus.commands import WireError
-from raftha.consensus.dialing import Dialer
+from raftha.consensus.dialing import Dialer, Resolver, resolve
 from raftha.consensus.flow import BYTES_PER_S, FRAMES_PER_S, Budget
 from raftha.consensus.handshake import Established, Handshake
 from raftha.consensus.links import Down, LinkEvent, Received, Up
@@ -110,6 +110,7 @@ class TcpLinks:
         identity: Identity,
         registry: Registry,
         clock: Clock,
+        resolver: Resolver = resolve,
     ) -> None:
         self._timings = timings
         self._security = security
@@ -135,6 +136,7 @@ class TcpLinks:
             peers=config.partner_addrs,
             is_linked=lambda peer: peer in self._links,
             arrived=self._arrived,
+            resolver=resolver,
         )
 
     def open(self) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from threading import Event, Thread, current_thread
 from time import monotonic, sleep
 
 import pytest
 
 from raftha.clock import SystemClock
+from raftha.consensus.dialing import Found, Resolver, resolve
 from raftha.consensus.node import RaftNode, open_store
 from raftha.errors import CompareFailed, ConfigError, StoreUnavailable
 from raftha.instants import Seconds
@@ -62,7 +64,13 @@ class Cluster:
             tls=tls,
         )
 
-    def start(self, number: int, config: RaftConfig, name: str | None = None) -> RaftNode:
+    def start(
+        self,
+        number: int,
+        config: RaftConfig,
+        name: str | None = None,
+        resolver: Resolver = resolve,
+    ) -> RaftNode:
         node = open_store(
             scope="test",
             name=name or f"n{number}",
@@ -73,6 +81,7 @@ class Cluster:
             witness=False,
             fatal=self.deaths.append,
             begin_anew=self.deaths.append,
+            resolver=resolver,
         )
         self.started.append(node)
         node.start()
@@ -274,3 +283,75 @@ def test_a_name_that_cannot_be_resolved_is_shown(cluster: Cluster) -> None:
     cluster.addresses[0] = Address("127.0.0.1", cluster.addresses[0].port)
     node = cluster.start(0, cluster.config(0, key="k" * 32))
     eventually(lambda: "cannot be resolved" in problem_of(node, cluster.addresses[1].port))
+
+
+class NameServer:
+    """Says where a name is, as long as the name is not one of those that it hangs on."""
+
+    def __init__(self, *hanging: str) -> None:
+        self.hosts: dict[str, str] = {}
+        self.hanging = set(hanging)
+        self.answers = Event()
+        self.asked_by: list[Thread] = []
+
+    def __call__(self, host: str, port: int) -> Sequence[Found]:
+        self.asked_by.append(current_thread())
+        if host in self.hanging:
+            self.answers.wait()
+        return [(socket.AF_INET, (self.hosts.get(host, host), port))]
+
+
+def test_a_name_server_that_hangs_holds_up_no_tick_no_other_peer_and_no_stop(
+    cluster: Cluster,
+) -> None:
+    """Two of three find each other and serve, while one of them waits for the third's name."""
+    names = NameServer("third.test")
+    keys = [cluster.config(number, key="k" * 32) for number in range(3)]
+    lost = Address("third.test", cluster.addresses[2].port)
+    partners = (*cluster.addresses[:2], lost)
+    try:
+        for number in range(2):
+            config = replace(keys[number], partner_addrs=partners)
+            cluster.start(number, config, resolver=names)
+        first, second = cluster.started
+        eventually(lambda: len(names.asked_by) >= 2)
+        for number in range(20):
+            first.store.execute(create(f"a{number}"), timeout=Seconds(2.0))
+            second.store.execute(create(f"b{number}"), timeout=Seconds(2.0))
+        assert {thread.name for thread in names.asked_by} == {"raft-link"}
+        assert any(thread.is_alive() for thread in names.asked_by)
+        assert all(thread.daemon for thread in names.asked_by), "or the process would not end"
+        cluster.stop()
+    finally:
+        names.answers.set()
+    assert first._thread is None
+
+
+def test_a_voter_is_found_where_its_name_has_moved_to(cluster: Cluster) -> None:
+    """The first alone can find the second: at a place where nobody listens, then at one where it
+    does, then, after a restart, at another."""
+    hosts = ["one.test", "two.test", "three.test"]
+    cluster.addresses = [
+        Address(host, address.port) for host, address in zip(hosts, cluster.addresses, strict=True)
+    ]
+    names, lost = NameServer(), NameServer()
+    lost.hosts = dict.fromkeys(hosts, "127.0.0.9")
+    names.hosts = {**lost.hosts, "one.test": "127.0.0.1"}
+
+    def start(number: int, at: str, resolver: Resolver) -> RaftNode:
+        config = cluster.config(number, key="k" * 32)
+        config = replace(config, bind_addr=Address(at, config.self_addr.port))
+        return cluster.start(number, config, resolver=resolver)
+
+    first, second = start(0, "127.0.0.1", names), start(1, "127.0.0.1", lost)
+    eventually(lambda: "cannot connect" in problem_of(first, cluster.addresses[1].port))
+    names.hosts["two.test"] = "127.0.0.1"
+    first.store.execute(create("a"), timeout=PATIENCE)
+    second.stop()
+    cluster.started.remove(second)
+    names.hosts["two.test"] = "127.0.0.3"
+
+    second = start(1, "127.0.0.3", lost)
+
+    second.store.execute(create("b"), timeout=PATIENCE)
+    assert set(first.store.read(timeout=PATIENCE).entries) == {"a", "b"}
