@@ -20,7 +20,8 @@ from raftha.clock import Clock
 from raftha.config.changes import compare
 from raftha.config.load import load
 from raftha.config.schema import Reload
-from raftha.consensus.node import RaftNode, open_store
+from raftha.consensus.node import RaftNode
+from raftha.consensus.opening import open_store
 from raftha.errors import ConfigError, RafthaError
 from raftha.logs import event
 from raftha.metrics import Metrics

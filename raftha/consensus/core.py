@@ -18,20 +18,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from raftha.clock import Clock
-from raftha.consensus import commands, configuration, wire
-from raftha.consensus.commands import MAX_COMMAND_BYTES, NewerFormat, WireError
+from raftha.consensus import configuration, wire
+from raftha.consensus.commands import NewerFormat, WireError
 from raftha.consensus.compaction import Compaction
 from raftha.consensus.configuration import Seat
 from raftha.consensus.council import Council
 from raftha.consensus.elections import Elections
-from raftha.consensus.forwards import Forwards, Report
+from raftha.consensus.forwards import Intake, Report
 from raftha.consensus.journal import Journal
 from raftha.consensus.marks import Marks
 from raftha.consensus.membership import Membership
-from raftha.consensus.proposals import MAX_PENDING
 from raftha.consensus.snapshots import Assembly
 from raftha.consensus.stable import Origin, Persisted, StableStore
 from raftha.consensus.state import LogEntry, unseal
@@ -40,9 +39,6 @@ from raftha.errors import StorageFailed
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
 from raftha.model.store import RaftRole
-
-MAX_UNCOMMITTED: Final = 10_000
-_REGULAR: Final = b"\x00"
 
 
 class Replica(Protocol):
@@ -93,7 +89,6 @@ class RaftCore:
             log=self._journal.configurations,
         )
         self._marks = Marks(persisted.marks)
-        self._forwards = Forwards(report)
         self._assembly = Assembly(
             lambda part, first: store.stage(Origin.RECEIVED, part, first=first)
         )
@@ -107,6 +102,7 @@ class RaftCore:
             make_durable=store.sync,
             apply=lambda index, payload: self._replica.apply(index, payload),
         )
+        self._intake = Intake(self.engine, self._journal, report)
         self.elections = self._make_elections()
         self.council = self._make_council()
         self._compaction = self._make_compaction()
@@ -177,7 +173,7 @@ class RaftCore:
     def propose(self, payload: bytes, remaining: Seconds) -> bool:
         """Append a command, or forward it to the raft leader; False if neither is possible."""
         if self.engine.is_leading:
-            return self._append_command(payload)
+            return self._intake.append(payload)
         leader = self.engine.leader
         if leader is None or not self.membership.knows(leader):
             return False
@@ -261,7 +257,7 @@ class RaftCore:
                     self.engine.follow_term(message.term)
             case wire.Forward():
                 if self.engine.is_leading and message.remaining > 0:
-                    self._take_forward(peer, message.payload)
+                    self._intake.take(peer, message.payload)
             case _:
                 assert_never(message)
         return True
@@ -270,17 +266,6 @@ class RaftCore:
         """What of the log and the leadership a round acts on."""
         engine = self.engine
         return self._journal.last_index, engine.commit_index, engine.term, engine.leader
-
-    def _take_forward(self, peer: str, payload: bytes) -> None:
-        """Append what another voter wants, as long as there is room for our own commands."""
-        if not self._forwards.admits(peer, self.engine.term, self.engine.commit_index):
-            return
-        if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:
-            return
-        if self._append_command(payload):
-            self._forwards.took(peer, self._journal.last_index)
-        else:
-            self._forwards.refuse(peer)
 
     def _accept_leader(self, peer: str, term: int) -> bool:
         """Whether this comes from the rightful raft leader; an outdated one is told so."""
@@ -374,23 +359,6 @@ class RaftCore:
         return message.next_index - 1 > self.engine.commit_index
 
     # Small parts.
-
-    def _append_command(self, payload: bytes) -> bool:
-        """Append what can be applied: bytes that are no command would stop every replica later."""
-        if self._backlog >= MAX_UNCOMMITTED or len(payload) > MAX_COMMAND_BYTES:
-            return False
-        try:
-            commands.decode(payload)
-        except (WireError, NewerFormat):
-            return False
-        index = self._journal.last_index + 1
-        self._journal.add(_REGULAR + payload, index, self.engine.term)
-        return True
-
-    @property
-    def _backlog(self) -> int:
-        """How many entries wait to be committed."""
-        return self._journal.last_index - self.engine.commit_index
 
     def _sync(self) -> None:
         """What peers promised waits a while, and goes to the disk with something else."""

@@ -7,20 +7,17 @@ to `arrived`.
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
 
 from raftha.clock import Clock
 from raftha.consensus.commands import WireError
+from raftha.consensus.complaints import Complaints
 from raftha.consensus.handshake import Established, Handshake, Refused
 from raftha.consensus.members import Registry
 from raftha.consensus.reception import Greetings, Reception
-from raftha.instants import Seconds
-from raftha.logs import RateLimiter
 from raftha.model.settings import Address, RaftTimings
 
 Found = tuple[socket.AddressFamily, tuple[object, ...]]
@@ -28,10 +25,6 @@ Found = tuple[socket.AddressFamily, tuple[object, ...]]
 
 Resolver = Callable[[str, int], Sequence[Found]]
 """Finds where a host is, now; may take as long as the name servers do. Raises socket.gaierror."""
-
-_LOG: Final = logging.getLogger(__name__)
-SAY_AGAIN: Final = Seconds(60.0)
-"""A link that flaps is told of once in this time, for each cause."""
 
 
 def resolve(host: str, port: int) -> Sequence[Found]:
@@ -60,7 +53,6 @@ class Dialer:
         resolver: Resolver = resolve,
     ) -> None:
         self._handshake = handshake
-        self._registry = registry
         self._timings = timings
         self._own = own
         self._known = {str(peer): peer for peer in peers}
@@ -69,7 +61,7 @@ class Dialer:
         self._resolve = resolver
         self._is_linked = is_linked
         self._closed = threading.Event()
-        self._sayings = RateLimiter(clock, SAY_AGAIN)
+        self._complaints = Complaints(registry, clock)
         self._greetings = Greetings()
         self._reception = Reception(
             bind=bind,
@@ -186,11 +178,8 @@ class Dialer:
         self._arrived(established)
 
     def _report(self, peer: str, problem: str) -> None:
-        if self._closed.is_set():
-            return
-        is_news = self._registry.report(peer, problem)
-        if is_news and self._sayings.admit(f"{peer} {problem}") is not None:
-            _LOG.warning("raft link to %s: %s", peer or "an unknown host", problem)
+        if not self._closed.is_set():
+            self._complaints.tell(peer, problem)
 
 
 def _said(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What other voters hand to this raft leader: commands, no more at once than a sane one sends.
+"""Commands on their way into the log of a raft leader: its own, and those that others forward.
 
 A voter is trusted to be who it is, not to be sane. One that forwards without end would fill the log
 up to the bound at which the raft leader takes nothing more, not even its own renewals of the lease.
@@ -10,15 +10,66 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
+from raftha.consensus import commands
+from raftha.consensus.commands import MAX_COMMAND_BYTES, NewerFormat, WireError
+from raftha.consensus.journal import Journal
 from raftha.consensus.proposals import MAX_PENDING
 
+MAX_UNCOMMITTED: Final = 10_000
 MAX_UNDER_WAY: Final = 2 * MAX_PENDING
 """A voter has so many commands under way and, after a link broke, the same ones once more."""
+_REGULAR: Final = b"\x00"
 
 Report = Callable[[str, str], object]
 """Takes a peer and what is wrong with it, in words that stay the same for the same cause."""
+
+
+class Engine(Protocol):
+    """What is asked of Raft itself."""
+
+    @property
+    def term(self) -> int: ...
+    @property
+    def commit_index(self) -> int: ...
+
+
+class Intake:
+    """Appends what can be applied, while this node leads."""
+
+    def __init__(self, engine: Engine, journal: Journal, report: Report) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._forwards = Forwards(report)
+
+    def append(self, payload: bytes) -> bool:
+        """Append a command: bytes that are none would stop every replica later."""
+        if self._backlog >= MAX_UNCOMMITTED or len(payload) > MAX_COMMAND_BYTES:
+            return False
+        try:
+            commands.decode(payload)
+        except (WireError, NewerFormat):
+            return False
+        index = self._journal.last_index + 1
+        self._journal.add(_REGULAR + payload, index, self._engine.term)
+        return True
+
+    def take(self, peer: str, payload: bytes) -> None:
+        """Append what another voter wants, as long as there is room for our own commands."""
+        if not self._forwards.admits(peer, self._engine.term, self._engine.commit_index):
+            return
+        if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:
+            return
+        if self.append(payload):
+            self._forwards.took(peer, self._journal.last_index)
+        else:
+            self._forwards.refuse(peer)
+
+    @property
+    def _backlog(self) -> int:
+        """How many entries wait to be committed."""
+        return self._journal.last_index - self._engine.commit_index
 
 
 class Forwards:

@@ -18,25 +18,21 @@ from typing import Final
 from raftha.clock import Clock
 from raftha.consensus import commands, wire
 from raftha.consensus.commands import LogCommand, SessionId, WireError
+from raftha.consensus.complaints import Complaints
 from raftha.consensus.core import RaftCore
-from raftha.consensus.dialing import SAY_AGAIN, Resolver, resolve
 from raftha.consensus.greeting import Refusal
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.members import Identity, Present, Registry
 from raftha.consensus.overview import Facts, status_of
 from raftha.consensus.proposals import Pending, Proposals, Route
 from raftha.consensus.replica import Replica
-from raftha.consensus.security import choose
 from raftha.consensus.stable import Persisted, StableStore
 from raftha.consensus.steward import Steward
-from raftha.consensus.storage import SqliteStore
 from raftha.consensus.store import KeyStore
-from raftha.consensus.transport import TcpLinks
 from raftha.consensus.watch import WatchHub
 from raftha.errors import StorageFailed
 from raftha.instants import Instant, Seconds
-from raftha.logs import RateLimiter
-from raftha.model.settings import RaftConfig, RaftTimings
+from raftha.model.settings import RaftTimings
 from raftha.model.store import RaftStatus
 
 EXPIRY_TIMEOUT: Final = Seconds(1.0)
@@ -81,7 +77,6 @@ class RaftNode:
         self._begin_anew = begin_anew
         self._put_aside = persisted.put_aside
         self._verdict: Refusal | None = None
-        self._sayings = RateLimiter(clock, SAY_AGAIN)
         self._contacts: dict[str, Instant] = {}
         self._connected: set[str] = set()
         self._link_numbers: dict[str, int] = {}
@@ -123,7 +118,7 @@ class RaftNode:
             clock=self._clock,
             random=random,
             fatal=self._fatal,
-            report=self._report,
+            report=Complaints(self._registry, self._clock).tell,
         )
 
     def _make_steward(self) -> Steward:
@@ -287,12 +282,6 @@ class RaftNode:
             self._links.drop(peer, str(error))
             return True
 
-    def _report(self, peer: str, problem: str) -> None:
-        """A linked peer does what it should not: told in the status, and in the log once."""
-        is_news = self._registry.report(peer, problem)
-        if is_news and self._sayings.admit(f"{peer} {problem}") is not None:
-            _LOG.warning("raft peer %s: %s", peer, problem)
-
     def _route(self) -> Route | None:
         leader = self._core.engine.leader
         if leader is None:
@@ -344,63 +333,10 @@ def _session(identity: Identity, persisted: Persisted, random: Random) -> Sessio
         voter=identity.name,
         incarnation=identity.incarnation,
         boot=persisted.boot,
-        nonce=_draw(random, 60),
+        nonce=draw(random, 60),
     )
 
 
-def open_store(
-    *,
-    scope: str,
-    name: str,
-    config: RaftConfig,
-    timings: RaftTimings,
-    clock: Clock,
-    random: Random,
-    witness: bool,
-    fatal: Fatal,
-    begin_anew: Fatal,
-    synced: Callable[[float], object] = lambda _seconds: None,
-    resolver: Resolver = resolve,
-) -> RaftNode:
-    """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
-    raft thread. A damaged Raft directory is put aside. Raises ConfigError for addresses that need a
-    key file or certificates, StorageFailed if the directory is in use."""
-    security = choose(config, name, clock)  # refuses before anything is made
-    new = f"{_draw(random, 128):032x}"
-    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=new, synced=synced)
-    persisted = stable.load()
-    identity = Identity(
-        scope=scope,
-        address=str(config.self_addr),
-        name=name,
-        incarnation=persisted.incarnation,
-        witness=witness,
-        partners=tuple(sorted({str(a) for a in config.partner_addrs} - {str(config.self_addr)})),
-        process=f"{_draw(random, 60):x}",
-    )
-    registry = Registry(identity, persisted.voters)
-    links = TcpLinks(
-        config=config,
-        security=security,
-        timings=timings,
-        identity=identity,
-        registry=registry,
-        clock=clock,
-        resolver=resolver,
-    )
-    return RaftNode(
-        identity=identity,
-        timings=timings,
-        persisted=persisted,
-        stable=stable,
-        links=links,
-        registry=registry,
-        clock=clock,
-        random=random,
-        fatal=fatal,
-        begin_anew=begin_anew,
-    )
-
-
-def _draw(source: Random, bits: int) -> int:
+def draw(source: Random, bits: int) -> int:
+    """So many random bits."""
     return source.getrandbits(bits)

@@ -23,7 +23,8 @@ from typing import Any, Final
 from raftha.agent.main import fatal
 from raftha.clock import SystemClock
 from raftha.config.load import load
-from raftha.consensus.node import RaftNode, open_store
+from raftha.consensus.node import RaftNode
+from raftha.consensus.opening import open_store
 from raftha.errors import CompareFailed, OutcomeUnknown, RafthaError, StoreUnavailable
 from raftha.instants import Seconds
 from raftha.logs import set_up

@@ -38,7 +38,7 @@ COMMANDS: Final = (
         caught_by=_COMMANDS + "test_h14_an_answer_is_given_after_its_entry_was_applied",
     ),
     Mutant(
-        file="consensus/core.py",
+        file="consensus/forwards.py",
         without="H15: bytes that cannot be applied enter the log",
         text="except (WireError, NewerFormat):\n            return False",
         instead="except (WireError, NewerFormat):\n            pass",
@@ -66,7 +66,7 @@ COMMANDS: Final = (
         caught_by=_FORWARDS + "test_a_voter_that_floods_the_raft_leader_is_bounded_and_named_once",
     ),
     Mutant(
-        file="consensus/core.py",
+        file="consensus/forwards.py",
         without="what others forward leaves the raft leader no room for its own commands",
         text="if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:",
         instead="if self._backlog >= MAX_UNCOMMITTED:",

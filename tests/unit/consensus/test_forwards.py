@@ -8,8 +8,7 @@ import pytest
 
 from raftha.consensus import commands, wire
 from raftha.consensus.commands import LogCommand
-from raftha.consensus.core import MAX_UNCOMMITTED
-from raftha.consensus.forwards import MAX_UNDER_WAY, Forwards
+from raftha.consensus.forwards import MAX_UNCOMMITTED, MAX_UNDER_WAY, Forwards
 from raftha.consensus.proposals import MAX_PENDING
 from raftha.model.store import Barrier, Committed
 from tests.sim.group import Group
@@ -54,7 +53,7 @@ def test_a_voter_that_floods_the_raft_leader_is_bounded_and_named_once(
     assert problem(group, "c") == ""
     told = [record.getMessage() for record in caplog.records if "forwards" in record.getMessage()]
     assert len(told) == 1
-    assert told[0].startswith("raft peer b: it forwards more than")
+    assert told[0].startswith("raft link to b: it forwards more than")
 
 
 def test_others_are_served_while_one_voter_floods() -> None:

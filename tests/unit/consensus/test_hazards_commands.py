@@ -173,7 +173,7 @@ def test_h15_bytes_that_are_no_command_never_enter_the_log() -> None:
     """What cannot be applied is refused before the log, where it harms nobody; found in the log
     nevertheless, it ends the process rather than to let the replicas differ."""
     group = led_by_a()
-    assert not group.node("a")._core._append_command(b"\xff garbage")
+    assert not group.node("a")._core._intake.append(b"\xff garbage")
     later = group.create("a", "k")
     group.settle()
     group.settle()
@@ -349,7 +349,7 @@ def test_h33_h34_a_command_of_another_release_is_never_guessed_at() -> None:
     assert known[1] == commands.FORMAT
     newer = known[:1] + bytes([commands.FORMAT + 1]) + known[2:]
 
-    assert not group.node("a")._core._append_command(newer)
+    assert not group.node("a")._core._intake.append(newer)
     with pytest.raises(Fatal, match="upgrade raftha"):
         group.node("b")._replica.apply(99, newer)
 

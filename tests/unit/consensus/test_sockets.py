@@ -15,7 +15,8 @@ import pytest
 
 from raftha.clock import SystemClock
 from raftha.consensus.dialing import Found, Resolver, resolve
-from raftha.consensus.node import RaftNode, open_store
+from raftha.consensus.node import RaftNode
+from raftha.consensus.opening import open_store
 from raftha.errors import CompareFailed, ConfigError, StoreUnavailable
 from raftha.instants import Seconds
 from raftha.model.settings import Address, RaftConfig, RaftTimings, TlsFiles
