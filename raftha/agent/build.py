@@ -20,6 +20,7 @@ from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
 from raftha.agent.observer import Observer
 from raftha.agent.peers import Peers
+from raftha.agent.process import guardian_socket
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
@@ -185,7 +186,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
     its deadline, and forgotten when the guardian is gone."""
     settings = ground.reader.settings
     guarding = Guarding(
-        socket_path=ground.run_dir / "guardian.sock",
+        socket_path=guardian_socket(ground.run_dir),
         data_dir=ground.board.postgres.data_dir,
         log_path=ground.run_dir / "guardian.log",
         dead_man_seconds=lambda: max(0.1, settings().fence_budget / 2),

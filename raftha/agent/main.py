@@ -15,7 +15,14 @@ from pathlib import Path
 
 from raftha import __version__
 from raftha.agent.build import Member, build_instance, build_member
-from raftha.agent.process import check_again, fatal, on_signals, open_node, refused
+from raftha.agent.process import (
+    check_again,
+    fatal,
+    on_signals,
+    open_node,
+    refused,
+    run_directory,
+)
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
@@ -46,7 +53,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     if postgres is None:
         raise ConfigError([Problem(str(config_path), "postgresql is missing", "or use a witness")])
     check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
-    run_dir = _run_directory(config)
+    run_dir = _made_run_directory(config)
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
     _check_binaries(instance)
@@ -80,9 +87,8 @@ def _dismiss_guardian(member: Member) -> None:
     member.guarding.close()
 
 
-def _run_directory(config: NodeConfig) -> Path:
-    """Where sockets, logs and the password file lie: outside of what a re-clone exchanges."""
-    path = config.raft.data_dir.resolve() / "run"
+def _made_run_directory(config: NodeConfig) -> Path:
+    path = run_directory(config)
     if len(str(path)) > LONGEST_RUN_DIR:
         what = f"{path} is too long for Unix sockets ({len(str(path))} bytes)"
         remedy = f"choose a raft.data_dir of at most {LONGEST_RUN_DIR - 4} bytes"

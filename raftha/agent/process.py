@@ -33,6 +33,16 @@ EXIT_USAGE = 2
 EXIT_FATAL = 70
 
 
+def run_directory(config: NodeConfig) -> Path:
+    """Where sockets, logs and the password file lie: outside of what a re-clone exchanges."""
+    return config.raft.data_dir.resolve() / "run"
+
+
+def guardian_socket(run_dir: Path) -> Path:
+    """Where the guardian of a member answers."""
+    return run_dir / "guardian.sock"
+
+
 def refused(error: RafthaError) -> int:
     """Tell the user what to correct; the exit code for it."""
     print(f"raftha: {error}", file=sys.stderr)

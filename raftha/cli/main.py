@@ -92,6 +92,28 @@ def check_config(context: click.Context, config: Path, as_witness: bool) -> None
 
 
 @cli.command()
+@click.option("-c", "--config-file", "file", type=_FILE, help="This node's file.")
+@click.option("--with", "kept", multiple=True, help="Another survivor, which joins again.")
+@click.option("--fenced", multiple=True, help="A lost node that cannot come back; name each.")
+@click.option("--confirm", metavar="SCOPE", help="The cluster's name, instead of typing it.")
+@click.option("--dry-run", "--show", "dry_run", is_flag=True, help="Show all, change nothing.")
+@click.pass_context
+def recover(context: click.Context, /, file: Path | None, **consent: Any) -> None:
+    """Go on from this node when the majority is lost.
+
+    The agent of this node must be stopped. See docs/recovery.md before you need it.
+    """
+    from raftha.cli import recover as work
+    from raftha.clock import SystemClock
+
+    chosen = file or context.obj.file
+    if chosen is None:
+        raise click.UsageError("which node? Give its file with -c FILE")
+    told = work.Consent(**consent)
+    context.exit(work.recover(chosen, told, SystemClock(), Event().wait))
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     click.echo(f"raftha {__version__}")

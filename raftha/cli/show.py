@@ -52,6 +52,8 @@ def history(contact: Contact) -> Exit:
         return Exit.UNREACHABLE
     for record in report.history:
         begun = f"from {record.switch}" if record.switch is not None else "from initdb"
+        if not record.is_promotion:
+            begun = "not used"
         why = "; ".join(filter(None, (record.reason, record.loss)))
         click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {why}")
     return Exit.DONE

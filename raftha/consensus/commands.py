@@ -40,6 +40,8 @@ from raftha.model.store import (
 )
 
 FORMAT: Final = 1
+REGULAR: Final = b"\x00"
+"""The first byte of a log entry that holds a command; the library's own kinds are above."""
 MAX_KEY_BYTES: Final = 256
 MAX_VALUE_BYTES: Final = 16 * 1024
 MAX_COMMAND_BYTES: Final = 32 * 1024

@@ -82,9 +82,10 @@ class Configuration:
         return seat is not None and seat.is_bound and seat.incarnation == incarnation
 
     def expects(self, address: str, incarnation: str) -> bool:
-        """Whether this incarnation is to get a seat."""
+        """Whether this incarnation is to get a seat. One that is awaited by name alone is none."""
         return any(
-            (seat.address, seat.incarnation) == (address, incarnation) for seat in self.expected
+            seat.is_bound and (seat.address, seat.incarnation) == (address, incarnation)
+            for seat in self.expected
         )
 
     def shares_voter(self, other: Configuration) -> bool:

@@ -20,7 +20,6 @@ from raftha.consensus.proposals import MAX_PENDING
 MAX_UNCOMMITTED: Final = 10_000
 MAX_UNDER_WAY: Final = 2 * MAX_PENDING
 """A voter has so many commands under way and, after a link broke, the same ones once more."""
-_REGULAR: Final = b"\x00"
 
 Report = Callable[[str, str], object]
 """Takes a peer and what is wrong with it, in words that stay the same for the same cause."""
@@ -52,7 +51,7 @@ class Intake:
         except (WireError, NewerFormat):
             return False
         index = self._journal.last_index + 1
-        self._journal.add(_REGULAR + payload, index, self._engine.term)
+        self._journal.add(commands.REGULAR + payload, index, self._engine.term)
         return True
 
     def take(self, peer: str, payload: bytes) -> None:

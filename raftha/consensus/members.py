@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from raftha.consensus import lineage
 from raftha.consensus.commands import NewerFormat, WireError
 from raftha.consensus.configuration import Configuration, Seat, encode
 from raftha.consensus.greeting import PROTOCOL, Grounds, Hello, Refusal
@@ -262,9 +263,11 @@ class Registry:
             return None if theirs is not None else self._refusal_at_birth(hello)
         if theirs is not None:
             certain = hello.voters_settled and self._present.is_settled
-            reason = _refusal_of_lineage(ours, theirs, certain=certain)
+            reason = lineage.refusal(ours, theirs, certain=certain)
             if reason is not None or theirs.generation > ours.generation:
                 return reason
+        elif ours.generation > 0 and not hello.is_new:
+            return lineage.left_behind(ours)
         if self._is_unbound(hello.address):
             return self._refusal_of_first_seen(hello)
         who = _who(hello)
@@ -366,27 +369,6 @@ def _who(hello: Hello) -> tuple[str, str]:
 
 def _record_of(hello: Hello) -> Voter:
     return Voter(name=hello.name, incarnation=hello.incarnation, witness=hello.witness)
-
-
-def _refusal_of_lineage(
-    ours: Configuration, theirs: Configuration, *, certain: bool
-) -> Refusal | None:
-    """The side that the cluster was recovered without is told so by the other. At a birth several
-    raft leaders may write a first set of voters, of which one is committed: these have a voter
-    in common, for a majority met both, and are not both committed for certain. After a restart
-    nobody is certain, and what another cluster committed must not be overwritten."""
-    if theirs.generation < ours.generation:
-        return Refusal(
-            f"the cluster was recovered without this node (generation {ours.generation})",
-            Grounds.RECOVERED,
-        )
-    is_apart = certain or not ours.shares_voter(theirs)
-    if is_apart and theirs.generation == ours.generation and theirs.lineage != ours.lineage:
-        return Refusal(
-            "it belongs to a cluster of the same scope that was born apart from this one: "
-            "give one of the two another scope"
-        )
-    return None
 
 
 def _same_name(hello: Hello, address: str) -> Refusal:

@@ -13,7 +13,6 @@ it again after a restart, and a stored one could run ahead of a log that lost it
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import zlib
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from raftha.clock import Clock
-from raftha.consensus import medium, salvage, shelf, state
+from raftha.consensus import dirlock, medium, salvage, shelf, state
 from raftha.consensus.commands import WireError
 from raftha.consensus.latency import SyncClock
 from raftha.consensus.marks import Mark
@@ -36,7 +35,6 @@ from raftha.files import sync_directory
 from raftha.model.store import FsyncTimes
 
 FILE_NAME: Final = "raft.sqlite"
-LOCK_NAME: Final = "raft.lock"
 _FORMAT: Final = 4
 _UNREADABLE: Final = (
     sqlite3.SQLITE_CORRUPT,
@@ -93,7 +91,7 @@ class SqliteStore:
     def load(self) -> Persisted:
         with self._failing("open"):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._take_lock()
+            self._lock = dirlock.take(self._directory)
         if salvage.is_condemned(self._directory):
             return self._begin_anew()
         try:
@@ -222,20 +220,6 @@ class SqliteStore:
                 f"{medium.STOP_FLOOR_BYTES >> 20} MiB: this node votes no more rather than fill "
                 f"the disk; free {medium.START_FLOOR_BYTES >> 20} MiB there and start it again"
             )
-
-    def _take_lock(self) -> None:
-        self._lock = os.open(
-            self._directory / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
-        )
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            self._lock = None
-            raise StorageFailed(
-                f"{self._directory} is in use by another raftha process: stop that one first, "
-                "or give this node a raft.data_dir of its own"
-            ) from None
 
     def _connect(self) -> None:
         path = self._directory / FILE_NAME

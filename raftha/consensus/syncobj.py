@@ -19,6 +19,7 @@ from zlib import crc32
 from raftha.consensus import wire
 from raftha.consensus.absent import without
 from raftha.consensus.audit import verify_library
+from raftha.consensus.commands import REGULAR
 from raftha.consensus.configuration import Seat, party_id
 from raftha.consensus.journal import Journal
 from raftha.consensus.snapshots import Feed
@@ -33,7 +34,6 @@ with without("cryptography"):
     from pysyncobj import SyncObj, SyncObjConf
     from pysyncobj.node import Node
 
-_REGULAR: Final = b"\x00"
 _FOLLOWER: Final = 0
 _LEADER: Final = 2
 _BATCH_BYTES: Final = 256 * 1024
@@ -334,7 +334,7 @@ class Engine(SyncObj):  # type: ignore[misc]
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> None:  # noqa: N802
         """No pickle, no membership or version commands: one kind of entry does anything at all."""
-        if command[:1] == _REGULAR:
+        if command[:1] == REGULAR:
             self._apply(self.applied_index + 1, command[1:])
 
     def _SyncObj__parseChangeClusterRequest(self, _command: bytes) -> None:  # noqa: N802

@@ -71,7 +71,8 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
                 what=f"no majority: {raft.connected} of {len(raft.voters)} voters are in touch, "
                 f"{raft.quorum} are needed; waiting for {names}",
                 remedy="start the missing nodes or mend the network between them; until then "
-                "nothing is writable",
+                "nothing is writable"
+                + ("; if they are lost for good: raftha recover" if missing else ""),
             )
         )
     if raft.barred is not None:

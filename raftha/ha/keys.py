@@ -16,6 +16,9 @@ from raftha.model.store import Key, LeaseId
 
 FORMAT: Final = 1
 LEADER_LEASE: Final = LeaseId("leader")
+KEPT_RECORDS: Final = 40
+LONGEST_REASON: Final = 200
+"""Bounds of the `history` document, which one command of the store must carry."""
 _POSITION: Final = msgspec.json.Decoder(tuple[int, int])
 
 

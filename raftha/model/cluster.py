@@ -97,6 +97,12 @@ class HistoryRecord:
     lost_bytes: int | None = None
 
     @property
+    def is_promotion(self) -> bool:
+        """False for what a recovery leaves here: it sets timeline numbers aside, and no server
+        writes this one."""
+        return self.epoch.revision > 0
+
+    @property
     def loss(self) -> str:
         """What the promotion left behind, as far as it is known; empty if nothing is known."""
         if self.lost_bytes is not None:

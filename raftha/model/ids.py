@@ -47,7 +47,7 @@ class Epoch:
     """The fencing token: where in the store's life the leader key was created.
 
     `generation` is raised when the store is recovered after a lost majority, because revisions
-    start anew then.
+    that the survivor never saw are given again then.
     """
 
     generation: int

@@ -148,7 +148,7 @@ VOTES: Final = (
     Mutant(
         file="consensus/syncobj.py",
         without="H10: entries of any kind are applied",
-        text="if command[:1] == _REGULAR:",
+        text="if command[:1] == REGULAR:",
         instead="if command:",
         caught_by=_VOTES + "test_h10_the_log_changes_no_members_and_unpickles_nothing",
     ),
@@ -348,10 +348,10 @@ DISK: Final = (
         caught_by=_STORAGE + "test_a_changed_file_is_put_aside_and_never_voted_from",
     ),
     Mutant(
-        file="consensus/storage.py",
+        file="consensus/dirlock.py",
         without="two processes may use one directory",
-        text="fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        instead="fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        text="fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        instead="fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)",
         caught_by=_STORAGE + "test_a_second_process_is_refused",
     ),
 )

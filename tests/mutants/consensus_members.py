@@ -58,14 +58,14 @@ MUTANTS: Final = (
         caught_by=_ATTACKS + "test_a_seat_that_was_granted_and_undone_keeps_nobody_out",
     ),
     Mutant(
-        file="consensus/members.py",
+        file="consensus/lineage.py",
         without="a first set of voters that was never committed shuts its writer out for ever",
         text="is_apart = certain or not ours.shares_voter(theirs)",
         instead="is_apart = True",
         caught_by=_ATTACKS + "test_a_first_set_that_no_majority_holds_shuts_nobody_out",
     ),
     Mutant(
-        file="consensus/members.py",
+        file="consensus/lineage.py",
         without="after a restart a node of another cluster is let in, and overwritten",
         text="is_apart = certain or not ours.shares_voter(theirs)",
         instead="is_apart = certain",

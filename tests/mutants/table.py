@@ -13,6 +13,7 @@ from tests.mutants import (
     decisions,
     guardian,
     postgresql,
+    recovery,
 )
 from tests.mutants.mutant import Mutant
 
@@ -27,5 +28,6 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
     "decisions": decisions.MUTANTS,
     "postgresql": postgresql.MUTANTS,
     "agent": agent.MUTANTS,
+    "recovery": recovery.MUTANTS,
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

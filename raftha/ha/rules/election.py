@@ -148,6 +148,8 @@ def _grounds(s: Situation) -> str:
     who = "nobody held the leader key"
     if old:
         who = f"{old} gave the leader key back" if _given_back(s) else f"the lease of {old} ended"
+    if s.cluster.history and not s.cluster.history[-1].is_promotion:
+        who = "an operator recovered the cluster"
     if s.request is not None:
         who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
     position = s.server.position if s.server else None

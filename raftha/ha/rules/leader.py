@@ -18,7 +18,7 @@ from raftha.ha.actions import (
     Submit,
 )
 from raftha.ha.candidates import corrected
-from raftha.ha.keys import encode_history, encode_status
+from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
 from raftha.ha.parting import is_leaving, lasting_members, parting_steps
@@ -33,10 +33,6 @@ from raftha.model.postgres import ServerRole, ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
 from raftha.model.view import HeldLease, JobKind
-
-KEPT_RECORDS = 40
-LONGEST_REASON = 200
-"""Bounds of the `history` document, which one command of the store must carry."""
 
 STARTS_PER_EPOCH = 3
 """Restarts in place before the lease is given to somebody else."""

@@ -165,6 +165,8 @@ def test_after_a_recovery_the_past_is_told_that_it_is_over() -> None:
     refusal = settled(replace(BORN, generation=1)).refusal(past)
     assert refusal is not None
     assert refusal.grounds is Grounds.RECOVERED
+    without_a_set = settled(replace(BORN, generation=1)).refusal(said(is_new=False))
+    assert without_a_set == refusal
     present = said(voters=encode(replace(BORN, generation=1)), voters_index=1)
     assert settled().refusal(present) is None
 

@@ -1,0 +1,343 @@
+"""`raftha recover`: a cluster whose majority is lost for good goes on from this node alone.
+
+It works on the directory of a stopped agent, which the lock on it proves. Everything is read and
+judged first. What then changes is one rename, after a wait in which every lease that may still be
+believed in anywhere has lapsed, and in which nobody of the lost may show a sign of life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from raftha.agent import lifesigns
+from raftha.agent.build import build_instance
+from raftha.agent.lifesigns import LifeSign, Place, Suspect
+from raftha.agent.process import guardian_socket, run_directory
+from raftha.clock import Clock
+from raftha.config.values import Invalid, parse_address
+from raftha.consensus import remains
+from raftha.consensus.configuration import Seat
+from raftha.consensus.refounding import SurvivorDirectory
+from raftha.consensus.remains import Remains
+from raftha.errors import ConfigError, GuardianGone, PostgresError, RafthaError
+from raftha.guardian.client import GuardianClient
+from raftha.ha import recovery
+from raftha.ha.documents import read_cluster
+from raftha.ha.keys import Keys
+from raftha.ha.recovery import Survivor
+from raftha.instants import RHO, Seconds, shortest
+from raftha.model.cluster import Cluster, Member
+from raftha.model.ids import Lsn, Timeline
+from raftha.model.postgres import ControlData, DataDirectory
+from raftha.model.settings import Address, NodeConfig
+from raftha.model.store import Snapshot
+from raftha.pg import rewind
+from raftha.pg.directory import running_pid
+from raftha.pg.instance import Instance
+from raftha.pg.job import new_job
+
+LOOK_PERIOD: Final = Seconds(1.0)
+"""While it is waited for leases to lapse, the lost are tried once in this time."""
+_SHORTEST_WAIT: Final = Seconds(0.01)
+_KILL_TIMEOUT: Final = Seconds(5.0)
+_READ_TIMEOUT: Final = 60.0
+_ANSWER_TIMEOUT: Final = 5.0
+
+
+class NotAllowed(RafthaError):
+    """The recovery must not be done, and nothing was changed; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What an operator has to know before. `index` and `term` are of the last entry in this node's
+    log; `wal_end` is how far its PostgreSQL is known to go; `wait` seconds must pass before the new
+    generation begins. `lost` are those who must not live, `kept` survivors that join again."""
+
+    scope: str
+    name: str
+    directory: Path
+    index: int
+    term: int
+    revision: int
+    generation: int
+    voters: tuple[str, ...]
+    has_seat: bool
+    lost: tuple[str, ...]
+    kept: tuple[str, ...]
+    wait: Seconds
+    wal_end: str
+    stakes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was found at the beginning."""
+
+    remains: Remains
+    cluster: Cluster
+    survivor: Survivor
+
+
+class Recovery:
+    """One recovery, from `open` to `close`. `wait` lets so many seconds pass."""
+
+    def __init__(
+        self, config: NodeConfig, clock: Clock, random: Random, wait: Callable[[float], object]
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._random = random
+        self._wait = wait
+        self._keys = Keys(config.scope)
+        self._directory = SurvivorDirectory(config.raft.data_dir, clock)
+        self._lost: tuple[Suspect, ...] = ()
+        self._read: _Read | None = None
+
+    def open(self, kept: Sequence[str] = ()) -> Prospect:
+        """Hold the Raft directory, and read what it tells. `kept` are other survivors. Raises
+        StorageFailed if the agent runs, NotRecoverable, NotAllowed, ConfigError."""
+        self._directory.open()
+        found = remains.read(self._directory.read())
+        cluster = self._cluster(found)
+        others = self._others(found, cluster)
+        unknown = _fold(kept) - _fold(other.name for other in others)
+        if unknown:
+            names = ", ".join(other.name for other in others) or "nobody"
+            raise NotAllowed(f"{', '.join(sorted(unknown))}: no other voter; there are {names}")
+        self._lost = tuple(o for o in others if o.name.casefold() not in _fold(kept))
+        self._refuse_majority(len(others) - len(self._lost), len(found.voters.seats))
+        survivor = self._survivor()
+        self._read = _Read(found, cluster, survivor)
+        return Prospect(
+            scope=self._config.scope,
+            name=self._config.name,
+            directory=self._config.raft.data_dir,
+            index=found.last.index,
+            term=found.last.term,
+            revision=found.machine.revision,
+            generation=found.generation,
+            voters=tuple(sorted(seat.name or seat.address for seat in found.voters.seats)),
+            has_seat=found.has_seat(str(self._config.raft.self_addr)),
+            lost=tuple(suspect.name for suspect in self._lost),
+            kept=tuple(o.name for o in others if o not in self._lost),
+            wait=self._lapse(self._read),
+            wal_end=_wal_end(survivor),
+            stakes=recovery.stakes(cluster, survivor),
+        )
+
+    def look(self) -> tuple[LifeSign, ...]:
+        """Try once whether any of the lost answers."""
+        return lifesigns.look(self._lost)
+
+    def carry_out(self, step: Callable[[str], object]) -> Path:
+        """Wait, fence, and begin the new generation; where the old Raft log is kept. `step` hears
+        what has been done. Raises NotAllowed, with nothing changed, if somebody lives; and what the
+        steps raise, with the old state or the new one in place."""
+        read = self._read
+        if read is None:
+            raise NotAllowed("nothing was read yet")
+        self._refuse_stray()
+        self._let_leases_lapse(self._lapse(read), step)
+        self._end_primary(step)
+        incarnation = f"{self._random.getrandbits(128):032x}"
+        beginning = remains.begin(
+            read.remains,
+            self._seat(incarnation),
+            f"{self._random.getrandbits(64):016x}",
+            recovery.amendment(
+                self._keys,
+                read.cluster,
+                read.survivor,
+                generation=read.remains.generation + 1,
+                lost=[suspect.name for suspect in self._lost],
+                wall=self._clock.wall(),
+            ),
+        )
+        return self._directory.put_in_place(beginning, incarnation, self._note(read), step)
+
+    def close(self) -> None:
+        """Let the directory go. Safe to call twice."""
+        self._directory.close()
+
+    # What is there.
+
+    def _cluster(self, found: Remains) -> Cluster:
+        machine = found.machine
+        snapshot = Snapshot(
+            revision=machine.revision,
+            generation=machine.generation,
+            taken=self._clock.now(),
+            entries=machine.entries,
+            leases=machine.leases,
+        )
+        return read_cluster(self._keys, snapshot)
+
+    def _others(self, found: Remains, cluster: Cluster) -> list[Suspect]:
+        """Everybody who may have a vote, or believes so: by the log, the file and the store."""
+        own = str(self._config.raft.self_addr)
+        members = {member.raft: member for member in cluster.members.values()}
+        names = {seat.address: seat.name for seat in found.voters.expected}
+        names |= {seat.address: seat.name for seat in found.voters.seats}
+        for address in (*map(str, self._config.raft.partner_addrs), *members):
+            names.setdefault(address, "")
+        others = []
+        for address, name in names.items():
+            member = members.get(address)
+            known = name or (member.name if member is not None else address)
+            if address != own:
+                others.append(Suspect(name=known, places=_places(address, member)))
+        return sorted(others, key=lambda other: other.name)
+
+    def _refuse_majority(self, kept: int, seats: int) -> None:
+        if 1 + kept > seats / 2:
+            raise NotAllowed(
+                f"{1 + kept} of {seats} voters are a majority: start their agents, and nothing has "
+                "to be recovered"
+            )
+
+    def _survivor(self) -> Survivor:
+        postgres = self._config.postgresql
+        if postgres is None:
+            return Survivor(name=self._config.name)
+        run_dir = run_directory(self._config)
+        instance = build_instance(self._config, postgres, run_dir, self._clock)
+        found = instance.inspect()
+        if found.control is None:
+            return Survivor(name=self._config.name)
+        timeline, end = _end_of_wal(instance, found, found.control, self._clock)
+        return Survivor(name=self._config.name, timeline=timeline, end=end)
+
+    def _seat(self, incarnation: str) -> Seat:
+        address, is_witness = str(self._config.raft.self_addr), self._config.postgresql is None
+        return Seat(address, self._config.name, incarnation, is_witness)
+
+    def _lapse(self, read: _Read) -> Seconds:
+        """The largest ttl that anybody may still count on, on a clock as slow as is allowed."""
+        return Seconds(max(read.remains.largest_ttl, read.cluster.config.ttl) * (1 + RHO))
+
+    def _note(self, read: _Read) -> str:
+        when = datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
+        lost = ", ".join(suspect.name for suspect in self._lost) or "nobody"
+        return (
+            f"Replaced on {when} by generation {read.remains.generation + 1}, which began without "
+            f"{lost}. It ended with entry {read.remains.last.index} of term "
+            f"{read.remains.last.term}.\n"
+        )
+
+    # What is done.
+
+    def _let_leases_lapse(self, wait: Seconds, step: Callable[[str], object]) -> None:
+        step(f"waiting {wait:.1f} s, until nobody can believe in a lease of the past")
+        began = self._clock.now()
+        while True:
+            refuse_the_living(self.look())
+            left = wait - shortest(began, self._clock.now())
+            if left <= 0:
+                return
+            self._wait(max(_SHORTEST_WAIT, min(LOOK_PERIOD, left)))
+
+    def _refuse_stray(self) -> None:
+        """A server whose guardian is gone could not be fenced."""
+        postgres = self._config.postgresql
+        if postgres is None:
+            return
+        pid = running_pid(postgres.data_dir)
+        guardian = self._guardian("observer")
+        if guardian is not None:
+            guardian.close()
+        elif pid is not None:
+            raise NotAllowed(
+                f"PostgreSQL (pid {pid}) runs on {postgres.data_dir} without a guardian: stop it"
+            )
+
+    def _end_primary(self, step: Callable[[str], object]) -> None:
+        """A primary here writes under an epoch of the past. Its guardian should have ended it."""
+        guardian = self._guardian("agent")
+        if guardian is None:
+            return
+        try:
+            if guardian.status().is_primary:
+                guardian.kill(_KILL_TIMEOUT)
+                step("the primary that ran here under an old epoch is killed")
+        finally:
+            guardian.close()
+
+    def _guardian(self, role: str) -> GuardianClient | None:
+        if self._config.postgresql is None:
+            return None
+        client = GuardianClient(guardian_socket(run_directory(self._config)), role=role)
+        try:
+            client.connect()
+        except GuardianGone:
+            return None
+        return client
+
+
+def refuse_the_living(signs: Sequence[LifeSign]) -> None:
+    """Raises NotAllowed if any of them shows a sign of life."""
+    alive = [str(sign) for sign in signs if sign.is_alive]
+    if alive:
+        raise NotAllowed(
+            f"{'; '.join(alive)}. Stop what runs there, or if it is a survivor that shall join "
+            "again, name it with --with. Nothing was changed."
+        )
+
+
+def _places(raft: str, member: Member | None) -> tuple[Place, ...]:
+    places = [Place(what="Raft at", address=parse_address(raft))]
+    if member is not None:
+        api = _host_of(member.api_url)
+        places += [] if api is None else [Place(what="HTTP at", address=api)]
+        places.append(Place(what="PostgreSQL at", address=member.postgres))
+    return tuple(places)
+
+
+def _host_of(url: str) -> Address | None:
+    try:
+        return parse_address(url.partition("//")[2].partition("/")[0])
+    except Invalid:
+        return None
+
+
+def _end_of_wal(
+    instance: Instance, found: DataDirectory, control: ControlData, clock: Clock
+) -> tuple[Timeline, Lsn]:
+    """How far the WAL here goes: as the server says if it runs, else as it can be read; at the very
+    least to where pg_control says."""
+    layout = instance.layout
+    try:
+        if running_pid(layout.data_dir) is not None:
+            status = instance.status(_ANSWER_TIMEOUT)
+            if status.position is not None:
+                return status.timeline, status.position
+        elif layout.run_dir.is_dir():
+            job = new_job(
+                config=instance.config,
+                run_dir=layout.run_dir,
+                binaries=instance.binaries(found.major),
+                clock=clock,
+                stamp="recovery",
+                timeout=_READ_TIMEOUT,
+            )
+            timeline, _, end = rewind.end_of_wal(job, control)
+            return timeline, end
+    except (PostgresError, ConfigError):
+        pass  # what is known for certain has to do
+    timeline = max(control.timeline, control.minimum_recovery_timeline)
+    return timeline, max(control.checkpoint, control.minimum_recovery_end)
+
+
+def _wal_end(survivor: Survivor) -> str:
+    if survivor.timeline is None or survivor.end is None:
+        return "no PostgreSQL data"
+    return f"timeline {survivor.timeline}, {survivor.end}"
+
+
+def _fold(names: Iterable[str]) -> set[str]:
+    return {name.casefold() for name in names}

@@ -1,0 +1,180 @@
+"""`raftha recover`: show what is there and what is at stake, be told twice, then do it.
+
+The order protects from haste: first everything that speaks against it, then the names of the
+machines that must never come back by themselves, then the name of the cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import click
+
+from raftha.agent.recovery import NotAllowed, Prospect, Recovery, refuse_the_living
+from raftha.cli.exits import Exit
+from raftha.clock import Clock
+from raftha.config.load import load
+from raftha.errors import ConfigError, RafthaError, StorageFailed
+from raftha.model.settings import NodeConfig
+
+LOOKS: Final = 3
+"""How often the lost are tried before anybody is asked, with `PAUSE_S` in between; they are tried
+on while leases lapse."""
+PAUSE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What the command line says of it; None and nothing are asked for at a terminal."""
+
+    kept: tuple[str, ...] = ()
+    fenced: tuple[str, ...] = ()
+    confirm: str | None = None
+    dry_run: bool = False
+
+
+def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], object]) -> Exit:
+    """Carry it out, in conversation with the operator."""
+    try:
+        config = _load(path)
+    except ConfigError as error:
+        _complain(f"{path}: {error}")
+        return Exit.USAGE
+    recovery = Recovery(config, clock, Random(), wait)
+    try:
+        prospect = recovery.open(consent.kept)
+        _show(prospect)
+        if not consent.dry_run:
+            _require_somebody(prospect, consent)
+        _look(recovery, wait)
+        if consent.dry_run:
+            click.echo("It could be done. Nothing was changed.")
+            return Exit.DONE
+        _ask(prospect, consent)
+        return _carry_out(recovery, prospect)
+    except RafthaError as error:
+        _complain(f"refused: {error}")
+        return Exit.REFUSED
+    finally:
+        recovery.close()
+
+
+def _carry_out(recovery: Recovery, prospect: Prospect) -> Exit:
+    """Raises NotAllowed, with nothing changed."""
+    try:
+        kept = recovery.carry_out(lambda done: click.echo(f"- {done}"))
+    except (StorageFailed, KeyboardInterrupt) as error:
+        what = str(error) or "interrupted"
+        _complain(f"{what}; run it with --dry-run to see which generation is in place")
+        return Exit.UNKNOWN
+    _conclude(prospect, kept)
+    return Exit.DONE
+
+
+def _load(path: Path) -> NodeConfig:
+    """A member's file or a witness's. Raises ConfigError."""
+    loaded = load(path, os.environ, witness=True)
+    return load(path, os.environ).config if loaded.of_member else loaded.config
+
+
+def _show(prospect: Prospect) -> None:
+    own = "" if prospect.has_seat else " (this node had no vote in it)"
+    click.echo(f"cluster {prospect.scope}, node {prospect.name}, {prospect.directory}")
+    click.echo(f"  voters: {', '.join(prospect.voters)}{own}")
+    click.echo(
+        f"  the Raft log here ends with entry {prospect.index} of term {prospect.term}; revision "
+        f"{prospect.revision}, generation {prospect.generation}"
+    )
+    click.echo(f"  PostgreSQL here: {prospect.wal_end}")
+    click.echo("What is at stake:")
+    for stake in prospect.stakes:
+        click.echo(f"  {stake}")
+    click.echo(
+        "  what the store committed after that entry is lost\n"
+        "Compare before you choose: run `raftha recover --dry-run -c FILE` on every survivor. "
+        "PostgreSQL's commits count more than the store's: take the one with the highest timeline, "
+        "then the highest WAL position; among equals the highest term, then the highest entry."
+    )
+    click.echo(
+        f"{prospect.name} becomes the only voter of generation {prospect.generation + 1}. Before "
+        f"that {prospect.wait:.1f} s pass, the longest that a lease may last. Counted as lost: "
+        f"{_listed(prospect.lost)}."
+        + (f" To join again: {_listed(prospect.kept)}." if prospect.kept else "")
+    )
+
+
+def _look(recovery: Recovery, wait: Callable[[float], object]) -> None:
+    """Raises NotAllowed if one of the lost shows a sign of life."""
+    click.echo("Looking for signs of life:")
+    for number in range(LOOKS):
+        signs = recovery.look()
+        refuse_the_living(signs)
+        if number < LOOKS - 1:
+            wait(PAUSE_S)
+    for sign in signs:
+        click.echo(f"  {sign}")
+        if sign.refusing:
+            click.echo("    if its Raft directory is still there, start its agent instead of this")
+
+
+def _require_somebody(prospect: Prospect, consent: Consent) -> None:
+    """Raises UsageError if consent is missing and nobody is there to be asked."""
+    if sys.stdin.isatty() or (consent.confirm is not None and consent.fenced):
+        return
+    words = " ".join(("--confirm SCOPE", *(f"--fenced {name}" for name in prospect.lost)))
+    raise click.UsageError(f"nobody is there to confirm: add {words}")
+
+
+def _ask(prospect: Prospect, consent: Consent) -> None:
+    """Raises NotAllowed unless the operator says all that has to be said."""
+    fenced = consent.fenced or _typed(
+        f"{_listed(prospect.lost)} must never come back by themselves: two clusters would take "
+        "writes.\nType the names of those that are destroyed, or fenced (powered off, cut from "
+        "network and clients)"
+    )
+    _check_fenced(prospect.lost, fenced)
+    confirm = consent.confirm or click.prompt("Type the name of the cluster to recover it")
+    if confirm != prospect.scope:
+        raise NotAllowed(f"the cluster is {prospect.scope}, not {confirm}")
+
+
+def _typed(question: str) -> tuple[str, ...]:
+    answer = str(click.prompt(question, default="", show_default=False))
+    return tuple(answer.replace(",", " ").split())
+
+
+def _check_fenced(lost: Sequence[str], fenced: Sequence[str]) -> None:
+    named, wanted = ({name.casefold() for name in names} for names in (fenced, lost))
+    if wanted - named:
+        raise NotAllowed(f"not confirmed as fenced: {', '.join(sorted(wanted - named))}")
+    if named - wanted:
+        raise NotAllowed(
+            f"{', '.join(sorted(named - wanted))}: not among the lost, {_listed(lost)}"
+        )
+
+
+def _conclude(prospect: Prospect, kept: Path) -> None:
+    click.secho(
+        f"{prospect.name} is the only voter of generation {prospect.generation + 1}.", fg="green"
+    )
+    click.echo(
+        f"The old Raft log is kept in {kept}.\n"
+        f"Now start the agent of {prospect.name}; it takes writes within seconds. Then bring the "
+        "others back, one at a time: a new machine of the same name and address gets its vote by "
+        "itself, and a survivor puts its old Raft directory aside when it hears of this. Until two "
+        "others have joined, the loss of one node stops writes: see raftha status."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nobody"
+
+
+def _complain(message: str) -> None:
+    click.secho(message, fg="red", err=True)

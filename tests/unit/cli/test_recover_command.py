@@ -1,0 +1,230 @@
+"""`raftha recover` on a real Raft directory, with real sockets for those who live: what is shown,
+what is asked, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from raftha.cli.exits import Exit
+from raftha.cli.main import cli
+from raftha.cli.recover import Consent, recover
+from raftha.clock import SystemClock
+from raftha.consensus import commands, configuration
+from raftha.consensus.commands import LogCommand
+from raftha.consensus.configuration import Configuration, Seat
+from raftha.consensus.stable import Persisted
+from raftha.consensus.state import LogEntry, unseal
+from raftha.consensus.storage import SqliteStore
+from raftha.instants import RHO, Seconds
+from raftha.model.store import Grant, LeaseId, Transact
+from tests.sim.fakes import FakeClock, TrueTime
+
+TTL: Final = Seconds(12.0)
+SURE: Final = Consent(fenced=("n2", "n3"), confirm="demo")
+
+
+class Ports:
+    """Addresses on this machine, at some of which somebody listens; nobody answers there."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._held: dict[str, socket.socket] = {}
+
+    def address(self, name: str) -> str:
+        held = self._stack.enter_context(socket.socket())
+        held.bind(("127.0.0.1", 0))
+        self._held[name] = held
+        return f"127.0.0.1:{held.getsockname()[1]}"
+
+    def listen(self, name: str) -> None:
+        self._held[name].listen(1)
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    with ExitStack() as stack:
+        yield Ports(stack)
+
+
+class Node:
+    """A stopped witness w1 of a cluster whose other voters are n2 and n3; and the time, which
+    passes only where somebody waits."""
+
+    def __init__(self, folder: Path, ports: Ports, *, others: tuple[str, ...] = ("n2", "n3")):
+        self.time = TrueTime()
+        self.waited: list[float] = []
+        self.on_wait: Callable[[], object] = lambda: None
+        self.raft = folder / "raft"
+        self.addresses = {name: ports.address(name) for name in ("w1", *others)}
+        self.file = folder / "w1.yml"
+        self._write_file()
+        self._write_log()
+
+    def _write_file(self) -> None:
+        own, *others = self.addresses.values()
+        options = {
+            "scope": "demo",
+            "name": "w1",
+            "raft": {
+                "self_addr": own,
+                "partner_addrs": others,
+                "data_dir": str(self.raft),
+                "allow_tmpfs": True,
+            },
+            "restapi": {"listen": "127.0.0.1:1", "connect_address": "127.0.0.1:1"},
+        }
+        self.file.write_text(yaml.safe_dump(options), encoding="utf-8")
+        self.file.chmod(0o600)
+
+    def _write_log(self) -> None:
+        seats = tuple(Seat(a, name, f"life of {name}") for name, a in self.addresses.items())
+        voters = Configuration(lineage="x", seats=seats)
+        grant = LogCommand(body=Transact((), (Grant(LeaseId("leader"), "n2", TTL),)))
+        store = self._store("life of w1")
+        store.load()
+        store.append(LogEntry(b"\x01", 1, 0))
+        store.append(LogEntry(configuration.encode(voters), 2, 4))
+        store.append(LogEntry(commands.REGULAR + commands.encode(grant), 3, 4))
+        store.save_ballot(4, None)
+        store.close()
+
+    def _store(self, incarnation: str) -> SqliteStore:
+        return SqliteStore(self.raft, clock=SystemClock(), new_incarnation=incarnation)
+
+    def persisted(self) -> Persisted:
+        store = self._store("unused")
+        try:
+            return store.load()
+        finally:
+            store.close()
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.time.now += seconds
+        self.on_wait()
+
+    def recover(self, consent: Consent = SURE) -> Exit:
+        return recover(self.file, consent, FakeClock(self.time), self.wait)
+
+    @property
+    def is_untouched(self) -> bool:
+        kept = list(self.raft.glob("raft-before-recovery-*"))
+        return self.persisted().incarnation == "life of w1" and not kept
+
+
+@pytest.fixture
+def node(tmp_path: Path, ports: Ports) -> Node:
+    return Node(tmp_path, ports)
+
+
+def test_it_begins_the_next_generation_and_says_what_comes_next(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert node.recover() is Exit.DONE
+
+    persisted = node.persisted()
+    assert persisted.incarnation != "life of w1"
+    assert persisted.snapshot is not None
+    voters = configuration.decode(unseal(persisted.snapshot).head.voters)
+    assert voters is not None
+    assert [seat.name for seat in voters.seats] == ["w1"]
+    assert [seat.name for seat in voters.expected] == ["n2", "n3"]
+    told = capsys.readouterr().out
+    assert "entry 3 of term 4" in told
+    assert "w1 is the only voter of generation 1" in told
+    assert str(node.raft / "raft-before-recovery-1") in told
+    assert "n2: its machine answers, and nothing of the node runs there" in told
+
+
+def test_it_waits_as_long_as_any_lease_may_be_believed_in(node: Node) -> None:
+    began = node.time.now
+    assert node.recover() is Exit.DONE
+    assert node.time.now - began >= 2.0 + TTL * (1 + RHO)
+
+
+def test_a_dry_run_shows_it_all_and_changes_nothing(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert node.recover(Consent(dry_run=True)) is Exit.DONE
+    assert node.is_untouched
+    told = capsys.readouterr().out
+    assert "raftha recover --dry-run" in told
+    assert "Nothing was changed" in told
+
+
+def test_while_somebody_lives_it_is_refused(
+    node: Node, ports: Ports, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports.listen("n3")
+    assert node.recover() is Exit.REFUSED
+    assert node.recover(replace(SURE, dry_run=True)) is Exit.REFUSED
+    assert node.is_untouched
+    told = capsys.readouterr().err
+    assert f"n3 answers: Raft at {node.addresses['n3']}" in told
+    assert "n2" not in told
+
+
+def test_who_comes_back_while_leases_lapse_stops_it(node: Node, ports: Ports) -> None:
+    def come_back() -> None:
+        if len(node.waited) == 6:
+            ports.listen("n2")
+
+    node.on_wait = come_back
+    assert node.recover() is Exit.REFUSED
+    assert len(node.waited) == 6
+    assert node.is_untouched
+
+
+def test_another_survivor_may_answer_and_joins_again(tmp_path: Path, ports: Ports) -> None:
+    five = Node(tmp_path, ports, others=("n2", "n3", "n4", "n5"))
+    ports.listen("n2")
+    sure = Consent(fenced=("n3", "n4", "n5"), confirm="demo")
+    assert five.recover(sure) is Exit.REFUSED
+    assert five.recover(replace(sure, kept=("N2",))) is Exit.DONE
+
+
+@pytest.mark.parametrize(
+    ("consent", "said"),
+    [
+        (replace(SURE, confirm="Demo"), "the cluster is demo, not Demo"),
+        (replace(SURE, fenced=("n2",)), "not confirmed as fenced: n3"),
+        (replace(SURE, fenced=("n2", "n3", "n4")), "n4: not among the lost, n2, n3"),
+        (replace(SURE, kept=("n9",)), "n9: no other voter; there are n2, n3"),
+        (replace(SURE, kept=("n2",)), "2 of 3 voters are a majority"),
+    ],
+)
+def test_without_each_word_of_consent_nothing_happens(
+    node: Node, consent: Consent, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert node.recover(consent) is Exit.REFUSED
+    assert said in capsys.readouterr().err
+    assert node.is_untouched
+
+
+def test_a_running_agent_is_left_alone(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = node._store("unused")
+    agent.load()
+    assert node.recover() is Exit.REFUSED
+    agent.close()
+    assert "in use by another raftha process: stop that one first" in capsys.readouterr().err
+    assert node.is_untouched
+
+
+def test_a_script_has_to_say_all_of_it(node: Node) -> None:
+    for words in ([], ["--confirm", "demo"], ["--fenced", "n2", "--fenced", "n3"]):
+        result = CliRunner().invoke(cli, ["recover", "-c", str(node.file), *words])
+        assert result.exit_code == Exit.USAGE
+        assert "add --confirm SCOPE --fenced n2 --fenced n3" in result.stderr
+    assert node.is_untouched
+    assert CliRunner().invoke(cli, ["recover"]).exit_code == Exit.USAGE
+    (node.file).write_text("scope: 1", encoding="utf-8")
+    assert CliRunner().invoke(cli, ["recover", "-c", str(node.file)]).exit_code == Exit.USAGE
