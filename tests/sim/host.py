@@ -27,7 +27,8 @@ class Host:
 
     Its oscillator runs at `drift`, and chrony adds `slew` to one of its clocks.
     While `frozen` the process does not run; what it would have done waits in `postponed`. If the
-    whole host is `suspended`, its raw clock stands still too.
+    whole host is `suspended`, its raw clock stands still too. `put_back` says that an older copy of
+    its disk took its place, and that nobody has told it so yet.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Host:
     next_round: float | None = None
     frozen: bool = False
     suspended: bool = False
+    put_back: bool = False
     deadline: Deadline | None = None
     postponed: list[Callable[[], None]] = field(default_factory=list)
 

@@ -113,6 +113,7 @@ class Stage:
             if is_known and self._is_calm() and self.all_are_seated():
                 self.end(host, restart_after=0.1, power=True)
                 host.disk.records = copy
+                host.put_back = True
                 return True
         return False
 
@@ -279,6 +280,9 @@ class Stage:
             action()
         except BegunAnew as error:
             self.verdicts.note(f"{host.name} begins anew: {error}")
+            if "older copy" in str(error) and not host.put_back:
+                self.verdicts.violate(f"R10: {host.name} is innocent, and was told: {error}")
+            host.put_back = False
             self.end(host, restart_after=0.1, power=False)
             return False
         except (Fatal, StorageFailed) as error:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from raftha.consensus.commands import Expire
+from raftha.consensus.greeting import Hello
 from raftha.consensus.node import RaftNode
 from raftha.instants import Instant, Seconds
 from raftha.model.ids import Revision
@@ -97,6 +98,15 @@ def whoever_is_at_the_address_votes(_: Host, node: RaftNode) -> None:
     spoil(membership, "votes", votes)
 
 
+def whoever_greets_is_said_to_have_voted(_: Host, node: RaftNode) -> None:
+    marks = node._core._marks
+
+    def greeted(hello: Hello, now: float) -> None:
+        marks.voted(hello, hello.term, now)
+
+    spoil(marks, "greeted", greeted)
+
+
 def spoil(target: object, name: str, replacement: object) -> None:
     setattr(target, name, replacement)
 
@@ -121,6 +131,7 @@ def answer_otherwise(node: RaftNode, change: Callable[[Outcome], Outcome]) -> No
         (reads_ask_nobody, ("S4",)),
         (watches_lose_the_first_of_several_changes, ("watch",)),
         (one_replica_forgets_a_key, ("S3",)),
+        (whoever_greets_is_said_to_have_voted, ("R10",)),
         (whoever_is_at_the_address_votes, ("S2", "S3")),
     ],
 )
