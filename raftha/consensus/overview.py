@@ -63,6 +63,7 @@ def status_of(
             for seat in facts.roll.expected
         ),
         barred=registry.barred,
+        listed=(identity.address, *identity.partners),
         fsync=fsync,
         free_bytes=facts.free_bytes,
     )

@@ -81,14 +81,24 @@ class Steward:
                 state = WishState.DONE if is_over else WishState.UNSEATED
                 self._answer(wish, state, ruling.message)
             case Declined():
-                now = self._clock.now()
-                since = self._objected.setdefault(wish.revision, now)
-                if longest(since, now) >= PATIENCE:
-                    self._answer(wish, WishState.REFUSED, ruling.why)
+                return self._decline(wish, ruling)
             case Waiting():
                 pass
             case _:
                 assert_never(ruling)
+        return False
+
+    def _decline(self, wish: MemberWish, ruling: Declined) -> bool:
+        """Refuse what has been impossible for long enough, once nothing of it is left; whether that
+        took a step."""
+        now = self._clock.now()
+        since = self._objected.setdefault(wish.revision, now)
+        if longest(since, now) < PATIENCE:
+            return False
+        if ruling.undo is not None:
+            self._council.carry_out(Step(ruling.undo))
+            return True
+        self._answer(wish, WishState.REFUSED, ruling.why)
         return False
 
     def _answer(self, wish: MemberWish, state: WishState, message: str) -> None:

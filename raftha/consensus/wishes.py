@@ -9,7 +9,7 @@ themselves (one voter a step, each behind a committed one) are kept elsewhere: `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from raftha.consensus.configuration import MAX_SEATS, Configuration, Seat
@@ -56,9 +56,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """It cannot be done as things stand."""
+    """It cannot be done as things stand. `undo` is the set of voters that takes back what was begun
+    of it, which has to come into force first."""
 
     why: str
+    undo: Configuration | None = None
 
 
 Ruling = Step | HandOver | Fulfilled | Waiting | Declined
@@ -89,7 +91,7 @@ def _rule_on_add(wish: MemberWish, scene: Scene) -> Ruling:
         )
     newcomer = _newcomer(wish, scene)
     if isinstance(newcomer, Declined):
-        return newcomer
+        return replace(newcomer, undo=_without_expecting(latest, wish))
     if latest.expects(newcomer.address, newcomer.incarnation):
         return Waiting()
     if len(latest.seats) + len(latest.expected) >= MAX_SEATS:
@@ -97,6 +99,12 @@ def _rule_on_add(wish: MemberWish, scene: Scene) -> Ruling:
     after = latest.admitting(newcomer)
     lost = _without_majority(after, scene.answering | {newcomer.address}, wish)
     return lost or Step(latest.expecting(newcomer))
+
+
+def _without_expecting(latest: Configuration, wish: MemberWish) -> Configuration | None:
+    """The set that admits nobody of this name; None if it does not anyway."""
+    kept = latest.without(wish.name)
+    return None if kept == latest else kept
 
 
 def _rule_on_remove(wish: MemberWish, scene: Scene) -> Ruling:

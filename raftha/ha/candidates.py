@@ -24,6 +24,8 @@ def obstacle(s: Situation) -> str | None:
         return "no majority of the voters is in touch with it"
     if is_leaving(s.cluster, s.me):
         return "an operator removes it from the cluster"
+    if not any(voter.is_self for voter in s.view.raft.voters):
+        return "it has no vote in the Raft group: raftha member add gives it one"
     request = s.request
     if (
         request is not None
@@ -174,6 +176,8 @@ def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None
         return f"{name} is the leader already"
     if is_leaving(s.cluster, name):
         return f"{name} is being removed from the cluster"
+    if not s.has_vote(member):
+        return f"{name} has no vote in the Raft group: raftha member add gives it one"
     if not member.tags.may_lead:
         return f"{name} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
     own = obstacle(s) if name == s.me and leader is None else None

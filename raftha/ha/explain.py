@@ -79,6 +79,7 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
         found.append(_of_barred(raft))
     else:
         found += [_of_joiner(joiner, raft) for joiner in raft.joiners]
+    found += _other_file(raft)
     found += _low_space(raft)
     found += _slow_disk(raft)
     found += [notice for voter in raft.voters for notice in _of_voter(voter, raft, now)]
@@ -130,6 +131,28 @@ def _of_barred(raft: RaftStatus) -> Notice:
         remedy="stop this agent; to bring the machine back, empty raft.data_dir, start it, and use "
         "raftha member add",
     )
+
+
+def _other_file(raft: RaftStatus) -> list[Notice]:
+    """Where a voter's file names others than the log. Nothing depends on it while the Raft
+    directory is there; a node without one finds the cluster by its file alone."""
+    listed, voters = set(raft.listed), {voter.address for voter in raft.voters}
+    if not listed or listed == voters or not any(voter.is_self for voter in raft.voters):
+        return []
+    differences = {"lack": voters - listed, "name nobody who votes at": listed - voters}
+    what = " and ".join(
+        f"{verb} {', '.join(sorted(addresses))}"
+        for verb, addresses in differences.items()
+        if addresses
+    )
+    return [
+        Notice(
+            subject=_own_name(raft),
+            what=f"its raft.partner_addrs {what}: who votes has been changed since",
+            remedy="correct the file; it is read at the next start, and this node votes meanwhile",
+            level=Level.WARNING,
+        )
+    ]
 
 
 def _of_joiner(joiner: VoterStatus, raft: RaftStatus) -> Notice:

@@ -134,6 +134,10 @@ class Situation:
         answer = self.view.peers.get(name)
         return None if answer is None else answer.report
 
+    def has_vote(self, member: Member) -> bool:
+        """A voter of the Raft group is at the member's address: without one it cannot lead."""
+        return any(voter.address == member.raft for voter in self.view.raft.voters)
+
     @property
     def request(self) -> OperatorRequest | None:
         return self.cluster.request

@@ -183,7 +183,7 @@ def _choose(s: Situation, server: ServerStatus) -> MemberName | None:
         if row is None or row.flush is None or not _may_serve(s, member.name):
             continue
         rank = (
-            member.tags.may_lead,
+            member.tags.may_lead and s.has_vote(member),
             member.tags.sync_priority,
             row.flush.value,
             member.name,

@@ -251,8 +251,8 @@ class RaftStatus:
     """The Raft group as this node sees it. `joiners` hold the log and have no vote; `expected` will
     get one once they do. `majority` says that a majority is in touch *now*: a raft leader is known
     and was heard (or answered this leader) within the fallback time. `barred` says why this very
-    node never votes again. `free_bytes` is the space left for the Raft directory, None if unknown.
-    """
+    node never votes again. `listed` are the addresses in this node's file, its own among them; none
+    if it is not known. `free_bytes` is the space left for the Raft directory, None if unknown."""
 
     role: RaftRole
     leader: str | None
@@ -264,6 +264,7 @@ class RaftStatus:
     joiners: tuple[VoterStatus, ...] = ()
     expected: tuple[VoterStatus, ...] = ()
     barred: str | None = None
+    listed: tuple[str, ...] = ()
     fsync: FsyncTimes = FsyncTimes()
     free_bytes: int | None = None
 

@@ -67,6 +67,13 @@ MUTANTS: Final = (
         caught_by=_WISHES + "test_what_stands_against_a_wish_may_pass",
     ),
     Mutant(
+        file="consensus/steward.py",
+        without="members: who was refused is admitted later",
+        text="if ruling.undo is not None:",
+        instead="if False:",
+        caught_by=_WISHES + "test_who_was_refused_is_not_admitted_later",
+    ),
+    Mutant(
         file="consensus/council.py",
         without="members: a wish does not wait for the step before",
         text="if latest is None or not self._engine.is_leading or not self._may_step():",

@@ -12,6 +12,7 @@ from tests.mutants import (
     consensus_wishes,
     decisions,
     guardian,
+    partings,
     postgresql,
     recovery,
 )
@@ -25,7 +26,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *consensus_store.MUTANTS,
     ),
     "guardian": guardian.MUTANTS,
-    "decisions": decisions.MUTANTS,
+    "decisions": (*decisions.MUTANTS, *partings.MUTANTS),
     "postgresql": postgresql.MUTANTS,
     "agent": agent.MUTANTS,
     "recovery": recovery.MUTANTS,

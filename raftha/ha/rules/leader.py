@@ -186,7 +186,8 @@ def _first_standby(s: Situation) -> MemberName | None:
             MemberState.RUNNING,
             MemberState.STREAMING,
         )
-        if alive and not member.tags.nosync and not is_leaving(s.cluster, member.name):
+        may_serve = s.has_vote(member) and not is_leaving(s.cluster, member.name)
+        if alive and may_serve and not member.tags.nosync:
             return member.name
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from raftha.consensus.configuration import Configuration
 from raftha.consensus.steward import PATIENCE
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
@@ -55,6 +56,12 @@ def lose_patience(group: Group, name: str, among: str | None = None) -> None:
     group.settle(among)
     group.pass_time(name, PATIENCE + 0.1)
     group.settle(among)
+
+
+def latest(group: Group, at: str) -> Configuration:
+    found = group.node(at)._core.membership.latest
+    assert found is not None
+    return found
 
 
 def seated(group: Group, at: str) -> set[str]:
@@ -132,6 +139,30 @@ def test_what_stands_against_a_wish_may_pass() -> None:
     lose_patience(group, "a")
     group.settle(rounds=8)
     assert told(group, "a", "d").state is WishState.DONE
+
+
+def test_who_was_refused_is_not_admitted_later() -> None:
+    """It was expected already, and went away before it had its seat."""
+    group = born()
+    group.join_anew("d")
+    group.settle(rounds=8)
+    ask(group, "b", wish(MemberVerb.ADD, "d"))
+    for _ in range(20):
+        if latest(group, "a").expected:
+            break
+        group.settle(rounds=1)
+    assert latest(group, "a").expected
+    disk = group.kill("d")
+    group.settle("abc")
+    lose_patience(group, "a", "abc")
+    group.settle("abc", rounds=6)
+    lose_patience(group, "a", "abc")
+    group.settle("abc", rounds=6)
+    assert told(group, "b", "d").state is WishState.REFUSED
+    assert latest(group, "b").expected == ()
+    group.start("d", disk)
+    group.settle(rounds=10)
+    assert seated(group, "b") == {*"abc"}
 
 
 # Remove.

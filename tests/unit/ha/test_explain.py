@@ -57,6 +57,35 @@ def changed(number: int, **changes: object) -> RaftStatus:
     return replace(raft(), voters=tuple(voters))
 
 
+def test_a_file_that_names_others_than_the_log_is_told_with_the_difference() -> None:
+    voters = [voter.address for voter in raft().voters]
+    assert group_problems(replace(raft(), listed=(*voters,)), T0) == ()
+    (notice,) = group_problems(replace(raft(), listed=(*voters[:2], "old:1")), T0)
+    assert notice.subject == "n1"
+    assert f"lack {voters[2]} and name nobody who votes at old:1" in notice.what
+    assert notice.level is Level.WARNING
+
+
+def test_a_node_without_a_vote_need_not_name_them_all() -> None:
+    joins = VoterStatus(address="d:1", name="n4", is_self=True, connected=True)
+    voters = tuple(replace(voter, is_self=False) for voter in raft().voters)
+    found = replace(raft(), voters=voters, joiners=(joins,), listed=("d:1", voters[0].address))
+    (notice,) = group_problems(found, T0)
+    assert "raftha member add n4 d:1" in notice.remedy
+
+
+def test_a_removed_node_is_told_that_it_is_out_and_what_to_do() -> None:
+    (notice,) = group_problems(replace(raft(), barred="n1 was removed"), T0)
+    assert "n1 was removed" in notice.what
+    assert "stop this agent" in notice.remedy
+
+
+def test_a_newcomer_with_the_name_of_a_voter_elsewhere_is_one_for_replace() -> None:
+    newcomer = VoterStatus(address="d:1", name="N3", is_self=False, connected=True)
+    (notice,) = group_problems(replace(raft(), joiners=(newcomer,)), T0)
+    assert "raftha member replace N3 d:1" in notice.remedy
+
+
 def test_a_silent_voter_is_told_with_how_long_it_is_silent() -> None:
     silent = changed(2, connected=False, last_contact=T0.plus(-42.4))
     (notice,) = group_problems(silent, T0)

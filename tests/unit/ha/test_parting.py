@@ -15,7 +15,7 @@ from raftha.ha.plans import names_for
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
-from raftha.model.store import KeyAt, KeyCreatedAt, Put, Remove
+from raftha.model.store import KeyAt, KeyCreatedAt, Put, RaftStatus, Remove
 from raftha.model.view import JobKind, JobView, View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -89,6 +89,34 @@ def test_nobody_hands_over_to_who_is_to_go() -> None:
     reason = refusal(b.situation(view), b.request(to=N2))
     assert reason is not None
     assert "being removed" in reason
+
+
+def without_vote(name: MemberName) -> RaftStatus:
+    """The group of all but this one."""
+    voters = tuple(voter for voter in b.raft().voters if voter.name != name)
+    return replace(b.raft(), voters=voters)
+
+
+def test_who_has_no_vote_yet_does_not_run_for_the_lead() -> None:
+    found = obstacle(b.situation(b.racing(raft=without_vote(N1))))
+    assert found is not None
+    assert "no vote" in found
+
+
+def test_nobody_hands_over_to_who_has_no_vote_yet() -> None:
+    view = b.view(raft=without_vote(N2), peers=pg.answers(pg.report(N2)))
+
+    reason = refusal(b.situation(view), b.request(to=N2))
+    assert reason is not None
+    assert "no vote" in reason
+
+
+def test_a_standby_with_a_vote_is_preferred_to_one_without() -> None:
+    """The other could not take over."""
+    view = leading(b.cluster(sync=b.sync()), synchronous_standby_names="")
+    decision = b.decided(replace(view, raft=without_vote(N3)), b.leading_memory(view, ""))
+
+    assert b.only(decision, Configure).plan.synchronous_standby_names == names_for(N2)
 
 
 # What it left.
