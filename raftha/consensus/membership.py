@@ -101,14 +101,15 @@ class Membership:
         self._parties.pop(address, None)
 
     def departed(self, before: Configuration | None, now: Configuration | None) -> list[str]:
-        """The parties on a link that had a seat before and have none now."""
-        if before is None or now is None:
+        """The parties on a link that had a seat before and have none now. As long as nothing was
+        known to be committed, whoever was a voter once was let in."""
+        if now is None:
             return []
         return [
             address
             for address, party in self._parties.items()
-            if before.binds(address, party.incarnation)
-            and not now.binds(address, party.incarnation)
+            if not now.binds(address, party.incarnation)
+            and (not party.is_new if before is None else before.binds(address, party.incarnation))
         ]
 
     def knows(self, address: str) -> bool:

@@ -102,4 +102,12 @@ MUTANTS: Final = (
         caught_by=_WISHES
         + "test_who_was_replaced_keeps_its_heir_from_nobody_that_has_just_started",
     ),
+    Mutant(
+        file="consensus/membership.py",
+        without="members: who was replaced stays on a link that it got before that was known",
+        text="(not party.is_new if before is None else before.binds(",
+        instead="(False if before is None else before.binds(",
+        caught_by=_WISHES
+        + "test_who_was_replaced_is_let_go_as_soon_as_that_is_known_to_be_committed",
+    ),
 )
