@@ -26,13 +26,19 @@ class Host:
     """`busy_until` is when the raft thread ends its present round; `life` counts processes.
 
     Its oscillator runs at `drift`, and chrony adds `slew` to one of its clocks.
+    `file` are the addresses that its own file names, `called` is the name of its node: a machine
+    that takes the place of another has the other's. Members have a vote, as far as the operator
+    knows; a machine that `is_off` stays so.
+
     While `frozen` the process does not run; what it would have done waits in `postponed`. If the
     whole host is `suspended`, its raw clock stands still too. `put_back` says that an older copy of
     its disk took its place, and that nobody has told it so yet.
     """
 
     name: str
+    called: str
     is_witness: bool
+    file: tuple[str, ...]
     time: TrueTime
     clock: FakeClock
     disk: Disk
@@ -46,6 +52,8 @@ class Host:
     frozen: bool = False
     suspended: bool = False
     put_back: bool = False
+    is_member: bool = True
+    is_off: bool = False
     deadline: Deadline | None = None
     postponed: list[Callable[[], None]] = field(default_factory=list)
 

@@ -68,6 +68,9 @@ class Nemesis:
             Fault.SLEW: self._slew,
             Fault.TTL: self._change_ttl,
             Fault.SHORTER_TTL: self._cut_ttl,
+            Fault.ADD: self._world.operator.add,
+            Fault.REMOVE: self._world.operator.remove,
+            Fault.REPLACE: self._world.operator.replace,
         }
 
     def begin(self) -> None:
@@ -124,7 +127,7 @@ class Nemesis:
         self._acts[strike.fault](strike, host)
 
     def _choose(self, strike: Strike) -> Host:
-        hosts = list(self._world.hosts.values())
+        hosts = [host for host in self._world.hosts.values() if not host.is_off]
         leaders = [host for host in hosts if host.runs and self._world.leads(host)]
         matching = {
             Victim.ANYBODY: hosts,

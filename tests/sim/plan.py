@@ -66,6 +66,9 @@ class Fault(Enum):
     SLEW = "clock slewed"
     TTL = "ttl changed"
     SHORTER_TTL = "ttl cut, then hears nobody from the next renewal on"
+    ADD = "a machine comes that is to vote"
+    REMOVE = "a voter is to go"
+    REPLACE = "a machine dies, and another is to have its name and vote"
 
 
 WEIGHTS: Final = {
@@ -100,6 +103,8 @@ WEIGHTS: Final = {
 }
 
 
+CHANGES: Final = (Fault.ADD, Fault.REMOVE, Fault.REPLACE)
+"""What an operator does; drawn apart from what goes wrong."""
 MOMENTS: Final = {
     Moment.RENEWAL: (
         Fault.RESET_AND_ISOLATE,
@@ -162,3 +167,24 @@ def draw_plan(random: Random, seconds: float) -> list[Strike]:
         )
         at += random.expovariate(1 / pace)
     return plan
+
+
+def draw_changes(seed: int, seconds: float) -> list[Strike]:
+    """What an operator wishes of the voters in so many seconds, for half of all seeds. Drawn by
+    itself, so that a seed without changes has the faults that it would have had anyway."""
+    random = Random(f"changes of {seed}")
+    count = random.choice((0, 0, 0, 1, 2, 4))
+    kinds = random.sample(CHANGES, random.randint(1, len(CHANGES)))
+    moments = (Moment.NOW, Moment.NOW, *MOMENTS)
+    return [
+        Strike(
+            at=random.uniform(2.0, seconds - 4.0),
+            fault=random.choice(kinds),
+            victim=random.choice(tuple(Victim)),
+            pick=random.randrange(1 << 16),
+            lasts=random.choice((0.1, 1.0, TTL_S)) * random.uniform(0.3, 1.0),
+            strength=random.random(),
+            moment=random.choice(moments),
+        )
+        for _ in range(count)
+    ]

@@ -5,7 +5,8 @@
 - What it calls committed lies on the disks of a majority of them; a disk counts for the
   incarnation that wrote it.
 - Two sets of voters that follow one another differ in one voter at most, no replica has another
-  set at an index, and no raft leader changes them before an entry of its own term is committed.
+  set at an index, and no raft leader changes them before an entry of its own term is committed, or
+  before its last change is.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class SeatChecker:
         self._verdicts = verdicts
         self._time = time
         self._hosts = hosts
+        self._founders = len(hosts)
         self._votes: dict[tuple[int, str], set[str]] = defaultdict(set)
         self._platters: dict[str, list[Records]] = defaultdict(list)
         self._reigns: dict[str, _Reign] = {}
@@ -86,11 +88,21 @@ class SeatChecker:
                 known = self._sets.setdefault(index, voters)
                 if known is not voters and known != voters:
                     self._verdicts.violate(f"S3: {name} has other voters at index {index}")
-        latest = core.membership.latest_index
-        if not core.engine.is_leading or latest <= core.engine.commit_index:
-            return
-        terms = core._journal.term_at(latest), core._journal.term_at(core.engine.commit_index)
-        if terms[0] == core.engine.term != terms[1]:
+        if core.engine.is_leading:
+            self._check_pace(name, node)
+
+    def _check_pace(self, name: str, node: RaftNode) -> None:
+        """Steps that this raft leader took, and that are not committed yet."""
+        core, journal = node._core, node._core._journal
+        settled, term = core.engine.commit_index, core.engine.term
+        taken = [
+            index
+            for index, _ in journal.configurations._entries
+            if index > settled and journal.term_at(index) == term
+        ]
+        if len(taken) > 1:
+            self._verdicts.violate(f"voters: {name} took a step before the last was committed")
+        if taken and journal.term_at(settled) != term:
             self._verdicts.violate(f"voters: {name} changed them before its term had committed")
 
     def _check_election(self, host: Host, reign: _Reign) -> None:
@@ -124,7 +136,7 @@ class SeatChecker:
 
     def _is_majority(self, voters: Configuration | None, incarnations: set[str]) -> bool:
         if voters is None:
-            return len(incarnations) > len(self._hosts) / 2
+            return len(incarnations) > self._founders / 2
         present = [seat for seat in voters.seats if seat.incarnation in incarnations]
         return len(present) > len(voters.seats) / 2
 

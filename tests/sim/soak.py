@@ -79,6 +79,9 @@ def run_seed(seed: int, size: int | None = None) -> Report:
             "takeovers": world.leases.takeovers,
             "changes watched": world.watches.events,
             "watches compacted": world.watches.compacted,
+            "voters that came or went": world.seats.steps,
+            "wishes fulfilled": world.operator.done,
+            "wishes refused": world.operator.refused,
             "faults": len(world.plan),
             "stops on a failing disk": world.fail_stops,
         }

@@ -40,7 +40,13 @@ class Stage:
         self.time = TrueTime()
         self.schedule = Schedule(self.time)
         self.verdicts = Verdicts(self.time)
-        self.hosts = {name: self._host(name) for name in NAMES[: traits.size]}
+        founders = tuple(NAMES[: traits.size])
+        witnesses = founders[traits.size - traits.witnesses :]
+        self.hosts = {
+            name: self._host(name, name, founders, is_witness=name in witnesses)
+            for name in founders
+        }
+        self.errands = 0
         self.wires = Wires(
             self.schedule,
             Random(random.getrandbits(64)),
@@ -71,6 +77,35 @@ class Stage:
     def leads(self, host: Host) -> bool:
         """Whether this host believes to be the raft leader."""
         return host.node is not None and host.node._core.engine.is_leading
+
+    @property
+    def members(self) -> list[Host]:
+        """The machines that have a vote, as far as the operator knows."""
+        return [host for host in self.hosts.values() if host.is_member]
+
+    def bring_up(self, called: str | None, *, is_witness: bool) -> Host | None:
+        """A new machine, with an empty disk and a file that names the members; None if there is no
+        address left. It is called by its address if by nothing else."""
+        if len(self.hosts) == len(NAMES):
+            return None
+        name = NAMES[len(self.hosts)]
+        file = (*(host.name for host in self.members), name)
+        host = self._host(name, called or name, file, is_witness=is_witness)
+        host.is_member = False
+        self.hosts[name] = host
+        self.start(host)
+        return host
+
+    def switch_off(self, host: Host) -> None:
+        """A machine has no power for good, or until it is switched on again."""
+        host.is_off = True
+        host.deadline = None
+        self.end(host, restart_after=0.0, power=True)
+
+    def switch_on(self, host: Host) -> None:
+        """It has power again."""
+        host.is_off = False
+        self.start(host)
 
     def end(self, host: Host, *, restart_after: float, power: bool) -> None:
         """The process is gone; with its power also the guardian, and what a sync had not ended."""
@@ -118,17 +153,21 @@ class Stage:
         return False
 
     def _is_calm(self) -> bool:
-        names = list(self.hosts)
+        names = [host.name for host in self.members]
         linked = all(link in self.wires.up for link in permutations(names, 2))
-        return linked and all(host.runs for host in self.hosts.values()) and self.wires.is_clear
+        return linked and all(host.runs for host in self.members) and self.wires.is_clear
 
     def all_are_seated(self) -> bool:
-        """Whether a raft leader has committed a seat for the directory of every host, and all of
-        them hold a set of voters and will be read again. With one that has heard of none yet, a
-        voter that forgot everything may found a cluster anew (a stated limit)."""
-        disks = [host.disk for host in self.hosts.values()]
-        return all(disk.records.names_voters and not disk.is_void for disk in disks) and any(
-            all(seated.binds(host.name, host.disk.incarnation) for host in self.hosts.values())
+        """Whether a raft leader has committed a seat for the directory of every member and for no
+        other, no change of them is under way, and all of them hold a set of voters and will be read
+        again. With one that has heard of none yet, a voter that forgot everything may found a
+        cluster anew (a stated limit)."""
+        disks = [host.disk for host in self.members]
+        if self.errands or not all(d.records.names_voters and not d.is_void for d in disks):
+            return False
+        return any(
+            len(seated.seats) == len(disks)
+            and all(seated.binds(host.name, host.disk.incarnation) for host in self.members)
             for seated in self._settled()
         )
 
@@ -173,25 +212,25 @@ class Stage:
         host.slew = slew
         self._set_rates(host)
 
-    def _host(self, name: str) -> Host:
+    def _host(self, name: str, called: str, file: tuple[str, ...], *, is_witness: bool) -> Host:
         drift = 1 + self.random.choice((-0.999, 0.0, 0.999)) * RHO
         time = TrueTime(self.time.now)
         clock = FakeClock(time, drift, drift, offset=self.random.uniform(0, 1e6))
         disk = Disk(f"life of {name}", time)
         disk.latency = self.traits.disk_latency
-        is_witness = NAMES.index(name) >= self.traits.size - self.traits.witnesses
-        return Host(name, is_witness, time, clock, disk, drift=drift)
+        return Host(name, called, is_witness, file, time, clock, disk, drift=drift)
 
     def start(self, host: Host) -> None:
         """Begin a process, now or as soon as its disk lets it."""
-        if host.node is not None:
+        if host.node is not None or host.is_off:
             return
         host.time.now = self.time.now
         host.store = FakeStore(host.disk)
         try:
             node = make_voter(
                 host.name,
-                members=self.hosts,
+                called=host.called,
+                members=host.file,
                 store=host.store,
                 network=self.wires,
                 timings=self.traits.timings,

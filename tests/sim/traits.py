@@ -17,7 +17,8 @@ SLOW: Final = RaftTimings(
     append_period=Seconds(0.2),
     fallback=Seconds(1.6),
 )
-NAMES: Final = "abcdefghi"
+NAMES: Final = "abcdefghijklmnopqrstuvwxyz"
+"""Addresses: the first voters, then machines that are brought up later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ from raftha.model.settings import DynamicConfig
 from tests.sim.checkers import LeaseChecker, LogChecker, WatchChecker
 from tests.sim.host import Host
 from tests.sim.nemesis import Nemesis
-from tests.sim.plan import TTL_S, Moment, Strike, draw_plan
+from tests.sim.operator import Operator
+from tests.sim.plan import TTL_S, Moment, Strike, draw_changes, draw_plan
 from tests.sim.seats import SeatChecker
 from tests.sim.stage import Stage
 from tests.sim.traits import draw_traits
@@ -53,14 +54,15 @@ class World(Stage):
         traits = draw_traits(random, size)
         drawn = draw_plan(random, SAFETY_S)
         super().__init__(random, traits)
-        self.plan = list(drawn if plan is None else plan)
+        self.plan = [*drawn, *draw_changes(seed, SAFETY_S)] if plan is None else list(plan)
+        self.operator = Operator(self)
         self.log = LogChecker(self.verdicts)
         self.leases = LeaseChecker(self.verdicts, self.hosts.values())
         self.watches = WatchChecker(self.verdicts, self.log.model)
         self.seats = SeatChecker(self.verdicts, self.time, self.hosts)
         self.records = Records()
         self._nemesis = Nemesis(self, self.plan)
-        self._settings = dict.fromkeys(self.hosts, SETTINGS)
+        self._settings: dict[str, DynamicConfig] = {}
         self._clients: dict[str, Client] = {}
         self._sabotage = sabotage
         self._may_work = True
@@ -86,14 +88,15 @@ class World(Stage):
         self.schedule.run_until(begun + SAFETY_S)
         self.verdicts.note("all faults end")
         self._nemesis.stop()
+        self.operator.hurry()
         self._healed = True
         for client in self._clients.values():
             client.leader.releases = False
         healed = self.time.now
         for host in self.hosts.values():
-            if host.node is None:
-                self.start(host)
+            self.start(host)
         self.schedule.run_until(healed + SETTLED_S)
+        self.operator.check_ended()
         settled = max(self.log.leaders, default=0)
         self.schedule.run_until(healed + LIVENESS_S - QUIET_S)
         self._check_liveness()
@@ -140,7 +143,7 @@ class World(Stage):
             random=self.random,
             records=self.records,
             leases=self.leases,
-            settings=lambda: self._settings[host.name],
+            settings=lambda: self._settings.get(host.name, SETTINGS),
             later=self.later,
             renewing=lambda: self._nemesis.happened(Moment.RENEWAL, host),
         )
@@ -158,8 +161,8 @@ class World(Stage):
     # The end.
 
     def _check_liveness(self) -> None:
-        """Near the end every host that is left commits a write, and somebody holds the lease."""
-        for host in self.hosts.values():
+        """Near the end every member commits a write, and somebody holds the lease."""
+        for host in self.members:
             if host.node is None:
                 self.verdicts.violate(f"L: {host.name} does not run after the calm")
             elif not host.is_witness:
@@ -169,7 +172,7 @@ class World(Stage):
             self.verdicts.violate("L: nobody holds the lease after the calm")
 
     def _applied(self) -> dict[str, int]:
-        nodes = {host.name: host.node for host in self.hosts.values() if host.node is not None}
+        nodes = {host.name: host.node for host in self.members if host.node is not None}
         return {name: node._core.engine.applied_index for name, node in nodes.items()}
 
     def _told(self, name: str, committed: bool) -> None:
@@ -181,9 +184,9 @@ class World(Stage):
         if behind:
             self.verdicts.violate(f"L: {behind} did not reach index {goal} in the end")
         if not self.all_are_seated():
-            self.verdicts.violate("L: not every directory has its seat in the end")
-        running = {name: host.node for name, host in self.hosts.items() if host.node is not None}
-        expected = {h.name for h in self.hosts.values() if not h.is_witness}
+            self.verdicts.violate("L: the seats are not those of the members in the end")
+        running = {host.name: host.node for host in self.members if host.node is not None}
+        expected = {host.name for host in self.members if not host.is_witness}
         if expected - self._wrote:
             self.verdicts.violate(f"L: no write from {sorted(expected - self._wrote)} in the end")
         for name, node in running.items():
