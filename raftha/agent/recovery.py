@@ -24,6 +24,7 @@ from raftha.consensus import remains
 from raftha.consensus.configuration import Seat
 from raftha.consensus.refounding import SurvivorDirectory
 from raftha.consensus.remains import Remains
+from raftha.consensus.stable import Owner
 from raftha.errors import ConfigError, GuardianGone, PostgresError, RafthaError
 from raftha.guardian.client import GuardianClient
 from raftha.ha import recovery
@@ -95,7 +96,9 @@ class Recovery:
         self._random = random
         self._wait = wait
         self._keys = Keys(config.scope)
-        self._directory = SurvivorDirectory(config.raft.data_dir, clock)
+        self._directory = SurvivorDirectory(
+            config.raft.data_dir, Owner(scope=config.scope, name=config.name), clock
+        )
         self._lost: tuple[Suspect, ...] = ()
         self._read: _Read | None = None
 

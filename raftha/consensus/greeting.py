@@ -123,4 +123,5 @@ def decode_verdict(words: bytes) -> Refusal | None:
         return None
     grounds, _, why = words.decode(errors="replace").partition("\n")
     known = grounds in set(Grounds)
-    return Refusal(f"it refuses this node: {why}", Grounds(grounds) if known else Grounds.OTHER)
+    said = f"it refuses this node, of which it says: {why}"
+    return Refusal(said, Grounds(grounds) if known else Grounds.OTHER)

@@ -21,6 +21,9 @@ STOP_FLOOR_BYTES: Final = 16 << 20
 """Less than this stops a running voter: a WAL segment of PostgreSQL, or four times what SQLite
 writes between two checkpoints, is still left for whoever repairs the node."""
 
+OWN_FILES: Final = "raft.*"
+"""What a voter keeps in its directory."""
+
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
 
@@ -42,6 +45,12 @@ def check_medium(directory: Path, *, allow_tmpfs: bool) -> None:
             f"{ground} cannot be read and written by user id {os.geteuid()}",
             "give the directory to the user that raftha runs as",
         )
+    for path in sorted(directory.glob(OWN_FILES)):
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise _refused(
+                f"{path} cannot be read and written by user id {os.geteuid()}",
+                "give the directory with all that is in it to the user that raftha runs as",
+            )
     free = free_bytes(ground)
     if free is not None and free < START_FLOOR_BYTES:
         raise _refused(

@@ -20,7 +20,7 @@ from raftha.consensus import commands, wire
 from raftha.consensus.commands import LogCommand, SessionId, WireError
 from raftha.consensus.complaints import Complaints
 from raftha.consensus.core import RaftCore
-from raftha.consensus.greeting import Refusal
+from raftha.consensus.greeting import Grounds, Refusal
 from raftha.consensus.links import Down, LinkEvent, Links, Received, Up
 from raftha.consensus.members import Identity, Present, Registry
 from raftha.consensus.overview import Facts, status_of
@@ -203,7 +203,8 @@ class RaftNode:
         if verdict is None:
             _LOG.info("the others hold nothing against this node any more")
             return
-        _LOG.warning("this node is no voter: %s", verdict.why)
+        if verdict.grounds is not Grounds.OTHER:  # else it is told of that link alone
+            _LOG.warning("this node is no voter: %s", verdict.why)
         if verdict.grounds.voids_directory:
             self._stable.condemn(verdict.why)
             self._begin_anew(verdict.why)

@@ -10,7 +10,7 @@ from raftha.consensus.dialing import Resolver, resolve
 from raftha.consensus.members import Identity, Registry
 from raftha.consensus.node import Fatal, RaftNode, draw
 from raftha.consensus.security import choose
-from raftha.consensus.stable import Persisted
+from raftha.consensus.stable import Owner, Persisted
 from raftha.consensus.storage import SqliteStore
 from raftha.consensus.transport import TcpLinks
 from raftha.model.settings import RaftConfig, RaftTimings
@@ -32,10 +32,15 @@ def open_store(
 ) -> RaftNode:
     """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
     raft thread. A damaged Raft directory is put aside. Raises ConfigError for addresses that need a
-    key file or certificates, StorageFailed if the directory is in use."""
+    key file or certificates, StorageFailed if the directory is in use or another node's."""
     security = choose(config, name, clock)  # refuses before anything is made
-    new = f"{draw(random, 128):032x}"
-    stable = SqliteStore(config.data_dir, clock=clock, new_incarnation=new, synced=synced)
+    stable = SqliteStore(
+        config.data_dir,
+        owner=Owner(scope=scope, name=name),
+        clock=clock,
+        new_incarnation=f"{draw(random, 128):032x}",
+        synced=synced,
+    )
     persisted = stable.load()
     identity = _identity(scope, name, config, persisted, random, witness=witness)
     registry = Registry(identity, persisted.voters)

@@ -21,7 +21,7 @@ from typing import Final
 from raftha.clock import Clock
 from raftha.consensus import dirlock, salvage
 from raftha.consensus.remains import Beginning, NotRecoverable
-from raftha.consensus.stable import Origin, Persisted
+from raftha.consensus.stable import Origin, Owner, Persisted
 from raftha.consensus.storage import FILE_NAME, SqliteStore
 from raftha.errors import StorageFailed
 from raftha.files import rename, replace, sync_directory
@@ -41,8 +41,9 @@ class SurvivorDirectory:
     """One Raft directory, held by this process from `open` to `close`. Every method raises
     StorageFailed."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, directory: Path, owner: Owner, clock: Clock) -> None:
         self._directory = directory
+        self._owner = owner
         self._clock = clock
         self._lock: int | None = None
 
@@ -73,7 +74,7 @@ class SurvivorDirectory:
 
     def read(self) -> Persisted:
         """Everything that is durable, read from a copy elsewhere: nothing changes here. Raises
-        NotRecoverable if it is damaged."""
+        NotRecoverable if it is damaged, of another format or another node's."""
         with (
             TemporaryDirectory(prefix="raftha-recovery-") as folder,
             _failing(self._directory, "read"),
@@ -84,6 +85,9 @@ class SurvivorDirectory:
             store = self._store(Path(folder), "unused")
             try:
                 persisted = store.load()
+            except StorageFailed as error:
+                said = str(error).replace(folder, str(self._directory))
+                raise NotRecoverable(said) from error
             finally:
                 store.close()
         if persisted.put_aside is not None:
@@ -116,6 +120,7 @@ class SurvivorDirectory:
     def _store(self, directory: Path, incarnation: str) -> SqliteStore:
         return SqliteStore(
             directory,
+            owner=self._owner,
             clock=self._clock,
             new_incarnation=incarnation,
             measure_free=lambda _directory: None,

@@ -22,6 +22,21 @@ class Voter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose Raft directory it is."""
+
+    scope: str
+    name: str
+
+    def is_same(self, other: Owner) -> bool:
+        """Names are told apart without regard to case."""
+        return self.scope == other.scope and self.name.casefold() == other.name.casefold()
+
+    def __str__(self) -> str:
+        return f"node {self.name!r} of cluster {self.scope!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What this Raft directory is in the group. One that is `joining` met a cluster in which it had
     no seat; it got one with the log entry at `voter_since`."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,19 +22,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from raftha.clock import Clock
-from raftha.consensus import dirlock, medium, salvage, shelf, state
-from raftha.consensus.commands import WireError
+from raftha.consensus import dirlock, medium, salvage, shelf
 from raftha.consensus.latency import SyncClock
 from raftha.consensus.marks import Mark
+from raftha.consensus.records import (
+    FORMAT,
+    Damaged,
+    FileReader,
+    ballot_crc,
+    damaged,
+    entry_crc,
+    mark_crc,
+)
 from raftha.consensus.shelf import Shelf
-from raftha.consensus.stable import Origin, Persisted, Standing, Voter
+from raftha.consensus.stable import Origin, Owner, Persisted, Standing, Voter
 from raftha.consensus.state import LogEntry
 from raftha.errors import StorageFailed
 from raftha.files import sync_directory
 from raftha.model.store import FsyncTimes
 
 FILE_NAME: Final = "raft.sqlite"
-_FORMAT: Final = 4
 _UNREADABLE: Final = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -45,6 +51,7 @@ _UNREADABLE: Final = (
 
 _SCHEMA: Final = (
     "CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL,"
+    " scope TEXT NOT NULL, name TEXT NOT NULL,"
     " incarnation TEXT NOT NULL, boot INTEGER NOT NULL, joining INTEGER NOT NULL,"
     " voter_since INTEGER)",
     "CREATE TABLE ballot (id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER NOT NULL,"
@@ -59,11 +66,6 @@ _SCHEMA: Final = (
 )
 
 
-class Damaged(StorageFailed):
-    """What the file holds is not what was written. At a start it is put aside; a running voter
-    stops, because nobody knows what it answered from it."""
-
-
 class SqliteStore:
     """`StableStore` in `<directory>/raft.sqlite`; one process at a time (flock)."""
 
@@ -71,12 +73,14 @@ class SqliteStore:
         self,
         directory: Path,
         *,
+        owner: Owner,
         clock: Clock,
         new_incarnation: str,
         measure_free: Callable[[Path], int | None] = medium.free_bytes,
         synced: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._directory = directory
+        self._owner = owner
         self._clock = clock
         self._new_incarnation = new_incarnation
         self._measure_free = measure_free
@@ -120,7 +124,7 @@ class SqliteStore:
 
     def save_ballot(self, term: int, vote: str | None) -> None:
         with self._failing("vote"):
-            crc = _ballot_crc(term, vote)
+            crc = ballot_crc(term, vote)
             self._write("UPDATE ballot SET term = ?, vote = ?, crc = ?", term, vote, crc)
 
     def stage(self, origin: Origin, part: bytes, *, first: bool) -> None:
@@ -150,7 +154,7 @@ class SqliteStore:
         with self._failing("marks"):
             for address, mark in marks.items():
                 row = (address, mark.incarnation, mark.voted, mark.term, mark.index)
-                crc = _mark_crc(address, mark)
+                crc = mark_crc(address, mark)
                 self._write("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?, ?)", *row, crc)
 
     def save_standing(self, standing: Standing) -> None:
@@ -197,8 +201,8 @@ class SqliteStore:
             self._connect()
             if not self._query("SELECT 1 FROM sqlite_master WHERE name = 'identity'"):
                 self._create()
-            self._check_file()
-            persisted = self._read()
+            self._shelf = Shelf(self._write)
+            persisted = self._reader().read(self._shelf)
             self._write("UPDATE identity SET boot = ?", persisted.boot)
             self.sync()
         return persisted
@@ -233,111 +237,18 @@ class SqliteStore:
     def _create(self) -> None:
         for statement in _SCHEMA:
             self._write(statement)
-        new = (_FORMAT, self._new_incarnation)
-        self._write("INSERT INTO identity VALUES (1, ?, ?, 0, 0, NULL)", *new)
-        self._write("INSERT INTO ballot VALUES (1, 0, NULL, ?)", _ballot_crc(0, None))
+        new = (FORMAT, self._owner.scope, self._owner.name, self._new_incarnation)
+        self._write("INSERT INTO identity VALUES (1, ?, ?, ?, ?, 0, 0, NULL)", *new)
+        self._write("INSERT INTO ballot VALUES (1, 0, NULL, ?)", ballot_crc(0, None))
         self._write("INSERT INTO base VALUES (1, NULL, 1)")
         self.sync()
         sync_directory(self._directory)
 
-    def _check_file(self) -> None:
-        rows = self._query("PRAGMA quick_check")
-        if rows != [("ok",)]:
-            raise self._damaged(str(rows[0][0]))
-
-    def _read(self) -> Persisted:
-        self._check_format()
-        identity = self._query("SELECT incarnation, boot, joining, voter_since FROM identity")
-        ballot = self._query("SELECT term, vote, crc FROM ballot")
-        base = self._query("SELECT snapshot, first FROM base")
-        if not len(identity) == len(ballot) == len(base) == 1:
-            raise self._damaged("identity, term, vote or what the log begins with is missing")
-        incarnation, boot, joining, voter_since = identity[0]
-        term, vote, crc = ballot[0]
-        if crc != _ballot_crc(term, vote):
-            raise self._damaged("wrong checksum of term and vote")
-        snapshot = self._read_snapshot(*base[0])
-        voters = self._query("SELECT address, name, incarnation, witness FROM voters")
-        persisted = Persisted(
-            incarnation=incarnation,
-            boot=boot + 1,
-            term=term,
-            vote=vote,
-            entries=self._read_log(base[0][1], snapshot is not None),
-            snapshot=snapshot,
-            voters={
-                address: Voter(name=name, incarnation=incarnation, witness=bool(witness))
-                for address, name, incarnation, witness in voters
-            },
-            standing=Standing(joining=bool(joining), voter_since=voter_since),
-            marks=self._read_marks(),
-        )
-        self._check_snapshot(persisted)
-        return persisted
-
-    def _check_format(self) -> None:
-        """Another format is no damage: whoever wrote it can read it."""
-        rows = self._query("SELECT format FROM identity")
-        if rows and rows[0][0] != _FORMAT:
-            raise StorageFailed(
-                f"{self._directory / FILE_NAME} has format {rows[0][0]}, this release reads "
-                f"{_FORMAT}: use the release that wrote it"
-            )
-
-    def _read_snapshot(self, in_use: int | None, first: int) -> bytes | None:
-        parts = self._query("SELECT id, snapshot FROM parts ORDER BY id")
-        oldest = self._query("SELECT min(idx) FROM log")[0][0] or first
-        self._shelf = Shelf(self._write)
-        self._shelf.open(parts, in_use, oldest, first)
-        if in_use is None:
-            return None
-        bodies = self._query("SELECT body FROM parts WHERE snapshot = ? ORDER BY id", in_use)
-        return b"".join(body for (body,) in bodies)
-
-    def _read_log(self, first: int, has_snapshot: bool) -> tuple[LogEntry, ...]:
-        entries: list[LogEntry] = []
-        for index, term, command, crc in self._query(
-            "SELECT idx, term, command, crc FROM log WHERE idx >= ? ORDER BY idx", first
-        ):
-            entry = LogEntry(command, index, term)
-            if crc != _entry_crc(entry):
-                raise self._damaged(f"wrong checksum of log entry {index}")
-            if entries and index != entries[-1].index + 1:
-                raise self._damaged(f"log entries between {entries[-1].index} and {index} are gone")
-            entries.append(entry)
-        if first > 1 and not has_snapshot:
-            raise self._damaged("the log begins late and there is no snapshot")
-        if entries and entries[0].index != first:
-            raise self._damaged(f"the log begins late, with entry {entries[0].index}, not {first}")
-        if has_snapshot and len(entries) < 2:
-            raise self._damaged("there is a snapshot, but no log")
-        return tuple(entries)
-
-    def _read_marks(self) -> dict[str, Mark]:
-        """At their word others put their directory aside: none that is damaged may speak."""
-        marks: dict[str, Mark] = {}
-        for address, incarnation, voted, term, index, crc in self._query(
-            "SELECT address, incarnation, voted, term, idx, crc FROM marks"
-        ):
-            mark = Mark(incarnation=incarnation, voted=voted, term=term, index=index)
-            if crc != _mark_crc(address, mark):
-                raise self._damaged(f"wrong checksum of what {address} promised")
-            marks[address] = mark
-        return marks
-
-    def _check_snapshot(self, persisted: Persisted) -> None:
-        """The snapshot must be whole, and the log must go on from it."""
-        if persisted.snapshot is None:
-            return
-        try:
-            last = state.unseal(persisted.snapshot).head.last
-        except WireError as error:
-            raise self._damaged(f"the snapshot: {error}") from error
-        if not any((e.index, e.term) == (last.index, last.term) for e in persisted.entries):
-            raise self._damaged("the log does not go on from the snapshot")
+    def _reader(self) -> FileReader:
+        return FileReader(self._query, self._directory / FILE_NAME, self._owner)
 
     def _insert(self, entry: LogEntry) -> None:
-        row = (entry.index, entry.term, entry.command, _entry_crc(entry))
+        row = (entry.index, entry.term, entry.command, entry_crc(entry))
         self._write("INSERT INTO log VALUES (?, ?, ?, ?)", *row)
 
     def _write(self, statement: str, *values: object) -> None:
@@ -355,9 +266,6 @@ class SqliteStore:
             raise StorageFailed(f"{self._directory}: the store is not open")
         return self._connection
 
-    def _damaged(self, what: str) -> Damaged:
-        return Damaged(f"{self._directory / FILE_NAME} is damaged: {what}")
-
     @contextmanager
     def _failing(self, action: str) -> Iterator[None]:
         try:
@@ -366,19 +274,6 @@ class SqliteStore:
             unreadable = getattr(error, "sqlite_errorcode", None) in _UNREADABLE
             if isinstance(error, sqlite3.OperationalError) and not unreadable:
                 raise StorageFailed(f"{self._directory}: {action} failed: {error}") from error
-            raise self._damaged(str(error)) from error
+            raise damaged(self._directory / FILE_NAME, str(error)) from error
         except OSError as error:
             raise StorageFailed(f"{self._directory}: {action} failed: {error}") from error
-
-
-def _ballot_crc(term: int, vote: str | None) -> int:
-    return zlib.crc32(f"{term} {vote}".encode())
-
-
-def _entry_crc(entry: LogEntry) -> int:
-    return zlib.crc32(entry.command, zlib.crc32(b"%d %d " % (entry.index, entry.term)))
-
-
-def _mark_crc(address: str, mark: Mark) -> int:
-    words = f"{address} {mark.incarnation} {mark.voted} {mark.term} {mark.index}"
-    return zlib.crc32(words.encode())

@@ -21,7 +21,7 @@ from raftha.clock import SystemClock
 from raftha.consensus import commands, configuration
 from raftha.consensus.commands import LogCommand
 from raftha.consensus.configuration import Configuration, Seat
-from raftha.consensus.stable import Persisted
+from raftha.consensus.stable import Owner, Persisted
 from raftha.consensus.state import LogEntry, unseal
 from raftha.consensus.storage import SqliteStore
 from raftha.instants import RHO, Seconds
@@ -98,7 +98,9 @@ class Node:
         store.close()
 
     def _store(self, incarnation: str) -> SqliteStore:
-        return SqliteStore(self.raft, clock=SystemClock(), new_incarnation=incarnation)
+        owner = Owner(scope="demo", name="w1")
+        clock = SystemClock()
+        return SqliteStore(self.raft, owner=owner, clock=clock, new_incarnation=incarnation)
 
     def persisted(self) -> Persisted:
         store = self._store("unused")

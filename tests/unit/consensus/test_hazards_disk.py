@@ -17,6 +17,7 @@ from pysyncobj.journal import FileJournal
 from raftha.clock import SystemClock
 from raftha.consensus import commands
 from raftha.consensus.commands import LogCommand
+from raftha.consensus.stable import Owner
 from raftha.consensus.state import LogEntry
 from raftha.consensus.storage import SqliteStore
 from raftha.errors import StorageFailed
@@ -24,6 +25,9 @@ from raftha.instants import Seconds
 from raftha.model.store import Barrier
 from tests.sim.group import Group
 from tests.unit.consensus.stock import WON, StockGroup
+
+OWNER = Owner(scope="s", name="n1")
+
 
 pytestmark = pytest.mark.usefixtures("quiet_library")
 
@@ -100,7 +104,7 @@ def test_h5_a_later_entry_of_the_raft_leader_waits_for_the_disk_too() -> None:
 
 def test_h5_each_commit_of_the_file_is_synced(tmp_path: Path) -> None:
     """`synchronous = FULL` (2): in the write-ahead log anything less syncs at checkpoints alone."""
-    store = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="i")
+    store = SqliteStore(tmp_path, owner=OWNER, clock=SystemClock(), new_incarnation="i")
     store.load()
 
     assert store._query("PRAGMA synchronous") == [(2,)]
@@ -295,7 +299,7 @@ def test_h25_the_library_takes_a_flipped_bit_for_a_value(tmp_path: Path) -> None
 
 
 def test_h25_a_flipped_bit_is_never_voted_from(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="i")
+    store = SqliteStore(tmp_path, owner=OWNER, clock=SystemClock(), new_incarnation="i")
     store.load()
     for index in (1, 2, 3):
         store.append(LogEntry(b"leader = node%d" % index, index, 1))
@@ -304,7 +308,7 @@ def test_h25_a_flipped_bit_is_never_voted_from(tmp_path: Path) -> None:
     assert file.read_bytes().count(b"node1") == 1
     file.write_bytes(file.read_bytes().replace(b"node1", b"node9"))
 
-    persisted = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="j").load()
+    persisted = SqliteStore(tmp_path, owner=OWNER, clock=SystemClock(), new_incarnation="j").load()
 
     assert (persisted.incarnation, persisted.entries) == ("j", ())
     assert "wrong checksum of log entry" in (persisted.put_aside or "")

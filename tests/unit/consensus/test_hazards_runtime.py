@@ -35,6 +35,7 @@ from raftha.consensus.handshake import Established
 from raftha.consensus.links import Down, Received, Up
 from raftha.consensus.members import Registry
 from raftha.consensus.security import PlainFraming, PlainSecurity
+from raftha.consensus.stable import Owner
 from raftha.consensus.storage import SqliteStore
 from raftha.consensus.transport import TcpLinks
 from raftha.instants import Seconds
@@ -44,6 +45,9 @@ from tests.sim.fakes import FakeClock, TrueTime
 from tests.sim.group import Group
 from tests.unit.consensus.greetings import OWN, said
 from tests.unit.consensus.stock import StockGroup, library_time
+
+OWNER = Owner(scope="s", name="n1")
+
 
 pytestmark = pytest.mark.usefixtures("quiet_library")
 
@@ -268,7 +272,7 @@ def test_h26_h27_nothing_is_mapped_or_forked(tmp_path: Path) -> None:
     """The library's journal grows a sparse map and dies by SIGBUS on a full disk; its dump is
     written by a forked child that keeps the sockets. Neither file exists here."""
     conf = Group("a").node("a")._core.engine.conf
-    store = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="i")
+    store = SqliteStore(tmp_path, owner=OWNER, clock=SystemClock(), new_incarnation="i")
     store.load()
 
     assert (conf.journalFile, conf.fullDumpFile, conf.useFork) == (None, None, False)

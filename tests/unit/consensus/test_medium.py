@@ -11,9 +11,12 @@ import pytest
 from raftha.clock import SystemClock
 from raftha.consensus import medium
 from raftha.consensus.medium import check_medium, free_bytes, kind_of
+from raftha.consensus.stable import Owner
 from raftha.consensus.state import LogEntry
 from raftha.consensus.storage import SqliteStore
 from raftha.errors import ConfigError, StorageFailed
+
+OWNER = Owner(scope="s", name="n1")
 
 
 def mounts(folder: Path, device: int, kind: str) -> Path:
@@ -52,6 +55,17 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         check_medium(tmp_path / "file" / "raft", allow_tmpfs=True)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_a_file_that_may_not_be_written_is_named_with_what_to_do(tmp_path: Path) -> None:
+    check_medium(tmp_path, allow_tmpfs=True)
+    file = tmp_path / "raft.sqlite"
+    file.touch(0o400)
+    with pytest.raises(ConfigError, match=r"raft\.sqlite cannot be read and written by user id"):
+        check_medium(tmp_path, allow_tmpfs=True)
+    file.chmod(0o600)
+    check_medium(tmp_path, allow_tmpfs=True)
+
+
 def test_free_space_is_what_statvfs_says(tmp_path: Path) -> None:
     told = os.statvfs(tmp_path)
     free = free_bytes(tmp_path)
@@ -62,7 +76,11 @@ def test_free_space_is_what_statvfs_says(tmp_path: Path) -> None:
 def test_a_voter_stops_at_the_floor_and_keeps_what_it_had_synced(tmp_path: Path) -> None:
     free = medium.STOP_FLOOR_BYTES
     store = SqliteStore(
-        tmp_path, clock=SystemClock(), new_incarnation="new", measure_free=lambda _path: free
+        tmp_path,
+        owner=OWNER,
+        clock=SystemClock(),
+        new_incarnation="new",
+        measure_free=lambda _path: free,
     )
     store.load()
     store.append(LogEntry(b"kept", 1, 1))
@@ -77,5 +95,5 @@ def test_a_voter_stops_at_the_floor_and_keeps_what_it_had_synced(tmp_path: Path)
     assert store._lock is not None
     store._connection.close()
     os.close(store._lock)
-    again = SqliteStore(tmp_path, clock=SystemClock(), new_incarnation="new")
+    again = SqliteStore(tmp_path, owner=OWNER, clock=SystemClock(), new_incarnation="new")
     assert [entry.command for entry in again.load().entries] == [b"kept"]

@@ -183,9 +183,11 @@ def test_a_hello_of_another_release_is_answered_in_clear_words() -> None:
 @pytest.mark.parametrize("grounds", tuple(Grounds))
 def test_a_verdict_reaches_the_other_side_with_its_grounds(grounds: Grounds) -> None:
     told = decode_verdict(encode_verdict(Refusal("so it is", grounds)))
-    assert told == Refusal("it refuses this node: so it is", grounds)
+    assert told == Refusal("it refuses this node, of which it says: so it is", grounds)
     assert decode_verdict(encode_verdict(None)) is None
-    assert decode_verdict(b"something new\nx") == Refusal("it refuses this node: x")
+    assert decode_verdict(b"something new\nx") == Refusal(
+        "it refuses this node, of which it says: x"
+    )
 
 
 def test_a_verdict_that_voids_the_directory_outweighs_others() -> None:

@@ -18,11 +18,12 @@ from raftha.consensus.configuration import Configuration, Seat
 from raftha.consensus.dirlock import LOCK_NAME
 from raftha.consensus.refounding import KEPT_PREFIX, NOTE_NAME, SurvivorDirectory
 from raftha.consensus.remains import Beginning, NotRecoverable
-from raftha.consensus.stable import Persisted
+from raftha.consensus.stable import Owner, Persisted
 from raftha.consensus.state import LogEntry
 from raftha.consensus.storage import FILE_NAME, SqliteStore
 from raftha.errors import StorageFailed
 
+OWNER = Owner(scope="s", name="n1")
 KILLED = 9
 OPERATIONS = ("open", "os.", "shutil.", "sqlite3.")
 VOTERS = Configuration(lineage="x", seats=(Seat("a", "A", "old"), Seat("b", "B", "2")))
@@ -32,7 +33,7 @@ VOTERS = Configuration(lineage="x", seats=(Seat("a", "A", "old"), Seat("b", "B",
 def directory(tmp_path: Path) -> Path:
     """As a killed agent leaves it: the newest entries lie in SQLite's write-ahead log."""
     living, left = tmp_path / "living", tmp_path / "raft"
-    store = SqliteStore(living, clock=SystemClock(), new_incarnation="old")
+    store = SqliteStore(living, owner=OWNER, clock=SystemClock(), new_incarnation="old")
     store.load()
     store.append(LogEntry(b"\x01", 1, 0))
     store.append(LogEntry(configuration.encode(VOTERS), 2, 1))
@@ -45,7 +46,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def opened(directory: Path) -> SurvivorDirectory:
-    survivor = SurvivorDirectory(directory, SystemClock())
+    survivor = SurvivorDirectory(directory, OWNER, SystemClock())
     survivor.open()
     return survivor
 
@@ -179,14 +180,14 @@ def test_an_error_at_any_step_leaves_one_state_or_the_other(directory: Path) -> 
 
 
 def test_a_directory_in_use_is_left_alone(directory: Path) -> None:
-    agent = SqliteStore(directory, clock=SystemClock(), new_incarnation="x")
+    agent = SqliteStore(directory, owner=OWNER, clock=SystemClock(), new_incarnation="x")
     agent.load()
     with pytest.raises(StorageFailed, match="in use by another raftha process"):
-        SurvivorDirectory(directory, SystemClock()).open()
+        SurvivorDirectory(directory, OWNER, SystemClock()).open()
     agent.close()
     held = opened(directory)
     with pytest.raises(StorageFailed, match="in use"):
-        SqliteStore(directory, clock=SystemClock(), new_incarnation="x").load()
+        SqliteStore(directory, owner=OWNER, clock=SystemClock(), new_incarnation="x").load()
     held.close()
 
 
@@ -211,3 +212,13 @@ def test_where_no_log_is_nothing_is_made(tmp_path: Path) -> None:
     with pytest.raises(NotRecoverable, match="no Raft log"):
         opened(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_directory_of_another_node_is_not_recovered_from(directory: Path) -> None:
+    before = contents(directory)
+    other = SurvivorDirectory(directory, Owner(scope="s", name="n2"), SystemClock())
+    other.open()
+    with pytest.raises(NotRecoverable, match=rf"{directory} is the Raft directory of node 'n1'"):
+        other.read()
+    other.close()
+    assert contents(directory) == before

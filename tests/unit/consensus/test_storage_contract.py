@@ -19,7 +19,7 @@ import pytest
 
 from raftha.clock import SystemClock
 from raftha.consensus.marks import Mark
-from raftha.consensus.stable import Origin, StableStore, Standing, Voter
+from raftha.consensus.stable import Origin, Owner, StableStore, Standing, Voter
 from raftha.consensus.state import Head, Image, LogEntry, seal
 from raftha.consensus.storage import FILE_NAME, SqliteStore
 from raftha.errors import StorageFailed
@@ -28,8 +28,11 @@ from tests.sim.fakes import Disk, FakeStore
 Reopen = Callable[[], StableStore]
 
 
+OWNER = Owner(scope="s", name="n1")
+
+
 def sqlite_store(directory: Path, incarnation: str = "new") -> SqliteStore:
-    return SqliteStore(directory, clock=SystemClock(), new_incarnation=incarnation)
+    return SqliteStore(directory, owner=OWNER, clock=SystemClock(), new_incarnation=incarnation)
 
 
 class LostPower:
@@ -334,17 +337,6 @@ def test_what_a_snapshot_replaced_goes_little_by_little_with_new_entries(tmp_pat
     assert list(persisted.entries) == entries(20, 60)
 
 
-def test_a_directory_of_another_format_is_left_as_it_is(tmp_path: Path) -> None:
-    store = sqlite_store(tmp_path)
-    store.load()
-    store.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.executescript("UPDATE identity SET format = 9")
-    with pytest.raises(StorageFailed, match="the release that wrote it"):
-        sqlite_store(tmp_path).load()
-    assert not list(tmp_path.glob("raft-void*"))
-
-
 def test_a_full_disk_is_final_and_keeps_what_was_synced(tmp_path: Path) -> None:
     """SQLite's own page limit stands for the disk's."""
     store = sqlite_store(tmp_path / "raft")
@@ -371,8 +363,11 @@ import sys
 from pathlib import Path
 from raftha.clock import SystemClock
 from raftha.consensus.state import LogEntry
+from raftha.consensus.stable import Owner
 from raftha.consensus.storage import SqliteStore
-store = SqliteStore(Path(sys.argv[1]), clock=SystemClock(), new_incarnation="new")
+owner = Owner(scope="s", name="n1")
+clock = SystemClock()
+store = SqliteStore(Path(sys.argv[1]), owner=owner, clock=clock, new_incarnation="new")
 last = len(store.load().entries)
 while True:
     for _ in range(3):
