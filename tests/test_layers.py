@@ -18,6 +18,7 @@ PACKAGE: Final = Path(__file__).parent.parent / "raftha"
 
 LAYERS: Final[dict[str, int]] = {
     "": 0,
+    "account": 0,
     "clock": 0,
     "errors": 0,
     "files": 0,

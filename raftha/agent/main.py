@@ -14,6 +14,7 @@ import socket
 from pathlib import Path
 
 from raftha import __version__
+from raftha.account import own_name
 from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.process import (
     check_again,
@@ -109,7 +110,8 @@ def _lock(data_dir: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         what = f"{path} cannot be made: {error.strerror}"
-        raise ConfigError([Problem("postgresql.data_dir", what)]) from error
+        remedy = f"{path.parent} must be writable for {own_name()}: copies are made in it"
+        raise ConfigError([Problem("postgresql.data_dir", what, remedy)]) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -6,6 +6,7 @@ if no other node has a majority.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from threading import Thread
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from raftha.account import own_name
 from raftha.api.client import ApiClient
 from raftha.config.load import load
 from raftha.errors import ConfigError, RafthaError
@@ -73,7 +75,7 @@ def contact(
         return _from_config(load(file, environ, witness=True).config, tuple(urls), verify)
     if named:
         return Contact(stages=(named,), verify=verify)
-    refused: list[str] = []
+    refused = [f"\n{folder}: may not be read by user {own_name()}" for folder in _closed(folders)]
     for path in (path for folder in folders for path in sorted(folder.glob("*.yml"))):
         try:
             return _from_config(load(path, environ, witness=True).config, (), verify)
@@ -84,6 +86,11 @@ def contact(
         f"which cluster? Give -c FILE or --url, or set RAFTHA_URL; nothing usable is in {looked}"
         + "".join(refused)
     )
+
+
+def _closed(folders: Sequence[Path]) -> list[Path]:
+    """Those that are there, and show this user nothing of what is in them."""
+    return [folder for folder in folders if folder.is_dir() and not os.access(folder, os.R_OK)]
 
 
 def find(contact: Contact) -> Found:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from raftha.model.report import RequestKind
 
 SYSTEM_FOLDER: Final = Path("/etc/raftha")
-_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
+"""Whether it can be read is told by whoever reads it, with what to do about it."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from raftha.account import own_name
 from raftha.cli.exits import Exit
+from raftha.clock import SystemClock
 from raftha.config.load import Loaded, load
 from raftha.errors import ConfigError, Problem
 
@@ -47,10 +49,14 @@ def witness(path: Path) -> int:
 
 
 def check_config(path: Path, as_witness: bool) -> Exit:
-    """Say whether a node would start with this file."""
+    """Say whether the file is good, and what on this machine would keep a node from starting with
+    it: that is no fault of the file, which may be meant for another machine or user."""
     loaded = _load(path, as_witness)
     if loaded is None:
         return Exit.USAGE
+    from raftha.agent.checkup import checkup  # brings in PostgreSQL and Raft
+
+    _print(path, f"obstacle here for user {own_name()}", checkup(loaded.config, SystemClock()))
     kind = "witness" if loaded.config.postgresql is None else "member"
     click.echo(f"{path}: good; {kind} {loaded.config.name} of cluster {loaded.config.scope}")
     return Exit.DONE
@@ -70,7 +76,8 @@ def _load(path: Path, witness: bool) -> Loaded | None:
 def _print(path: Path, kind: str, problems: tuple[Problem, ...]) -> None:
     if not problems:
         return
-    plural = "" if len(problems) == 1 else "s"
-    click.echo(f"raftha: {path}: {len(problems)} {kind}{plural}", err=True)
+    first, _, rest = kind.partition(" ")
+    words = " ".join(filter(None, (first if len(problems) == 1 else f"{first}s", rest)))
+    click.echo(f"raftha: {path}: {len(problems)} {words}", err=True)
     for problem in problems:
         click.echo(f"  {problem}", err=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from raftha.account import own_name
 from raftha.config.checks import check_node
 from raftha.config.document import Node, to_plain
 from raftha.config.dynamic import build_dynamic, merge, stored_document
@@ -67,7 +68,10 @@ def _read(path: Path) -> tuple[str, int]:
             mode = path.stat().st_mode
             return file.read().decode("utf-8"), mode
     except OSError as error:
-        problem = Problem(str(path), f"cannot be read: {error.strerror}", "name an existing file")
+        remedy = "name an existing file"
+        if isinstance(error, PermissionError):
+            remedy = f"it and the folders above it must be readable for user {own_name()}"
+        problem = Problem(str(path), f"cannot be read: {error.strerror}", remedy)
         raise ConfigError([problem]) from error
     except UnicodeDecodeError as error:
         problem = Problem(str(path), "is not UTF-8 text", "save it as UTF-8")

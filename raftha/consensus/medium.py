@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from raftha.account import own_name
 from raftha.errors import ConfigError, Problem
 
 START_FLOOR_BYTES: Final = 64 << 20
@@ -41,15 +42,13 @@ def check_medium(directory: Path, *, allow_tmpfs: bool) -> None:
     if os.statvfs(ground).f_flag & os.ST_RDONLY:
         raise _refused(f"{directory} lies on a read-only file system", "mount it writable")
     if not os.access(ground, os.R_OK | os.W_OK | os.X_OK):
-        raise _refused(
-            f"{ground} cannot be read and written by user id {os.geteuid()}",
-            "give the directory to the user that raftha runs as",
-        )
+        raise _forbidden(directory, ground)
     for path in sorted(directory.glob(OWN_FILES)):
         if not os.access(path, os.R_OK | os.W_OK):
             raise _refused(
-                f"{path} cannot be read and written by user id {os.geteuid()}",
-                "give the directory with all that is in it to the user that raftha runs as",
+                f"{path} cannot be read and written by user {own_name()}",
+                f"give the directory with all that is in it to {own_name()}: "
+                f"chown -R {own_name()} {directory}",
             )
     free = free_bytes(ground)
     if free is not None and free < START_FLOOR_BYTES:
@@ -88,6 +87,18 @@ def _nearest(directory: Path) -> Path:
         if path.exists():
             raise _refused(f"{path} is not a directory", "choose another path")
     return Path("/")
+
+
+def _forbidden(directory: Path, ground: Path) -> ConfigError:
+    """The folder above is nobody's to give away, so it is never the remedy."""
+    user = own_name()
+    if ground == directory.absolute():
+        what, remedy = f"{directory} cannot be read and written", f"give it to {user}: chown"
+        return _refused(f"{what} by user {user}", f"{remedy} {user} {directory}")
+    return _refused(
+        f"{directory} is not there, and user {user} cannot make it in {ground}",
+        f"as root: install -d -o {user} -m 0700 {directory}",
+    )
 
 
 def _refused(what: str, remedy: str) -> ConfigError:

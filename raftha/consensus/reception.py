@@ -8,6 +8,7 @@ and links that are up notice nothing at all.
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import threading
@@ -176,4 +177,9 @@ def _listen(address: Address) -> socket.socket:
 
 def _not_bound(address: Address, error: OSError) -> ConfigError:
     remedy = "is another agent running here? check raft.bind_addr"
+    if error.errno == errno.EADDRNOTAVAIL:
+        remedy = (
+            f"{address.host} is no address of this machine: correct raft.self_addr, or say where "
+            "to listen with raft.bind_addr"
+        )
     return ConfigError([Problem("raft.bind_addr", f"cannot listen on {address}: {error}", remedy)])

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from raftha.account import own_name
 from raftha.clock import Clock
 from raftha.consensus.certificates import CertificateError, names_in
 from raftha.consensus.commands import WireError
@@ -237,17 +238,21 @@ def _read_key(config: RaftConfig) -> bytes:
     try:
         key = config.key_file.read_bytes().strip()
     except OSError as error:
-        raise _refused(f"the key file cannot be read: {error}") from error
+        remedy = "copy it from a node of the cluster; for a new cluster: openssl rand -hex 32"
+        if isinstance(error, PermissionError):
+            remedy = f"give it to the user that raftha runs as: chown {own_name()}"
+        what = f"the key file {config.key_file} cannot be read: {error.strerror}"
+        raise _refused(what, remedy) from error
     if len(key) < _MIN_KEY_BYTES:
         raise _refused(
-            f"the key file {config.key_file} holds {len(key)} bytes, {_MIN_KEY_BYTES} are needed: "
-            "make one with `openssl rand -hex 32`"
+            f"the key file {config.key_file} holds {len(key)} bytes, {_MIN_KEY_BYTES} are needed",
+            "make one with `openssl rand -hex 32`",
         )
     return key
 
 
-def _refused(what: str) -> ConfigError:
-    return ConfigError([Problem("raft", what)])
+def _refused(what: str, remedy: str = "") -> ConfigError:
+    return ConfigError([Problem("raft", what, remedy)])
 
 
 def _is_loopback(host: str) -> bool:

@@ -37,12 +37,30 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         found.append(
             Notice(subject=s.me, what=what, remedy="it is tried again; see the agent's log")
         )
+    found += _without_stream(s)
     found += [
         Notice(subject="store", what=what, remedy="was it written by a newer version?")
         for what in s.cluster.problems
     ]
     found += [_kept(s.me, kept) for kept in s.view.kept]
     return tuple(found)
+
+
+def _without_stream(s: Situation) -> list[Notice]:
+    """A standby that complains instead of streaming, once the time to find the leader is over."""
+    leader, server = s.cluster.leader, s.server
+    if leader is None or leader.name == s.me or not s.leader_is_ready:
+        return []
+    if server is None or server.is_primary or server.receiver is not None:
+        return []
+    if not s.view.last_words or s.since(s.memory.together_since) < s.config.ttl:
+        return []
+    what = f"PostgreSQL does not stream from {leader.name}: {s.view.last_words}"
+    remedy = (
+        f"correct what it says (password: postgresql.authentication.replication here; pg_hba: on "
+        f"{leader.name}); PostgreSQL tries again by itself"
+    )
+    return [Notice(subject=s.me, what=what, remedy=remedy)]
 
 
 def _kept(name: MemberName, kept: Kept) -> Notice:

@@ -98,6 +98,22 @@ def test_a_file_that_is_no_yaml_or_not_there_is_refused(new_cluster: NewCluster)
     assert "No such file" in said
 
 
+def test_a_folder_that_takes_no_copy_is_refused_with_what_to_do(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(nodes=1)
+    node = cluster.nodes["n1"]
+    closed = node.folder / "closed"
+    node.folder.mkdir(exist_ok=True)
+    closed.mkdir(mode=0o500)
+    rewrite(cluster, "n1", lambda o: o["postgresql"].update(data_dir=str(closed / "data")))
+
+    said = refusal(cluster, "n1")
+    checked = raftha("check-config", node.file)
+
+    assert f"{closed} must be writable for" in said
+    assert checked.returncode == 0
+    assert f"{closed} cannot be written by user" in checked.stdout
+
+
 def test_a_node_may_be_among_its_own_partners(new_cluster: NewCluster) -> None:
     cluster = new_cluster(nodes=1, synchronous_mode="off")
     own = f"127.0.0.1:{cluster.nodes['n1'].raft_port}"

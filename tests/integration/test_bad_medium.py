@@ -128,8 +128,8 @@ def test_a_directory_of_somebody_else_is_refused_and_left_alone(new_cluster: New
         cluster.wait_for(lambda: not cluster.runs("w1"), 10, "w1 refuses to start")
         said = cluster.nodes["w1"].log.read_text()
         assert cluster.stop("w1") == 2, said
-        assert f"raft.data_dir: {folder} cannot be read and written by user id" in said
-        assert "give the directory to the user that raftha runs as" in said
+        assert f"raft.data_dir: {folder} cannot be read and written by user " in said
+        assert f"{folder})" in said, "the remedy names the directory"
         assert list(folder.iterdir()) == []
     finally:
         folder.chmod(0o700)

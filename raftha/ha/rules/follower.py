@@ -155,7 +155,9 @@ def _follow(s: Situation) -> Verdict | None:
     left = tuple(m.slot for m in s.cluster.members.values() if m.slot in server.slots)
     if left:
         return Verdict("dropping the slots left from leading", (DropSlots(left),))
-    state = "streaming" if server.receiver is not None else "not streaming yet"
+    state = "streaming"
+    if server.receiver is None:
+        state = "not streaming yet" + (f": {s.view.last_words}" if s.view.last_words else "")
     if leader.state is MemberState.STOPPING:
         state += f", {leader.name} is stopping"
     return Verdict(f"no action: I am {s.me}, a standby of {leader.name}, {state}")

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from raftha.api.server import ApiServer
 from raftha.cli import operate, render, show
-from raftha.cli.discover import Contact
+from raftha.cli.discover import Contact, NotNamed, contact
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.clock import SystemClock
@@ -279,6 +279,46 @@ postgresql: {{listen: "127.0.0.1:5999", data_dir: {tmp_path}/data}}
     assert result.exit_code == Exit.USAGE
     assert "describes a member" in result.stderr
     assert not (tmp_path / "raft").exists()
+
+
+def test_what_is_missing_on_this_machine_is_said_of_a_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "n1.yml"
+    path.write_text(
+        f"""
+scope: main
+name: n1
+raft: {{self_addr: "127.0.0.1:7001", partner_addrs: [], data_dir: {tmp_path}/raft, key_file: key}}
+restapi: {{listen: "127.0.0.1:8001"}}
+postgresql: {{listen: "127.0.0.1:5999", data_dir: {tmp_path}/data, bin_dir: {tmp_path}}}
+"""
+    )
+    path.chmod(0o600)
+
+    result = raftha("check-config", str(path))
+
+    assert result.exit_code == Exit.DONE
+    assert result.stdout.endswith("good; member n1 of cluster main\n")
+    assert "obstacles here for user" in result.stderr
+    assert f"the key file {tmp_path}/key cannot be read: No such file" in result.stderr
+    assert "postgresql.bin_dir: no usable PostgreSQL found" in result.stderr
+    assert [found.name for found in tmp_path.iterdir()] == ["n1.yml"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_or_folder_of_another_user_is_told_from_one_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "n1.yml"
+    file.write_text("scope: main\n")
+    file.chmod(0o000)
+    assert "must be readable for user" in raftha("check-config", str(file)).stderr
+    assert "must be readable for user" in raftha("-c", str(file), "status").stderr
+    tmp_path.chmod(0o300)
+    try:
+        with pytest.raises(NotNamed, match=f"{tmp_path}: may not be read by user"):
+            contact(None, (), {}, (tmp_path,))
+    finally:
+        tmp_path.chmod(0o700)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")

@@ -60,10 +60,24 @@ def test_a_file_that_may_not_be_written_is_named_with_what_to_do(tmp_path: Path)
     check_medium(tmp_path, allow_tmpfs=True)
     file = tmp_path / "raft.sqlite"
     file.touch(0o400)
-    with pytest.raises(ConfigError, match=r"raft\.sqlite cannot be read and written by user id"):
+    with pytest.raises(
+        ConfigError, match=r"raft\.sqlite cannot be read and written by user .*chown -R"
+    ):
         check_medium(tmp_path, allow_tmpfs=True)
     file.chmod(0o600)
     check_medium(tmp_path, allow_tmpfs=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+def test_a_remedy_never_gives_away_the_folder_above(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ConfigError, match=rf"\(give it to .*: chown \S+ {tmp_path}\)"):
+            check_medium(tmp_path, allow_tmpfs=True)
+        with pytest.raises(ConfigError, match=rf"cannot make it in {tmp_path} \(as root: install"):
+            check_medium(tmp_path / "raft", allow_tmpfs=True)
+    finally:
+        tmp_path.chmod(0o700)
 
 
 def test_free_space_is_what_statvfs_says(tmp_path: Path) -> None:

@@ -249,6 +249,13 @@ def incarnations(node: RaftNode) -> list[str | None]:
     return [voter.incarnation for voter in voters]
 
 
+def test_an_address_of_another_machine_is_told_from_a_taken_port(cluster: Cluster) -> None:
+    elsewhere = Address("192.0.2.1", cluster.addresses[0].port)
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1 is no address of this machine: correct"):
+        cluster.start(0, replace(cluster.config(0, key="k" * 32), bind_addr=elsewhere))
+    cluster.started.clear()
+
+
 def test_noise_silence_and_giant_frames_disturb_nobody(cluster: Cluster) -> None:
     nodes = [cluster.start(i, cluster.config(i, key="k" * 32)) for i in range(3)]
     nodes[0].store.execute(create("a"), timeout=PATIENCE)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from raftha.ha.explain import group_problems, problems
+from raftha.ha.memory import Memory
 from raftha.instants import Seconds
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
 from raftha.model.store import FsyncTimes, RaftStatus, VoterStatus
-from tests.unit.ha.builders import N1, raft, situation, view
-from tests.unit.ha.servers import T0
+from tests.unit.ha.builders import N1, following, raft, situation, view
+from tests.unit.ha.servers import N2, T0, at, receiver, standby
 
 MIB = 1 << 20
 
@@ -124,6 +125,27 @@ def test_that_one_more_loss_stops_writes_is_said_when_it_does(
     (notice,) = group_problems(group, T0)
 
     assert ("until then the loss of one more voter stops writes" in notice.remedy) is told
+
+
+@pytest.mark.parametrize(
+    ("streams", "words", "together", "told"),
+    [
+        (False, "FATAL: no", -5.0, True),
+        (False, "FATAL: no", -4.9, False),
+        (False, "", -60.0, False),
+        (True, "FATAL: no", -60.0, False),
+    ],
+    ids=["it complains", "it has just come", "it says nothing", "it streams"],
+)
+def test_a_standby_that_complains_instead_of_streaming_is_a_problem(
+    streams: bool, words: str, together: float, told: bool
+) -> None:
+    server = standby(receiver=receiver(N2) if streams else None)
+    s = situation(following(server=server, last_words=words), Memory(together_since=at(together)))
+
+    found = [notice.what for notice in problems(s)]
+
+    assert found == (["PostgreSQL does not stream from n2: FATAL: no"] if told else [])
 
 
 @pytest.mark.parametrize("known", [True, False])

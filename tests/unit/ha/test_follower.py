@@ -147,7 +147,15 @@ def test_a_standby_is_not_pointed_at_a_leader_without_its_slot() -> None:
 def test_a_standby_without_a_receiver_says_so() -> None:
     view = b.following(server=pg.standby())
 
-    assert "not streaming yet" in b.decided(view, b.following_memory(view)).reason
+    assert b.decided(view, b.following_memory(view)).reason.endswith("not streaming yet")
+
+
+def test_a_standby_that_cannot_stream_says_what_postgresql_complains_of() -> None:
+    view = b.following(server=pg.standby(), last_words="FATAL: password authentication failed")
+
+    reason = b.decided(view, b.following_memory(view)).reason
+
+    assert reason.endswith("not streaming yet: FATAL: password authentication failed")
 
 
 def test_a_promise_that_was_not_kept_yet_does_not_stop_a_follower() -> None:

@@ -1,0 +1,57 @@
+"""What would keep a node from starting on this machine, looked for without making anything.
+
+Ports and locks are left out: a node that runs already has them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from raftha.account import own_name
+from raftha.agent.build import build_instance
+from raftha.clock import Clock
+from raftha.consensus.medium import check_medium
+from raftha.consensus.security import choose
+from raftha.errors import ConfigError, Problem, RafthaError
+from raftha.model.settings import NodeConfig, PostgresConfig
+
+
+def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
+    """The obstacles for the user who asks; another may meet fewer or more."""
+    raft = config.raft
+    looks: list[Callable[[], object]] = [
+        lambda: check_medium(raft.data_dir, allow_tmpfs=raft.allow_tmpfs),
+        lambda: choose(raft, config.name, clock),
+    ]
+    postgres = config.postgresql
+    if postgres is not None:
+        looks += [
+            lambda: _look_for_binaries(config, postgres, clock),
+            lambda: _look_at_place(postgres.data_dir),
+        ]
+    found: list[Problem] = []
+    for look in looks:
+        try:
+            look()
+        except ConfigError as error:
+            found += error.problems
+        except RafthaError as error:
+            found.append(Problem(str(config.name), str(error)))
+    return tuple(found)
+
+
+def _look_for_binaries(config: NodeConfig, postgres: PostgresConfig, clock: Clock) -> None:
+    instance = build_instance(config, postgres, config.raft.data_dir / "run", clock)
+    instance.binaries(instance.inspect().major)
+
+
+def _look_at_place(data_dir: Path) -> None:
+    """Raises ConfigError where no copy could be made beside the data directory."""
+    beside = data_dir.absolute().parent
+    ground = next((path for path in (beside, *beside.parents) if path.exists()), beside)
+    if not os.access(ground, os.W_OK | os.X_OK):
+        what = f"{ground} cannot be written by user {own_name()}"
+        remedy = f"make {beside} and give it to {own_name()}: copies are made in it"
+        raise ConfigError([Problem("postgresql.data_dir", what, remedy)])
