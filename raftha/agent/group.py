@@ -160,7 +160,7 @@ def _told(
 
 def _behind(raft: RaftStatus, told: Mapping[str, PeerGroup]) -> dict[str, int]:
     """Committed entries that each voter lacks, by address."""
-    head = max(group.commit_index for group in told.values())
+    head = max([raft.commit_index, *(group.commit_index for group in told.values())])
     behind = {address: head - group.commit_index for address, group in told.items()}
     leader = raft.leader
     if leader is not None and leader in told:

@@ -175,7 +175,7 @@ def _voters(report: ClusterReport, framed: bool) -> Table:
 
 
 def _contact(voter: VoterReport, answered_by: str) -> str:
-    if voter.name == answered_by:
+    if voter.name == answered_by and voter.in_touch:  # a lost voter may have its successor's name
         return "answers"
     seconds = voter.last_contact_seconds
     return "never" if seconds is None else f"{_seconds(seconds)} ago"

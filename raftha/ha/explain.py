@@ -74,7 +74,10 @@ def _kept(name: MemberName, kept: Kept) -> Notice:
 
 
 def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
-    """What is wrong with the group of voters."""
+    """What is wrong with the group of voters. Where this node is out of it nothing else counts:
+    whatever it misses, nobody is to mend that."""
+    if raft.barred is not None:
+        return (_of_barred(raft),)
     found = _of_count(len(raft.voters))
     if not raft.majority:
         missing = [
@@ -93,10 +96,7 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
                 + ("; if they are lost for good: raftha recover" if missing else ""),
             )
         )
-    if raft.barred is not None:
-        found.append(_of_barred(raft))
-    else:
-        found += [_of_joiner(joiner, raft) for joiner in raft.joiners]
+    found += [_of_joiner(joiner, raft) for joiner in raft.joiners]
     found += _other_file(raft)
     found += _low_space(raft)
     found += _slow_disk(raft)
@@ -114,7 +114,7 @@ def _of_voter(voter: VoterStatus, raft: RaftStatus, now: Instant) -> list[Notice
     if voter.problem:
         remedy = "correct what it says, here or there; see the agent's log"
         if "cannot connect" in voter.problem:
-            remedy = _bring_back(raft)
+            remedy = _bring_back(voter, raft)
         return [Notice(subject=subject, what=voter.problem + heard, remedy=remedy)]
     if not silent or not raft.majority:
         return []
@@ -123,14 +123,17 @@ def _of_voter(voter: VoterStatus, raft: RaftStatus, now: Instant) -> list[Notice
         Notice(
             subject=subject,
             what="this voter is not in touch" + never + heard,
-            remedy=_bring_back(raft),
+            remedy=_bring_back(voter, raft),
         )
     ]
 
 
-def _bring_back(raft: RaftStatus) -> str:
+def _bring_back(voter: VoterStatus, raft: RaftStatus) -> str:
     """What to do about a voter that is gone, and what is at stake until then."""
-    remedy = f"start its agent, or mend the network between it and {_own_name(raft)}"
+    here = _own_name(raft)
+    if here == voter.name:  # this node is there to replace it
+        here = "this one"
+    remedy = f"start its agent, or mend the network between it and {here}"
     if raft.connected == raft.quorum:
         remedy += "; until then the loss of one more voter stops writes"
     return remedy
@@ -146,8 +149,8 @@ def _of_barred(raft: RaftStatus) -> Notice:
     return Notice(
         subject=_own_name(raft),
         what=f"this node is out of the cluster: {raft.barred}",
-        remedy="stop this agent; to bring the machine back, empty raft.data_dir, start it, and use "
-        "raftha member add",
+        remedy="stop this agent; to bring the machine back, empty raft.data_dir, start it (under "
+        "another name, if a new node has this one), and use raftha member add",
     )
 
 

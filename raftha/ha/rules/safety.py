@@ -86,7 +86,8 @@ def _barred(s: Situation) -> Verdict | None:
         return None
     reason = (
         f"{why}; nothing runs here any more. Stop this agent. To bring the machine back, empty "
-        "raft.data_dir, start it, and use raftha member add"
+        "raft.data_dir, start it (under another name, if a new node has this one), and use raftha "
+        "member add"
     )
     if s.running:
         return stop(s, StopMode.FAST, reason)

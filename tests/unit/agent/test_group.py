@@ -77,6 +77,13 @@ def test_without_a_leader_nothing_is_made_up() -> None:
     assert behind(replace(status(0), leader=None)) == {"n1": 0, "n2": None, "n3": None, "w1": None}
 
 
+def test_a_node_without_a_vote_that_nobody_answers_tells_what_it_has() -> None:
+    alone = status(1)
+    strangers = tuple(replace(voter, is_self=False) for voter in alone.voters)
+
+    assert set(behind(replace(alone, voters=strangers, leader=None)).values()) == {None}
+
+
 def test_each_line_has_the_last_contact_and_who_answers_its_fsync() -> None:
     raft = status(0)
     own, second, third, witness = raft.voters

@@ -88,6 +88,18 @@ def test_an_unknown_rest_of_the_lease_is_not_made_up() -> None:
     assert f"leader {report.leader}, on a lease of {report.ttl:g} s\n" in text
 
 
+def test_a_lost_voter_is_not_taken_for_the_new_node_of_its_name() -> None:
+    """Asked is the new one, which has no vote yet."""
+    report = cluster_report()
+    lost = replace(report.group[0], in_touch=False, last_contact_seconds=None)
+
+    text = render.status(replace(report, group=(lost, *report.group[1:])), 120, colour=False)
+
+    (line,) = (line for line in text.splitlines() if "not in touch" in line)
+    assert line.startswith("n1 ")
+    assert "never" in line
+
+
 def test_the_list_of_commands_says_each_in_a_whole_sentence() -> None:
     lines = raftha("--help").output.partition("Commands:\n")[2].splitlines()
 

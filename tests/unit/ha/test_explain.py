@@ -161,6 +161,30 @@ def test_a_node_that_has_no_vote_yet_tells_its_problems_too(known: bool) -> None
     assert notice.what == "1 MiB are free on the disk of raft.data_dir"
 
 
+def test_a_node_that_is_out_tells_that_and_no_more() -> None:
+    """It has no majority, and everybody refuses it: nobody is to mend that."""
+    why = "n1 was replaced"
+    voters = tuple(replace(v, connected=False, problem=why) for v in raft().voters)
+    out = replace(raft(majority=False), voters=voters, barred=why, free_bytes=MIB)
+
+    (notice,) = group_problems(out, T0)
+
+    assert notice.what == "this node is out of the cluster: n1 was replaced"
+    assert "under another name" in notice.remedy
+
+
+def test_a_lost_voter_is_not_called_like_the_new_node_that_tells_of_it() -> None:
+    voters = tuple(replace(v, connected=not v.is_self, is_self=False) for v in raft().voters)
+    lost = replace(voters[0], problem="cannot connect: no")
+    successor = VoterStatus(address="n4:1", name=voters[0].name, is_self=True, connected=True)
+    group = replace(raft(), voters=(lost, *voters[1:]), joiners=(successor,))
+
+    notice = group_problems(group, T0)[-1]
+
+    assert (notice.subject, notice.what) == ("n1", "cannot connect: no")
+    assert notice.remedy.startswith("start its agent, or mend the network between it and this one")
+
+
 def group_of(count: int) -> RaftStatus:
     voters = tuple(
         VoterStatus(address=f"n{number}:1", name=f"n{number}", is_self=number == 0, connected=True)
