@@ -107,6 +107,11 @@ def _show(prospect: Prospect) -> None:
         f"{_listed(prospect.lost)}."
         + (f" To join again: {_listed(prospect.kept)}." if prospect.kept else "")
     )
+    for address in (lost for lost in prospect.lost if ":" in lost):  # no name holds a colon
+        click.echo(
+            f"  {address} has no vote in the log; the raft.partner_addrs of this node's file name "
+            "it: if that is out of date, correct the file first"
+        )
 
 
 def _look(recovery: Recovery, wait: Callable[[float], object]) -> None:
@@ -151,12 +156,12 @@ def _typed(question: str) -> tuple[str, ...]:
 
 def _check_fenced(lost: Sequence[str], fenced: Sequence[str]) -> None:
     named, wanted = ({name.casefold() for name in names} for names in (fenced, lost))
-    if wanted - named:
-        raise NotAllowed(f"not confirmed as fenced: {', '.join(sorted(wanted - named))}")
     if named - wanted:
         raise NotAllowed(
             f"{', '.join(sorted(named - wanted))}: not among the lost, {_listed(lost)}"
         )
+    if wanted - named:
+        raise NotAllowed(f"not confirmed as fenced: {', '.join(sorted(wanted - named))}")
 
 
 def _conclude(prospect: Prospect, kept: Path) -> None:

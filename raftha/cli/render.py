@@ -49,13 +49,18 @@ def status(report: ClusterReport, width: int, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
+def voters_of(report: ClusterReport) -> str:
+    """How many have a vote, in words."""
+    return "1 voter" if report.voters == 1 else f"{report.voters} voters"
+
+
 def members(report: ClusterReport, framed: bool) -> str:
     """The nodes of the Raft group, with and without a vote, and the last wishes about them."""
     out = StringIO()
     console = Console(file=out, width=PLAIN_WIDTH, highlight=False, emoji=False)
     for line in _warning(report):
         console.print(Text(line))
-    console.print(Text(f"cluster {report.scope}: {report.voters} voters, {report.quorum} needed"))
+    console.print(Text(f"cluster {report.scope}: {voters_of(report)}, {report.quorum} needed"))
     console.print(_nodes(report, framed))
     for change in report.changes:
         words = f"{change.verb} {change.name}: {change.state}: {change.message}"
@@ -124,7 +129,7 @@ def _header(report: ClusterReport) -> Iterator[str]:
     yield (
         f"raft leader {report.raft_leader or 'unknown'}, term {report.raft_term}, "
         f"commit {report.raft_commit}; "
-        f"{report.voters} voters, {report.voters_connected} in touch, {report.quorum} needed"
+        f"{voters_of(report)}, {report.voters_connected} in touch, {report.quorum} needed"
     )
     standbys = ", ".join(report.sync_standbys) or "none"
     yield f"synchronous mode {report.synchronous_mode}; synchronous standbys: {standbys}"

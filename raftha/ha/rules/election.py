@@ -146,7 +146,9 @@ def _grounds(s: Situation) -> str:
     old = s.cluster.sync.leader if s.cluster.sync else None
     seen = [f"{name} {_told(answer.report)}" for name, answer in sorted(s.view.peers.items())]
     who = "nobody held the leader key"
-    if old:
+    if old and s.memory.leader_seen is None:
+        who = f"nobody held the leader key, which {old} had last"
+    elif old:
         who = f"{old} gave the leader key back" if _given_back(s) else f"the lease of {old} ended"
     if s.cluster.history and not s.cluster.history[-1].is_promotion:
         who = "an operator recovered the cluster"

@@ -88,6 +88,14 @@ def test_an_unknown_rest_of_the_lease_is_not_made_up() -> None:
     assert f"leader {report.leader}, on a lease of {report.ttl:g} s\n" in text
 
 
+def test_a_single_voter_is_counted_as_one() -> None:
+    alone = replace(cluster_report(), voters=1, voters_connected=1, quorum=1)
+
+    text = render.status(alone, 120, colour=False)
+
+    assert "commit 120; 1 voter, 1 in touch, 1 needed\n" in text
+
+
 def test_a_lost_voter_is_not_taken_for_the_new_node_of_its_name() -> None:
     """Asked is the new one, which has no vote yet."""
     report = cluster_report()

@@ -200,6 +200,7 @@ def test_another_survivor_may_answer_and_joins_again(tmp_path: Path, ports: Port
         (replace(SURE, confirm="Demo"), "the cluster is demo, not Demo"),
         (replace(SURE, fenced=("n2",)), "not confirmed as fenced: n3"),
         (replace(SURE, fenced=("n2", "n3", "n4")), "n4: not among the lost, n2, n3"),
+        (replace(SURE, fenced=("n2", "n4")), "n4: not among the lost, n2, n3"),
         (replace(SURE, kept=("n9",)), "n9: no other voter; there are n2, n3"),
         (replace(SURE, kept=("n2",)), "2 of 3 voters are a majority"),
     ],
@@ -209,6 +210,23 @@ def test_without_each_word_of_consent_nothing_happens(
 ) -> None:
     assert node.recover(consent) is Exit.REFUSED
     assert said in capsys.readouterr().err
+    assert node.is_untouched
+
+
+def test_whom_the_file_alone_names_is_told_apart_and_counts_as_lost(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a replacement whose new address did not get into this file."""
+    options = yaml.safe_load(node.file.read_text("utf-8"))
+    options["raft"]["partner_addrs"].append("127.0.0.1:9")
+    node.file.write_text(yaml.safe_dump(options), "utf-8")
+
+    assert node.recover() is Exit.REFUSED
+
+    said = capsys.readouterr()
+    assert said.out.count("has no vote in the log") == 1
+    assert "  127.0.0.1:9 has no vote in the log; the raft.partner_addrs of this node" in said.out
+    assert "not confirmed as fenced: 127.0.0.1:9" in said.err
     assert node.is_untouched
 
 

@@ -150,9 +150,16 @@ def test_the_claim_is_judged_by_what_eligibility_was_judged_by() -> None:
 
 
 def test_a_race_leaves_its_grounds_for_the_history() -> None:
-    grounds = b.decided(b.racing(), LOST).memory.race
+    seen = LeaderSeen(revision=Revision(40), at=b.at(-6.0))
+    grounds = b.decided(b.racing(), replace(LOST, leader_seen=seen)).memory.race
 
     assert grounds == ("the lease of n2 ended; positions: n1 0/1388, n2 did not answer, n3 0/1388")
+
+
+def test_after_a_full_stop_nothing_is_made_up_of_how_the_last_leader_ended() -> None:
+    grounds = b.decided(b.racing(), LOST).memory.race
+
+    assert grounds.startswith("nobody held the leader key, which n2 had last; positions: ")
 
 
 @pytest.mark.parametrize(
