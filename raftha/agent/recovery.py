@@ -17,6 +17,7 @@ from typing import Final
 from raftha.agent import lifesigns
 from raftha.agent.build import build_instance
 from raftha.agent.lifesigns import LifeSign, Place, Suspect
+from raftha.agent.oldserver import end_primary, is_guarded
 from raftha.agent.process import guardian_socket, run_directory
 from raftha.clock import Clock
 from raftha.config.values import Invalid, parse_address
@@ -25,8 +26,7 @@ from raftha.consensus.configuration import Seat
 from raftha.consensus.refounding import SurvivorDirectory
 from raftha.consensus.remains import Remains
 from raftha.consensus.stable import Owner
-from raftha.errors import ConfigError, GuardianGone, PostgresError, RafthaError
-from raftha.guardian.client import GuardianClient
+from raftha.errors import ConfigError, PostgresError, RafthaError
 from raftha.ha import recovery
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
@@ -45,7 +45,6 @@ from raftha.pg.job import new_job
 LOOK_PERIOD: Final = Seconds(1.0)
 """While it is waited for leases to lapse, the lost are tried once in this time."""
 _SHORTEST_WAIT: Final = Seconds(0.01)
-_KILL_TIMEOUT: Final = Seconds(5.0)
 _READ_TIMEOUT: Final = 60.0
 _ANSWER_TIMEOUT: Final = 5.0
 
@@ -145,9 +144,10 @@ class Recovery:
         read = self._read
         if read is None:
             raise NotAllowed("nothing was read yet")
-        self._refuse_stray()
+        self._require_guardian()
         self._let_leases_lapse(self._lapse(read), step)
-        self._end_primary(step)
+        if self._config.postgresql is not None and end_primary(self._guardian):
+            step("the primary that ran here under an old epoch is killed")
         incarnation = f"{self._random.getrandbits(128):032x}"
         beginning = remains.begin(
             read.remains,
@@ -235,6 +235,19 @@ class Recovery:
 
     # What is done.
 
+    @property
+    def _guardian(self) -> Path:
+        return guardian_socket(run_directory(self._config))
+
+    def _require_guardian(self) -> None:
+        """A server whose guardian is gone could not be fenced."""
+        postgres = self._config.postgresql
+        pid = None if postgres is None else running_pid(postgres.data_dir)
+        if pid is not None and not is_guarded(self._guardian):
+            raise NotAllowed(
+                f"PostgreSQL (pid {pid}) runs here without a guardian that answers: stop it first"
+            )
+
     def _let_leases_lapse(self, wait: Seconds, step: Callable[[str], object]) -> None:
         step(f"waiting {wait:.1f} s, until nobody can believe in a lease of the past")
         began = self._clock.now()
@@ -244,42 +257,6 @@ class Recovery:
             if left <= 0:
                 return
             self._wait(max(_SHORTEST_WAIT, min(LOOK_PERIOD, left)))
-
-    def _refuse_stray(self) -> None:
-        """A server whose guardian is gone could not be fenced."""
-        postgres = self._config.postgresql
-        if postgres is None:
-            return
-        pid = running_pid(postgres.data_dir)
-        guardian = self._guardian("observer")
-        if guardian is not None:
-            guardian.close()
-        elif pid is not None:
-            raise NotAllowed(
-                f"PostgreSQL (pid {pid}) runs on {postgres.data_dir} without a guardian: stop it"
-            )
-
-    def _end_primary(self, step: Callable[[str], object]) -> None:
-        """A primary here writes under an epoch of the past. Its guardian should have ended it."""
-        guardian = self._guardian("agent")
-        if guardian is None:
-            return
-        try:
-            if guardian.status().is_primary:
-                guardian.kill(_KILL_TIMEOUT)
-                step("the primary that ran here under an old epoch is killed")
-        finally:
-            guardian.close()
-
-    def _guardian(self, role: str) -> GuardianClient | None:
-        if self._config.postgresql is None:
-            return None
-        client = GuardianClient(guardian_socket(run_directory(self._config)), role=role)
-        try:
-            client.connect()
-        except GuardianGone:
-            return None
-        return client
 
 
 def refuse_the_living(signs: Sequence[LifeSign]) -> None:

@@ -4,6 +4,7 @@ command runs, so that `raftha status` starts fast."""
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def recover(context: click.Context, /, file: Path | None, **consent: Any) -> Non
     chosen = file or context.obj.file
     if chosen is None:
         raise click.UsageError("which node? Give its file with -c FILE")
-    told = work.Consent(**consent)
+    told = work.Consent(attended=sys.stdin.isatty(), **consent)
     context.exit(work.recover(chosen, told, SystemClock(), Event().wait))
 
 

@@ -7,7 +7,6 @@ machines that must never come back by themselves, then the name of the cluster.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +30,14 @@ PAUSE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """What the command line says of it; None and nothing are asked for at a terminal."""
+    """What the command line says of it; None and nothing are asked for where it is `attended`, that
+    is, where somebody is there to answer."""
 
     kept: tuple[str, ...] = ()
     fenced: tuple[str, ...] = ()
     confirm: str | None = None
     dry_run: bool = False
+    attended: bool = False
 
 
 def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], object]) -> Exit:
@@ -97,13 +98,13 @@ def _show(prospect: Prospect) -> None:
         click.echo(f"  {stake}")
     click.echo(
         "  what the store committed after that entry is lost\n"
-        "Compare before you choose: run `raftha recover --dry-run -c FILE` on every survivor. "
-        "PostgreSQL's commits count more than the store's: take the one with the highest timeline, "
-        "then the highest WAL position; among equals the highest term, then the highest entry."
+        "Compare first: run `raftha recover --dry-run -c FILE` on every survivor. The log with\n"
+        "the highest term, then the highest entry, tells best who holds every acknowledged\n"
+        "commit: recover that one. If it is not among them, take the highest timeline, then WAL."
     )
     click.echo(
-        f"{prospect.name} becomes the only voter of generation {prospect.generation + 1}. Before "
-        f"that {prospect.wait:.1f} s pass, the longest that a lease may last. Counted as lost: "
+        f"{prospect.name} becomes the only voter of generation {prospect.generation + 1}, after "
+        f"{prospect.wait:.1f} s, the longest that a lease may last.\nCounted as lost: "
         f"{_listed(prospect.lost)}."
         + (f" To join again: {_listed(prospect.kept)}." if prospect.kept else "")
     )
@@ -130,7 +131,7 @@ def _look(recovery: Recovery, wait: Callable[[float], object]) -> None:
 
 def _require_somebody(prospect: Prospect, consent: Consent) -> None:
     """Raises UsageError if consent is missing and nobody is there to be asked."""
-    if sys.stdin.isatty() or (consent.confirm is not None and consent.fenced):
+    if consent.attended or (consent.confirm is not None and consent.fenced):
         return
     words = " ".join(("--confirm SCOPE", *(f"--fenced {name}" for name in prospect.lost)))
     raise click.UsageError(f"nobody is there to confirm: add {words}")
@@ -170,10 +171,10 @@ def _conclude(prospect: Prospect, kept: Path) -> None:
     )
     click.echo(
         f"The old Raft log is kept in {kept}.\n"
-        f"Now start the agent of {prospect.name}; it takes writes within seconds. Then bring the "
-        "others back, one at a time: a new machine of the same name and address gets its vote by "
-        "itself, and a survivor puts its old Raft directory aside when it hears of this. Until two "
-        "others have joined, the loss of one node stops writes: see raftha status."
+        f"Now start the agent of {prospect.name}; it takes writes within seconds. Then bring the\n"
+        "others back, one at a time: a new machine of the same name and address gets its vote by\n"
+        "itself, and a survivor puts its old Raft directory aside when it hears of this. Until\n"
+        "two others have joined, the loss of one node stops writes: see raftha status."
     )
 
 

@@ -97,6 +97,7 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
             )
         )
     found += [_of_joiner(joiner, raft) for joiner in raft.joiners]
+    found += [_of_awaited(node) for node in _awaited(raft)]
     found += _other_file(raft)
     found += _low_space(raft)
     found += _slow_disk(raft)
@@ -157,7 +158,8 @@ def _of_barred(raft: RaftStatus) -> Notice:
 def _other_file(raft: RaftStatus) -> list[Notice]:
     """Where a voter's file names others than the log. Nothing depends on it while the Raft
     directory is there; a node without one finds the cluster by its file alone."""
-    listed, voters = set(raft.listed), {voter.address for voter in raft.voters}
+    voters, awaited = ({seat.address for seat in seats} for seats in (raft.voters, raft.expected))
+    listed = set(raft.listed) - (awaited - voters)
     if not listed or listed == voters or not any(voter.is_self for voter in raft.voters):
         return []
     differences = {"lack": voters - listed, "name nobody who votes at": listed - voters}
@@ -189,6 +191,22 @@ def _of_joiner(joiner: VoterStatus, raft: RaftStatus) -> Notice:
         subject=joiner.name or address,
         what=f"it holds the log of the group and has no vote{why}",
         remedy=remedy,
+        level=Level.WARNING,
+    )
+
+
+def _awaited(raft: RaftStatus) -> list[VoterStatus]:
+    """Those who will get a vote, and are not here to get it."""
+    here = {joiner.address for joiner in raft.joiners}
+    return [node for node in raft.expected if not node.is_self and node.address not in here]
+
+
+def _of_awaited(node: VoterStatus) -> Notice:
+    name = node.name or node.address
+    return Notice(
+        subject=name,
+        what=f"it gets a vote at {node.address} once it is in touch and holds the log",
+        remedy=f"start its agent; or give it up: raftha member remove {name}",
         level=Level.WARNING,
     )
 

@@ -23,12 +23,14 @@ from raftha.ha.keys import (
 )
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
+from raftha.model.membership import WishState, key_of, writing
 from raftha.model.operation import OperationState
 from raftha.model.store import Guard, KeyAt, Put, Remove, Transact, Write
 
 SET_ASIDE: Final = 32
 """Timeline numbers that are skipped: more promotions than these, within what the survivor missed,
 would have to be known otherwise."""
+_GIVEN_UP: Final = "given up: the cluster was recovered after the loss of its majority"
 _NO_REVISION: Final = Revision(0)
 
 
@@ -55,6 +57,7 @@ def amendment(
     changes = [
         *_sync(keys, cluster, survivor),
         *_request(keys, cluster),
+        *_wishes(keys, cluster),
         *_history(keys, cluster, survivor, generation, lost, wall),
     ]
     if not changes:
@@ -68,6 +71,11 @@ def stakes(cluster: Cluster, survivor: Survivor) -> tuple[str, ...]:
     request = cluster.request
     if request is not None:
         found.append(f"the {request.kind} that was asked for is given up")
+    found += [
+        f"what was asked for {wish.name} is given up: member {wish.verb}"
+        for wish in cluster.wishes.values()
+        if wish.state is WishState.ASKED
+    ]
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -136,11 +144,22 @@ def _request(keys: Keys, cluster: Cluster) -> list[_Change]:
         changes.append((guard, Remove(keys.failover)))
     operation = cluster.operation
     if operation is not None and operation.state is OperationState.RUNNING:
-        message = "given up: the cluster was recovered after the loss of its majority"
-        ended = replace(operation, state=OperationState.REFUSED, message=message)
+        ended = replace(operation, state=OperationState.REFUSED, message=_GIVEN_UP)
         put = Put(keys.operation, encode_operation(ended))
         changes.append((KeyAt(keys.operation, operation.revision), put))
     return changes
+
+
+def _wishes(keys: Keys, cluster: Cluster) -> list[_Change]:
+    """What was asked of the voters; but what a removed one left behind is still cleared away."""
+    asked = [wish for wish in cluster.wishes.values() if wish.state is WishState.ASKED]
+    return [
+        (
+            KeyAt(key_of(keys.scope, wish.name), wish.revision),
+            writing(keys.scope, wish.became(WishState.REFUSED, _GIVEN_UP)),
+        )
+        for wish in asked
+    ]
 
 
 def _history(

@@ -10,6 +10,7 @@ _REMAINS: Final = "unit/consensus/test_remains.py::"
 _DISK: Final = "unit/consensus/test_refounding.py::"
 _GREETED: Final = "unit/consensus/test_members.py::"
 _STORE: Final = "unit/ha/test_recovered_store.py::"
+_SERVER: Final = "unit/agent/test_oldserver.py::"
 _COMMAND: Final = "unit/cli/test_recover_command.py::"
 
 MUTANTS: Final = (
@@ -120,6 +121,20 @@ MUTANTS: Final = (
         text="if 1 + kept > seats / 2:",
         instead="if kept > seats / 2:",
         caught_by=_COMMAND + "test_without_each_word_of_consent_nothing_happens",
+    ),
+    Mutant(
+        file="agent/oldserver.py",
+        without="a primary under an old epoch is left running",
+        text="        guardian.kill(_KILL_TIMEOUT)\n",
+        instead="",
+        caught_by=_SERVER + "test_a_primary_under_an_old_epoch_is_killed_whole",
+    ),
+    Mutant(
+        file="agent/recovery.py",
+        without="a server that nobody guards may run on",
+        text="        self._require_guardian()\n",
+        instead="",
+        caught_by=_COMMAND + "test_a_server_that_nobody_guards_has_to_be_stopped_first",
     ),
     Mutant(
         file="cli/recover.py",

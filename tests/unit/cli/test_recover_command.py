@@ -4,20 +4,24 @@ what is asked, and that a refusal changes nothing."""
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from raftha.agent.recovery import NotAllowed, Recovery
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.cli.recover import Consent, recover
 from raftha.clock import SystemClock
+from raftha.config.load import load
 from raftha.consensus import commands, configuration
 from raftha.consensus.commands import LogCommand
 from raftha.consensus.configuration import Configuration, Seat
@@ -25,6 +29,7 @@ from raftha.consensus.stable import Owner, Persisted
 from raftha.consensus.state import LogEntry, unseal
 from raftha.consensus.storage import SqliteStore
 from raftha.instants import RHO, Seconds
+from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig
 from raftha.model.store import Grant, LeaseId, Transact
 from tests.sim.fakes import FakeClock, TrueTime
 
@@ -236,6 +241,59 @@ def test_a_running_agent_is_left_alone(node: Node, capsys: pytest.CaptureFixture
     assert node.recover() is Exit.REFUSED
     agent.close()
     assert "in use by another raftha process: stop that one first" in capsys.readouterr().err
+    assert node.is_untouched
+
+
+def answering(node: Node, *lines: str) -> tuple[Exit, str]:
+    """Somebody is there and types these lines; what came of it, and what was complained of."""
+    with CliRunner().isolation(input="".join(f"{line}\n" for line in lines)) as (_, complaints, _):
+        ended = node.recover(Consent(attended=True))
+        return ended, complaints.getvalue().decode()
+
+
+def test_whoever_is_there_is_asked_for_both(node: Node) -> None:
+    ended, complaints = answering(node, "n2")
+    assert (ended, "not confirmed as fenced: n3" in complaints) == (Exit.REFUSED, True)
+    ended, complaints = answering(node, "N3, n2", "no")
+    assert (ended, "the cluster is demo, not no" in complaints) == (Exit.REFUSED, True)
+    assert node.is_untouched
+    assert answering(node, "N3, n2", "demo")[0] is Exit.DONE
+
+
+def test_an_error_half_way_is_told_with_how_to_see_what_is_in_place(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (node.raft / "raft-recovery.tmp").touch()  # where a folder is to be made
+    assert node.recover() is Exit.UNKNOWN
+    assert "--dry-run to see which generation" in capsys.readouterr().err
+    assert node.is_untouched
+
+
+def test_a_server_that_nobody_guards_has_to_be_stopped_first(node: Node, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    who = Credentials(username="postgres")
+    config = load(node.file, {}, witness=True).config
+    postgres = PostgresConfig(
+        listen_hosts=("127.0.0.1",),
+        connect_address=Address("127.0.0.1", 1),
+        data_dir=data,
+        authentication=Authentication(superuser=who, replication=who, rewind=who),
+        port=1,
+    )
+    recovery = Recovery(
+        replace(config, postgresql=postgres), FakeClock(node.time), Random(1), node.wait
+    )
+    server = subprocess.Popen(["sleep", "60"], cwd=data)
+    try:
+        (data / "postmaster.pid").write_text(f"{server.pid}\n")
+        recovery.open()
+        with pytest.raises(NotAllowed, match=rf"pid {server.pid}\) runs here without a guardian"):
+            recovery.carry_out(lambda _done: None)
+    finally:
+        recovery.close()
+        server.kill()
+        server.wait()
     assert node.is_untouched
 
 

@@ -24,6 +24,8 @@ from raftha.model.ids import Epoch, Revision
 EPOCH: Final = Epoch(1, 10)
 CLOCK: Final = SystemClock()
 PATIENCE_S: Final = 10.0
+IDLE_EXIT_S: Final = 5.0
+"""Longer than a busy machine takes between starting a guardian and being its agent."""
 
 POSTMASTER: Final = """
 trap 'touch asked_to_quit; kill $idle; exit 2' QUIT
@@ -70,7 +72,8 @@ class StandIn:
 
     def spawn(self, dead_man_seconds: float = 5.0) -> None:
         """Start the guardian and be its agent."""
-        spawn(self.socket, self.data, self.root / "log", 0.2, dead_man_seconds=dead_man_seconds)
+        log = self.root / "log"
+        spawn(self.socket, self.data, log, IDLE_EXIT_S, dead_man_seconds=dead_man_seconds)
         self.connect()
 
     def connect(self) -> GuardianStatus:

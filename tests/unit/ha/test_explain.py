@@ -101,6 +101,20 @@ def test_a_silent_voter_is_told_with_how_long_it_is_silent() -> None:
     assert "so its vote does not count yet" in group_problems(unbound, T0)[0].what
 
 
+def test_who_is_to_get_a_vote_and_is_not_here_is_told() -> None:
+    awaited = VoterStatus(address="127.0.0.1:9", name="n4", is_self=False, connected=False)
+    listed = (*(voter.address for voter in raft().voters), awaited.address)
+    waiting = replace(raft(), expected=(awaited,), listed=listed)
+    (notice,) = group_problems(waiting, T0)
+    assert (notice.subject, notice.level) == ("n4", Level.WARNING)
+    assert "raftha member remove n4" in notice.remedy
+
+    here = replace(waiting, joiners=(replace(awaited, connected=True),))
+    assert [notice.what for notice in group_problems(here, T0)] == [
+        "it holds the log of the group and has no vote"
+    ]
+
+
 def test_what_keeps_a_voter_away_is_told_instead_of_its_silence() -> None:
     away = changed(2, connected=False, last_contact=T0.plus(-3.0), problem="cannot connect: no")
     (notice,) = group_problems(away, T0)

@@ -13,6 +13,7 @@ from raftha.ha.keys import encode_position, encode_sync
 from raftha.ha.recovery import SET_ASIDE, Survivor, amendment, stakes
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Epoch, Timeline
+from raftha.model.membership import MemberVerb, WishState, key_of
 from raftha.model.operation import Operation, OperationState, RequestKind
 from raftha.model.store import KeyAt, Put, Remove, Transact
 from tests.unit.ha import builders as b
@@ -20,6 +21,7 @@ from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
 from tests.unit.ha.servers import N1, N2, N3
 from tests.unit.ha.test_documents import read
+from tests.unit.ha.test_parting import wish
 
 ME: Final = Survivor(name=N1, timeline=Timeline(1), end=pg.lsn(5000))
 WITNESS: Final = Survivor(name=N1)
@@ -94,6 +96,17 @@ def test_requests_of_the_past_are_over() -> None:
 
     done = replace(running, state=OperationState.DONE)
     assert KEYS.operation not in written(amended(replace(cluster, request=None, operation=done)))
+
+
+def test_wishes_about_the_voters_are_over_and_what_a_removal_left_is_not() -> None:
+    asked = wish(N2, MemberVerb.REPLACE, WishState.ASKED)
+    unseated = wish(N3, MemberVerb.REMOVE, WishState.UNSEATED)
+    cluster = b.followed(leader=None, wishes={N2: asked, N3: unseated})
+    command = amended(cluster)
+    assert b'"refused"' in written(command)[key_of(b.SCOPE, N2)]
+    assert KeyAt(key_of(b.SCOPE, N2), asked.revision) in command.guards
+    assert key_of(b.SCOPE, N3) not in written(command)
+    assert "what was asked for n2 is given up: member replace" in " ".join(stakes(cluster, ME))
 
 
 def recovery_record(cluster: Cluster) -> HistoryRecord:
