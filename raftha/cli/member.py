@@ -101,11 +101,7 @@ def _explained(report: ClusterReport, asked: MemberChangeRequest) -> Iterator[st
             yield f"{asked.name} at {asked.address} gets a vote once it holds the log."
             yield from _counted(votes + 1)
         case MemberVerb.REMOVE:
-            yield (
-                f"{asked.name} loses its vote for ever, its place in the synchronous set, its "
-                "replication slot and its key; its data directory is not touched."
-            )
-            yield "PostgreSQL there is stopped if its agent runs; stop that agent afterwards."
+            yield from _goodbye(asked.name, seat)
             yield from _counted(votes - 1 if seat is not None else votes)
         case MemberVerb.REPLACE:
             old = "" if seat is None else f" at {seat.address} ({_short(seat.incarnation)})"
@@ -115,6 +111,17 @@ def _explained(report: ClusterReport, asked: MemberChangeRequest) -> Iterator[st
                 "directory never votes again."
             )
             yield "Make sure that the old machine, or its agent and its PostgreSQL, is stopped."
+
+
+def _goodbye(name: str, seat: VoterReport | None) -> Iterator[str]:
+    if seat is not None and seat.kind == "witness":
+        yield f"{name} loses its vote for ever; stop its agent afterwards."
+        return
+    yield (
+        f"{name} loses its vote for ever, its place in the synchronous set, its replication slot "
+        "and its key; its data directory is not touched."
+    )
+    yield "PostgreSQL there is stopped if its agent runs; stop that agent afterwards."
 
 
 def _counted(votes: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from raftha.clock import Clock
 from raftha.consensus.commands import WireError
@@ -18,7 +19,11 @@ from raftha.consensus.complaints import Complaints
 from raftha.consensus.handshake import Established, Handshake, Refused
 from raftha.consensus.members import Registry
 from raftha.consensus.reception import Greetings, Reception
+from raftha.instants import Seconds
 from raftha.model.settings import Address, RaftTimings
+
+OUT_PERIOD: Final = Seconds(10.0)
+"""How often a node that was removed tries each of the others."""
 
 Found = tuple[socket.AddressFamily, tuple[object, ...]]
 """One place where a host may be reached: the family of its address, and the address."""
@@ -55,7 +60,8 @@ class Dialer:
         self._handshake = handshake
         self._timings = timings
         self._own = own
-        self._known = {str(peer): peer for peer in peers}
+        self._file = {str(peer): peer for peer in peers}
+        self._registry = registry
         self._wanted: dict[str, threading.Event] = {}
         self._arrived = arrived
         self._resolve = resolver
@@ -75,17 +81,17 @@ class Dialer:
         """Listen and dial. Raises ConfigError if the address cannot be bound."""
         self._reception.open()
         self._spawn(self._reception.run)
-        known, self._known = self._known, {}
-        self.know(known)
+        self.know({})
 
     def know(self, peers: Mapping[str, Address]) -> None:
-        """Keep a connection to these too, from now on."""
-        for peer, address in peers.items():
-            if peer not in self._known and peer != self._own:
-                self._known[peer] = address
-                wanted = self._wanted[peer] = threading.Event()
-                wanted.set()
-                self._spawn(self._dial, peer, address)
+        """From now on keep a connection to these beside those of the file, and to nobody else."""
+        known = {**self._file, **peers}
+        for peer in self._wanted.keys() - known.keys():
+            self._wanted.pop(peer).set()
+        for peer in known.keys() - self._wanted.keys() - {self._own}:
+            wanted = self._wanted[peer] = threading.Event()
+            wanted.set()
+            self._spawn(self._dial, peer, known[peer], wanted)
 
     def want(self, peer: str) -> None:
         """The connection to this peer is gone: dial again."""
@@ -115,11 +121,11 @@ class Dialer:
         finally:
             self._greetings.leave(place)
 
-    def _dial(self, peer: str, address: Address) -> None:
-        wanted = self._wanted[peer]
+    def _dial(self, peer: str, address: Address, wanted: threading.Event) -> None:
+        """Until somebody forgets this event, and the peer with it."""
         while not self._closed.is_set():
             wanted.wait()
-            if self._closed.is_set():
+            if self._closed.is_set() or self._wanted.get(peer) is not wanted:
                 return
             wanted.clear()
             # The lower address waits for the other to dial, and dials itself if nobody comes: the
@@ -131,7 +137,9 @@ class Dialer:
                 self._report(peer, problem)
                 wanted.set()
             # Also after a success, so that a link which breaks at once is not redialled in a loop.
-            self._closed.wait(self._timings.redial_period)
+            # A node that is out for good asks now and then, in case it is told otherwise.
+            is_out = self._registry.barred is not None
+            self._closed.wait(OUT_PERIOD if is_out else self._timings.redial_period)
 
     def _try(self, peer: str, address: Address) -> str | None:
         try:

@@ -50,7 +50,7 @@ class Links(Protocol):
         """Begin to listen and to dial. Raises ConfigError if the address is not to be had."""
 
     def know(self, addresses: Iterable[str]) -> None:
-        """Keep links to these addresses too."""
+        """Keep links to these addresses beside those of the file, and to no others."""
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:
         """What happened, waiting at most so long if nothing did."""

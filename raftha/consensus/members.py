@@ -318,11 +318,13 @@ class Registry:
                 Grounds.REPLACED,
             )
         heir = settled.named(hello.name)
-        what = (
-            "was removed from the cluster" if heir is None else f"was replaced, by {heir.address}"
-        )
+        what, other_name = "was removed from the cluster", ""
+        if heir is not None:
+            what, other_name = f"was replaced, by {heir.address}", " under another name"
         return Refusal(
-            f"{hello.name} at {hello.address} {what}: its Raft directory never votes again",
+            f"{hello.name} at {hello.address} {what}: its Raft directory never votes again. Stop "
+            f"its agent; to bring it back, empty raft.data_dir there, start it{other_name}, and "
+            "use raftha member add",
             Grounds.REMOVED,
         )
 

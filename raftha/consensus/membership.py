@@ -91,10 +91,11 @@ class Membership:
         return self._is_founder and hello.configuration is not None and not is_over
 
     def named_by(self, hello: Hello) -> tuple[str, ...]:
-        """Whom a node without a seat learns of by its first link: its file need not name them all.
-        Voters know the others from their log."""
-        voters = None if self.is_voter else hello.configuration
-        return () if voters is None else tuple(seat.address for seat in voters.seats)
+        """Whom to keep links to, now that this node has greeted: the voters. One without a seat may
+        learn of them here, for its file need not name them all."""
+        told = None if self.is_voter else hello.configuration
+        more = () if told is None else told.seats
+        return tuple(seat.address for seat in (*self.others, *more))
 
     def lose(self, address: str) -> None:
         """The link is gone."""

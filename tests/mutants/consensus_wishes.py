@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _WISHES: Final = "unit/consensus/test_wishes.py::"
+_DIALING: Final = "unit/consensus/test_dialing.py::"
 _RULINGS: Final = "unit/consensus/test_rulings.py::"
 
 MUTANTS: Final = (
@@ -72,6 +73,20 @@ MUTANTS: Final = (
         text="if ruling.undo is not None:",
         instead="if False:",
         caught_by=_WISHES + "test_who_was_refused_is_not_admitted_later",
+    ),
+    Mutant(
+        file="consensus/dialing.py",
+        without="members: who has gone is dialled for ever",
+        text="for peer in self._wanted.keys() - known.keys():",
+        instead="for peer in ():",
+        caught_by=_DIALING + "test_who_is_known_is_dialled_until_it_is_known_no_more",
+    ),
+    Mutant(
+        file="consensus/dialing.py",
+        without="members: a removed node knocks without a pause",
+        text="is_out = self._registry.barred is not None",
+        instead="is_out = False",
+        caught_by=_DIALING + "test_a_node_that_is_out_for_good_asks_now_and_then_only",
     ),
     Mutant(
         file="consensus/council.py",

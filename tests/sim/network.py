@@ -110,7 +110,7 @@ class FakeLinks:
 
     def know(self, addresses: Iterable[str]) -> None:
         """Everybody can reach everybody; what was asked for is kept."""
-        self.known.update(addresses)
+        self.known = set(addresses)
 
     def poll(self, timeout: Seconds) -> Sequence[LinkEvent]:  # noqa: ARG002
         taken = list(self.events)

@@ -84,11 +84,7 @@ def _barred(s: Situation) -> Verdict | None:
     why = s.view.raft.barred
     if why is None or s.view.stopping or s.lease is not None:
         return None
-    reason = (
-        f"{why}; nothing runs here any more. Stop this agent. To bring the machine back, empty "
-        "raft.data_dir, start it (under another name, if a new node has this one), and use raftha "
-        "member add"
-    )
+    reason = f"nothing runs here any more: {why}"
     if s.running:
         return stop(s, StopMode.FAST, reason)
     return Verdict(reason, (CancelJob(),) if s.view.job is not None else ())

@@ -98,6 +98,16 @@ def test_a_removal_says_what_goes_and_what_is_left(responder: FakeResponder, url
     assert responder.changes.asked[0].verb is MemberVerb.REMOVE
 
 
+def test_a_witness_has_nothing_but_its_vote_to_lose(responder: FakeResponder, url: str) -> None:
+    report = responder.cluster_report
+    group = (*report.group[:2], replace(report.group[2], kind="witness"))
+    responder.cluster_report = replace(report, group=group)
+    result = member("remove", "n3", "--yes", "--no-wait", "--url", url)
+
+    assert "n3 loses its vote for ever" in result.output
+    assert "slot" not in result.output
+
+
 def test_a_replacement_names_both_and_asks_to_stop_the_old(
     responder: FakeResponder, url: str
 ) -> None:

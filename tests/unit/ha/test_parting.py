@@ -196,7 +196,7 @@ def test_a_node_that_was_removed_stops_its_server_and_says_so() -> None:
 
     assert decision.rule == "safety-60"
     assert b.only(decision, Stop)
-    assert "raftha member add" in decision.reason
+    assert "it refuses this node: n1 …" in decision.reason
 
 
 def test_a_node_that_was_removed_begins_nothing() -> None:

@@ -1,0 +1,133 @@
+"""Whom a node dials: those of its file and those whom the log names, and nobody who has gone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+
+from raftha.clock import SystemClock
+from raftha.consensus.dialing import Dialer
+from raftha.consensus.greeting import Grounds, Refusal
+from raftha.consensus.handshake import Established, Handshake, Refused
+from raftha.consensus.members import Registry
+from raftha.instants import Seconds
+from raftha.model.settings import Address, RaftTimings
+from tests.unit.consensus.greetings import OWN
+
+QUICK = RaftTimings(redial_period=Seconds(0.02), dead_after=Seconds(0.02))
+SOON_S = 5.0
+QUIET_S = 0.1
+
+
+class Deaf:
+    """Gets on with nobody."""
+
+    def dial(self, _connection: socket.socket, peer: str) -> Established:
+        raise Refused(peer, "not today")
+
+
+@dataclass
+class Ear:
+    """Somewhere to dial to: hears who comes."""
+
+    listening: socket.socket
+
+    @property
+    def address(self) -> Address:
+        return Address("127.0.0.1", self.listening.getsockname()[1])
+
+    def is_dialled(self, within_s: float) -> bool:
+        self.listening.settimeout(within_s)
+        try:
+            connection, _ = self.listening.accept()
+        except TimeoutError:
+            return False
+        connection.close()
+        return True
+
+    def falls_silent(self) -> bool:
+        """What was under way may still come."""
+        return any(not self.is_dialled(QUIET_S) for _ in range(20))
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield Ear(listening)
+
+
+def free_address() -> Address:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return Address("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(OWN, {})
+
+
+@pytest.fixture
+def dialer(registry: Registry) -> Iterator[Dialer]:
+    dialer = Dialer(
+        handshake=cast(Handshake, Deaf()),
+        registry=registry,
+        timings=QUICK,
+        clock=SystemClock(),
+        own="127.0.0.1:99999",
+        bind=free_address(),
+        peers=(),
+        is_linked=lambda _peer: False,
+        arrived=lambda _established: None,
+    )
+    dialer.open()
+    yield dialer
+    dialer.close()
+
+
+def test_who_is_known_is_dialled_until_it_is_known_no_more(dialer: Dialer, ear: Ear) -> None:
+    dialer.know({str(ear.address): ear.address})
+    assert ear.is_dialled(SOON_S)
+    assert ear.is_dialled(SOON_S)
+
+    dialer.know({})
+    assert ear.falls_silent()
+
+    dialer.know({str(ear.address): ear.address})
+    assert ear.is_dialled(SOON_S)
+
+
+def test_who_stands_in_the_file_is_dialled_whatever_the_log_says(
+    registry: Registry, ear: Ear
+) -> None:
+    dialer = Dialer(
+        handshake=cast(Handshake, Deaf()),
+        registry=registry,
+        timings=QUICK,
+        clock=SystemClock(),
+        own="127.0.0.1:99999",
+        bind=free_address(),
+        peers=(ear.address,),
+        is_linked=lambda _peer: False,
+        arrived=lambda _established: None,
+    )
+    dialer.open()
+    try:
+        dialer.know({})
+        assert ear.is_dialled(SOON_S)
+        assert ear.is_dialled(SOON_S)
+    finally:
+        dialer.close()
+
+
+def test_a_node_that_is_out_for_good_asks_now_and_then_only(
+    dialer: Dialer, registry: Registry, ear: Ear
+) -> None:
+    dialer.know({str(ear.address): ear.address})
+    assert ear.is_dialled(SOON_S)
+
+    registry.judged("b:1", Refusal("removed", Grounds.REMOVED))
+    assert ear.falls_silent()
