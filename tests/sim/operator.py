@@ -60,7 +60,7 @@ class Operator:
 
     def add(self, strike: Strike, _: Host) -> None:
         """A new machine comes up, and is to vote."""
-        if len(self._world.members) + self._world.errands >= MOST:
+        if len(self._world.members) + len(self._open) + len(self._coming) >= MOST:
             return
         host = self._world.bring_up(None, is_witness=strike.pick % 4 == 0)
         if host is not None:
@@ -70,20 +70,15 @@ class Operator:
         """A voter is to go, if that leaves enough of them."""
         left = [other for other in self._world.members if other is not host]
         data = [other for other in left if not other.is_witness]
-        is_free = not any(host in (errand.host, errand.old) for errand in self._open)
         going = sum(1 for errand in self._open if errand.verb is not MemberVerb.ADD)
-        if host.is_member and is_free and len(left) - going >= FEWEST and len(data) - going > 0:
+        if self._is_free(host) and len(left) - going >= FEWEST and len(data) - going > 0:
             self._begin(Errand(MemberVerb.REMOVE, host, strike))
 
     def replace(self, strike: Strike, host: Host) -> None:
         """A machine dies for good, and another with its name is to have its vote. No other one may
         be lost for good meanwhile, nor its memory."""
-        if not host.is_member or not self._world.all_are_seated():
-            return
-        self._world.errands += 1
-        self._world.switch_off(host)
-        self._coming.append((strike, host))
-        self._world.schedule.after(strike.lasts, partial(self._succeed, strike, host))
+        if self._is_free(host) and self._world.may_lose_one():
+            self._lose(strike, host)
 
     # The end.
 
@@ -100,19 +95,27 @@ class Operator:
 
     # How a wish goes.
 
+    def _is_free(self, host: Host) -> bool:
+        """Whether it has a vote, and nothing is under way about it."""
+        busy = any(host in (errand.host, errand.old) for errand in self._open)
+        return host.is_member and not busy
+
+    def _lose(self, strike: Strike, host: Host) -> None:
+        self._world.switch_off(host)
+        self._coming.append((strike, host))
+        self._world.schedule.after(strike.lasts, partial(self._succeed, strike, host))
+
     def _succeed(self, strike: Strike, old: Host) -> None:
         if (strike, old) not in self._coming:
             return
         self._coming.remove((strike, old))
         host = self._world.bring_up(old.called, is_witness=old.is_witness)
-        self._world.errands -= 1
         if host is None:
             self._world.switch_on(old)
             return
         self._begin(Errand(MemberVerb.REPLACE, host, strike, old))
 
     def _begin(self, errand: Errand) -> None:
-        self._world.errands += 1
         self._open.append(errand)
         self._look_later(errand)
 
@@ -167,7 +170,6 @@ class Operator:
     def _ended(self, errand: Errand, wish: MemberWish) -> None:
         self._world.verdicts.note(f"{errand.verb} {errand.host.name}: {wish.state} {wish.message}")
         self._open.remove(errand)
-        self._world.errands -= 1
         if wish.state is WishState.REFUSED:
             self.refused += 1
             self._refused(errand)

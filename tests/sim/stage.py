@@ -13,7 +13,7 @@ from itertools import permutations
 from random import Random
 from typing import Final
 
-from raftha.consensus.configuration import Configuration
+from raftha.consensus.configuration import Configuration, Seat
 from raftha.consensus.node import RaftNode
 from raftha.errors import StorageFailed
 from raftha.instants import RHO, Seconds
@@ -27,6 +27,8 @@ from tests.sim.traits import NAMES, Traits
 from tests.sim.voters import make_voter
 from tests.sim.wires import DEAD_AFTER, Wires
 
+SPARES_ONE: Final = 3
+"""Fewer voters have no majority without one of them."""
 SPIN_S: Final = 0.001
 """A round that has nothing to do now does not come again sooner."""
 
@@ -46,7 +48,6 @@ class Stage:
             name: self._host(name, name, founders, is_witness=name in witnesses)
             for name in founders
         }
-        self.errands = 0
         self.wires = Wires(
             self.schedule,
             Random(random.getrandbits(64)),
@@ -131,7 +132,7 @@ class Stage:
     def spoil(self, host: Host, spoil: Callable[[Disk], None]) -> None:
         """Something happens to what a host's disk holds. One at a time: the next strikes only when
         the voter that the last one cost has its seat again, or a majority could lose its memory."""
-        if self.all_are_seated():
+        if self.may_lose_one():
             self.end(host, restart_after=0.1, power=True)
             spoil(host.disk)
 
@@ -145,7 +146,7 @@ class Stage:
                 continue
             mark = leader.node._core._marks.known.get(host.name)
             is_known = mark is not None and (mark.term, mark.index) > (copy.term, last)
-            if is_known and self._is_calm() and self.all_are_seated():
+            if is_known and self._is_calm() and self.may_lose_one():
                 self.end(host, restart_after=0.1, power=True)
                 host.disk.records = copy
                 host.put_back = True
@@ -158,25 +159,40 @@ class Stage:
         return linked and all(host.runs for host in self.members) and self.wires.is_clear
 
     def all_are_seated(self) -> bool:
-        """Whether a raft leader has committed a seat for the directory of every member and for no
-        other, no change of them is under way, and all of them hold a set of voters and will be read
-        again. With one that has heard of none yet, a voter that forgot everything may found a
-        cluster anew (a stated limit)."""
-        disks = [host.disk for host in self.members]
-        if self.errands or not all(d.records.names_voters and not d.is_void for d in disks):
-            return False
+        """Whether a raft leader has committed a seat for the directory of every member, and for
+        nobody else."""
         return any(
-            len(seated.seats) == len(disks)
+            len(seated.seats) == len(self.members)
             and all(seated.binds(host.name, host.disk.incarnation) for host in self.members)
             for seated in self._settled()
         )
 
+    def may_lose_one(self) -> bool:
+        """Whether one voter may forget everything: those that a raft leader has committed are three
+        at least, have power and the directories that have the seats, hold a set of voters and will
+        be read again. With one that has heard of none yet, a voter that forgot everything may found
+        a cluster anew (a stated limit)."""
+        return any(
+            len(seated.seats) >= SPARES_ONE
+            and all(self._is_whole(seat) for seat in seated.seats)
+            and all(seated.at(host.name) for host in self.members)
+            for seated in self._settled()
+        )
+
+    def _is_whole(self, seat: Seat) -> bool:
+        host = self.hosts[seat.address]
+        is_own = host.disk.incarnation == seat.incarnation and not host.disk.is_void
+        return is_own and host.disk.records.names_voters and not host.is_off
+
     def _settled(self) -> Iterator[Configuration]:
-        for host in self.hosts.values():
-            if host.node is not None and self.leads(host):
-                present = host.node._core.council.present
-                if present.settled is not None and present.settled is present.latest:
-                    yield present.settled
+        """The voters that the newest raft leader has committed, if it wants no others."""
+        cores = [host.node._core for host in self.hosts.values() if host.node is not None]
+        newest = max((core.engine.term for core in cores), default=0)
+        for core in cores:
+            settled, latest = core.council.present.settled, core.council.present.latest
+            is_newest = core.engine.is_leading and core.engine.term == newest
+            if is_newest and settled is not None and settled is latest:
+                yield settled
 
     def freeze(self, host: Host, *, suspended: bool = False) -> None:
         """The process stops running; if the whole host is suspended, so does its raw clock."""
