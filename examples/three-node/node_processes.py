@@ -22,6 +22,7 @@ import yaml
 STOP_LIMIT_S: Final = 30.0
 KILL_LIMIT_S: Final = 10.0
 PR_SET_CHILD_SUBREAPER: Final = 36
+MAY_LIE_IN_MEMORY: Final = {"RAFTHA_RAFT__ALLOW_TMPFS": "true"}
 SERVER_PROGRAMS: Final = ("postgres", "initdb", "pg_")
 
 
@@ -165,8 +166,7 @@ def start(node: Node) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # This folder may be below a /tmp in memory, which only a demonstration can live with.
-            env={**os.environ, "RAFTHA_RAFT__ALLOW_TMPFS": "true"},
+            env={**os.environ, **MAY_LIE_IN_MEMORY},
             start_new_session=True,
         )
     (node.file.parent / "run" / f"{node.name}.pid").write_text(f"{process.pid}\n")

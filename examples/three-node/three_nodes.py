@@ -20,6 +20,7 @@ import psycopg2
 import psycopg2.extensions
 import yaml
 from node_processes import (
+    MAY_LIE_IN_MEMORY,
     ExampleFailed,
     Node,
     become_subreaper,
@@ -54,8 +55,10 @@ def is_primary(node: Node) -> bool:
 
 
 def environment(nodes: Sequence[Node]) -> dict[str, str]:
-    """Whom `raftha` is to ask about the cluster: any of the nodes."""
-    return {**os.environ, "RAFTHA_URL": " ".join(f"http://{node.rest}" for node in nodes)}
+    """Whom `raftha` is to ask about the cluster: any of the nodes. The folder may be below a /tmp
+    in memory, which only a demonstration can live with."""
+    addresses = " ".join(f"http://{node.rest}" for node in nodes)
+    return {**os.environ, "RAFTHA_URL": addresses, **MAY_LIE_IN_MEMORY}
 
 
 def run_sql(nodes: Sequence[Node], statement: str) -> None:

@@ -155,12 +155,19 @@ cli.add_command(status, "list")
 
 @cli.command()
 @_where_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
+    help="json and yaml are what /history answers.",
+)
 @click.pass_context
-def history(context: click.Context, /, **where: Any) -> None:
+def history(context: click.Context, /, output: str, **where: Any) -> None:
     """Show each timeline: where it began, who led it, and why."""
     from raftha.cli import show
 
-    context.exit(show.history(_contact(context, Where(**where))))
+    context.exit(show.history(_contact(context, Where(**where)), output))
 
 
 def _operation_options(command: _Command) -> _Command:

@@ -12,6 +12,7 @@ import click
 import yaml
 
 from raftha.api.codec import BadDocument
+from raftha.api.listing import history_rows
 from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
@@ -43,13 +44,16 @@ def repeat(show: Callable[[], Exit], seconds: float, wait: Callable[[float], obj
         return last
 
 
-def history(contact: Contact) -> Exit:
+def history(contact: Contact, output: str) -> Exit:
     """Print the promotions that the store remembers, the oldest first."""
     try:
         report = discover.find(contact).report
     except (NobodyAnswers, BadDocument) as error:
         click.secho(str(error), fg="red", err=True)
         return Exit.UNREACHABLE
+    if output != "table":
+        click.echo(_document(history_rows(report), output), nl=False)
+        return Exit.DONE
     for record in report.history:
         begun = f"from {record.switch}" if record.switch is not None else "from initdb"
         if not record.is_promotion:
@@ -60,13 +64,13 @@ def history(contact: Contact) -> Exit:
 
 
 def _rendered(found: Found, output: str) -> str:
-    match output:
-        case "json":
-            return json.dumps(found.document, indent=2) + "\n"
-        case "yaml":
-            return yaml.safe_dump(dict(found.document), sort_keys=False)
-        case _:
-            return _screen(found)
+    return _screen(found) if output == "table" else _document(dict(found.document), output)
+
+
+def _document(content: object, output: str) -> str:
+    if output == "json":
+        return json.dumps(content, indent=2) + "\n"
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def _screen(found: Found) -> str:

@@ -63,9 +63,9 @@ def test_ctrl_c_ends_a_command_without_a_word_of_its_own(cluster: Path, tmp_path
     stand_in = folder / "raftha"
     stand_in.write_text(
         f"#!{sys.executable}\n"
-        "import signal, sys\n"
+        "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, lambda *_: sys.exit(7))\n"
-        "print('waiting', *sys.argv[1:], flush=True)\n"
+        "print(*sys.argv[1:], os.environ['RAFTHA_RAFT__ALLOW_TMPFS'], flush=True)\n"
         "signal.pause()\n",
         "utf-8",
     )
@@ -81,7 +81,7 @@ def test_ctrl_c_ends_a_command_without_a_word_of_its_own(cluster: Path, tmp_path
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "waiting list\n"
+        assert process.stdout.readline() == "list true\n", "recover works below a /tmp in memory"
         os.killpg(process.pid, signal.SIGINT)
         said = process.communicate(timeout=30)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +122,17 @@ def test_json_and_yaml_are_the_cluster_page(url: str) -> None:
 
     assert as_json == as_yaml
     assert as_json["members"][1]["role"] == "sync_standby"
+
+
+@pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_the_history_is_given_to_programs_as_its_page_gives_it(
+    url: str, output: str, read: Callable[[str], object]
+) -> None:
+    with urllib.request.urlopen(f"{url}/history", timeout=10) as answer:
+        page = json.load(answer)
+
+    assert len(page) == 1
+    assert read(raftha("history", "--url", url, "-o", output).output) == page
 
 
 def test_an_answer_with_a_majority_is_preferred(url: str) -> None:
