@@ -18,6 +18,7 @@ from tests.integration.scene import (
     report,
     sync_standbys,
     under_load,
+    wait_for_sync,
 )
 from tests.integration.test_voters import incarnations, put_aside, raft_directory
 
@@ -76,3 +77,27 @@ def test_two_of_three_machines_are_lost_for_good(new_cluster: NewCluster, probe:
     )
     scene.finish(at_least=50)
     assert cluster.primary() == survivor
+
+
+def test_a_witness_takes_in_a_member_that_lost_its_raft_directory(new_cluster: NewCluster) -> None:
+    """Both have, so their votes are lost for good; but not their data, nor what the witness knows
+    of who holds every commit."""
+    cluster = new_cluster(nodes=2, witnesses=1)
+    cluster.start_all()
+    primary = cluster.wait_until_whole()
+    wait_for_sync(cluster)
+    cluster.query(primary, "CREATE TABLE kept AS SELECT 42 AS answer")
+    (standby,) = {"n1", "n2"} - {primary}
+    for name in (primary, standby):
+        cluster.kill(name)
+        shutil.rmtree(raft_directory(cluster, name))
+    cluster.kill("w1")
+
+    words = ("--confirm", "test", "--fenced", "n1", "--fenced", "n2")
+    done = recover(cluster, "w1", *words)
+    assert done.returncode == Exit.DONE, done.stdout + done.stderr
+    cluster.start("w1")
+    cluster.start(standby)
+    assert cluster.wait_for_primary() == standby
+    assert cluster.query(standby, "SELECT answer FROM kept") == [(42,)]
+    cluster.query(standby, "INSERT INTO kept VALUES (43)")
