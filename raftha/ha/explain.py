@@ -57,8 +57,8 @@ def _without_stream(s: Situation) -> list[Notice]:
         return []
     what = f"PostgreSQL does not stream from {leader.name}: {s.view.last_words}"
     remedy = (
-        f"correct what it says (password: postgresql.authentication.replication here; pg_hba: on "
-        f"{leader.name}); PostgreSQL tries again by itself"
+        f"correct what it says (password: postgresql.authentication.replication here, then SIGHUP "
+        f"to this agent; pg_hba: on {leader.name}); PostgreSQL tries again by itself"
     )
     return [Notice(subject=s.me, what=what, remedy=remedy)]
 
