@@ -12,6 +12,7 @@ A script is plain text. Lines with `->` are decisions and are compared; all othe
     lag N, write BYTES   a standby receives nothing more; the primary writes
     ask KIND N [M]       an operator asks for a switchover or failover from N, to M
     stop N               the agent is told to stop
+    recover N            an operator recovers the cluster from this node, which is down
     wipe N               its data directory is emptied
 
 A decision is told when its rule changes, or when it does more than ask. `RAFTHA_REWRITE=1` writes
@@ -31,7 +32,8 @@ from raftha.ha.operations import open_request
 from raftha.model.ids import MemberName, Revision
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.settings import DynamicConfig
-from tests.scenarios.world import TICK_S, Node, World
+from tests.scenarios.machines import Node
+from tests.scenarios.world import TICK_S, World
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 
@@ -65,6 +67,7 @@ class Player:
             "empty": lambda: None,
             "die": lambda n: self.world.die(self._node(n)),
             "back": lambda n: setattr(self._node(n), "up", True),
+            "recover": lambda n: self.world.recover(self._node(n)),
             "crash": lambda n: self.world.crash(self._node(n)),
             "cut": lambda n: setattr(self._node(n), "cut", True),
             "heal": lambda n: setattr(self._node(n), "cut", False),

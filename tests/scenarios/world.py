@@ -7,7 +7,7 @@ no network and no PostgreSQL. WAL is a number of bytes, and a standby that strea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from raftha.consensus.commands import Expire, LogCommand
@@ -18,17 +18,18 @@ from raftha.ha.candidates import obstacle
 from raftha.ha.decide import decide
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import LEADER_LEASE, encode_position
-from raftha.ha.memory import Memory
+from raftha.ha.recovery import Survivor, amendment
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import Instant
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
-from raftha.model.postgres import ControlState, DataDirectory, ServerRole, ServerStatus
+from raftha.model.postgres import ControlState, ServerRole, ServerStatus
 from raftha.model.report import PeerReport
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import Command, Refresh, Revoke, Snapshot
 from raftha.model.view import GuardianView, HeldLease, JobKind, JobResult, PeerAnswer, View
+from tests.scenarios.machines import Node, Server
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 
@@ -44,51 +45,6 @@ JOBS: Final = {
 }
 
 
-@dataclass(slots=True)
-class Server:
-    """A PostgreSQL that runs: where it writes or has received up to, and how it is configured."""
-
-    is_primary: bool
-    timeline: int
-    position: int
-    process: str
-    names: str = ""
-    upstream: MemberName | None = None
-    streams: bool = False
-    epoch: Epoch | None = None
-    forks: dict[int, int] = field(default_factory=dict)
-    promoting: int | None = None
-
-
-@dataclass(slots=True)
-class Node:
-    """A machine: what lies on its disk, what runs on it, and what its agent remembers."""
-
-    name: MemberName
-    up: bool = True
-    cut: bool = False
-    lagging: bool = False
-    frozen: bool = False
-    stopping: bool = False
-    ended: bool = False
-    disk: DataDirectory = pg.EMPTY
-    position: int = 1000
-    forks: dict[int, int] = field(default_factory=dict)
-    slots: tuple[str, ...] = ()
-    server: Server | None = None
-    burned: tuple[Epoch, ...] = ()
-    lease: HeldLease | None = None
-    memory: Memory = field(default_factory=Memory)
-    finished: JobResult | None = None
-    answers: dict[MemberName, PeerAnswer] = field(default_factory=dict)
-    said: tuple[str, str] = ("", "")
-    boots: int = 0
-
-    @property
-    def nonce(self) -> str:
-        return f"guardian-{self.name}-{self.boots}"
-
-
 class World:
     """Three members that tick in the order of their names."""
 
@@ -96,6 +52,7 @@ class World:
         self.time = 0.0
         self.config = config
         self.machine = Machine(generation=1)
+        self.voters = set(b.NAMES)
         self.nodes = {name: Node(name) for name in b.NAMES}
         self.renewed = (Revision(0), 0.0)
         self.processes = 0
@@ -106,12 +63,13 @@ class World:
 
     def reachable(self) -> list[Node]:
         found = [n for n in self.nodes.values() if n.up and not n.cut and not n.ended]
-        return found if len(found) >= 2 else []
+        votes = sum(1 for node in found if node.name in self.voters)
+        return found if votes > len(self.voters) / 2 else []
 
     def cluster(self) -> Cluster:
         snapshot = Snapshot(
             revision=self.machine.revision,
-            generation=1,
+            generation=self.machine.generation,
             taken=self.now,
             entries=dict(self.machine.entries),
             leases=dict(self.machine.leases),
@@ -132,6 +90,7 @@ class World:
     def tick(self) -> Iterator[tuple[Node, Decision]]:
         """Let a quarter of a second pass; the decisions that were news."""
         self.time = round(self.time + TICK_S, 3)
+        self.voters |= {node.name for node in self.reachable()}
         self._keep_leases()
         for node in self.nodes.values():
             self._live(node)
@@ -174,7 +133,7 @@ class World:
         if revision is not None:
             node.lease = HeldLease(
                 lease=LEADER_LEASE,
-                epoch=epoch or Epoch(1, revision),
+                epoch=epoch or Epoch(self.machine.generation, revision),
                 revision=revision,
                 valid_until=self.now.plus(self.config.holder_ttl),
             )
@@ -389,6 +348,28 @@ class World:
             self.fill(node, server.timeline, server.position, standby=not server.is_primary)
             node.forks = dict(server.forks)
             node.server = None
+
+    def recover(self, node: Node) -> None:
+        """An operator begins a new generation from this node alone, whose agent is stopped. The
+        others come back without their Raft directories, and vote again."""
+        assert not node.up
+        control = node.disk.control
+        assert control is not None
+        cluster = self.cluster()
+        for lease in list(self.machine.leases.values()):
+            self.commit(Revoke(lease.id, lease.revision))
+        self.machine.generation += 1
+        change = amendment(
+            b.KEYS,
+            cluster,
+            Survivor(name=node.name, timeline=control.timeline, end=Lsn(node.position)),
+            generation=self.machine.generation,
+            lost=sorted(self.voters - {node.name}),
+            wall=0.0,
+        )
+        assert change is not None
+        assert self.commit(change) is not None
+        self.voters = {node.name}
 
     def die(self, node: Node) -> None:
         """The machine is gone: its agent, guardian and server."""
