@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _WISHES: Final = "unit/consensus/test_wishes.py::"
+_NAMESAKES: Final = "unit/consensus/test_namesakes.py::"
 _DIALING: Final = "unit/consensus/test_dialing.py::"
 _RULINGS: Final = "unit/consensus/test_rulings.py::"
 
@@ -114,7 +115,7 @@ MUTANTS: Final = (
         without="members: who was replaced keeps its heir from a node that has just started",
         text="if other is None or self._is_heir(hello, other):",
         instead="if other is None:",
-        caught_by=_WISHES
+        caught_by=_NAMESAKES
         + "test_who_was_replaced_keeps_its_heir_from_nobody_that_has_just_started",
     ),
     Mutant(
@@ -122,7 +123,14 @@ MUTANTS: Final = (
         without="members: who was replaced stays on a link that it got before that was known",
         text="(not party.is_new if before is None else before.binds(",
         instead="(False if before is None else before.binds(",
-        caught_by=_WISHES
+        caught_by=_NAMESAKES
         + "test_who_was_replaced_is_let_go_as_soon_as_that_is_known_to_be_committed",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="members: a newcomer keeps a voter of its name out",
+        text="if is_seated and other.is_new and not is_seated_too:",
+        instead="if False:",
+        caught_by=_NAMESAKES + "test_a_voter_is_not_kept_out_by_a_newcomer_of_its_name",
     ),
 )

@@ -24,6 +24,7 @@ from raftha.model.store import (
     Outcome,
     Put,
     Refresh,
+    Remove,
     Transact,
 )
 from tests.sim.fakes import BegunAnew, Disk, FakeStore
@@ -100,6 +101,9 @@ def test_an_epoch_of_the_new_generation_is_above_those_that_the_survivor_never_s
     for number in range(9):
         group.create("b", f"unseen {number}")
         group.settle("bc")
+    held = group.node("b").store.peek().entries[LEADER].mod_revision
+    submit(group, "b", Transact((KeyAt(LEADER, held),), (Remove(LEADER),)))
+    submit(group, "b", Transact((KeyAbsent(LEADER),), (Put(LEADER, b"b"),)))
     old = group.node("b").store.peek()
     for lost in "bc":
         group.kill(lost)

@@ -318,53 +318,6 @@ def test_who_was_replaced_stays_out_for_ever_and_is_told_by_whom() -> None:
     assert group.term("a") == term
 
 
-def test_who_was_replaced_keeps_its_heir_from_nobody_that_has_just_started() -> None:
-    """After a restart nothing is known to be committed, so whoever was a voter is let in; the old
-    machine may be there before the one that has its name now, which may lead the group."""
-    group = born()
-    old = group.kill("c")
-    group.start("c", old)
-    group.settle()
-    replaced(group)
-    group.settle("abd", rounds=8)
-    group.elect("d", "bd")
-    group.settle("abd", rounds=8)
-    assert group.leads("d")
-    started = group.kill("b")
-    group.start("c", old, connect=False)
-    group.start("b", started, connect=False)
-    group.join("b", "c")
-    assert ("b", "c") in group.network.up
-    group.join("b", "d")
-    group.create("d", "k")
-    group.settle("bd")
-    assert ("b", "c") not in group.network.up
-    assert "k" in group.keys("b")
-    group.join("b", "c")
-    assert ("b", "c") not in group.network.up
-
-
-def test_who_was_replaced_is_let_go_as_soon_as_that_is_known_to_be_committed() -> None:
-    """All have just started, the heir too, and cannot show that its seat is committed."""
-    group = born()
-    old = group.kill("c")
-    group.start("c", old)
-    group.settle()
-    replaced(group)
-    started = {name: group.kill(name) for name in "abd"}
-    for name, disk in {**started, "c": old}.items():
-        group.start(name, disk, connect=False, called="c" if name == "d" else None)
-    for left, right in ("ab", "ac", "bc", "ad", "bd"):
-        group.join(left, right)
-    assert ("a", "d") not in group.network.up
-    group.elect("a", "ab")
-    group.settle("ab")
-    assert ("a", "c") not in group.network.up
-    group.join("a", "d")
-    group.settle("abd")
-    assert group.log("d") == group.log("a")
-
-
 def test_a_replacement_goes_on_under_the_next_raft_leader() -> None:
     group = born("abcde")
     group.kill("e")

@@ -1,0 +1,75 @@
+"""Whose name it is, where a machine that was replaced, or its successor, comes too early or late.
+
+A name belongs to one living node; nobody who has its vote may be kept out by one who has not.
+"""
+
+from __future__ import annotations
+
+from tests.unit.consensus.test_wishes import born, replaced
+
+
+def test_a_voter_is_not_kept_out_by_a_newcomer_of_its_name() -> None:
+    """A machine was brought up in its place and nobody wished for that; it comes back after all."""
+    group = born()
+    old = group.kill("c")
+    group.join_anew("d", called="c")
+    group.settle("abd", rounds=4)
+    assert ("a", "d") in group.network.up
+    group.start("c", old, connect=False)
+    for other in "ab":
+        group.join(other, "c")
+    group.settle("abc")
+    assert ("a", "d") not in group.network.up
+    group.join("a", "d")
+    assert ("a", "d") not in group.network.up
+    group.kill("b")
+    group.create("a", "k")
+    group.settle("ac")
+    assert "k" in group.keys("c")
+
+
+def test_who_was_replaced_keeps_its_heir_from_nobody_that_has_just_started() -> None:
+    """After a restart nothing is known to be committed, so whoever was a voter is let in; the old
+    machine may be there before the one that has its name now, which may lead the group."""
+    group = born()
+    old = group.kill("c")
+    group.start("c", old)
+    group.settle()
+    replaced(group)
+    group.settle("abd", rounds=8)
+    group.elect("d", "bd")
+    group.settle("abd", rounds=8)
+    assert group.leads("d")
+    started = group.kill("b")
+    group.start("c", old, connect=False)
+    group.start("b", started, connect=False)
+    group.join("b", "c")
+    assert ("b", "c") in group.network.up
+    group.join("b", "d")
+    group.create("d", "k")
+    group.settle("bd")
+    assert ("b", "c") not in group.network.up
+    assert "k" in group.keys("b")
+    group.join("b", "c")
+    assert ("b", "c") not in group.network.up
+
+
+def test_who_was_replaced_is_let_go_as_soon_as_that_is_known_to_be_committed() -> None:
+    """All have just started, the heir too, and cannot show that its seat is committed."""
+    group = born()
+    old = group.kill("c")
+    group.start("c", old)
+    group.settle()
+    replaced(group)
+    started = {name: group.kill(name) for name in "abd"}
+    for name, disk in {**started, "c": old}.items():
+        group.start(name, disk, connect=False, called="c" if name == "d" else None)
+    for left, right in ("ab", "ac", "bc", "ad", "bd"):
+        group.join(left, right)
+    assert ("a", "d") not in group.network.up
+    group.elect("a", "ab")
+    group.settle("ab")
+    assert ("a", "c") not in group.network.up
+    group.join("a", "d")
+    group.settle("abd")
+    assert group.log("d") == group.log("a")
