@@ -350,6 +350,8 @@ class RaftCore:
             self._fatal(f"{peer} holds entries that its raft leader, this node, does not")
             return False
         voter = self.membership.voter_at(peer)
+        if voter is not None:
+            self.council.hear(voter)
         if message.success and voter is not None:
             self._marks.acknowledged(voter, message.term, message.next_index - 1, self._now())
         party = self.membership.party_id(peer)

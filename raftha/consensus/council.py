@@ -54,6 +54,7 @@ class Council:
         self._arranged: tuple[int, Configuration | None] = (-1, None)
         self._shown: tuple[object, ...] = ()
         self._present = Present()
+        self._heard: dict[str, tuple[int, float]] = {}
 
     def meet(self, hello: Hello) -> None:
         """A link with this node is up. Raises WireError."""
@@ -63,6 +64,10 @@ class Council:
         if voter is not None:
             self._marks.greeted(voter, self._now())
         self._tell_library()
+
+    def hear(self, voter: Hello) -> None:
+        """A voter has answered this raft leader."""
+        self._heard[voter.incarnation] = (self._engine.term, self._now())
 
     def lose(self, peer: str) -> None:
         """The link with this node is gone."""
@@ -127,7 +132,8 @@ class Council:
                 assert_never(step)
 
     def answering(self) -> frozenset[str]:
-        """The voters that answer this raft leader now, and itself, by address."""
+        """The voters that answer this raft leader now, and itself, by address. After its election
+        the library takes all to do so for a while, or it would lead nobody."""
         horizon = self._now() - self._fallback
         answers = self._engine.answers
         others = [seat.address for seat in self.membership.others]
@@ -181,8 +187,15 @@ class Council:
         held = {address: matches.get(id_of(address), 0) for address in self.membership.newcomers}
         ready = frozenset(address for address, index in held.items() if index >= enough)
         own = self.membership.own.address
-        linked = {address for address in self.answering() if self.membership.votes(address)}
-        return Outlook(ready=ready, answering=frozenset({own, *linked}))
+        # Who is only taken to answer may be the raft leader whose loss brought this one to lead.
+        answering = [address for address in self.answering() if self._has_answered(address)]
+        return Outlook(ready=ready, answering=frozenset({own, *answering}))
+
+    def _has_answered(self, address: str) -> bool:
+        """Whether the voter on the link with this address has answered this raft leader lately."""
+        voter = self.membership.voter_at(address)
+        term, when = (0, 0.0) if voter is None else self._heard.get(voter.incarnation, (0, 0.0))
+        return term == self._engine.term and self._now() - when < self._fallback
 
     def _tell_library(self) -> None:
         self._arranged = (self.membership.latest_index, self.membership.latest)

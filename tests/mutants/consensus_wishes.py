@@ -20,6 +20,13 @@ MUTANTS: Final = (
         caught_by=_WISHES + "test_a_removal_that_leaves_too_few_who_answer_is_refused_by_name",
     ),
     Mutant(
+        file="consensus/council.py",
+        without="members: a new raft leader counts on who has not answered it",
+        text="for address in self.answering() if self._has_answered(address)]",
+        instead="for address in self.answering() if self.membership.votes(address)]",
+        caught_by=_WISHES + "test_a_new_raft_leader_counts_on_nobody_who_has_not_answered_it",
+    ),
+    Mutant(
         file="consensus/wishes.py",
         without="members: the last voter may be removed",
         text="if not after.seats:",

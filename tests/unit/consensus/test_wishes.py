@@ -222,6 +222,21 @@ def test_a_removal_that_leaves_too_few_who_answer_is_refused_by_name() -> None:
     assert seated(group, "b") == {*"abcde"}
 
 
+def test_a_new_raft_leader_counts_on_nobody_who_has_not_answered_it() -> None:
+    """The one before it died without a word and its link is still up: a set of the two of them
+    would never come into force, and leave the cluster without a majority for ever."""
+    group = born()
+    group.elect("b", "bc")
+    ask(group, "b", wish(MemberVerb.REMOVE, "c"))
+    group.settle("bc", rounds=8)
+    assert seated(group, "b") == {*"abc"}
+    lose_patience(group, "b", "bc")
+    assert "no answer from a" in told(group, "c", "c").message
+    group.create("b", "k")
+    group.settle("bc")
+    assert "k" in group.keys("c")
+
+
 def test_two_wishes_are_done_one_after_the_other() -> None:
     """The second would count the voters that the first leaves, before a majority holds that."""
     group = born("abcde")
