@@ -32,6 +32,21 @@ SYNC_WAIT_S = 0.5
 """How long commits may wait for a standby that is not attached before the set shrinks."""
 
 
+_WITHOUT_SERVER = frozenset(
+    {
+        MemberState.WAITING,
+        MemberState.INITIALIZING,
+        MemberState.CREATING,
+        MemberState.REWINDING,
+        MemberState.STOPPING,
+        MemberState.STOPPED,
+        MemberState.FAILED,
+    }
+)
+"""What a member says of itself that has no server now. What streams under its name nevertheless is
+another one, as of a machine whose agent died and which was replaced: its answers prove nothing of
+what the member holds."""
+
 WRITES_OF_SYNC = frozenset({"sync", "operation"})
 """The writes that may change `sync`: while one is open, the store may hold more than shows here."""
 
@@ -172,15 +187,18 @@ def _may_serve(s: Situation, name: MemberName) -> bool:
     member = s.cluster.members.get(name)
     if member is None or member.tags.nosync or is_leaving(s.cluster, name):
         return False
-    return member.state not in (MemberState.STOPPING, MemberState.STOPPED)
+    return member.state not in _WITHOUT_SERVER
 
 
 def _choose(s: Situation, server: ServerStatus) -> MemberName | None:
-    """The best standby to wait for: streaming, willing to lead, highest priority, most flushed."""
+    """The best standby to wait for: streaming by its own word too, willing to lead, highest
+    priority, most flushed."""
     best: tuple[tuple[bool, int, int, str], MemberName] | None = None
     for member in s.other_members:
         row = _attached(server, member.name)
         if row is None or row.flush is None or not _may_serve(s, member.name):
+            continue
+        if member.state is not MemberState.STREAMING:
             continue
         rank = (
             member.tags.may_lead and s.has_vote(member),

@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _PARTING: Final = "unit/ha/test_parting.py::"
 _WISHING: Final = "unit/ha/test_wishing.py::"
+_SYNC: Final = "unit/ha/test_sync.py::"
 
 MUTANTS: Final = (
     Mutant(
@@ -16,6 +17,21 @@ MUTANTS: Final = (
         text="member.tags.nosync or is_leaving(s.cluster, name)",
         instead="member.tags.nosync",
         caught_by=_PARTING + "test_who_is_to_go_leaves_the_synchronous_set_at_once",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="S6: whatever streams under the name of a member that has no server is it",
+        text="return member.state not in _WITHOUT_SERVER",
+        instead="return member.state not in (MemberState.STOPPING, MemberState.STOPPED)",
+        caught_by=_SYNC
+        + "test_who_streams_under_the_name_of_a_member_that_copies_its_data_is_another",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="S6: whatever streams under the name of a member that does not stream is it",
+        text="if member.state is not MemberState.STREAMING:",
+        instead="if False:",
+        caught_by=_SYNC + "test_only_who_says_itself_that_it_streams_is_chosen",
     ),
     Mutant(
         file="ha/candidates.py",

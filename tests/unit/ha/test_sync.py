@@ -200,6 +200,22 @@ def test_a_standby_that_stops_leaves_without_delay() -> None:
     assert b.acts(step(leading(going, names_for(N2)))) == ["sync"]
 
 
+def test_who_streams_under_the_name_of_a_member_that_copies_its_data_is_another() -> None:
+    """A machine whose agent died, but not its server, was replaced: what it acknowledges says
+    nothing about the new one, which alone could be promoted."""
+    new = b.cluster(members=b.members(b.member(N2, state=MemberState.CREATING)))
+
+    assert b.acts(step(leading(new, names_for(N2)))) == ["sync"]
+
+
+def test_only_who_says_itself_that_it_streams_is_chosen() -> None:
+    """The copy is made, but the other server of that name still holds the slot."""
+    both = b.members(b.member(N2), b.member(N3, state=MemberState.RUNNING))
+    decision = step(leading(b.cluster(sync=b.sync(), members=both)))
+
+    assert b.only(decision, Configure).plan.synchronous_standby_names == names_for(N2)
+
+
 def test_a_standby_that_became_nosync_leaves_without_delay() -> None:
     tagged = b.cluster(members=b.members(b.member(N2, tags=Tags(nosync=True))))
 
