@@ -113,7 +113,7 @@ class Recovery:
             names = ", ".join(other.name for other in others) or "nobody"
             raise NotAllowed(f"{', '.join(sorted(unknown))}: no other voter; there are {names}")
         self._lost = tuple(o for o in others if o.name.casefold() not in _fold(kept))
-        self._refuse_majority(len(others) - len(self._lost), len(found.voters.seats))
+        self._refuse_majority(found, kept)
         survivor = self._survivor()
         self._read = _Read(found, cluster, survivor)
         return Prospect(
@@ -197,11 +197,16 @@ class Recovery:
                 others.append(Suspect(name=known, places=_places(address, member)))
         return sorted(others, key=lambda other: other.name)
 
-    def _refuse_majority(self, kept: int, seats: int) -> None:
-        if 1 + kept > seats / 2:
+    def _refuse_majority(self, found: Remains, kept: Sequence[str]) -> None:
+        """A survivor without a vote adds nothing to a majority."""
+        own, seats = str(self._config.raft.self_addr), found.voters.seats
+        joining = [seat for seat in seats if seat.address != own]
+        names = _fold(seat.name or seat.address for seat in joining) & _fold(kept)
+        survivors = len(names) + found.has_seat(own)
+        if survivors > len(seats) / 2:
             raise NotAllowed(
-                f"{1 + kept} of {seats} voters are a majority: start their agents, and nothing has "
-                "to be recovered"
+                f"{survivors} of {len(seats)} voters are a majority: start their agents, and "
+                "nothing has to be recovered"
             )
 
     def _survivor(self) -> Survivor:

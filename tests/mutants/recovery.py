@@ -118,9 +118,16 @@ MUTANTS: Final = (
     Mutant(
         file="agent/recovery.py",
         without="a majority of survivors is given up",
-        text="if 1 + kept > seats / 2:",
-        instead="if kept > seats / 2:",
+        text="if survivors > len(seats) / 2:",
+        instead="if survivors - 1 > len(seats) / 2:",
         caught_by=_COMMAND + "test_without_each_word_of_consent_nothing_happens",
+    ),
+    Mutant(
+        file="agent/recovery.py",
+        without="a survivor without a vote is taken for one of a majority",
+        text="survivors = len(names) + found.has_seat(own)",
+        instead="survivors = len(kept) + found.has_seat(own)",
+        caught_by=_COMMAND + "test_a_survivor_without_a_vote_makes_no_majority",
     ),
     Mutant(
         file="agent/oldserver.py",

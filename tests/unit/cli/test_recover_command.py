@@ -235,6 +235,16 @@ def test_whom_the_file_alone_names_is_told_apart_and_counts_as_lost(
     assert node.is_untouched
 
 
+def test_a_survivor_without_a_vote_makes_no_majority(node: Node) -> None:
+    """It was joining when the majority was lost, and joins the recovered cluster."""
+    joining = "127.0.0.1:9"
+    options = yaml.safe_load(node.file.read_text("utf-8"))
+    options["raft"]["partner_addrs"].append(joining)
+    node.file.write_text(yaml.safe_dump(options), "utf-8")
+
+    assert node.recover(replace(SURE, kept=(joining,))) is Exit.DONE
+
+
 def test_a_running_agent_is_left_alone(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     agent = node._store("unused")
     agent.load()
