@@ -11,7 +11,7 @@ from raftha import __version__
 from raftha.ha.memory import Memory
 from raftha.instants import Instant
 from raftha.model.postgres import Kept, ServerStatus
-from raftha.model.settings import NodeConfig, PostgresConfig, RestConfig
+from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.model.view import GuardianView, Identity
 from raftha.pg.slots import slot_name
 
@@ -77,7 +77,7 @@ class Board:
             name=config.name,
             slot=slot_name(config.name),
             postgres=postgres.connect_address,
-            api_url=api_url(config.restapi),
+            api_url=config.restapi.url,
             raft=str(config.raft.self_addr),
             agent_version=__version__,
             tags=config.tags,
@@ -85,8 +85,3 @@ class Board:
             pg_hba=postgres.pg_hba,
             bootstrap=config.bootstrap.dynamic,
         )
-
-
-def api_url(rest: RestConfig) -> str:
-    """Where a node's HTTP interface answers."""
-    return f"{'https' if rest.tls else 'http'}://{rest.connect_address}"

@@ -1,9 +1,8 @@
 """The lines of the table of voters, from this node's view of the group and the members' answers.
 PURE.
 
-How far a voter is behind is known to the raft leader alone. Where that is another member its answer
-tells it; where it is a witness, which nobody can ask, members are measured by their own commit
-index, and the other witnesses are unknown.
+How far a voter is behind is known to the raft leader alone. Where that is another node its answer
+tells it; where it does not answer, each is measured by its own commit index.
 """
 
 from __future__ import annotations
@@ -151,10 +150,12 @@ def _told(
 ) -> dict[str, PeerGroup]:
     """What each voter says of itself, by address."""
     told = {voter.address: peer_group(raft) for voter in raft.voters if voter.is_self}
+    addresses = {member.name: member.raft for member in cluster.members.values()}
+    addresses |= {MemberName(v.name): v.address for v in raft.voters if v.witness and v.name}
     for name, answer in answers.items():
-        member, report = cluster.members.get(name), answer.report
-        if member is not None and report is not None and report.group is not None:
-            told.setdefault(member.raft, report.group)
+        address, report = addresses.get(name), answer.report
+        if address is not None and report is not None and report.group is not None:
+            told.setdefault(address, report.group)
     return told
 
 

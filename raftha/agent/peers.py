@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol
 
 from raftha.api.client import ApiClient, ApiError
 from raftha.clock import Clock
 from raftha.instants import Instant, Seconds
-from raftha.model.cluster import Member
 from raftha.model.ids import MemberName
+from raftha.model.store import RaftStatus
 from raftha.model.view import PeerAnswer
 
 AT_ONCE = 9
@@ -17,6 +19,32 @@ AT_ONCE = 9
 
 ASK_S = Seconds(1.0)
 """How long whoever asks for the whole cluster waits for the members' answers."""
+
+
+class Asked(Protocol):
+    """Whoever can be asked: a member, or a witness."""
+
+    @property
+    def name(self) -> MemberName: ...
+    @property
+    def api_url(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A voter without PostgreSQL, as a link tells of it."""
+
+    name: MemberName
+    api_url: str
+
+
+def witnesses(raft: RaftStatus) -> tuple[Witness, ...]:
+    """The other witnesses that say where they answer."""
+    return tuple(
+        Witness(MemberName(voter.name), voter.api_url)
+        for voter in raft.voters
+        if voter.witness and voter.api_url and voter.name and not voter.is_self
+    )
 
 
 class Peers:
@@ -43,7 +71,7 @@ class Peers:
         """The last answer of each member that was ever asked."""
         return dict(self._answers)
 
-    def ask(self, members: Iterable[Member]) -> None:
+    def ask(self, members: Iterable[Asked]) -> None:
         """Ask these, unless they are being asked; `changed` is called for each answer."""
         for member in members:
             running = self._asking.get(member.name)
@@ -51,7 +79,7 @@ class Peers:
                 self._asking[member.name] = self._pool.submit(self._one, member)
 
     def ask_now(
-        self, members: Iterable[Member], timeout: Seconds
+        self, members: Iterable[Asked], timeout: Seconds
     ) -> Mapping[MemberName, PeerAnswer]:
         """Ask these afresh and wait for whoever answers in time."""
         futures = {member.name: self._pool.submit(self._measure, member) for member in members}
@@ -62,13 +90,13 @@ class Peers:
         """Ask nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _one(self, member: Member) -> PeerAnswer:
+    def _one(self, member: Asked) -> PeerAnswer:
         answer = self._measure(member)
         self._answers[member.name] = answer
         self._changed()
         return answer
 
-    def _measure(self, member: Member) -> PeerAnswer:
+    def _measure(self, member: Asked) -> PeerAnswer:
         asked: Instant = self._clock.now()
         try:
             report = self._connect(member.api_url, self._timeout()).peer()

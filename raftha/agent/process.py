@@ -79,6 +79,7 @@ def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bo
         witness=witness,
         fatal=fatal,
         begin_anew=begin_anew,
+        api_url=config.restapi.url,
         synced=metrics.synced,
     )
 

@@ -126,7 +126,7 @@ def cluster_report(
     leader = cluster.leader
     head = _head(cluster, answers)
     members = [_member(m, cluster, answers, raft, head, now) for m in _ordered(cluster)]
-    witnesses = [_witness(v, raft, now) for v in raft.voters if v.witness]
+    witnesses = [_witness(v, answers, raft, now) for v in raft.voters if v.witness]
     lease_left = None
     if leader is not None and seen is not None:
         lease_left = Seconds(max(0.0, remaining(seen.plus(leader.lease.ttl), now)))
@@ -250,13 +250,20 @@ def _role(
     return ReportedRole.STANDBY
 
 
-def _witness(voter: VoterStatus, raft: RaftStatus, now: Instant) -> MemberReport:
+def _witness(
+    voter: VoterStatus,
+    answers: Mapping[MemberName, PeerAnswer],
+    raft: RaftStatus,
+    now: Instant,
+) -> MemberReport:
+    answer = answers.get(MemberName(voter.name or ""))
+    report = None if answer is None else answer.report
     return MemberReport(
         name=voter.name or voter.address,
         address="-",
-        api_url="",
+        api_url=voter.api_url,
         role=ReportedRole.WITNESS,
-        state="running" if voter.connected or voter.is_self else "no answer",
+        state=report.state if report else "no answer",
         timeline=None,
         received=None,
         replayed=None,
@@ -267,7 +274,7 @@ def _witness(voter: VoterStatus, raft: RaftStatus, now: Instant) -> MemberReport
         raft_role=raft_role(raft, voter),
         tags={},
         last_seen_seconds=last_contact(voter, now),
-        note=voter.problem or "",
+        note=voter.problem or _note(report, answer),
     )
 
 

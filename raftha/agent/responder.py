@@ -10,7 +10,7 @@ from raftha.agent.guarding import Guarding
 from raftha.agent.membership import MemberChanges
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
-from raftha.agent.peers import ASK_S, Peers
+from raftha.agent.peers import ASK_S, Peers, Witness, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.report import cluster_report, node_report, peer_report
@@ -85,7 +85,7 @@ class MemberResponder:
     def node(self) -> NodeReport:
         return self._now()[1]
 
-    def peer(self) -> PeerReport | None:
+    def peer(self) -> PeerReport:
         situation, node = self._now()
         guardian = self._guarding.view()
         sample = self._observer.look(MEASURE_S)
@@ -96,7 +96,7 @@ class MemberResponder:
     def cluster(self) -> ClusterReport:
         situation, node = self._now()
         cluster, raft = self._reader.read(), self._store.status()
-        answers = self._answers(situation)
+        answers = self._answers(situation, witnesses(raft))
         notices = (*node.problems, *cluster_problems(cluster, raft, answers))
         return cluster_report(
             scope=self._scope,
@@ -130,9 +130,11 @@ class MemberResponder:
             raise RafthaError("the agent is starting: it has not looked around yet")
         return self._last
 
-    def _answers(self, situation: Situation) -> dict[MemberName, PeerAnswer]:
+    def _answers(
+        self, situation: Situation, others: tuple[Witness, ...] = ()
+    ) -> dict[MemberName, PeerAnswer]:
         asked = self._clock.now()
-        answers = dict(self._peers.ask_now(situation.other_members, ASK_S))
+        answers = dict(self._peers.ask_now((*situation.other_members, *others), ASK_S))
         answers[situation.me] = PeerAnswer(asked=asked, report=self.peer())
         return answers
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from raftha import __version__
 from raftha.agent.clockwatch import ClockWatch
+from raftha.agent.group import peer_group
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
-from raftha.agent.peers import ASK_S, Peers
+from raftha.agent.peers import ASK_S, Asked, Peers, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.report import cluster_report, system_id
@@ -29,6 +30,7 @@ from raftha.model.report import (
     PeerReport,
 )
 from raftha.model.settings import NodeConfig
+from raftha.model.view import PeerAnswer
 
 
 class WitnessResponder:
@@ -83,12 +85,31 @@ class WitnessResponder:
             problems=(*group_problems(raft, now), *self._clocks.look(now)),
         )
 
-    def peer(self) -> PeerReport | None:
-        return None
+    def peer(self) -> PeerReport:
+        report, raft = self.node(), self._store.status()
+        return PeerReport(
+            name=report.name,
+            system_id=report.system_id,
+            state=report.state,
+            role=report.role,
+            primary_alive=False,
+            timeline=None,
+            position=None,
+            received=None,
+            replayed=None,
+            wants_lead=False,
+            agent_version=report.agent_version,
+            reason=report.reason,
+            group=peer_group(raft),
+            notices=tuple(notice for notice in report.problems if notice.subject == report.name),
+        )
 
     def cluster(self) -> ClusterReport:
         cluster, raft = self._reader.read(), self._store.status()
-        answers = dict(self._peers.ask_now(cluster.members.values(), ASK_S))
+        asked = self._clock.now()
+        others: tuple[Asked, ...] = (*cluster.members.values(), *witnesses(raft))
+        answers = dict(self._peers.ask_now(others, ASK_S))
+        answers[self._config.name] = PeerAnswer(asked=asked, report=self.peer())
         notices = (*self.node().problems, *cluster_problems(cluster, raft, answers))
         report = cluster_report(
             scope=self._config.scope,

@@ -82,8 +82,7 @@ class Application:
             case "/history":
                 return self._in_place(lambda: self._cluster(listing.history_rows))
             case "/peer":
-                peer = self.responder.peer()
-                return _reported(None if peer is None else codec.document(peer))
+                return _reported(codec.document(self.responder.peer()))
             case "/operation":
                 operation = self.responder.operation()
                 return _reported(None if operation is None else codec.document(operation))
@@ -166,7 +165,7 @@ def parse_query(text: str) -> dict[str, str]:
 
 
 def _reported(document: dict[str, Any] | None) -> Reply:
-    """204 where there is nothing to report: no operation yet, or no PostgreSQL on a witness."""
+    """204 where there is nothing to report: no operation yet."""
     if document is None:
         return Reply(status=204, body=None)
     return Reply(status=200, body={**document, "age_seconds": 0.0})

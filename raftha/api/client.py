@@ -75,10 +75,10 @@ class ApiClient:
     verify: bool = True
     clock: Clock = field(default_factory=SystemClock)
 
-    def peer(self) -> PeerReport | None:
-        """The member measured now; None if the node is a witness."""
-        answer = self._expect("/peer", 200, 204)
-        return None if answer.status == 204 else self._read(answer, codec.peer_report)
+    def peer(self) -> PeerReport:
+        """The node measured now."""
+        report: PeerReport = self._read(self._expect("/peer", 200), codec.peer_report)
+        return report
 
     def cluster(self) -> ClusterReport:
         """The whole cluster as this node tells it."""

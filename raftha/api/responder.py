@@ -53,8 +53,8 @@ class Responder(Protocol):
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""
 
-    def peer(self) -> PeerReport | None:
-        """This member measured now, in up to a second; None on a witness."""
+    def peer(self) -> PeerReport:
+        """This node measured now, in up to a second."""
 
     def cluster(self) -> ClusterReport:
         """The whole cluster; asks the other members, in about a second."""

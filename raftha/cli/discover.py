@@ -110,7 +110,7 @@ def find(contact: Contact) -> Found:
                 return answer
             elif best is None or answer.report.age_seconds < best.report.age_seconds:
                 best = answer
-                stages.append(tuple(member.api_url for member in answer.report.members))
+                stages.append(tuple(m.api_url for m in answer.report.members if m.api_url))
     if best is None:
         raise NobodyAnswers("\n".join(["no node of the cluster answers:", *errors]))
     return best

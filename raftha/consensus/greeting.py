@@ -12,16 +12,16 @@ from raftha.consensus import configuration
 from raftha.consensus.commands import UNDECODABLE, WireError
 from raftha.consensus.configuration import Configuration, Seat
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What each side of a new link says of itself, before anything else.
 
-    `partners` are the addresses of its file, which name the voters until a configuration does.
-    `voters` is the configuration that its log ends with (empty: none), from `voters_index`; it
-    is `voters_settled` if this node knows it to be committed.
+    `api_url` is where it answers over HTTP. `partners` are the addresses of its file, which name
+    the voters until a configuration does. `voters` is the configuration that its log ends with
+    (empty: none), from `voters_index`; it is `voters_settled` if this node knows it as committed.
     `is_new` says that this incarnation never was a voter. `term`, `has_voted` (in that term), and
     index and term of the last entry are what its disk holds; `process` differs after each start.
     """
@@ -34,6 +34,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     incarnation: str
     process: str
     witness: bool
+    api_url: str
     partners: list[str]
     is_new: bool
     term: _Count

@@ -41,6 +41,7 @@ class Identity:
     witness: bool
     partners: tuple[str, ...]
     process: str
+    api_url: str = ""
 
     @property
     def seat(self) -> Seat:
@@ -101,6 +102,7 @@ class Registry:
             incarnation=own.incarnation,
             process=own.process,
             witness=own.witness,
+            api_url=own.api_url,
             partners=list(own.partners),
             is_new=present.is_new,
             term=present.term,
@@ -216,6 +218,14 @@ class Registry:
         if first is not None:
             return Seat(seat.address, first.name, first.incarnation, first.witness)
         return seat
+
+    def api_url(self, address: str) -> str:
+        """Where a node answers over HTTP; empty while there is no link to it."""
+        if address == self._identity.address:
+            return self._identity.api_url
+        with self._lock:
+            linked = self._linked.get(address)
+        return "" if linked is None else linked.api_url
 
     def problem(self, address: str) -> str | None:
         """What is wrong with a peer, in words for an operator."""

@@ -27,22 +27,22 @@ def open_store(
     witness: bool,
     fatal: Fatal,
     begin_anew: Fatal,
+    api_url: str = "",
     synced: Callable[[float], object] = lambda _seconds: None,
     resolver: Resolver = resolve,
 ) -> RaftNode:
-    """Build a voter; nothing runs before `start`. `synced` is told how long each sync took, on the
-    raft thread. A damaged Raft directory is put aside. Raises ConfigError for addresses that need a
-    key file or certificates, StorageFailed if the directory is in use or another node's."""
+    """Build a voter; nothing runs before `start`. The others are told `api_url`; `synced`, on the
+    raft thread, how long each sync took. A damaged Raft directory is put aside. Raises ConfigError
+    for addresses that need a key file or certificates, StorageFailed if the directory is in use or
+    another node's."""
     security = choose(config, name, clock)  # refuses before anything is made
+    owner = Owner(scope=scope, name=name)
+    new = f"{draw(random, 128):032x}"
     stable = SqliteStore(
-        config.data_dir,
-        owner=Owner(scope=scope, name=name),
-        clock=clock,
-        new_incarnation=f"{draw(random, 128):032x}",
-        synced=synced,
+        config.data_dir, owner=owner, clock=clock, new_incarnation=new, synced=synced
     )
     persisted = stable.load()
-    identity = _identity(scope, name, config, persisted, random, witness=witness)
+    identity = _identity(owner, config, persisted, random, witness=witness, api_url=api_url)
     registry = Registry(identity, persisted.voters)
     links = TcpLinks(
         config=config,
@@ -68,20 +68,21 @@ def open_store(
 
 
 def _identity(
-    scope: str,
-    name: str,
+    owner: Owner,
     config: RaftConfig,
     persisted: Persisted,
     random: Random,
     *,
     witness: bool,
+    api_url: str,
 ) -> Identity:
     return Identity(
-        scope=scope,
+        scope=owner.scope,
         address=str(config.self_addr),
-        name=name,
+        name=owner.name,
         incarnation=persisted.incarnation,
         witness=witness,
         partners=tuple(sorted({str(a) for a in config.partner_addrs} - {str(config.self_addr)})),
         process=f"{draw(random, 60):x}",
+        api_url=api_url,
     )

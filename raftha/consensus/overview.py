@@ -88,6 +88,7 @@ def _seat(
         is_self=is_self,
         connected=is_self or party in facts.roll.linked,
         witness=known.witness if known.is_bound else None,
+        api_url=registry.api_url(seat.address),
         last_contact=None if is_self else contacts.get(seat.address),
         match_index=None if is_self else facts.matches.get(party),
         problem=problem if is_self else registry.problem(seat.address),

@@ -103,6 +103,11 @@ class RestConfig:
     tls: TlsFiles | None = None
     verify_client: bool = False
 
+    @property
+    def url(self) -> str:
+        """Where the others find it."""
+        return f"{'https' if self.tls else 'http'}://{self.connect_address}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:

@@ -215,7 +215,8 @@ class RaftRole(StrEnum):
 class VoterStatus:
     """One voter, or a node that would be one, as this node sees it. `incarnation` is the random
     identity of its Raft directory. `bound` says that the log names that incarnation, without which
-    no vote of a voter counts. `last_contact` is None if nothing was heard since start."""
+    no vote of a voter counts. `api_url` is where it answers over HTTP, empty while it is not in
+    touch. `last_contact` is None if nothing was heard since start."""
 
     address: str
     name: str | None
@@ -224,6 +225,7 @@ class VoterStatus:
     incarnation: str | None = None
     bound: bool = True
     witness: bool | None = None
+    api_url: str = ""
     last_contact: Instant | None = None
     match_index: int | None = None
     problem: str | None = None

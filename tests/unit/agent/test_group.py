@@ -69,7 +69,15 @@ def test_another_members_word_is_taken_where_it_leads() -> None:
     assert behind(status(1), n2=told, n3=answer(105, 0.1)) == {"n1": 0, "n2": 0, "n3": 40, "w1": 2}
 
 
-def test_under_a_witness_members_are_measured_by_their_own_word() -> None:
+def test_a_witness_tells_of_itself_and_of_all_where_it_leads() -> None:
+    told = answer(100, 0.03, n1=97, n2=100, n3=60)
+    raft = status(3)
+    assert behind(raft, w1=told) == {"n1": 3, "n2": 0, "n3": 40, "w1": 0}
+    assert lines(raft, w1=told)["w1"].fsync_seconds == 0.03
+    assert behind(status(0), w1=answer(80, 0.03))["w1"] == 10
+
+
+def test_under_a_silent_witness_members_are_measured_by_their_own_word() -> None:
     assert behind(status(3), n2=answer(85, 0.02)) == {"n1": 0, "n2": 5, "n3": None, "w1": 0}
 
 

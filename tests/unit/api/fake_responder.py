@@ -218,7 +218,7 @@ class FakeResponder:
 
     def __init__(self) -> None:
         self.report: NodeReport = primary_node(SystemClock().now())
-        self.peer_report: PeerReport | None = peer_report()
+        self.peer_report = peer_report()
         self.cluster_report: ClusterReport = cluster_report()
         self.accepted: OperationReport = running()
         self.progress: list[OperationReport | None] = [None]
@@ -237,7 +237,7 @@ class FakeResponder:
     def node(self) -> NodeReport:
         return self.report
 
-    def peer(self) -> PeerReport | None:
+    def peer(self) -> PeerReport:
         return self.peer_report
 
     def cluster(self) -> ClusterReport:

@@ -110,10 +110,7 @@ def test_the_client_gets_every_report(responder: FakeResponder, address: Address
     assert client(address).operation() == finished(OperationState.DONE)
 
 
-def test_a_witness_has_no_peer_report(responder: FakeResponder, address: Address) -> None:
-    responder.peer_report = None
-
-    assert client(address).peer() is None
+def test_where_nothing_was_requested_there_is_no_operation(address: Address) -> None:
     assert client(address).operation() is None
 
 

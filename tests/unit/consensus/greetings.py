@@ -25,6 +25,7 @@ PEER = Hello(
     incarnation="i2",
     process="p2",
     witness=True,
+    api_url="http://b:8008",
     partners=["a:1", "c:1"],
     is_new=True,
     term=0,

@@ -200,6 +200,15 @@ def test_a_verdict_that_voids_the_directory_outweighs_others() -> None:
     assert members.verdict == Refusal("x", Grounds.ROLLED_BACK), "it knows no more for that"
 
 
+def test_where_a_node_answers_over_http_is_known_while_it_is_linked() -> None:
+    members = registry()
+    assert members.api_url("b:1") == ""
+    members.admit(said())
+    assert members.api_url("b:1") == "http://b:8008"
+    members.lost("b:1")
+    assert members.api_url("b:1") == ""
+
+
 def test_a_verdict_is_over_once_the_peer_that_gave_it_lets_this_node_in() -> None:
     members = registry()
     members.judged("b:1", Refusal("two agents of one name"))
