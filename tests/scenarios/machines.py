@@ -38,6 +38,7 @@ class Node:
     frozen: bool = False
     stopping: bool = False
     ended: bool = False
+    barred: str | None = None
     disk: DataDirectory = pg.EMPTY
     position: int = 1000
     forks: dict[int, int] = field(default_factory=dict)

@@ -14,6 +14,8 @@ A script is plain text. Lines with `->` are decisions and are compared; all othe
     stop N               the agent is told to stop
     recover N            an operator recovers the cluster from this node, which is down
     wipe N               its data directory is emptied
+    remove N             an operator wants it out of the cluster
+    unseat N             the raft leader has done so: it has no vote, and is told
 
 A decision is told when its rule changes, or when it does more than ask. `RAFTHA_REWRITE=1` writes
 the decisions anew, so that a change of behaviour is read as a difference of texts.
@@ -29,7 +31,9 @@ from typing import Final
 import pytest
 
 from raftha.ha.operations import open_request
+from raftha.ha.wishing import command_of
 from raftha.model.ids import MemberName, Revision
+from raftha.model.membership import MemberVerb, MemberWish, WishState, answering
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.settings import DynamicConfig
 from tests.scenarios.machines import Node
@@ -78,6 +82,8 @@ class Player:
             "wipe": lambda n: setattr(self._node(n), "disk", pg.EMPTY),
             "write": self._write,
             "ask": self._ask,
+            "remove": self._remove,
+            "unseat": self._unseat,
         }
         if name == "run":
             return self._run(float(words[0]))
@@ -121,6 +127,19 @@ class Player:
         )
         command = open_request(b.KEYS, self.world.cluster(), request, pg.N1)
         assert self.world.commit(command) is not None, "another request is under way"
+
+    def _remove(self, name: str) -> None:
+        wish = MemberWish(
+            id="w", verb=MemberVerb.REMOVE, name=MemberName(name), address=b.identity(pg.N3).raft
+        )
+        assert self.world.commit(command_of(b.KEYS, self.world.cluster(), wish)) is not None
+
+    def _unseat(self, name: str) -> None:
+        node = self._node(name)
+        wish = self.world.cluster().wishes[node.name]
+        command = answering("demo", wish, WishState.UNSEATED, "two voters are left")
+        assert self.world.commit(command) is not None
+        node.cut, node.barred = True, "it refuses this node: it was removed"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -189,7 +189,7 @@ class World:
             now=self.now,
             wall=0.0,
             me=b.identity(node.name, bootstrap=self.config),
-            raft=b.raft(node.name, majority=node in self.reachable()),
+            raft=replace(b.raft(node.name, majority=node in self.reachable()), barred=node.barred),
             cluster=self.cluster(),
             guardian=guardian,
             directory=node.disk,
