@@ -32,6 +32,8 @@ from raftha.model.store import Outcome
 PATIENCE: Final = Seconds(2.0)
 """A wish is refused for what stands against it so long: a link may just be coming up, and a voter
 that answers may just not have been heard yet by a new raft leader."""
+RELEASE_PATIENCE: Final = Seconds(10.0)
+"""How long the primary has to find another synchronous standby, or none."""
 _ANSWER_TIMEOUT: Final = Seconds(2.0)
 
 
@@ -93,7 +95,7 @@ class Steward:
         took a step."""
         now = self._clock.now()
         since = self._objected.setdefault(wish.revision, now)
-        if longest(since, now) < PATIENCE:
+        if longest(since, now) < (PATIENCE if wish.released else RELEASE_PATIENCE):
             return False
         if ruling.undo is not None:
             self._council.carry_out(Step(ruling.undo))

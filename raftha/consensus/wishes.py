@@ -68,6 +68,10 @@ Ruling = Step | HandOver | Fulfilled | Waiting | Declined
 
 def rule(wish: MemberWish, scene: Scene) -> Ruling:
     """What is to be done about an open wish now."""
+    if not wish.released:
+        return Declined(
+            f"commits still wait for {wish.name}, and no primary has let it go: see raftha status"
+        )
     match wish.verb:
         case MemberVerb.ADD:
             return _rule_on_add(wish, scene)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raftha.ha.parting import is_leaving
+from raftha.ha.parting import is_given_up, is_leaving
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Lsn, MemberName, Timeline
@@ -22,7 +22,7 @@ def obstacle(s: Situation) -> str | None:
         return "it is being stopped"
     if not s.view.raft.majority:
         return "no majority of the voters is in touch with it"
-    if is_leaving(s.cluster, s.me):
+    if is_given_up(s.cluster, s.me):
         return "an operator removes it from the cluster"
     if not any(voter.is_self for voter in s.view.raft.voters):
         return "it has no vote in the Raft group: raftha member add gives it one"

@@ -1,14 +1,16 @@
 """Members that an operator removes or replaces: what they may not do any more, and how the leader
 clears away what a removed one leaves behind. PURE.
 
-The vote goes in the Raft group, whoever leads there. Here the member first stops being waited for
-and being promoted, as soon as the wish is seen; once it has no vote, and neither `sync` nor the
-server's setting names it, its slot goes, and then its key together with the wish's end. That last
-write is refused if `sync` has changed meanwhile, so the store never names a synchronous standby
-that it does not know.
+As soon as the wish is seen commits stop waiting for the member. Once neither `sync` nor the
+server's setting names it, the leader releases it, and only then does the Raft group take its vote,
+whoever leads there: else the death of the leader in between would leave nobody who may follow it.
+From then on it is not promoted. Without a vote its slot goes, and then its key together with the
+wish's end. Both writes are refused if `sync` has changed meanwhile.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from raftha.ha.actions import Action, DropSlots, Submit
 from raftha.ha.plans import names_for
@@ -17,7 +19,7 @@ from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
 from raftha.model.postgres import ServerStatus
-from raftha.model.store import Guard, KeyAt, Remove, Transact, Write
+from raftha.model.store import Guard, KeyAbsent, KeyAt, Remove, Transact
 from raftha.model.view import HeldLease
 
 _INTENT = "parting"
@@ -27,6 +29,12 @@ def is_leaving(cluster: Cluster, name: MemberName) -> bool:
     """An operator wants it gone, or another node in its place: nothing new is to rest on it."""
     wish = cluster.wishes.get(name)
     return wish is not None and wish.unseats
+
+
+def is_given_up(cluster: Cluster, name: MemberName) -> bool:
+    """No commit rests on it any more, and its vote may go at any moment."""
+    wish = cluster.wishes.get(name)
+    return wish is not None and wish.unseats and wish.released
 
 
 def lasting_members(s: Situation) -> tuple[Member, ...]:
@@ -39,8 +47,12 @@ def parting_steps(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple
     if _INTENT in s.view.pending:
         return ()
     for name, wish in sorted(s.cluster.wishes.items()):
-        if _is_unseated(wish) and name != s.me and not _is_waited_for(s, server, name):
+        if not wish.unseats or name == s.me or _is_waited_for(s, server, name):
+            continue
+        if _is_unseated(wish):
             return (_clear(s, lease, server, wish),)
+        if not wish.released:
+            return (_release(s, lease, wish),)
     return ()
 
 
@@ -54,6 +66,21 @@ def _is_waited_for(s: Situation, server: ServerStatus, name: MemberName) -> bool
     return in_store or server.synchronous_standby_names == names_for(name)
 
 
+def _release(s: Situation, lease: HeldLease, wish: MemberWish) -> Action:
+    guards = _guards(s, lease, wish)
+    return Submit(_INTENT, Transact(guards, (writing(s.keys.scope, replace(wish, released=True)),)))
+
+
+def _guards(s: Situation, lease: HeldLease, wish: MemberWish) -> tuple[Guard, ...]:
+    """The wish and the synchronous set are as they were judged by."""
+    sync = s.cluster.sync
+    return (
+        s.epoch_guard(lease),
+        KeyAt(key_of(s.keys.scope, wish.name), wish.revision),
+        KeyAbsent(s.keys.sync) if sync is None else KeyAt(s.keys.sync, sync.revision),
+    )
+
+
 def _clear(s: Situation, lease: HeldLease, server: ServerStatus, wish: MemberWish) -> Action:
     cluster, keys = s.cluster, s.keys
     member = cluster.members.get(wish.name)
@@ -61,17 +88,12 @@ def _clear(s: Situation, lease: HeldLease, server: ServerStatus, wish: MemberWis
     if member is not None and member.slot in server.slots and member.slot not in others:
         return DropSlots((member.slot,))
     ended = wish.became(WishState.DONE, f"{wish.name} is removed; {wish.message}")
-    guards: list[Guard] = [
-        s.epoch_guard(lease),
-        KeyAt(key_of(keys.scope, wish.name), wish.revision),
-    ]
-    writes: list[Write] = [writing(keys.scope, ended)]
-    if member is not None:
-        guards.append(KeyAt(keys.member(wish.name), member.revision))
-        writes.append(Remove(keys.member(wish.name)))
-    if cluster.sync is not None:
-        guards.append(KeyAt(keys.sync, cluster.sync.revision))
-    return Submit(_INTENT, Transact(tuple(guards), tuple(writes)))
+    guards, writes = _guards(s, lease, wish), (writing(keys.scope, ended),)
+    if member is None:
+        return Submit(_INTENT, Transact(guards, writes))
+    key = keys.member(wish.name)
+    guards = (*guards, KeyAt(key, member.revision))
+    return Submit(_INTENT, Transact(guards, (*writes, Remove(key))))
 
 
 def objection(cluster: Cluster, verb: MemberVerb, name: MemberName) -> str | None:

@@ -7,6 +7,7 @@ known to the raft leader alone, which rules on every wish (`consensus/wishes.py`
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from raftha.errors import RafthaError
 from raftha.ha.keys import Keys
@@ -15,7 +16,15 @@ from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, asking
 from raftha.model.report import MemberChangeRequest
-from raftha.model.store import Guard, KeyAbsent, KeyCreatedAt, RaftStatus, Transact, VoterStatus
+from raftha.model.store import (
+    Guard,
+    KeyAbsent,
+    KeyAt,
+    KeyCreatedAt,
+    RaftStatus,
+    Transact,
+    VoterStatus,
+)
 
 
 class NotPossible(RafthaError):
@@ -37,17 +46,21 @@ def wish_of(
 
 
 def command_of(keys: Keys, cluster: Cluster, wish: MemberWish) -> Transact:
-    """The command that takes a wish in. It holds only while the leader is the one that the wish was
-    judged by, for who leads is not removed."""
-    guards: tuple[Guard, ...] = ()
-    if wish.verb is not MemberVerb.ADD:
-        leader = cluster.leader
-        guards = (
-            KeyAbsent(keys.leader)
-            if leader is None
-            else KeyCreatedAt(keys.leader, Revision(leader.epoch.revision)),
-        )
-    return asking(keys.scope, wish, cluster.wishes.get(wish.name), *guards)
+    """The command that takes a wish in. It holds only while leader and synchronous set are those
+    that the wish was judged by: who leads is not removed, and whom commits wait for is released
+    first."""
+    before = cluster.wishes.get(wish.name)
+    if wish.verb is MemberVerb.ADD:
+        return asking(keys.scope, wish, before)
+    leader, sync = cluster.leader, cluster.sync
+    guards: tuple[Guard, ...] = (
+        KeyAbsent(keys.leader)
+        if leader is None
+        else KeyCreatedAt(keys.leader, Revision(leader.epoch.revision)),
+        KeyAbsent(keys.sync) if sync is None else KeyAt(keys.sync, sync.revision),
+    )
+    is_waited_for = sync is not None and wish.name in sync.standbys
+    return asking(keys.scope, replace(wish, released=not is_waited_for), before, *guards)
 
 
 def _addition(asked: MemberChangeRequest, raft: RaftStatus, wish_id: str) -> MemberWish:

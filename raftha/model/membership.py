@@ -45,13 +45,15 @@ class WishState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberWish:
     """`address` is the Raft address of the seat in question. `barred` is the incarnation that a
-    replacement takes the seat from. `revision` is that of the key, 0 before it is written."""
+    replacement takes the seat from. `released` says that no commit rests on who has the seat now:
+    before that the seat is not taken. `revision` is that of the key, 0 before it is written."""
 
     id: str
     verb: MemberVerb
     name: MemberName
     address: str
     barred: str = ""
+    released: bool = True
     state: WishState = WishState.ASKED
     message: str = ""
     revision: Revision = Revision(0)
@@ -84,6 +86,7 @@ class _Document(msgspec.Struct, kw_only=True):
     verb: MemberVerb
     address: _Text
     barred: _Text
+    released: bool
     state: WishState
     message: _Text
 
@@ -120,6 +123,7 @@ def writing(scope: str, wish: MemberWish) -> Write:
         verb=wish.verb,
         address=wish.address,
         barred=wish.barred,
+        released=wish.released,
         state=wish.state,
         message=wish.message,
     )
@@ -140,6 +144,7 @@ def read_wish(scope: str, entry: Entry) -> MemberWish:
         name=MemberName(entry.key.removeprefix(below(scope))),
         address=document.address,
         barred=document.barred,
+        released=document.released,
         state=document.state,
         message=document.message,
         revision=entry.mod_revision,

@@ -83,6 +83,13 @@ MUTANTS: Final = (
         caught_by=_WISHES + "test_who_was_refused_is_not_admitted_later",
     ),
     Mutant(
+        file="consensus/wishes.py",
+        without="members: a seat is taken before its holder is released",
+        text="if not wish.released:",
+        instead="if False:",
+        caught_by=_WISHES + "test_a_seat_is_not_taken_before_its_holder_is_released",
+    ),
+    Mutant(
         file="consensus/dialing.py",
         without="members: who has gone is dialled for ever",
         text="for peer in self._wanted.keys() - known.keys():",

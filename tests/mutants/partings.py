@@ -36,7 +36,7 @@ MUTANTS: Final = (
     Mutant(
         file="ha/candidates.py",
         without="a member that is to go runs for the lead",
-        text="if is_leaving(s.cluster, s.me):",
+        text="if is_given_up(s.cluster, s.me):",
         instead="if False:",
         caught_by=_PARTING + "test_who_is_to_go_does_not_run_for_the_lead",
     ),
@@ -55,10 +55,24 @@ MUTANTS: Final = (
         caught_by=_PARTING + "test_nothing_is_cleared_away_while_commits_wait_for_it",
     ),
     Mutant(
+        file="ha/wishing.py",
+        without="a seat is taken from whom commits wait for",
+        text="released=not is_waited_for",
+        instead="released=True",
+        caught_by=_WISHING + "test_whom_commits_wait_for_has_to_be_released_first",
+    ),
+    Mutant(
+        file="ha/parting.py",
+        without="who alone holds every commit may not lead",
+        text="return wish is not None and wish.unseats and wish.released",
+        instead="return wish is not None and wish.unseats",
+        caught_by=_PARTING + "test_who_alone_holds_every_commit_may_lead_until_it_is_released",
+    ),
+    Mutant(
         file="ha/parting.py",
         without="a key goes although the synchronous set has changed",
-        text="if cluster.sync is not None:\n        guards",
-        instead="if False:\n        guards",
+        text="else KeyAt(s.keys.sync, sync.revision),",
+        instead="else KeyAt(key_of(s.keys.scope, wish.name), wish.revision),",
         caught_by=_PARTING + "test_its_key_goes_with_the_end_of_the_wish",
     ),
     Mutant(
@@ -106,8 +120,8 @@ MUTANTS: Final = (
     Mutant(
         file="ha/wishing.py",
         without="a wish judged by one leader is written under another",
-        text="if wish.verb is not MemberVerb.ADD:",
-        instead="if False:",
+        text="if wish.verb is MemberVerb.ADD:",
+        instead="if True:",
         caught_by=_WISHING + "test_a_wish_is_written_only_while_the_same_member_leads",
     ),
 )

@@ -137,6 +137,7 @@ class Player:
     def _unseat(self, name: str) -> None:
         node = self._node(name)
         wish = self.world.cluster().wishes[node.name]
+        assert wish.released
         command = answering("demo", wish, WishState.UNSEATED, "two voters are left")
         assert self.world.commit(command) is not None
         node.cut, node.barred = True, "it refuses this node: it was removed"

@@ -1,11 +1,14 @@
-"""What a raft leader rules on a wish, by the voters in force and who answers."""
+"""What a wish looks like, and what a raft leader rules on it, by who votes and who answers."""
 
 from __future__ import annotations
+
+import pytest
 
 from raftha.consensus.configuration import Configuration, Seat
 from raftha.consensus.wishes import Declined, Scene, Step, Waiting, rule
 from raftha.model.ids import MemberName
-from raftha.model.membership import MemberVerb, MemberWish
+from raftha.model.membership import MemberVerb, MemberWish, UnreadableWish, read_wish, writing
+from raftha.model.store import Entry, Put
 
 A, B, C, D = (Seat(name, name, f"life of {name}") for name in "abcd")
 
@@ -14,6 +17,23 @@ def wish(verb: MemberVerb, name: str, address: str = "", barred: str = "") -> Me
     return MemberWish(
         id="w", verb=verb, name=MemberName(name), address=address or name, barred=barred
     )
+
+
+def test_a_wish_is_read_as_it_was_written_and_nothing_else() -> None:
+    wanted = wish(MemberVerb.REPLACE, "c", "d", "life of c")
+    put = writing("sim", wanted)
+    assert isinstance(put, Put)
+    entry = Entry(
+        key=put.key, value=put.value, create_revision=wanted.revision, mod_revision=wanted.revision
+    )
+    assert read_wish("sim", entry) == wanted
+    newer = put.value.replace(b'"format_version":1', b'"format_version":2')
+    for value in (newer, b"[]", b"\xff"):
+        broken = Entry(
+            key=put.key, value=value, create_revision=wanted.revision, mod_revision=wanted.revision
+        )
+        with pytest.raises(UnreadableWish):
+            read_wish("sim", broken)
 
 
 def test_a_raft_leader_hands_over_to_nobody_who_lacks_something() -> None:

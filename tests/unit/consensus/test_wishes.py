@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
 from raftha.consensus.configuration import Configuration
-from raftha.consensus.steward import PATIENCE
+from raftha.consensus.steward import PATIENCE, RELEASE_PATIENCE
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.membership import (
     MemberVerb,
     MemberWish,
-    UnreadableWish,
     WishState,
     asking,
     key_of,
     read_wish,
-    writing,
 )
-from raftha.model.store import Entry, Outcome, Put
+from raftha.model.store import Outcome
 from tests.sim.fakes import Disk
 from tests.sim.group import Group
 
@@ -66,26 +64,6 @@ def latest(group: Group, at: str) -> Configuration:
 
 def seated(group: Group, at: str) -> set[str]:
     return set(group.voters(at))
-
-
-# The words.
-
-
-def test_a_wish_is_read_as_it_was_written_and_nothing_else() -> None:
-    wanted = wish(MemberVerb.REPLACE, "c", "d", "life of c")
-    put = writing("sim", wanted)
-    assert isinstance(put, Put)
-    entry = Entry(
-        key=put.key, value=put.value, create_revision=wanted.revision, mod_revision=wanted.revision
-    )
-    assert read_wish("sim", entry) == wanted
-    newer = put.value.replace(b'"format_version":1', b'"format_version":2')
-    for value in (newer, b"[]", b"\xff"):
-        broken = Entry(
-            key=put.key, value=value, create_revision=wanted.revision, mod_revision=wanted.revision
-        )
-        with pytest.raises(UnreadableWish):
-            read_wish("sim", broken)
 
 
 # Add.
@@ -166,6 +144,20 @@ def test_who_was_refused_is_not_admitted_later() -> None:
 
 
 # Remove.
+
+
+def test_a_seat_is_not_taken_before_its_holder_is_released() -> None:
+    """Commits may still wait for it: the primary has to let it go, or the wish is refused."""
+    group = born()
+    asked = replace(wish(MemberVerb.REMOVE, "c"), released=False)
+    ask(group, "b", asked)
+    lose_patience(group, "a")
+    assert told(group, "a", "c").state is WishState.ASKED
+    assert seated(group, "a") == {*"abc"}
+    group.pass_time("a", RELEASE_PATIENCE)
+    group.settle(rounds=6)
+    assert told(group, "b", "c").state is WishState.REFUSED
+    assert seated(group, "b") == {*"abc"}
 
 
 def test_a_voter_is_removed_and_what_is_left_goes_on() -> None:

@@ -29,9 +29,18 @@ def wish(
     name: MemberName = N3,
     verb: MemberVerb = MemberVerb.REMOVE,
     state: WishState = WishState.UNSEATED,
+    *,
+    released: bool = True,
 ) -> MemberWish:
     return MemberWish(
-        id="w", verb=verb, name=name, address="", state=state, message="…", revision=Revision(58)
+        id="w",
+        verb=verb,
+        name=name,
+        address="",
+        state=state,
+        released=released,
+        message="…",
+        revision=Revision(58),
     )
 
 
@@ -81,6 +90,37 @@ def test_who_is_to_go_does_not_run_for_the_lead() -> None:
     found = obstacle(b.situation(b.racing(cluster=cluster)))
     assert found is not None
     assert "removes it" in found
+
+
+def test_who_alone_holds_every_commit_may_lead_until_it_is_released() -> None:
+    asked = wish(N1, state=WishState.ASKED, released=False)
+    cluster = b.followed(leader=None, wishes={N1: asked})
+
+    assert obstacle(b.situation(b.racing(cluster=cluster))) is None
+
+
+def test_it_is_released_once_no_commit_waits_for_it() -> None:
+    asked = wish(N3, state=WishState.ASKED, released=False)
+    view = leading(wished(asked))
+    command = b.only(b.decided(view, b.leading_memory(view)), Submit).command
+
+    assert view.cluster.sync is not None
+    assert set(command.guards) == {
+        FENCE,
+        KeyAt(key_of("demo", N3), Revision(58)),
+        KeyAt(KEYS.sync, view.cluster.sync.revision),
+    }
+    assert command.writes == (writing("demo", replace(asked, released=True)),)
+
+
+@pytest.mark.parametrize("named", ["store", "setting"])
+def test_it_is_not_released_while_a_commit_may_wait_for_it(named: str) -> None:
+    asked = wish(N2, state=WishState.ASKED, released=False)
+    cluster = wished(asked, sync=b.sync(N2) if named == "store" else b.sync())
+    setting = names_for(N2) if named == "setting" else ""
+    view = leading(cluster, synchronous_standby_names=setting)
+
+    assert "parting" not in b.acts(b.decided(view, b.leading_memory(view)))
 
 
 def test_nobody_hands_over_to_who_is_to_go() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from raftha.ha.wishing import NotPossible, command_of, wish_of
 from raftha.model.ids import Revision
-from raftha.model.membership import MemberVerb, MemberWish, asking
+from raftha.model.membership import MemberVerb, MemberWish, asking, writing
 from raftha.model.report import MemberChangeRequest
-from raftha.model.store import KeyAbsent, KeyCreatedAt, RaftStatus, VoterStatus
+from raftha.model.store import KeyAbsent, KeyAt, KeyCreatedAt, RaftStatus, VoterStatus
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
@@ -119,12 +119,22 @@ def test_what_a_node_without_a_vote_left_is_cleared_away_too() -> None:
     assert wished("remove", "n3", None, only_two, members=left).address == "d:1"
 
 
+@pytest.mark.parametrize(("name", "released"), [("n2", False), ("n3", True)])
+def test_whom_commits_wait_for_has_to_be_released_first(name: str, released: bool) -> None:
+    wish = wished("remove", name)
+
+    assert writing("demo", replace(wish, released=released)) in (
+        command_of(KEYS, b.cluster(), wish).writes
+    )
+
+
 def test_a_wish_is_written_only_while_the_same_member_leads() -> None:
     wish = wished("remove", "n3")
     led = command_of(KEYS, b.cluster(), wish)
     assert KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision)) in led.guards
     vacant = command_of(KEYS, b.vacant(), wish)
     assert KeyAbsent(KEYS.leader) in vacant.guards
+    assert KeyAt(KEYS.sync, b.sync().revision) in led.guards
     before = replace(wish, revision=Revision(50))
     again = command_of(KEYS, b.cluster(wishes={wish.name: before}), wish)
     assert asking("demo", wish, before).guards[0] in again.guards
