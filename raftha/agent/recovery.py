@@ -125,7 +125,7 @@ class Recovery:
             revision=found.machine.revision,
             generation=found.generation,
             voters=tuple(sorted(seat.name or seat.address for seat in found.voters.seats)),
-            has_seat=found.has_seat(str(self._config.raft.self_addr)),
+            has_seat=found.has_seat,
             lost=tuple(suspect.name for suspect in self._lost),
             kept=tuple(o.name for o in others if o not in self._lost),
             wait=self._lapse(self._read),
@@ -182,7 +182,8 @@ class Recovery:
         return read_cluster(self._keys, snapshot)
 
     def _others(self, found: Remains, cluster: Cluster) -> list[Suspect]:
-        """Everybody who may have a vote, or believes so: by the log, the file and the store."""
+        """Everybody who may have a vote, or believes so: by the log, the file and the store. Not
+        this node at an address that it had before."""
         own = str(self._config.raft.self_addr)
         members = {member.raft: member for member in cluster.members.values()}
         names = {seat.address: seat.name for seat in found.voters.expected}
@@ -193,16 +194,16 @@ class Recovery:
         for address, name in names.items():
             member = members.get(address)
             known = name or (member.name if member is not None else address)
-            if address != own:
+            if address != own and known.casefold() != self._config.name.casefold():
                 others.append(Suspect(name=known, places=_places(address, member)))
         return sorted(others, key=lambda other: other.name)
 
     def _refuse_majority(self, found: Remains, kept: Sequence[str]) -> None:
         """A survivor without a vote adds nothing to a majority."""
-        own, seats = str(self._config.raft.self_addr), found.voters.seats
-        joining = [seat for seat in seats if seat.address != own]
-        names = _fold(seat.name or seat.address for seat in joining) & _fold(kept)
-        survivors = len(names) + found.has_seat(own)
+        seats = found.voters.seats
+        others = [seat for seat in seats if not seat.is_called(self._config.name)]
+        names = _fold(seat.name or seat.address for seat in others) & _fold(kept)
+        survivors = len(names) + found.has_seat
         if survivors > len(seats) / 2:
             raise NotAllowed(
                 f"{survivors} of {len(seats)} voters are a majority: start their agents, and "

@@ -49,9 +49,10 @@ class Remains:
         """The generation that ends."""
         return max(self.machine.generation, self.voters.generation)
 
-    def has_seat(self, address: str) -> bool:
-        """Whether this directory votes at that address, by its own log."""
-        return self.voters.binds(address, self.incarnation)
+    @property
+    def has_seat(self) -> bool:
+        """Whether this directory votes, by its own log, at whatever address it had then."""
+        return any(seat.incarnation == self.incarnation for seat in self.voters.seats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

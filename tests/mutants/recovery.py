@@ -125,8 +125,8 @@ MUTANTS: Final = (
     Mutant(
         file="agent/recovery.py",
         without="a survivor without a vote is taken for one of a majority",
-        text="survivors = len(names) + found.has_seat(own)",
-        instead="survivors = len(kept) + found.has_seat(own)",
+        text="survivors = len(names) + found.has_seat",
+        instead="survivors = len(kept) + found.has_seat",
         caught_by=_COMMAND + "test_a_survivor_without_a_vote_makes_no_majority",
     ),
     Mutant(

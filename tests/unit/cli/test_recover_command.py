@@ -245,6 +245,24 @@ def test_a_survivor_without_a_vote_makes_no_majority(node: Node) -> None:
     assert node.recover(replace(SURE, kept=(joining,))) is Exit.DONE
 
 
+def test_a_node_that_has_moved_is_not_asked_to_fence_itself(
+    node: Node, ports: Ports, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = yaml.safe_load(node.file.read_text("utf-8"))
+    options["raft"]["self_addr"] = moved = ports.address("moved")
+    node.file.write_text(yaml.safe_dump(options), "utf-8")
+
+    assert node.recover() is Exit.DONE
+
+    assert "had no vote" not in capsys.readouterr().out
+    snapshot = node.persisted().snapshot
+    assert snapshot is not None
+    voters = configuration.decode(unseal(snapshot).head.voters)
+    assert voters is not None
+    assert [seat.address for seat in voters.seats] == [moved]
+    assert [seat.name for seat in voters.expected] == ["n2", "n3"]
+
+
 def test_a_running_agent_is_left_alone(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     agent = node._store("unused")
     agent.load()

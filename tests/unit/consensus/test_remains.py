@@ -246,8 +246,8 @@ def test_whoever_had_a_seat_or_was_to_get_one_is_awaited_by_name_alone() -> None
     )
     beginning = remains.begin(left, Seat("a", "A", "9"), "y", None)
 
-    assert left.has_seat("a")
-    assert not replace(left, incarnation="0").has_seat("a")
+    assert left.has_seat
+    assert not replace(left, incarnation="0").has_seat
     assert beginning.voters == Configuration(
         lineage="y",
         generation=1,
