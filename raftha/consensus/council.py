@@ -131,6 +131,11 @@ class Council:
             case _:
                 assert_never(step)
 
+    @property
+    def term(self) -> int:
+        """The present one."""
+        return self._engine.term
+
     def answering(self) -> frozenset[str]:
         """The voters that answer this raft leader now, and itself, by address. After its election
         the library takes all to do so for a while, or it would lead nobody."""

@@ -27,7 +27,7 @@ from raftha.model.membership import (
     below,
     read_wish,
 )
-from raftha.model.store import Outcome
+from raftha.model.store import Outcome, Unknown
 
 PATIENCE: Final = Seconds(2.0)
 """A wish is refused for what stands against it so long: a link may just be coming up, and a voter
@@ -59,10 +59,14 @@ class Steward:
         self._asked: tuple[MemberWish, ...] = ()
         self._objected: dict[Revision, Instant] = {}
         self._answering: set[MemberName] = set()
+        self._doubtful: dict[MemberName, int] = {}
 
     def turn(self) -> None:
-        """Go on with the wishes, the oldest first, until one of them takes a step."""
+        """Go on with the wishes, the oldest first, until one of them takes a step. None is taken
+        for a wish whose answer is under way: it may be in the log already, and say otherwise."""
         for wish in self._open_wishes():
+            if wish.name in self._answering or self._is_doubtful(wish):
+                continue
             ruling = self._council.rule(wish)
             if ruling is None:
                 self._objected.clear()
@@ -105,15 +109,20 @@ class Steward:
 
     def _answer(self, wish: MemberWish, state: WishState, message: str) -> None:
         """Write the answer down. If it is lost the next round comes to the same one."""
-        if wish.name in self._answering:
-            return
         self._answering.add(wish.name)
 
-        def done(_outcome: Outcome) -> None:
+        def done(outcome: Outcome) -> None:
             self._answering.discard(wish.name)
+            if isinstance(outcome, Unknown):
+                self._doubtful[wish.name] = self._council.term
 
         command = answering(self._scope, wish, state, message)
         self._submit(Pending(command, self._clock.now().plus(_ANSWER_TIMEOUT), done))
+
+    def _is_doubtful(self, wish: MemberWish) -> bool:
+        """Whether an answer of which nothing is known may lie in the log and be committed yet. Who
+        leads in a later term has it behind itself before it may take a step."""
+        return self._doubtful.get(wish.name) == self._council.term
 
     def _open_wishes(self) -> tuple[MemberWish, ...]:
         """The wishes that a raft leader has to look at; read anew when the store has changed."""

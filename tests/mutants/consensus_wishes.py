@@ -147,4 +147,11 @@ MUTANTS: Final = (
         instead="if False:",
         caught_by=_NAMESAKES + "test_a_voter_is_not_kept_out_by_a_newcomer_of_its_name",
     ),
+    Mutant(
+        file="consensus/steward.py",
+        without="members: a step is taken for a wish whose refusal is under way",
+        text="if wish.name in self._answering or self._is_doubtful(wish):",
+        instead="if self._is_doubtful(wish):",
+        caught_by=_WISHES + "test_who_comes_while_its_refusal_is_under_way_is_not_admitted",
+    ),
 )

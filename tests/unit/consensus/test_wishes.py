@@ -143,6 +143,23 @@ def test_who_was_refused_is_not_admitted_later() -> None:
     assert seated(group, "b") == {*"abc"}
 
 
+def test_who_comes_while_its_refusal_is_under_way_is_not_admitted() -> None:
+    """The refusal stands in the log, and no majority has it yet."""
+    group = born()
+    ask(group, "a", wish(MemberVerb.ADD, "d"))
+    group.settle()
+    group.pass_time("a", PATIENCE + 0.1)
+    group.step("a", 2)
+    group.join_anew("d")
+    group.settle("ad", rounds=6)
+    group.pass_time("a", PATIENCE + 0.1)
+    group.settle("ad", rounds=6)
+    assert not latest(group, "a").expected
+    group.settle(rounds=12)
+    assert told(group, "b", "d").state is WishState.REFUSED
+    assert seated(group, "b") == {*"abc"}
+
+
 # Remove.
 
 
