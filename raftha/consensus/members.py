@@ -255,22 +255,20 @@ class Registry:
         return None
 
     def _is_heir(self, hello: Hello, other: Hello) -> bool:
-        """Whether the name is this node's rather than the other's: it has the vote, and the other
-        never had one; or a set of voters was committed that gave the name to it, later than any
-        that is known to name the other. A node that starts does not know how much of its log is
-        committed, and may have let a machine in that was replaced."""
-        theirs, ours = hello.configuration, self._present.latest
-        is_seated = ours is not None and ours.binds(*_who(hello))
-        is_seated_too = ours is not None and ours.binds(*_who(other))
-        if is_seated and other.is_new and not is_seated_too:
-            return True
-        if theirs is None or not hello.voters_settled or not theirs.binds(*_who(hello)):
-            return False
-        spoken = other.configuration
-        index = other.voters_index if spoken is not None and spoken.binds(*_who(other)) else 0
-        if is_seated_too:
-            index = max(index, self._present.latest_index)
-        return hello.voters_index > index
+        """Whether the name is this node's rather than the other's: the later of the sets of voters
+        that are known gave it the vote of that name. A node that starts does not know how much of
+        its log is committed, and may have let a machine in that was replaced; and a newcomer of a
+        voter's name has no claim to it at all."""
+        theirs = hello.configuration if hello.voters_settled else None
+        return self._claim(hello, theirs) > self._claim(other, other.configuration)
+
+    def _claim(self, hello: Hello, spoken: Configuration | None) -> int:
+        """Where the latest set of voters stands that has a seat for this node, by our log or its
+        own words; 0 if there is none."""
+        ours = self._present.latest
+        own = self._present.latest_index if ours is not None and ours.binds(*_who(hello)) else 0
+        said = hello.voters_index if spoken is not None and spoken.binds(*_who(hello)) else 0
+        return max(own, said)
 
     def _refusal_of_voter(self, hello: Hello, theirs: Configuration | None) -> Refusal | None:
         ours = self._present.latest

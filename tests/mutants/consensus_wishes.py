@@ -143,8 +143,8 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/members.py",
         without="members: a newcomer keeps a voter of its name out",
-        text="if is_seated and other.is_new and not is_seated_too:",
-        instead="if False:",
+        text="own = self._present.latest_index if ours is not None and",
+        instead="own = 0 if ours is not None and",
         caught_by=_NAMESAKES + "test_a_voter_is_not_kept_out_by_a_newcomer_of_its_name",
     ),
     Mutant(
