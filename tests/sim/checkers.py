@@ -136,6 +136,7 @@ class LeaseChecker:
         self._hosts = hosts
         self.takeovers = 0
         self.renewals = 0
+        self.latest = 0.0
         self.expiries = 0
 
     def attach(self, host: Host, node: RaftNode) -> None:
@@ -154,6 +155,7 @@ class LeaseChecker:
     def armed(self, host: Host, now: float, previous: object) -> None:
         """This host's guardian was given its deadline at a true time."""
         self.renewals += 1
+        self.latest = now
         if previous is None:
             self.takeovers += 1
             self._verdicts.note(f"{host.name} holds the lease")

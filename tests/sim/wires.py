@@ -184,6 +184,10 @@ class Wires(Network):
             return
         if any(end not in self.nodes or end in self._silent for end in (left, right)):
             return
+        if any(self._present(end) > self._schedule.time.now for end in (left, right)):
+            # It is within a round, after which it will say more; until then its disk holds less.
+            self.dial(left, right)
+            return
         if not self.greet(left, right):
             self.dial(left, right)
             return
