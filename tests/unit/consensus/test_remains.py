@@ -13,6 +13,7 @@ from raftha.consensus.stable import Persisted
 from raftha.consensus.state import LogEntry
 from raftha.instants import Seconds
 from raftha.model.ids import Revision
+from raftha.model.membership import MemberVerb
 from raftha.model.store import (
     Command,
     Committed,
@@ -29,6 +30,7 @@ from raftha.model.store import (
 )
 from tests.sim.fakes import BegunAnew, Disk, FakeStore
 from tests.sim.group import Group
+from tests.unit.consensus.test_wishes import ask, latest, wish
 
 LEADER = Key("leader")
 LEASE = LeaseId("leader")
@@ -192,6 +194,23 @@ def found_copy(group: Group, name: str) -> Disk:
     copy = Disk(incarnation=group.seats[name].disk.incarnation)
     copy.records = replace(records, entries=list(records.entries), boot=records.boot)
     return copy
+
+
+def test_who_never_comes_back_is_given_up_by_a_wish() -> None:
+    group = born()
+    for lost in "bc":
+        group.kill(lost)
+    recover(group, "a")
+    group.elect("a")
+    assert {seat.name for seat in latest(group, "a").expected} == {*"bc"}
+
+    ask(group, "a", wish(MemberVerb.REMOVE, "c"))
+    group.settle()
+    assert {seat.name for seat in latest(group, "a").expected} == {"b"}
+    group.join_anew("c")
+    group.join_anew("b")
+    group.settle(rounds=12)
+    assert set(group.voters("a")) == {*"ab"}
 
 
 def test_two_recoveries_of_one_cluster_do_not_mix() -> None:
