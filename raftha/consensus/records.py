@@ -16,7 +16,7 @@ from raftha.consensus.commands import WireError
 from raftha.consensus.marks import Mark
 from raftha.consensus.shelf import Shelf
 from raftha.consensus.stable import Owner, Persisted, Standing, Voter
-from raftha.consensus.state import LogEntry
+from raftha.consensus.state import LogEntry, OtherFormat
 from raftha.errors import StorageFailed
 
 FORMAT: Final = 5
@@ -151,6 +151,8 @@ class FileReader:
             return
         try:
             last = state.unseal(persisted.snapshot).head.last
+        except OtherFormat as error:
+            raise StorageFailed(f"{self._file}: {error}") from error
         except WireError as error:
             raise self._damaged(f"the snapshot: {error}") from error
         if not any((e.index, e.term) == (last.index, last.term) for e in persisted.entries):

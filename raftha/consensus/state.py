@@ -20,7 +20,7 @@ from raftha.instants import Seconds
 from raftha.model.ids import Revision
 from raftha.model.store import Entry, Key, Lease, LeaseId
 
-_FORMAT: Final = 1
+FORMAT: Final = 1
 _MAGIC: Final = b"RHS3"
 _MAGIC_OF_ALL: Final = b"RHS"
 _CHECKSUM_BYTES: Final = 4
@@ -28,6 +28,10 @@ _LENGTH_BYTES: Final = 4
 _HEAD_AT: Final = len(_MAGIC) + _LENGTH_BYTES
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+
+
+class OtherFormat(WireError):
+    """A snapshot that another release wrote: it may well be whole, and is not ours to read."""
 
 
 class LogEntry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +107,7 @@ def pieces(machine: Machine) -> Iterator[bytes]:
     """What `dump` returns, in small pieces that are made one by one. All of them show the state as
     it is now, whatever happens to the machine meanwhile: entries and leases are never changed in
     place, sessions are packed at once."""
-    numbers = (_FORMAT, machine.generation, machine.revision)
+    numbers = (FORMAT, machine.generation, machine.revision)
     sessions = [_pack_session(machine.sessions[voter]) for voter in sorted(machine.sessions)]
     return _pieces(numbers, dict(machine.entries), dict(machine.leases), sessions)
 
@@ -143,7 +147,7 @@ def restore(data: bytes) -> Machine:
         state = _STATE.decode(data)
     except UNDECODABLE as error:
         raise WireError(f"not a state of the key store: {error}") from None
-    if state.format > _FORMAT:
+    if state.format > FORMAT:
         raise NewerFormat(f"a snapshot of format {state.format}: upgrade raftha on this node")
     return Machine(
         revision=Revision(state.revision),
@@ -178,10 +182,13 @@ def sealing(head: Head, state: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def unseal(data: bytes) -> Image:
-    """Check and read a sealed snapshot. Raises WireError."""
+    """Check and read a sealed snapshot. Raises WireError, OtherFormat among them."""
     if data[: len(_MAGIC)] != _MAGIC:
         if data.startswith(_MAGIC_OF_ALL):
-            raise WireError("a snapshot of another format: use the release of raftha that wrote it")
+            raise OtherFormat(
+                f"a snapshot of format {bytes(data[3:4])!r}, this release reads {_MAGIC[3:]!r}: "
+                "use the release of raftha that wrote it"
+            )
         raise WireError("not a snapshot")
     body = memoryview(data)[:-_CHECKSUM_BYTES]
     if data[len(body) :] != zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big"):

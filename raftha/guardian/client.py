@@ -123,7 +123,8 @@ class GuardianClient:
         self._is_closing = False
 
     def connect(self, timeout: Seconds = REPLY_TIMEOUT) -> str:
-        """Connect and say hello; the guardian's nonce. To be called once. Raises GuardianGone."""
+        """Connect and say hello; the guardian's nonce. To be called once. Raises GuardianGone, or
+        GuardianRefused by one of another release, which goes on as before."""
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         channel.settimeout(timeout)
         try:
@@ -138,7 +139,20 @@ class GuardianClient:
             target=self._read, args=(channel,), name="guardian-reader", daemon=True
         )
         reader.start()
-        return str(self._ask("hello", {"role": self._role}, timeout)["nonce"])
+        words = {"role": self._role, "protocol": protocol.VERSION}
+        try:
+            answer = self._ask("hello", words, timeout)
+            spoken = answer.get("protocol")
+            if spoken != protocol.VERSION:
+                raise GuardianRefused(f"hello: it speaks protocol {spoken!r}")
+        except GuardianRefused as refused:
+            self.close()
+            raise GuardianRefused(
+                f"the guardian on {self._path} is of another release than this agent, which speaks "
+                f"protocol {protocol.VERSION} ({refused}): run the release that started it, stop "
+                "the node with that one, and start this one then"
+            ) from refused
+        return str(answer["nonce"])
 
     def close(self) -> None:
         """End the connection; the guardian goes on as before. No GuardianLost is reported."""

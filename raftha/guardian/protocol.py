@@ -12,6 +12,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
+VERSION: Final = 1
+"""Of what is said here. A guardian outlives its agent, and the next may be of another release."""
+
 MAX_LINE: Final = 1 << 20
 """Longest line in bytes: argv and environment of a postmaster stay far below it."""
 

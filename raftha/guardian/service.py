@@ -121,8 +121,12 @@ class Service:
         role = request.get("role")
         if role not in ROLES:
             raise Malformed(f"role: one of {', '.join(ROLES)} expected, not {role!r}")
+        spoken = request.get("protocol")
+        if spoken != protocol.VERSION:
+            raise Refused(f"this guardian speaks protocol {protocol.VERSION}, not {spoken!r}")
         self._links.greet(peer, str(role))
-        return {"nonce": self._nonce, "guardian_pid": os.getpid()}
+        identity = {"nonce": self._nonce, "guardian_pid": os.getpid()}
+        return {**identity, "protocol": protocol.VERSION}
 
     def _status(self, _peer: Peer, _request: Message) -> Message:
         identity = {"nonce": self._nonce, "guardian_pid": os.getpid()}

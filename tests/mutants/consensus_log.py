@@ -321,6 +321,14 @@ DISK: Final = (
     ),
     Mutant(
         file="consensus/records.py",
+        without="a snapshot of another release is taken for damage",
+        text='raise StorageFailed(f"{self._file}: {error}") from error',
+        instead="raise self._damaged(str(error)) from error",
+        caught_by="unit/consensus/test_versions.py::"
+        "test_a_stored_snapshot_of_another_release_is_left_as_it_is",
+    ),
+    Mutant(
+        file="consensus/records.py",
         without="a copy of another node's directory is voted from",
         text="if not owner.is_same(self._owner):",
         instead="if owner is None:",

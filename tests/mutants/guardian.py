@@ -12,6 +12,22 @@ _PROCESSES: Final = "unit/guardian/test_guardian_procs.py::"
 
 DEADLINES: Final = (
     Mutant(
+        file="guardian/service.py",
+        without="an agent of another release is served",
+        text="if spoken != protocol.VERSION:",
+        instead="if spoken == 0:",
+        caught_by="unit/guardian/test_kill_switch.py::"
+        "test_an_agent_of_another_release_is_refused_and_nothing_changes",
+    ),
+    Mutant(
+        file="guardian/client.py",
+        without="a guardian of another release is talked to",
+        text="if spoken != protocol.VERSION:",
+        instead="if spoken == 0:",
+        caught_by="unit/guardian/test_kill_switch.py::"
+        "test_a_guardian_of_another_release_is_not_talked_to",
+    ),
+    Mutant(
         file="guardian/protocol.py",
         without="R6: a deadline is kept by one clock alone",
         text="return min(kill.boot - now.boot, kill.steady - now.steady)",

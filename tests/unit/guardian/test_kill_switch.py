@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from raftha.errors import GuardianRefused
+from raftha.guardian import protocol
+from raftha.guardian.client import GuardianClient
 from raftha.guardian.events import Fenced, PostmasterExited
 from raftha.guardian.kernel import DeadMan
 from raftha.guardian.protocol import Proof, Reading
@@ -205,14 +208,58 @@ def say(host: StandIn, lines: list[bytes]) -> None:
         guest.connect(str(host.socket))
         guest.settimeout(PATIENCE_S)
         question = b'{"id": "end", "do": "status"}'
-        guest.sendall(
-            b"\n".join([b'{"id": 0, "do": "hello", "role": "agent"}', *lines, question, b""])
-        )
+        hello = b'{"id": 0, "do": "hello", "role": "agent", "protocol": %d}' % protocol.VERSION
+        guest.sendall(b"\n".join([hello, *lines, question, b""]))
         heard = b""
         while b'"id":"end"' not in heard:
             chunk = guest.recv(65536)
             assert chunk, "the guardian hung up"
             heard += chunk
+
+
+def test_an_agent_of_another_release_is_refused_and_nothing_changes(host: StandIn) -> None:
+    host.arm(60.0)
+    server = host.start(EPOCH)
+    with socket.socket(socket.AF_UNIX) as guest:
+        guest.connect(str(host.socket))
+        guest.settimeout(PATIENCE_S)
+        other = protocol.VERSION + 1
+        guest.sendall(b'{"id": 1, "do": "hello", "role": "agent", "protocol": %d}\n' % other)
+        answer = protocol.decode(guest.recv(65536))
+
+    assert answer["refused"] == f"this guardian speaks protocol {protocol.VERSION}, not {other}"
+    assert is_alive(server.pid)
+    host.arm(60.0, renewal=2)  # the agent from before is still the one that may
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"id": 1, "nonce": "x"},
+        {"id": 1, "nonce": "x", "protocol": protocol.VERSION + 1},
+        {"id": 1, "refused": "this guardian speaks protocol 7, not 1"},
+    ],
+)
+def test_a_guardian_of_another_release_is_not_talked_to(
+    tmp_path: Path, answer: protocol.Message
+) -> None:
+    path = tmp_path / "guardian.sock"
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> bytes:
+            guardian, _ = listener.accept()
+            with guardian:
+                asked = guardian.recv(65536)
+                guardian.sendall(protocol.encode(answer))
+                return asked + guardian.recv(65536)
+
+        said = pool.submit(serve)
+        client = GuardianClient(path)
+        with pytest.raises(GuardianRefused, match="is of another release than this agent"):
+            client.connect()
+        assert said.result(PATIENCE_S).count(b"\n") == 1, "it hung up without another word"
 
 
 def test_nonsense_from_an_agent_harms_nobody(host: StandIn) -> None:
