@@ -37,6 +37,13 @@ def is_given_up(cluster: Cluster, name: MemberName) -> bool:
     return wish is not None and wish.unseats and wish.released
 
 
+def stays(s: Situation, name: MemberName) -> Guard:
+    """Nobody has asked for it to go, beyond what is known here: for a write that lets commits, or
+    the lead, rest on it."""
+    key, wish = key_of(s.keys.scope, name), s.cluster.wishes.get(name)
+    return KeyAbsent(key) if wish is None else KeyAt(key, wish.revision)
+
+
 def lasting_members(s: Situation) -> tuple[Member, ...]:
     """The other members but those that have lost their vote to a removal."""
     return tuple(m for m in s.other_members if not _is_unseated(s.cluster.wishes.get(m.name)))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from raftha.ha.actions import Action, Checkpoint, Configure, Submit
 from raftha.ha.keys import encode_sync
 from raftha.ha.memory import Arming, Memory
-from raftha.ha.parting import is_leaving
+from raftha.ha.parting import is_leaving, stays
 from raftha.ha.plans import names_for, primary_plan
 from raftha.ha.situation import Situation
 from raftha.instants import longest
@@ -109,10 +109,11 @@ def _keep(
 ) -> tuple[tuple[Action, ...], Memory]:
     """The store names a standby: leave it while it streams, take it out when it is gone."""
     name = sync.standbys[0]
-    serves = _attached(server, name) is not None and _may_serve(s, name)
+    is_outdone = _is_outdone(s, server, name)
+    serves = _attached(server, name) is not None and _may_serve(s, name) and not is_outdone
     if serves and server.synchronous_standby_names == names_for(name):
         return (), replace(s.memory, missing_since=None, arming=None)
-    leaving = name in s.cluster.members and not _may_serve(s, name)
+    leaving = is_outdone or (name in s.cluster.members and not _may_serve(s, name))
     since = s.memory.missing_since or s.now
     if not leaving and longest(since, s.now) < SYNC_WAIT_S:
         return (), replace(s.memory, missing_since=since)
@@ -134,7 +135,8 @@ def _take_in(
     if arming is None or arming.name != waited_for:
         arming = Arming(name=waited_for, since=s.now)
     row = _attached(server, waited_for)
-    if row is None or not _may_serve(s, waited_for):
+    is_outdone = _is_outdone(s, server, waited_for)
+    if row is None or is_outdone or not _may_serve(s, waited_for):
         return _wait_or_drop(s, server, replace(s.memory, arming=arming))
     return _prove(s, lease, server, arming, row)
 
@@ -190,6 +192,18 @@ def _may_serve(s: Situation, name: MemberName) -> bool:
     return member.state not in _WITHOUT_SERVER
 
 
+def _may_lead(s: Situation, name: MemberName) -> bool:
+    member = s.cluster.members.get(name)
+    return member is not None and member.tags.may_lead and s.has_vote(member)
+
+
+def _is_outdone(s: Situation, server: ServerStatus, name: MemberName) -> bool:
+    """It may not lead, and another one that may could be waited for instead: else nobody might take
+    over from this primary."""
+    choice = None if _may_lead(s, name) else _choose(s, server)
+    return choice is not None and _may_lead(s, choice)
+
+
 def _choose(s: Situation, server: ServerStatus) -> MemberName | None:
     """The best standby to wait for: streaming by its own word too, willing to lead, highest
     priority, most flushed."""
@@ -201,7 +215,7 @@ def _choose(s: Situation, server: ServerStatus) -> MemberName | None:
         if member.state is not MemberState.STREAMING:
             continue
         rank = (
-            member.tags.may_lead and s.has_vote(member),
+            _may_lead(s, member.name),
             member.tags.sync_priority,
             row.flush.value,
             member.name,
@@ -223,5 +237,6 @@ def _set_names(
 def _store(s: Situation, lease: HeldLease, standbys: tuple[MemberName, ...]) -> Submit:
     sync = s.cluster.sync
     guard: Guard = KeyAbsent(s.keys.sync) if sync is None else KeyAt(s.keys.sync, sync.revision)
+    guards = (s.epoch_guard(lease), guard, *(stays(s, name) for name in standbys))
     write: Write = Put(s.keys.sync, encode_sync(s.me, standbys))
-    return Submit("sync", Transact((s.epoch_guard(lease), guard), (write,)))
+    return Submit("sync", Transact(guards, (write,)))

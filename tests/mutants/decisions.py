@@ -209,8 +209,8 @@ SYNC: Final = (
     Mutant(
         file="ha/sync.py",
         without="R4: `sync` is written without the guard on the epoch",
-        text='return Submit("sync", Transact((s.epoch_guard(lease), guard), (write,)))',
-        instead='return Submit("sync", Transact((guard,), (write,)))',
+        text="guards = (s.epoch_guard(lease), guard, *(stays",
+        instead="guards = (guard, *(stays",
         caught_by=_SYNC + "test_a_standby_counts_once_it_has_flushed_what_is_required",
     ),
     Mutant(

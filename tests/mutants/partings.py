@@ -41,6 +41,27 @@ MUTANTS: Final = (
         caught_by=_PARTING + "test_who_is_to_go_does_not_run_for_the_lead",
     ),
     Mutant(
+        file="ha/sync.py",
+        without="L1: one that may not lead keeps the place of one that may",
+        text="choice = None if _may_lead(s, name) else _choose(s, server)",
+        instead="choice = None",
+        caught_by=_SYNC + "test_one_that_may_lead_takes_the_place_of_one_that_may_not",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="L1: the store names a standby although its vote was just asked for",
+        text="guard, *(stays(s, name) for name in standbys))",
+        instead="guard)",
+        caught_by=_SYNC + "test_a_standby_counts_once_it_has_flushed_what_is_required",
+    ),
+    Mutant(
+        file="ha/rules/handover.py",
+        without="L1: the lead is kept for one without a vote, or one that is to go",
+        text="if is_leaving(s.cluster, member.name) or not (member.tags.may_lead and",
+        instead="if not (True or",
+        caught_by="unit/ha/test_stop.py::test_nobody_is_made_the_heir_who_may_not_lead",
+    ),
+    Mutant(
         file="ha/candidates.py",
         without="a node that nobody admitted runs for the lead",
         text="if not any(voter.is_self for voter in s.view.raft.voters):",

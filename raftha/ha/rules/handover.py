@@ -20,6 +20,7 @@ from raftha.ha.actions import (
 from raftha.ha.candidates import refusal
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
+from raftha.ha.parting import is_leaving, stays
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -122,12 +123,15 @@ def _stopped(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdic
 
 
 def _holders(s: Situation) -> tuple[MemberName, ...]:
-    """The members that hold the shutdown record, as they said after it was written."""
+    """The members that hold the shutdown record, as they said after it was written, and that may
+    lead: the key is released for one of them."""
     control, sent = s.view.directory.control, s.memory.stop
     if control is None or control.state is not ControlState.SHUT_DOWN or sent is None:
         return ()
     found = []
     for member in s.other_members:
+        if is_leaving(s.cluster, member.name) or not (member.tags.may_lead and s.has_vote(member)):
+            continue
         answer = s.view.peers.get(member.name)
         if answer is None or answer.report is None or s.since(answer.asked) > s.since(sent.at):
             continue
@@ -210,7 +214,8 @@ def _find_heir(s: Situation, lease: HeldLease) -> Verdict | None:
     holders = _holders(s)
     if holders:
         put = Put(s.keys.sync, encode_sync(s.me, (holders[0],)))
-        guards = (s.epoch_guard(lease), KeyAt(s.keys.sync, sync.revision))
+        kept = KeyAt(s.keys.sync, sync.revision)
+        guards = (s.epoch_guard(lease), kept, stays(s, holders[0]))
         submit = () if "sync" in s.view.pending else (Submit("sync", Transact(guards, (put,))),)
         return Verdict(f"stopped: {holders[0]} holds everything, writing it down", submit)
     if waited >= HEIR_WAIT_S:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from raftha.ha.actions import (
     AskPeers,
     CancelJob,
@@ -18,9 +20,11 @@ from raftha.ha.keys import encode_sync
 from raftha.ha.memory import Memory, StopSent
 from raftha.ha.table import Decision
 from raftha.model.cluster import Initialize
-from raftha.model.ids import Revision, SystemId
+from raftha.model.ids import MemberName, Revision, SystemId
+from raftha.model.membership import MemberVerb, MemberWish, key_of
 from raftha.model.postgres import ControlState
-from raftha.model.store import KeyAt, KeyCreatedAt, Put
+from raftha.model.settings import Tags
+from raftha.model.store import KeyAbsent, KeyAt, KeyCreatedAt, Put, RaftStatus
 from raftha.model.view import JobKind, JobView
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -123,8 +127,37 @@ def test_without_a_synchronous_standby_an_heir_is_looked_for_first() -> None:
     assert command.guards == (
         KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision)),
         KeyAt(KEYS.sync, Revision(41)),
+        KeyAbsent(key_of(KEYS.scope, N3)),
     )
     assert "ReleaseLeader" not in b.acts(held)
+
+
+def voters_but(name: MemberName) -> RaftStatus:
+    return replace(b.raft(), voters=tuple(v for v in b.raft().voters if v.name != name))
+
+
+REMOVED = MemberWish(id="w", verb=MemberVerb.REMOVE, name=N2, address="", revision=Revision(58))
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"raft": voters_but(N2)},
+        {"cluster": b.cluster(sync=b.sync(), wishes={N2: REMOVED})},
+        {
+            "cluster": b.cluster(
+                sync=b.sync(), members=b.members(b.member(N2, tags=Tags(nofailover=True)))
+            )
+        },
+    ],
+    ids=["without a vote", "to be removed", "unwilling"],
+)
+def test_nobody_is_made_the_heir_who_may_not_lead(unfit: dict[str, Any]) -> None:
+    """The key would be released for it, and wait for this node to come back."""
+    both = pg.answers(pg.report(N2, 4001), pg.report(N3, 4001))
+
+    command = b.only(without_set(peers=both, **unfit), Submit).command
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N3,))),)
 
 
 def test_an_heir_that_is_being_written_down_is_waited_for() -> None:

@@ -14,9 +14,10 @@ from raftha.ha.plans import names_for
 from raftha.ha.sync import is_settled
 from raftha.ha.table import Decision
 from raftha.model.cluster import Cluster, MemberState
-from raftha.model.ids import Revision
+from raftha.model.ids import MemberName, Revision
+from raftha.model.membership import key_of
 from raftha.model.settings import Tags
-from raftha.model.store import KeyAbsent, KeyAt, KeyCreatedAt, Put, Remove
+from raftha.model.store import KeyAbsent, KeyAt, KeyCreatedAt, Put, RaftStatus, Remove
 from raftha.model.view import JobKind, JobResult, JobView, View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -138,7 +139,8 @@ def test_a_standby_counts_once_it_has_flushed_what_is_required() -> None:
     full = leading(names=names_for(N2), attached=(pg.attached(N2, 5000),))
     command = b.only(step(full, memory), Submit).command
     assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N2,))),)
-    assert command.guards == (FENCE, KeyAt(KEYS.sync, Revision(41)))
+    stays = KeyAbsent(key_of(KEYS.scope, N2))
+    assert command.guards == (FENCE, KeyAt(KEYS.sync, Revision(41)), stays), "or its vote may go"
 
 
 def test_a_proof_for_another_standby_does_not_count() -> None:
@@ -214,6 +216,29 @@ def test_only_who_says_itself_that_it_streams_is_chosen() -> None:
     decision = step(leading(b.cluster(sync=b.sync(), members=both)))
 
     assert b.only(decision, Configure).plan.synchronous_standby_names == names_for(N2)
+
+
+def without_vote(name: MemberName) -> RaftStatus:
+    return replace(b.raft(), voters=tuple(v for v in b.raft().voters if v.name != name))
+
+
+def test_one_that_may_lead_takes_the_place_of_one_that_may_not() -> None:
+    """A node that was never admitted was there alone for a while: kept in the set, it would leave
+    nobody to take over."""
+    raft = without_vote(N2)
+    held = step(leading(b.cluster(), names_for(N2), raft=raft))
+    assert b.only(held, Submit).command.writes == (Put(KEYS.sync, encode_sync(N1, ())),)
+
+    since = Memory(missing_since=pg.at(-0.5))
+    moved = step(leading(names=names_for(N2), raft=raft), since)
+    assert b.only(moved, Configure).plan.synchronous_standby_names == names_for(N3)
+
+
+def test_one_that_may_not_lead_is_better_than_none() -> None:
+    alone = (pg.attached(N2),)
+    view = leading(b.cluster(), names_for(N2), attached=alone, raft=without_vote(N2))
+
+    assert b.acts(step(view)) == []
 
 
 def test_a_standby_that_became_nosync_leaves_without_delay() -> None:
