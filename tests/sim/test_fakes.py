@@ -111,11 +111,13 @@ class Wire:
     def __init__(self) -> None:
         self.schedule = Schedule(TrueTime())
         self.ahead = 0.0
+        self.busy_until = 0.0
         self.wires = Wires(
             self.schedule,
             Random(1),
             Weather(delay=0.1, jitter=0.0),
             present=lambda _: self.schedule.time.now + self.ahead,
+            busy_until=lambda _: self.busy_until,
             wake=lambda _: None,
             spy=lambda *_: None,
         )
@@ -183,6 +185,21 @@ def test_a_process_that_does_not_run_is_given_up() -> None:
     wire.wires.resume("a")
     wire.pass_time(0.5)
     assert wire.hear("a") == [Down("b"), ("up", "b")]
+
+
+def test_nobody_greets_within_a_round_however_it_was_silenced_meanwhile() -> None:
+    """It would tell what its disk does not hold yet; the real one tells of a round that ended."""
+    wire = Wire()
+    wire.busy_until = wire.schedule.time.now + 5.0
+    wire.wires.silence("a")
+    wire.pass_time(2.5 * DEAD_AFTER)
+    assert wire.hear("b") == [Down("a")]
+    wire.wires.resume("a")
+    wire.pass_time(0.5)
+    assert wire.hear("b") == []
+
+    wire.pass_time(5.0)
+    assert wire.hear("b") == [("up", "a")]
 
 
 def test_what_a_dead_process_had_sent_arrives_and_what_it_would_have_sent_does_not() -> None:

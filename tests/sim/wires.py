@@ -54,6 +54,7 @@ class Wires(Network):
         weather: Weather,
         *,
         present: Callable[[str], float],
+        busy_until: Callable[[str], float],
         wake: Callable[[str], None],
         spy: Callable[[str, str, bytes], None],
     ) -> None:
@@ -62,6 +63,7 @@ class Wires(Network):
         self._random = random
         self._weather = weather
         self._present = present
+        self._busy_until = busy_until
         self._wake = wake
         self._spy = spy
         self._ended: dict[FakeLinks, float] = {}
@@ -184,7 +186,7 @@ class Wires(Network):
             return
         if any(end not in self.nodes or end in self._silent for end in (left, right)):
             return
-        if any(self._present(end) > self._schedule.time.now for end in (left, right)):
+        if any(self._busy_until(end) > self._schedule.time.now for end in (left, right)):
             # It is within a round, after which it will say more; until then its disk holds less.
             self.dial(left, right)
             return
