@@ -21,9 +21,11 @@ from raftha.guardian.protocol import Arm, EpochPair, Message, Proof, Reading
 GUARDING_PAUSE_S: Final = 0.05
 FAR_PAUSE_S: Final = 0.2
 """Longest sleeps while a deadline is guarded, near to it and far from it: the clock of `poll`
-stands still in a suspend, so after one this much may be lost. The longer one is shorter than what
-the dead-man timer, which counts through a suspend, leaves after the deadline."""
+stands still in a suspend, so after one this much may be lost."""
 _FAR_SHARE: Final = 1 / 16
+_DEAD_MAN_SHARE: Final = 0.8
+"""The longer one is below what the dead-man timer, which counts through a suspend, leaves after the
+deadline: a guardian that it ends kills nothing itself, and its postmaster is only asked to stop."""
 
 IDLE_PAUSE_S: Final = 60.0
 
@@ -198,7 +200,7 @@ class KillSwitch:
         left = self._until_kill_s(now)
         if left is None:
             return IDLE_PAUSE_S
-        far = min(left * _FAR_SHARE, FAR_PAUSE_S)
+        far = min(left * _FAR_SHARE, FAR_PAUSE_S, self._dead_man_s * _DEAD_MAN_SHARE)
         return max(0.0, min(left, max(far, GUARDING_PAUSE_S)))
 
     @property

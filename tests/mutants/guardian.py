@@ -110,6 +110,13 @@ FENCE: Final = (
     ),
     Mutant(
         file="guardian/switch.py",
+        without="R12: a guardian sleeps on beyond its dead-man timer",
+        text="self._dead_man_s * _DEAD_MAN_SHARE)",
+        instead="FAR_PAUSE_S)",
+        caught_by=_SWITCH + "test_a_guardian_is_awake_before_its_dead_man_timer_ends_it",
+    ),
+    Mutant(
+        file="guardian/switch.py",
         without="S1: nobody acts at the deadline",
         text="if self._sweep is None and self._is_overdue(now):",
         instead="if self._sweep is None and now.boot < 0:",

@@ -122,6 +122,20 @@ def test_whoever_guards_a_deadline_wakes_often(tmp_path: Path) -> None:
     assert not switch.may_wait
 
 
+@pytest.mark.parametrize("dead_man_s", [0.1, 0.15])
+def test_a_guardian_is_awake_before_its_dead_man_timer_ends_it(
+    tmp_path: Path, dead_man_s: float
+) -> None:
+    """As after a suspend that ended at the deadline, with a fence budget of twice that."""
+    files = Files(str(tmp_path), str(tmp_path / "burned"))
+    now = Reading(100.0, 100.0)
+    switch = KillSwitch(files, DeadMan(), dead_man_s, lambda: now, lambda _: None)
+    switch._server = Server(os.getpid(), 1, is_primary=True, epoch=(1, 10))
+    switch._proof = Proof(epoch=(1, 10), renewal=1, kill=Reading(3700.0, 3700.0))
+
+    assert switch.pause_s() < dead_man_s
+
+
 def test_a_sweep_that_takes_long_is_never_waited_out(tmp_path: Path) -> None:
     """Beyond a second its steps are as far apart as looks at a deadline, and each must be taken."""
     files = Files(str(tmp_path), str(tmp_path / "burned"))
