@@ -76,6 +76,12 @@ class Configuration:
         """The seat of a voter by its name."""
         return next((seat for seat in self.seats if seat.is_called(name)), None)
 
+    def spelling(self, name: str) -> str:
+        """A name as whoever has it, or is to get a seat by it, spells it. All spellings are one
+        name, but for the store, which keeps its keys by it."""
+        same = [seat.name for seat in (*self.seats, *self.expected) if seat.is_called(name)]
+        return name if not same or name in same else same[0]
+
     def binds(self, address: str, incarnation: str) -> bool:
         """Whether this incarnation votes at this address."""
         seat = self.at(address)

@@ -284,6 +284,8 @@ class Registry:
         if self._is_unbound(hello.address):
             return self._refusal_of_first_seen(hello)
         who = _who(hello)
+        if hello.name != (name := ours.spelling(hello.name)):
+            return Refusal(f"its name is spelled {name} in the cluster: write it so in its file")
         if hello.is_new or ours.binds(*who) or ours.expects(*who):
             return None
         return self._refusal_of_former(hello, theirs)

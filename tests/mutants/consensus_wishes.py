@@ -20,6 +20,13 @@ MUTANTS: Final = (
         caught_by=_WISHES + "test_a_removal_that_leaves_too_few_who_answer_is_refused_by_name",
     ),
     Mutant(
+        file="consensus/configuration.py",
+        without="members: an heir may spell its name in another way",
+        text="return name if not same or name in same else same[0]",
+        instead="return name",
+        caught_by=_WISHES + "test_an_heir_spells_its_name_as_the_cluster_does",
+    ),
+    Mutant(
         file="consensus/council.py",
         without="members: a new raft leader counts on who has not answered it",
         text="for address in self.answering() if self._has_answered(address)]",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from raftha.consensus.configuration import Configuration
 from raftha.consensus.steward import PATIENCE, RELEASE_PATIENCE
 from raftha.instants import Seconds
@@ -319,6 +321,19 @@ def test_a_dead_machine_is_replaced_by_one_with_another_address() -> None:
     group.elect("d", "bd")
     assert group.leads("d")
     assert "k" in group.keys("d")
+
+
+@pytest.mark.parametrize("address", ["c", "d"])
+def test_an_heir_spells_its_name_as_the_cluster_does(address: str) -> None:
+    """Else the store would keep the key of a member that is gone, under a name to which the stream
+    of the new one answers: waited for, and never to be promoted."""
+    group = born()
+    group.kill("c")
+    group.join_anew(address, called="C")
+    group.settle("ab" + address, rounds=10)
+
+    assert ("a", address) not in group.network.up
+    assert group.voters("a")["c"] == "life of c"
 
 
 def test_who_was_replaced_stays_out_for_ever_and_is_told_by_whom() -> None:
