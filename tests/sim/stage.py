@@ -53,7 +53,7 @@ class Stage:
             Random(random.getrandbits(64)),
             traits.weather,
             present=lambda name: self.hosts[name].time.now,
-            busy_until=lambda name: self.hosts[name].busy_until,
+            busy_until=lambda name: self.hosts[name].busy_until - self.traits.round_s,
             wake=self._wake,
             spy=lambda *frame: self.frame_sent(*frame),
         )
