@@ -37,6 +37,8 @@ class FileReader:
         self._query = query
         self._file = file
         self._owner = owner
+        self.is_anew = False
+        """Another owner left it without a promise: it is ours now, as another incarnation."""
 
     def read(self, shelf: Shelf) -> Persisted:
         """All of it. Raises Damaged, or StorageFailed for what is whole and not ours."""
@@ -91,15 +93,25 @@ class FileReader:
         )
 
     def _check_owner(self) -> None:
-        """A copy of another node's directory holds that node's promises, not this one's."""
+        """A copy of another node's directory holds that node's promises, not this one's. If it
+        holds none, the node was only given another name."""
         for scope, name in self._query("SELECT scope, name FROM identity"):
             owner = Owner(scope=scope, name=name)
-            if not owner.is_same(self._owner):
+            is_ours = owner.is_same(self._owner)
+            self.is_anew = not is_ours and self._is_unused()
+            if not (is_ours or self.is_anew):
                 raise StorageFailed(
                     f"{self._file.parent} is the Raft directory of {owner}, and this is "
                     f"{self._owner}: give each node a raft.data_dir of its own, never a copy; "
                     "with an empty one a node joins by itself"
                 )
+
+    def _is_unused(self) -> bool:
+        """Nothing but the entry that every log begins with, no term, and no cluster was met."""
+        return self._query(
+            "SELECT 1 FROM identity, ballot, base WHERE joining = 0 AND ballot.term = 0"
+            " AND snapshot IS NULL AND (SELECT count(*) FROM log WHERE log.term > 0) = 0"
+        ) == [(1,)]
 
     def _read_snapshot(self, shelf: Shelf, in_use: int | None, first: int) -> bytes | None:
         parts = self._query("SELECT id, snapshot FROM parts ORDER BY id")

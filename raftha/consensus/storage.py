@@ -202,7 +202,12 @@ class SqliteStore:
             if not self._query("SELECT 1 FROM sqlite_master WHERE name = 'identity'"):
                 self._create()
             self._shelf = Shelf(self._write)
-            persisted = self._reader().read(self._shelf)
+            reader = self._reader()
+            persisted = reader.read(self._shelf)
+            if reader.is_anew:
+                persisted = replace(persisted, incarnation=self._new_incarnation)
+                ours = (self._owner.scope, self._owner.name, self._new_incarnation)
+                self._write("UPDATE identity SET scope = ?, name = ?, incarnation = ?", *ours)
             self._write("UPDATE identity SET boot = ?", persisted.boot)
             self.sync()
         return persisted

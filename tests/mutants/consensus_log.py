@@ -330,10 +330,17 @@ DISK: Final = (
     Mutant(
         file="consensus/records.py",
         without="a copy of another node's directory is voted from",
-        text="if not owner.is_same(self._owner):",
+        text="if not (is_ours or self.is_anew):",
         instead="if owner is None:",
         caught_by="unit/consensus/test_records.py::"
         "test_the_directory_of_another_node_is_refused_and_left_as_it_is",
+    ),
+    Mutant(
+        file="consensus/records.py",
+        without="a promise does not bind a directory to the name of its node",
+        text="self.is_anew = not is_ours and self._is_unused()",
+        instead="self.is_anew = not is_ours",
+        caught_by="unit/consensus/test_records.py::test_a_promise_binds_a_directory_to_its_name",
     ),
     Mutant(
         file="consensus/records.py",
