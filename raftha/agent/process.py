@@ -85,13 +85,15 @@ def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bo
 
 
 def on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT stop, SIGHUP reloads."""
+    """SIGTERM and SIGINT stop, SIGHUP reloads; each on a thread of its own.
+
+    A handler runs in the midst of whatever the main thread does. If that holds a lock which the
+    handler needs, as an event that is just being waited for does, neither ever goes on."""
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
-        stop()
+        threading.Thread(target=stop, name="stop", daemon=True).start()
 
     def on_reload(_number: int, _frame: FrameType | None) -> None:
-        # Reading files takes its time; a signal handler must not.
         threading.Thread(target=reload, name="reload", daemon=True).start()
 
     signal.signal(signal.SIGTERM, on_stop)

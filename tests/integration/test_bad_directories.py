@@ -71,6 +71,9 @@ def test_a_primary_that_was_made_by_hand_is_adopted_with_its_rows(
     run_by_hand(binaries, node.pgdata, node.postgres_port, ROWS)
     system = system_id(binaries, node.pgdata)
 
+    # Two empty nodes may found a cluster without a third that is not there yet: it comes first.
+    cluster.start("n2")
+    wait_until_said(cluster, "n2", "waiting for a majority")
     cluster.start_all()
 
     assert cluster.wait_until_whole() == "n2", "an empty node must not found another cluster"
