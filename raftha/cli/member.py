@@ -11,12 +11,12 @@ from typing import Final
 import click
 import yaml
 
-from raftha.api.client import ApiClient, ApiError, Refused, Unreachable
+from raftha.api.client import ApiClient, ApiError
 from raftha.api.listing import members_document
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.operate import clients_of, complain
+from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
 from raftha.clock import Clock
 from raftha.config.values import Invalid, parse_address
 from raftha.instants import remaining
@@ -79,7 +79,10 @@ def change(
     if not yes and not click.confirm(f"{asked.verb.capitalize()} {asked.name}?"):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
-    return _hand_over(clients_of(contact, found), asked, waiting, clock, wait)
+    clients = clients_of(contact, found)
+    return to_its_end(
+        lambda: _hand_over(clients, asked, waiting, clock, wait), "the wish", "raftha member list"
+    )
 
 
 def request(verb: MemberVerb, name: str, address: str | None) -> MemberChangeRequest:
@@ -148,35 +151,10 @@ def _hand_over(
     clock: Clock,
     wait: Callable[[float], object],
 ) -> Exit:
-    try:
-        accepted = _send(clients, asked)
-        if accepted.state is OperationState.RUNNING and waiting:
-            return _follow(clients, accepted, clock, wait)
+    accepted = first_to_take(clients, lambda client: client.change_member(asked))
+    if accepted.state is not OperationState.RUNNING or not waiting:
         return _conclude(accepted)
-    except Refused as error:
-        complain(str(error))
-        return Exit.REFUSED
-    except Unreachable as error:
-        complain(str(error))
-        if not error.sent:
-            return Exit.UNREACHABLE
-        complain("the wish may have been accepted: see raftha member list")
-        return Exit.UNKNOWN
-    except KeyboardInterrupt:
-        complain("\nno longer watched; it goes on in the cluster: see raftha member list")
-        return Exit.UNKNOWN
-
-
-def _send(clients: list[ApiClient], asked: MemberChangeRequest) -> MemberChange:
-    """Hand the wish to the first node that takes it. Another is tried only after one that cannot
-    have seen it."""
-    for client in clients[:-1]:
-        try:
-            return client.change_member(asked)
-        except Unreachable as error:
-            if error.sent:
-                raise
-    return clients[-1].change_member(asked)
+    return _follow(clients, accepted, clock, wait)
 
 
 def _follow(

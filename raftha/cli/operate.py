@@ -14,10 +14,11 @@ from typing import Final
 
 import click
 
-from raftha.api.client import ApiClient, ApiError, Refused, Unreachable
+from raftha.api.client import ApiClient, ApiError
 from raftha.cli import discover
-from raftha.cli.discover import Contact, Found, NobodyAnswers
+from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
+from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.instants import remaining
@@ -76,7 +77,12 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
     if not wish.yes and not click.confirm(f"Start the {request.kind.value}?"):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
-    return _hand_over(clients_of(contact, found), request, wish.wait, clock, wait)
+    clients = clients_of(contact, found)
+    return to_its_end(
+        lambda: _hand_over(clients, request, wish.wait, clock, wait),
+        "the request",
+        "raftha status",
+    )
 
 
 def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
@@ -152,16 +158,6 @@ def _short(member: MemberReport) -> str:
     return f"{member.name}: {member.role.value}, {member.state}{lag}"
 
 
-def clients_of(contact: Contact, found: Found) -> list[ApiClient]:
-    """Who may be asked, the one that answered first. A witness cannot judge a request, so it is not
-    handed one, whichever node told about the cluster."""
-    members = [m for m in found.report.members if m.role is not ReportedRole.WITNESS]
-    others = [contact.client(member.api_url) for member in members]
-    if found.report.answered_by not in {member.name for member in members}:
-        return others
-    return [found.client, *(client for client in others if client.url != found.client.url)]
-
-
 def _hand_over(
     clients: list[ApiClient],
     request: OperationRequest,
@@ -169,35 +165,10 @@ def _hand_over(
     clock: Clock,
     wait: Callable[[float], object],
 ) -> Exit:
-    try:
-        accepted = _send(clients, request)
-        if accepted.state is not OperationState.RUNNING or not waiting:
-            return _conclude(accepted, set())
-        return _follow(clients, accepted, clock, wait)
-    except Refused as error:
-        complain(str(error))
-        return Exit.REFUSED
-    except Unreachable as error:
-        complain(str(error))
-        if not error.sent:
-            return Exit.UNREACHABLE
-        complain("the request may have been accepted: see raftha status")
-        return Exit.UNKNOWN
-    except KeyboardInterrupt:
-        complain("\nno longer watched; it goes on in the cluster: see raftha status")
-        return Exit.UNKNOWN
-
-
-def _send(clients: list[ApiClient], request: OperationRequest) -> OperationReport:
-    """Hand the request to the first node that takes it. Another is tried only after one that
-    cannot have seen it."""
-    for client in clients[:-1]:
-        try:
-            return client.operate(request)
-        except Unreachable as error:
-            if error.sent:
-                raise
-    return clients[-1].operate(request)
+    accepted = first_to_take(clients, lambda client: client.operate(request))
+    if accepted.state is not OperationState.RUNNING or not waiting:
+        return _conclude(accepted, set())
+    return _follow(clients, accepted, clock, wait)
 
 
 def _follow(
@@ -257,8 +228,3 @@ def _conclude(report: OperationReport, shown: set[OperationStep]) -> Exit:
         case OperationState.UNKNOWN:
             complain(f"outcome unknown: {report.message}; see raftha status")
             return Exit.UNKNOWN
-
-
-def complain(message: str) -> None:
-    """Say on the error output what went wrong."""
-    click.secho(message, fg="red", err=True)

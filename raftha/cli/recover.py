@@ -17,6 +17,7 @@ import click
 
 from raftha.agent.recovery import NotAllowed, Prospect, Recovery, refuse_the_living
 from raftha.cli.exits import Exit
+from raftha.cli.handing import complain
 from raftha.clock import Clock
 from raftha.config.load import load
 from raftha.errors import ConfigError, RafthaError, StorageFailed
@@ -45,7 +46,7 @@ def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], 
     try:
         config = _load(path)
     except ConfigError as error:
-        _complain(f"{path}: {error}")
+        complain(f"{path}: {error}")
         return Exit.USAGE
     recovery = Recovery(config, clock, Random(), wait)
     try:
@@ -60,7 +61,7 @@ def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], 
         _ask(prospect, consent)
         return _carry_out(recovery, prospect)
     except RafthaError as error:
-        _complain(f"refused: {error}")
+        complain(f"refused: {error}")
         return Exit.REFUSED
     finally:
         recovery.close()
@@ -72,7 +73,7 @@ def _carry_out(recovery: Recovery, prospect: Prospect) -> Exit:
         kept = recovery.carry_out(lambda done: click.echo(f"- {done}"))
     except (StorageFailed, KeyboardInterrupt) as error:
         what = str(error) or "interrupted"
-        _complain(f"{what}; run it with --dry-run to see which generation is in place")
+        complain(f"{what}; run it with --dry-run to see which generation is in place")
         return Exit.UNKNOWN
     _conclude(prospect, kept)
     return Exit.DONE
@@ -180,7 +181,3 @@ def _conclude(prospect: Prospect, kept: Path) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "nobody"
-
-
-def _complain(message: str) -> None:
-    click.secho(message, fg="red", err=True)

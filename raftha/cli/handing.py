@@ -1,0 +1,64 @@
+"""Hands what an operator asks for to the cluster, and says so where its outcome cannot be learned.
+
+It is sent once. Where nobody can tell what became of it, that is what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from raftha.api.client import ApiClient, Refused, Unreachable
+from raftha.cli.discover import Contact, Found
+from raftha.cli.exits import Exit
+from raftha.model.report import ReportedRole
+
+Answer = TypeVar("Answer")
+
+
+def clients_of(contact: Contact, found: Found) -> list[ApiClient]:
+    """Who may be asked, the one that answered first. A witness cannot judge a request, so it is not
+    handed one, whichever node told about the cluster."""
+    members = [m for m in found.report.members if m.role is not ReportedRole.WITNESS]
+    others = [contact.client(member.api_url) for member in members]
+    if found.report.answered_by not in {member.name for member in members}:
+        return others
+    return [found.client, *(client for client in others if client.url != found.client.url)]
+
+
+def first_to_take(clients: Sequence[ApiClient], ask: Callable[[ApiClient], Answer]) -> Answer:
+    """Hand something to the first node that takes it. Another is tried only after one that cannot
+    have seen it. Raises what `ask` raises."""
+    for client in clients[:-1]:
+        try:
+            return ask(client)
+        except Unreachable as error:
+            if error.sent:
+                raise
+    return ask(clients[-1])
+
+
+def to_its_end(act: Callable[[], Exit], what: str, where: str) -> Exit:
+    """Do it; what to say, and the exit code, if it cannot be seen to its end. `what` was asked
+    for, and `where` shows what became of it."""
+    try:
+        return act()
+    except Refused as error:
+        complain(str(error))
+        return Exit.REFUSED
+    except Unreachable as error:
+        complain(str(error))
+        if not error.sent:
+            return Exit.UNREACHABLE
+        complain(f"{what} may have been accepted: see {where}")
+        return Exit.UNKNOWN
+    except KeyboardInterrupt:
+        complain(f"\nno longer watched; it goes on in the cluster: see {where}")
+        return Exit.UNKNOWN
+
+
+def complain(message: str) -> None:
+    """Say on the error output what went wrong."""
+    click.secho(message, fg="red", err=True)
