@@ -8,6 +8,7 @@ from tests.mutants import (
     agent,
     consensus_log,
     consensus_members,
+    consensus_rounds,
     consensus_store,
     consensus_wishes,
     decisions,
@@ -22,6 +23,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
     "consensus": (
         *consensus_log.MUTANTS,
         *consensus_members.MUTANTS,
+        *consensus_rounds.MUTANTS,
         *consensus_wishes.MUTANTS,
         *consensus_store.MUTANTS,
     ),
