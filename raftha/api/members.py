@@ -10,18 +10,15 @@ from typing import Final
 
 import msgspec
 
-from raftha.api import codec
-from raftha.api.operations import STATUS, WAIT_S
+from raftha.api.outcome import answer, wait_for_end
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import MemberChanges
 from raftha.clock import Clock
 from raftha.config.values import Invalid, parse_address
-from raftha.instants import remaining
 from raftha.model.membership import MemberVerb
-from raftha.model.report import MemberChange, MemberChangeRequest, OperationState
+from raftha.model.report import MemberChangeRequest
 
 PATH: Final = "/members"
-_POLL_S: Final = 0.1
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,24 +43,9 @@ def perform(body: bytes, changes: MemberChanges, clock: Clock, stopping: Event) 
         return refusal(400, f"the address {error.what}: {error.remedy}")
     if not asked.name.strip():
         return refusal(400, "name the member")
-    change = changes.ask(
+    accepted = changes.ask(
         MemberChangeRequest(verb=asked.verb, name=asked.name.strip(), address=address)
     )
-    if asked.wait and change.state is OperationState.RUNNING:
-        change = _outcome(change, changes, clock, stopping)
-    return Reply(status=STATUS[change.state], body={**codec.document(change), "age_seconds": 0.0})
-
-
-def _outcome(
-    accepted: MemberChange, changes: MemberChanges, clock: Clock, stopping: Event
-) -> MemberChange:
-    """The change's last word; the newest known if the wait ends first."""
-    deadline = clock.now().plus(WAIT_S)
-    newest = accepted
-    while newest.state is OperationState.RUNNING and remaining(deadline, clock.now()) > 0:
-        if stopping.wait(_POLL_S):
-            break
-        found = changes.latest(accepted.name)
-        if found is not None and found.id == accepted.id:
-            newest = found
-    return newest
+    if not asked.wait:
+        return answer(accepted)
+    return answer(wait_for_end(accepted, lambda: changes.latest(accepted.name), clock, stopping))

@@ -11,33 +11,16 @@ from typing import Final
 
 import msgspec
 
-from raftha.api import codec
+from raftha.api.outcome import answer, wait_for_end
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import Responder
 from raftha.clock import Clock
-from raftha.instants import remaining
 from raftha.model.ids import MemberName
-from raftha.model.report import (
-    OperationReport,
-    OperationRequest,
-    OperationState,
-    RequestKind,
-)
+from raftha.model.report import OperationRequest, RequestKind
 
 PATHS: Final = {
     "/switchover": RequestKind.SWITCHOVER,
     "/failover": RequestKind.FAILOVER,
-}
-
-WAIT_S: Final = 30.0
-"""How long a caller that waits is kept; a hand-over takes about a second, a slow stop longer."""
-
-_POLL_S: Final = 0.1
-STATUS: Final = {
-    OperationState.DONE: 200,
-    OperationState.RUNNING: 202,
-    OperationState.REFUSED: 412,
-    OperationState.UNKNOWN: 503,
 }
 
 
@@ -62,9 +45,9 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
     if isinstance(request, Reply):
         return request
     report = responder.operate(request)
-    if asked.wait and report.state is OperationState.RUNNING:
-        report = _outcome(report, responder, clock, stopping)
-    return Reply(status=STATUS[report.state], body={**codec.document(report), "age_seconds": 0.0})
+    if asked.wait:
+        report = wait_for_end(report, responder.operation, clock, stopping)
+    return answer(report)
 
 
 def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
@@ -84,18 +67,3 @@ def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
         leader=None if asked.leader is None else MemberName(asked.leader),
         candidate=None if asked.candidate is None else MemberName(asked.candidate),
     )
-
-
-def _outcome(
-    accepted: OperationReport, responder: Responder, clock: Clock, stopping: Event
-) -> OperationReport:
-    """The operation's last word; the newest known if the wait ends first."""
-    deadline = clock.now().plus(WAIT_S)
-    newest = accepted
-    while newest.state is OperationState.RUNNING and remaining(deadline, clock.now()) > 0:
-        if stopping.wait(_POLL_S):
-            break
-        report = responder.operation()
-        if report is not None and report.id == accepted.id:
-            newest = report
-    return newest
