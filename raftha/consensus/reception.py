@@ -85,7 +85,8 @@ class Reception:
     def run(self) -> None:
         """Receive guests, on a thread of its own."""
         while not self._closed.is_set():
-            for key, _ in self._selector.select(_LOOK_S):
+            # Without guests there is nothing to look for, and `close` wakes this thread.
+            for key, _ in self._selector.select(_LOOK_S if self._silent else None):
                 if key.data is not None:
                     self._accept(key.data)
                 else:
