@@ -87,6 +87,11 @@ class Compaction:
         self._draft = _Draft(applied_index, sealing(head, self._dump()))
         self._go_on(self._draft, now)
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a snapshot is in the making."""
+        return self._draft is not None
+
     def abandon(self) -> None:
         """A newer snapshot than the one in the making is in use now."""
         self._draft = None

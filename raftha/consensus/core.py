@@ -16,9 +16,10 @@ rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from raftha.clock import Clock
 from raftha.consensus import configuration, wire
@@ -39,6 +40,9 @@ from raftha.errors import StorageFailed
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
 from raftha.model.store import RaftRole
+
+COMPACTION_PAUSE: Final = Seconds(0.02)
+"""Between two parts of a snapshot in the making, if nothing else calls for a round."""
 
 
 class Replica(Protocol):
@@ -143,9 +147,13 @@ class RaftCore:
 
     # What the node calls.
 
-    def breathe(self) -> None:
-        """This process runs, but nothing is due."""
+    def speak(self) -> list[tuple[str, wire.Message]]:
+        """Nothing has changed: a heartbeat if one is due, and the answer to one, are all there is
+        to say. It is said only when what it reflects is durable, as everything is."""
         self._ticked = self._now()
+        if self.heartbeat_due < self._ticked:
+            self.engine.send_entries()
+        return self.flush() if self.engine.out else []
 
     def tick(self) -> None:
         """Elections, commitment, application, sending: everything that is due now."""
@@ -162,8 +170,8 @@ class RaftCore:
         self._ticked = now
 
     def receive(self, peer: str, message: wire.Message) -> bool:
-        """Take one message from a linked node. Returns whether anything may follow from it: mostly
-        nothing does from a heartbeat and its answer. Raises WireError if it makes no sense."""
+        """Take one message from a linked node. Returns whether anything but an answer may follow
+        from it: mostly nothing does. Raises WireError if it makes no sense."""
         if not self.membership.knows(peer):
             return False
         matters = self._dispatch(peer, message)
@@ -200,10 +208,17 @@ class RaftCore:
 
     @property
     def wait(self) -> Seconds:
-        """Seconds until something of the core's own is due."""
+        """Seconds until something of the core's own is due that changes anything."""
+        if self._compaction.is_under_way:
+            return COMPACTION_PAUSE
         leading = self.engine.is_leading
-        due = self.engine.heartbeat_due if leading else self.engine.election_due
+        due = self.council.answers_lapse() if leading else self.engine.election_due
         return Seconds(max(0.0, due - self._now()))
+
+    @property
+    def heartbeat_due(self) -> float:
+        """When this raft leader must speak again, on the raw clock; never if it is none."""
+        return self.engine.heartbeat_due if self.engine.is_leading else math.inf
 
     @property
     def has_majority(self) -> bool:
@@ -245,7 +260,7 @@ class RaftCore:
             case wire.Append():
                 before = self._gist()
                 self._take_entries(peer, message)
-                return bool(self.engine.out) or self._gist() != before
+                return self._gist() != before
             case wire.Chunk():
                 self._take_chunk(peer, message)
             case wire.Progress():
@@ -343,7 +358,8 @@ class RaftCore:
         self.engine.acknowledge(peer, image.head.last.index + 1)
 
     def _take_progress(self, peer: str, message: wire.Progress) -> bool:
-        """Whether the follower holds something that is not committed: that may be now."""
+        """Whether something may follow: the follower holds what is not committed, or the voters are
+        about to change."""
         if message.term != self.engine.term or not self.engine.is_leading:
             return False
         if message.next_index > self._journal.last_index + 1:
@@ -358,7 +374,7 @@ class RaftCore:
         if not self.engine.follows(party):
             return False
         self.engine.hand(party, message)
-        return message.next_index - 1 > self.engine.commit_index
+        return message.next_index - 1 > self.engine.commit_index or not self.council.is_settled
 
     # Small parts.
 

@@ -7,6 +7,7 @@ the raft thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 from typing import assert_never
@@ -87,13 +88,17 @@ class Council:
         """Append the next set of voters, if one is due: one step at a time, and none before an
         entry of this raft leader's own term is committed, or a step that an earlier one left
         behind could take effect beside this one."""
-        is_settled = self.membership.latest is not None and self.roll.is_complete
-        if is_settled or not self._may_step():
+        if self.is_settled or not self._may_step():
             return
         lineage = f"{self._random.getrandbits(64):016x}"
         after = self.membership.next_step(self._outlook(), lineage)
         if after is not None:
             self._append(after)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no step is to be taken that no operator wishes."""
+        return self.membership.latest is not None and self.roll.is_complete
 
     def rule(self, wish: MemberWish) -> Ruling | None:
         """What is to be done about an operator's wish now; None if this node may change nothing: it
@@ -144,6 +149,16 @@ class Council:
         others = [seat.address for seat in self.membership.others]
         heard = [address for address in others if answers.get(address, horizon) > horizon]
         return frozenset((self.membership.own.address, *heard))
+
+    def answers_lapse(self) -> float:
+        """When this raft leader has lost its majority if nobody answers any more, on the raw clock;
+        never if it is one by itself."""
+        needed = len(self.membership.seats) // 2
+        if not needed:
+            return math.inf
+        answers = self._engine.answers
+        heard = sorted(answers.get(seat.address, 0.0) for seat in self.membership.others)
+        return heard[-needed] + self._fallback
 
     @property
     def present(self) -> Present:

@@ -4,7 +4,8 @@
 simulation calls it; `start` runs it on a thread. The order inside a round is a safety rule: nothing
 is sent before the disk holds what it reflects (a raft leader's new entries reflect nothing of its
 disk, and go first), and nobody is answered before the state that the answer speaks of can be read.
-A round ends after hearing if nothing came of it: most of an idle cluster's are such.
+If nothing came of what was heard, the round only says what is due: a heartbeat, or the answer to
+one. Most of an idle cluster's rounds are such.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _LONGEST_WAIT: Final = 0.45
 """Longest sleep, in shortest election timeouts: the elections take half of one for a pause."""
 _WHOLE_ROUND_S: Final = 0.5
 """Longest time without a whole round."""
+_SOON_S: Final = 0.1
+"""A round that has something to hear does what is due so soon after it: waking costs more."""
 
 Fatal = Callable[[str], object]
 """Ends the process with a message. It does not return in production."""
@@ -160,10 +163,10 @@ class RaftNode:
         """One round; waits at most so long for the network. May raise StorageFailed."""
         heard = [self._take(event) for event in self._links.poll(wait)]
         asked = self.store.take()
-        if any(heard) or asked or self._is_due:
+        if any(heard) or asked or self._is_due(_SOON_S if heard else 0.0):
             self._go_round(asked)
         else:
-            self._core.breathe()
+            self._send(self._core.speak())
 
     def _go_round(self, asked: Sequence[Pending]) -> None:
         if self._registry.verdict != self._verdict:
@@ -186,15 +189,16 @@ class RaftNode:
             self._watches.stir()
         self._due = self._clock.raw() + self._until_due()
 
-    @property
-    def _is_due(self) -> bool:
+    def _is_due(self, within: float) -> bool:
+        """Whether a whole round is called for within so many seconds."""
         is_told = self._registry.verdict != self._verdict
-        return is_told or self._clock.raw() >= self._due
+        return is_told or self._clock.raw() + within >= self._due
 
     def _until_due(self) -> float:
         """Seconds until something happens by the clock alone."""
+        wishes = self._steward.wait
         proposals = self._proposals.wait(self._clock.now())
-        return min(_WHOLE_ROUND_S, self._core.wait, self._replica.wait, proposals)
+        return min(_WHOLE_ROUND_S, self._core.wait, self._replica.wait, wishes, proposals)
 
     def _heed(self, verdict: Refusal | None) -> None:
         """The others hold something against this node itself. If its directory must not be voted
@@ -226,7 +230,7 @@ class RaftNode:
     @property
     def wait(self) -> Seconds:
         """How long the next round may wait for the network."""
-        left = self._due - self._clock.raw()
+        left = min(self._due, self._core.heartbeat_due) - self._clock.raw()
         return Seconds(max(0.0, min(left, _LONGEST_WAIT * self._timings.election_min)))
 
     def _run(self) -> None:
@@ -245,7 +249,7 @@ class RaftNode:
             self._links.flush()
 
     def _take(self, event: LinkEvent) -> bool:
-        """Whether the round has to go on."""
+        """Whether this calls for a whole round."""
         match event:
             case Received():
                 return self._receive(event.peer, event.frame)

@@ -8,6 +8,7 @@ thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, assert_never
 
@@ -35,6 +36,7 @@ that answers may just not have been heard yet by a new raft leader."""
 RELEASE_PATIENCE: Final = Seconds(10.0)
 """How long the primary has to find another synchronous standby, or none."""
 _ANSWER_TIMEOUT: Final = Seconds(2.0)
+_LOOK_AGAIN: Final = Seconds(0.1)
 
 
 class Steward:
@@ -73,6 +75,11 @@ class Steward:
                 return
             if self._act(wish, ruling):
                 return
+
+    @property
+    def wait(self) -> Seconds:
+        """Seconds until a wish is to be looked at again; what it waits for may pass unheard."""
+        return _LOOK_AGAIN if self._asked else Seconds(math.inf)
 
     def _act(self, wish: MemberWish, ruling: Ruling) -> bool:
         """Do what was ruled; whether that was a step."""

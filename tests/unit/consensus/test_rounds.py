@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from raftha.consensus import wire
+from raftha.consensus.core import COMPACTION_PAUSE
 from raftha.consensus.greeting import Refusal
 from raftha.consensus.links import Received
 from raftha.instants import RHO, Seconds
+from raftha.model.ids import MemberName
+from raftha.model.membership import MemberVerb, MemberWish, asking
 from raftha.model.settings import RaftTimings
 from raftha.model.store import Committed, Grant, LeaseId, Outcome, Transact
 from tests.sim.group import Group
@@ -32,7 +35,7 @@ def hear(group: Group, name: str) -> bool:
     return node._due != before
 
 
-def test_a_heartbeat_without_news_and_its_answer_start_no_round() -> None:
+def test_a_heartbeat_without_news_and_its_answer_start_no_whole_round() -> None:
     group = led_by_a()
     group.beat("a")
     group.network.deliver("a", "b", 10)
@@ -43,11 +46,74 @@ def test_a_heartbeat_without_news_and_its_answer_start_no_round() -> None:
     group.step("b")
     group.beat("a")
     group.network.deliver("a", "b", 10)
-    assert hear(group, "b"), "every other heartbeat is answered"
-    assert group.flying("b", "a")
+    assert not hear(group, "b")
+    assert group.flying("b", "a"), "every other heartbeat is answered"
     group.step("a")
     group.network.deliver("b", "a", 10)
     assert not hear(group, "a")
+
+
+def go_on(group: Group, name: str, seconds: float) -> set[float]:
+    """Let one node go on at its own pace; when each of its whole rounds made the next one due."""
+    node = group.node(name)
+    end = node._clock.raw() + seconds
+    dues = set()
+    while (left := end - node._clock.raw()) > 0:
+        group.pass_time(name, min(left, max(node.wait, A_MOMENT / 10)))
+        node.step(Seconds(0.0))
+        dues.add(node._due)
+    return dues
+
+
+def test_a_raft_leader_speaks_in_time_without_whole_rounds() -> None:
+    group = led_by_a(RaftTimings())
+    before = len(group.flying("a", "b"))
+    periods = 4
+    dues = go_on(group, "a", (periods + 0.5) * group.timings.append_period)
+    said = group.flying("a", "b")[before:]
+    assert sum(isinstance(message, wire.Append) for message in said) >= periods
+    assert len(dues) == 1
+
+
+def test_a_raft_leader_that_nobody_answers_steps_down_when_its_majority_has_lapsed() -> None:
+    group = led_by_a(RaftTimings())
+    go_on(group, "a", 0.9 * group.timings.fallback)
+    assert group.leads("a")
+    go_on(group, "a", 0.1 * group.timings.fallback + A_MOMENT)
+    assert not group.leads("a")
+
+
+def test_what_a_newcomer_has_got_is_looked_at_at_once() -> None:
+    group = led_by_a()
+    group.join_anew("d")
+    group.settle(rounds=8)
+    group.pass_time("d", 2 * group.timings.append_period)
+    group.beat("a")
+    group.network.deliver("a", "d", 10)
+    group.step("d")
+    group.network.deliver("d", "a", 10)
+    assert hear(group, "a")
+
+
+def test_the_parts_of_a_snapshot_follow_one_another_soon() -> None:
+    group = led_by_a()
+    node = group.node("a")
+    node._core.engine.feed.chunk_bytes = 1
+    group.compact("a")
+    assert node._core._compaction.is_under_way
+    assert node.wait <= COMPACTION_PAUSE
+
+
+def test_a_wish_is_looked_at_again_soon() -> None:
+    group = led_by_a(RaftTimings())
+    assert group.node("a")._until_due() > 0.2
+    wanted = MemberWish(id="w", verb=MemberVerb.ADD, name=MemberName("d"), address="d")
+    group.node("a").store.submit(
+        asking("sim", wanted, None), timeout=Seconds(1e5), done=lambda _outcome: None
+    )
+    group.step("a")
+    group.settle()
+    assert group.node("a")._until_due() <= 0.1
 
 
 def test_an_entry_is_answered_and_the_answer_commits_it_at_once() -> None:
