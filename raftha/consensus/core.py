@@ -32,6 +32,7 @@ from raftha.consensus.forwards import Intake, Report
 from raftha.consensus.journal import Journal
 from raftha.consensus.marks import Marks
 from raftha.consensus.membership import Membership
+from raftha.consensus.news import News
 from raftha.consensus.snapshots import Assembly
 from raftha.consensus.stable import Origin, Persisted, StableStore
 from raftha.consensus.state import LogEntry, unseal
@@ -96,7 +97,6 @@ class RaftCore:
         self._assembly = Assembly(
             lambda part, first: store.stage(Origin.RECEIVED, part, first=first)
         )
-        self._shown = (0, 0)
         self._ticked = self._now()
         self.engine = Engine(
             address=own.address,
@@ -107,6 +107,7 @@ class RaftCore:
             apply=lambda index, payload: self._replica.apply(index, payload),
         )
         self._intake = Intake(self.engine, self._journal, report)
+        self._news = News(self.engine, self._journal, self._intake)
         self.elections = self._make_elections()
         self.council = self._make_council()
         self._compaction = self._make_compaction()
@@ -165,7 +166,7 @@ class RaftCore:
         else:
             self.elections.tick(now)
         self.engine.turn()
-        self._send_news()
+        self._news.tell(now)
         self._compaction.turn(now, self.engine.applied_index)
         self._ticked = now
 
@@ -194,7 +195,7 @@ class RaftCore:
         holds them; but if anything else waits, they wait for `flush` too, in order."""
         if not self.engine.is_leading or self.engine.out:
             return []
-        self._send_news()
+        self._news.tell(self._now())
         return self.engine.take_out()
 
     def flush(self) -> list[tuple[str, wire.Message]]:
@@ -383,13 +384,6 @@ class RaftCore:
         if self._marks.is_late(self._now()):
             self._store.save_marks(self._marks.take_unsaved())
         self._store.sync()
-
-    def _send_news(self) -> None:
-        """New entries and a new commit index go out at once, not with the next heartbeat."""
-        news = (self._journal.last_index, self.engine.commit_index)
-        if self.engine.is_leading and news != self._shown:
-            self.engine.send_entries()
-        self._shown = news
 
     def _now(self) -> float:
         return self._clock.raw()

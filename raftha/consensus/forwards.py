@@ -41,6 +41,8 @@ class Intake:
         self._engine = engine
         self._journal = journal
         self._forwards = Forwards(report)
+        self.last_forwarded = 0
+        """The index of the last entry that another voter wanted."""
 
     def append(self, payload: bytes) -> bool:
         """Append a command: bytes that are none would stop every replica later."""
@@ -61,7 +63,8 @@ class Intake:
         if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:
             return
         if self.append(payload):
-            self._forwards.took(peer, self._journal.last_index)
+            self.last_forwarded = self._journal.last_index
+            self._forwards.took(peer, self.last_forwarded)
         else:
             self._forwards.refuse(peer)
 

@@ -1,9 +1,11 @@
 """`RaftNode`: one voter, put together from core, replica, links, storage and proposals.
 
-`step` does one round by hand: hear, propose, offer, tick, make durable, publish, answer, send. The
-simulation calls it; `start` runs it on a thread. The order inside a round is a safety rule: nothing
-is sent before the disk holds what it reflects (a raft leader's new entries reflect nothing of its
-disk, and go first), and nobody is answered before the state that the answer speaks of can be read.
+`step` does one round by hand: hear, propose, offer, make durable, send, tick, publish, once more
+make durable and send, answer. The simulation calls it; `start` runs it on a thread. The order
+inside a round is a safety rule: nothing is sent before the disk holds what it reflects (a raft
+leader's new entries reflect nothing of its disk, and go first), and nobody is answered before the
+state that the answer speaks of can be read. What others wait for goes before what nobody does.
+
 If nothing came of what was heard, the round only says what is due: a heartbeat, or the answer to
 one. Most of an idle cluster's rounds are such.
 """
@@ -174,20 +176,25 @@ class RaftNode:
         for pending in asked:
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
+        self._send(self._core.offer())
+        self._flush()
         self._propose_expiries()
         self._steward.turn()
-        self._send(self._core.offer())
         self._core.tick()
-        outgoing = self._core.flush()
-        self._publish_present()
         had_majority = self._facts.majority
         self._replica.publish()
         self._facts = self._observe()
-        self._proposals.deliver()
-        self._send(outgoing)
+        self._flush()
         if self._facts.majority != had_majority:
             self._watches.stir()
         self._due = self._clock.raw() + self._until_due()
+        self._proposals.deliver()
+
+    def _flush(self) -> None:
+        """Send what waits, once the disk holds what it reflects and greetings tell of it too."""
+        outgoing = self._core.flush()
+        self._publish_present()
+        self._send(outgoing)
 
     def _is_due(self, within: float) -> bool:
         """Whether a whole round is called for within so many seconds."""

@@ -14,7 +14,9 @@ from typing import Final
 from raftha.consensus.stable import Origin
 
 ENTRIES_AT_A_TIME: Final = 2
-"""Old log entries that go with each new one; more than one, or they would never be gone."""
+"""Old log entries that go for each new one; more than one, or they would never be gone."""
+ENTRIES_A_TIDYING: Final = 16
+PARTS_A_TIDYING: Final = 2
 
 SCHEMA: Final = (
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, snapshot INTEGER NOT NULL, body BLOB NOT NULL)",
@@ -37,6 +39,7 @@ class Shelf:
         self._parts: dict[int, list[int]] = {}
         self._worthless: deque[int] = deque()
         self._oldest = self._first = 1
+        self._owed = 0
 
     def open(
         self, parts: Iterable[tuple[int, int]], in_use: int | None, oldest: int, first: int
@@ -70,12 +73,17 @@ class Shelf:
         self._discard(self._in_use)
         self._in_use, self._first = snapshot, first
 
-    def tidy(self) -> None:
-        """Take a little away of what is worthless."""
+    def tidy(self, added: int) -> None:
+        """Take a little away of what is worthless, now that so many entries were added; mostly
+        nothing, for to touch an old page costs as much as a new one."""
+        self._owed += added
+        if self._owed < ENTRIES_A_TIDYING:
+            return
+        gone, self._owed = self._owed * ENTRIES_AT_A_TIME, 0
         if self._oldest < self._first:
-            self._oldest = min(self._oldest + ENTRIES_AT_A_TIME, self._first)
+            self._oldest = min(self._oldest + gone, self._first)
             self._write("DELETE FROM log WHERE idx < ?", self._oldest)
-        if self._worthless:
+        for _ in range(min(PARTS_A_TIDYING, len(self._worthless))):
             self._write("DELETE FROM parts WHERE id = ?", self._worthless.popleft())
 
     def _discard(self, snapshot: int | None) -> None:

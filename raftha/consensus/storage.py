@@ -88,6 +88,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._dirty = False
+        self._waiting: list[LogEntry] = []
         self._sync_clock = SyncClock()
         self._shelf = Shelf(self._write)
         self._free_bytes: int | None = None
@@ -111,12 +112,10 @@ class SqliteStore:
 
     @property
     def is_dirty(self) -> bool:
-        return self._dirty
+        return self._dirty or bool(self._waiting)
 
     def append(self, entry: LogEntry) -> None:
-        with self._failing("append"):
-            self._insert(entry)
-            self._shelf.tidy()
+        self._waiting.append(entry)
 
     def truncate(self, first_index: int) -> None:
         with self._failing("truncate"):
@@ -136,8 +135,7 @@ class SqliteStore:
         with self._failing("snapshot"):
             self._shelf.put_in_use(Origin.RECEIVED, first)
             self._write("DELETE FROM log WHERE idx >= ?", first)
-            for entry in entries:
-                self._insert(entry)
+            self._insert(entries)
 
     def compact(self, first_index: int) -> None:
         with self._failing("compact"):
@@ -163,10 +161,11 @@ class SqliteStore:
             self._write("UPDATE identity SET joining = ?, voter_since = ?", *values)
 
     def sync(self) -> None:
-        if not self._dirty:
+        if not self.is_dirty:
             return
         started = self._clock.raw()
         with self._failing("sync"):
+            self._put_down()
             self._check_space()
             self._open_connection().execute("COMMIT")
         self._dirty = False
@@ -216,6 +215,7 @@ class SqliteStore:
         """Close a file that cannot be used, whatever SQLite says to it."""
         connection, self._connection = self._connection, None
         self._dirty = False
+        self._waiting.clear()
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
@@ -252,16 +252,28 @@ class SqliteStore:
     def _reader(self) -> FileReader:
         return FileReader(self._query, self._directory / FILE_NAME, self._owner)
 
-    def _insert(self, entry: LogEntry) -> None:
-        row = (entry.index, entry.term, entry.command, entry_crc(entry))
-        self._write("INSERT INTO log VALUES (?, ?, ?, ?)", *row)
+    def _put_down(self) -> None:
+        """Hand the appended entries to SQLite: late, so that a raft leader sends them first, and in
+        order with every other write."""
+        entries, self._waiting = self._waiting, []
+        if entries:
+            self._insert(entries)
+            self._shelf.tidy(len(entries))
+
+    def _insert(self, entries: Sequence[LogEntry]) -> None:
+        rows = [(entry.index, entry.term, entry.command, entry_crc(entry)) for entry in entries]
+        self._begin().executemany("INSERT INTO log VALUES (?, ?, ?, ?)", rows)
 
     def _write(self, statement: str, *values: object) -> None:
+        self._put_down()
+        self._begin().execute(statement, values)
+
+    def _begin(self) -> sqlite3.Connection:
         connection = self._open_connection()
         if not self._dirty:
             connection.execute("BEGIN IMMEDIATE")
             self._dirty = True
-        connection.execute(statement, values)
+        return connection
 
     def _query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         return self._open_connection().execute(statement, values).fetchall()

@@ -22,6 +22,7 @@ from raftha.consensus.audit import verify_library
 from raftha.consensus.commands import REGULAR
 from raftha.consensus.configuration import Seat, party_id
 from raftha.consensus.journal import Journal
+from raftha.consensus.outbox import IdlePoller, Outbox
 from raftha.consensus.snapshots import Feed
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
@@ -58,41 +59,6 @@ class _Party(Node):  # type: ignore[misc]
         return self is other or (isinstance(other, _Party) and self._id == other._id)
 
 
-class _Outbox:
-    """Stands where the library expects a transport: collects messages until they may leave."""
-
-    ready = True
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, wire.Message]] = []
-
-    def send(self, node: Node, message: dict[str, Any]) -> bool:
-        if message["type"] == "request_vote":
-            message["to"] = node.seat.incarnation
-        packed = wire.from_library(message)
-        if packed is not None:
-            self.messages.append((node.seat.address, packed))
-        return True
-
-    def ignore(self, *_: object) -> None:
-        """The library registers callbacks here; the core calls it directly instead."""
-
-    setOnNodeConnectedCallback = ignore  # noqa: N815
-    setOnNodeDisconnectedCallback = ignore  # noqa: N815
-    setOnMessageReceivedCallback = ignore  # noqa: N815
-    setOnReadonlyNodeConnectedCallback = ignore  # noqa: N815
-    setOnReadonlyNodeDisconnectedCallback = ignore  # noqa: N815
-    setOnUtilityMessageCallback = ignore  # noqa: N815
-    destroy = ignore
-
-
-class _IdlePoller:
-    """The library ends each tick by polling its sockets; it has none."""
-
-    def poll(self, timeout: float) -> None:
-        """Nothing to wait for."""
-
-
 _present: ContextVar[Callable[[], float]] = ContextVar("present")
 
 
@@ -119,7 +85,7 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._make_durable = make_durable
         self._apply = apply
         self._parties: dict[str, _Party] = {}
-        self._outbox = _Outbox()
+        self._outbox = Outbox()
         self._acknowledged = _NOTHING
         self.feed = Feed()
         # The library's constructor reads every attribute of its object, properties too.
@@ -127,7 +93,7 @@ class Engine(SyncObj):  # type: ignore[misc]
         self._bind_time()
         own = _Party(Seat(address))
         super().__init__(own, [], _configuration(timings), transport=self._outbox)
-        self._poller = _IdlePoller()
+        self._poller = IdlePoller()
 
     def adopt(self, journal: Journal, term: int, vote: str | None) -> None:
         """Stand on this log, term and vote instead of the library's own, empty ones."""
@@ -272,6 +238,10 @@ class Engine(SyncObj):  # type: ignore[misc]
     def heartbeat_due(self) -> float:
         """When the raft leader must speak again, on the injected clock."""
         return float(self._SyncObj__newAppendEntriesTime)
+
+    @heartbeat_due.setter
+    def heartbeat_due(self, when: float) -> None:
+        self._SyncObj__newAppendEntriesTime = when
 
     @property
     def election_due(self) -> float:

@@ -301,7 +301,7 @@ DISK: Final = (
     Mutant(
         file="consensus/shelf.py",
         without="what a snapshot replaced is taken away at once",
-        text="min(self._oldest + ENTRIES_AT_A_TIME, self._first)",
+        text="min(self._oldest + gone, self._first)",
         instead="self._first",
         caught_by=_STORAGE + "test_what_a_snapshot_replaced_goes_little_by_little_with_new_entries",
     ),

@@ -31,10 +31,9 @@ COMMANDS: Final = (
     Mutant(
         file="consensus/node.py",
         without="H14: callers are answered before the state is published",
-        text="self._replica.publish()\n        self._facts = self._observe()\n"
-        "        self._proposals.deliver()",
-        instead="self._proposals.deliver()\n        self._replica.publish()\n"
-        "        self._facts = self._observe()",
+        text="had_majority = self._facts.majority\n        self._replica.publish()",
+        instead="had_majority = self._facts.majority\n        self._proposals.deliver()\n"
+        "        self._replica.publish()",
         caught_by=_COMMANDS + "test_h14_an_answer_is_given_after_its_entry_was_applied",
     ),
     Mutant(

@@ -97,7 +97,7 @@ def test_h5_a_later_entry_of_the_raft_leader_waits_for_the_disk_too() -> None:
     group.seats["a"].disk.sync_fails = True
 
     with pytest.raises(StorageFailed):
-        group.step("a")
+        group.node("a")._core.tick()
 
     assert group.node("a")._core.engine.commit_index == before
 

@@ -47,7 +47,7 @@ def test_who_was_replaced_keeps_its_heir_from_nobody_that_has_just_started() -> 
     assert ("b", "c") in group.network.up
     group.join("b", "d")
     group.create("d", "k")
-    group.settle("bd")
+    group.settle("bd", rounds=6)
     assert ("b", "c") not in group.network.up
     assert "k" in group.keys("b")
     group.join("b", "c")

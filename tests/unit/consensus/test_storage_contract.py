@@ -19,6 +19,7 @@ import pytest
 
 from raftha.clock import SystemClock
 from raftha.consensus.marks import Mark
+from raftha.consensus.shelf import ENTRIES_A_TIDYING, ENTRIES_AT_A_TIME, PARTS_A_TIDYING
 from raftha.consensus.stable import Origin, Owner, StableStore, Standing, Voter
 from raftha.consensus.state import Head, Image, LogEntry, seal
 from raftha.consensus.storage import FILE_NAME, SqliteStore
@@ -311,9 +312,9 @@ def test_what_was_put_aside_half_way_is_put_aside_whole(tmp_path: Path) -> None:
 def test_what_a_snapshot_replaced_goes_little_by_little_with_new_entries(tmp_path: Path) -> None:
     store = sqlite_store(tmp_path)
     store.load()
-    for entry in entries(1, 40):
+    for entry in entries(1, 100):
         store.append(entry)
-    for first in (10, 20):
+    for first in (10, 80):
         stage(store, Origin.OWN, sealed(first), parts=4)
         store.compact(first)
     store.stage(Origin.RECEIVED, b"never finished", first=True)
@@ -322,19 +323,20 @@ def test_what_a_snapshot_replaced_goes_little_by_little_with_new_entries(tmp_pat
     again = sqlite_store(tmp_path)
     again.load()
     left = []
-    for entry in entries(41, 60):
+    for entry in entries(101, 100 + 3 * ENTRIES_A_TIDYING):
         again.append(entry)
-        rows = "SELECT (SELECT count(*) FROM log WHERE idx < 20), count(*) FROM parts"
+        again.sync()
+        rows = "SELECT (SELECT count(*) FROM log WHERE idx < 80), count(*) FROM parts"
         left.append(again._query(rows)[0])
 
-    assert left[0][0] >= 16
-    assert left[0][1] >= 7
+    assert left[0] == (79, 9)
     assert left[-1] == (0, 4)
-    assert {before[0] - after[0] for before, after in itertools.pairwise(left)} <= {0, 1, 2}
+    gone = [(a - c, b - d) for (a, b), (c, d) in itertools.pairwise(left)]
+    assert max(gone) == (ENTRIES_A_TIDYING * ENTRIES_AT_A_TIME, PARTS_A_TIDYING)
     again.close()
     persisted = sqlite_store(tmp_path).load()
-    assert persisted.snapshot == sealed(20)
-    assert list(persisted.entries) == entries(20, 60)
+    assert persisted.snapshot == sealed(80)
+    assert list(persisted.entries) == entries(80, 100 + 3 * ENTRIES_A_TIDYING)
 
 
 def test_a_full_disk_is_final_and_keeps_what_was_synced(tmp_path: Path) -> None:
