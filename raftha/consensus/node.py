@@ -177,24 +177,27 @@ class RaftNode:
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
         self._send(self._core.offer())
-        self._flush()
+        self._answer()
         self._propose_expiries()
         self._steward.turn()
         self._core.tick()
         had_majority = self._facts.majority
         self._replica.publish()
         self._facts = self._observe()
-        self._flush()
+        outgoing = self._core.flush()
+        self._publish_present()
+        self._send(outgoing)
         if self._facts.majority != had_majority:
             self._watches.stir()
         self._due = self._clock.raw() + self._until_due()
         self._proposals.deliver()
 
-    def _flush(self) -> None:
+    def _answer(self) -> None:
         """Send what waits, once the disk holds what it reflects and greetings tell of it too."""
         outgoing = self._core.flush()
-        self._publish_present()
-        self._send(outgoing)
+        if outgoing:
+            self._publish_present()
+            self._send(outgoing)
 
     def _is_due(self, within: float) -> bool:
         """Whether a whole round is called for within so many seconds."""
