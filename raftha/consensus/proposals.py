@@ -104,6 +104,7 @@ class Proposals:
         self._clock = clock
         self._session = session
         self._is_open = False
+        self._has_changed = False
         self._opened_by: Route | None = None
         self._opening_since: Instant | None = None
         self._pending: dict[int, Pending] = {}
@@ -125,6 +126,7 @@ class Proposals:
     def turn(self, courier: Courier, route: Route | None) -> None:
         """Drop what ran out of time, hand over what has not gone this way yet."""
         now = self._clock.now()
+        self._has_changed = False
         for pending in list(self._pending.values()):
             if pending.is_settled or remaining(pending.deadline, now) <= 0:
                 del self._pending[pending.seq]
@@ -156,7 +158,7 @@ class Proposals:
             self._is_open = False
             self._opened_by = None
             return
-        self._is_open = True
+        self._is_open = self._has_changed = True
         for seq, result in known.results.items():
             pending = self._pending.pop(seq, None)
             if pending is not None:
@@ -176,7 +178,9 @@ class Proposals:
         self._pending.clear()
 
     def wait(self, now: Instant) -> Seconds:
-        """Seconds until a command runs out of time; at most one."""
+        """Seconds until a command runs out of time or can be handed over; at most one."""
+        if self._has_changed and self._pending:
+            return Seconds(0.0)
         left = [remaining(pending.deadline, now) for pending in self._pending.values()]
         return Seconds(max(0.0, min(left, default=1.0)))
 
@@ -194,6 +198,7 @@ class Proposals:
 
     def _opened(self, result: Result) -> None:
         self._is_open = isinstance(result, Happened)
+        self._has_changed = True
         if isinstance(result, Superseded):
             self._give_way()
 

@@ -53,6 +53,13 @@ MUTANTS: Final = (
         caught_by=_ROUNDS + "test_the_parts_of_a_snapshot_follow_one_another_soon",
     ),
     Mutant(
+        file="consensus/proposals.py",
+        without="rounds: what waited for the session waits on",
+        text="self._is_open = isinstance(result, Happened)\n        self._has_changed = True",
+        instead="self._is_open = isinstance(result, Happened)",
+        caught_by=_ROUNDS + "test_what_waited_for_the_session_goes_as_soon_as_it_is_open",
+    ),
+    Mutant(
         file="consensus/steward.py",
         without="rounds: a wish waits",
         text="return _LOOK_AGAIN if self._asked else Seconds(math.inf)",

@@ -160,3 +160,15 @@ def test_a_node_that_only_hears_has_not_paused() -> None:
         group.pass_time("b", group.timings.election_min / 6)
         node.step(Seconds(0.0))
     assert any(isinstance(message, wire.Canvass) for message in group.flying("b", "c"))
+
+
+def test_what_waited_for_the_session_goes_as_soon_as_it_is_open() -> None:
+    group = Group()
+    group.elect("a")
+    group.create("b", "k")
+    proposals = group.node("b")._proposals
+    while not proposals._is_open:
+        for source, target in (("b", "a"), ("a", "b")):
+            group.deliver(source, target)
+    assert [pending.handed_over for pending in proposals._pending.values()] == [None]
+    assert group.node("b").wait == 0
