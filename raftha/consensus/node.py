@@ -176,10 +176,11 @@ class RaftNode:
         for pending in asked:
             self._proposals.add(pending)
         self._proposals.turn(self._core, self._route())
-        self._send(self._core.offer())
-        self._answer()
+        # Before a sync, which may last: renewals that come meanwhile are read first.
         self._propose_expiries()
         self._steward.turn()
+        self._send(self._core.offer())
+        self._answer()
         self._core.tick()
         had_majority = self._facts.majority
         self._replica.publish()

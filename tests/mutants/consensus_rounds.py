@@ -60,6 +60,15 @@ MUTANTS: Final = (
         caught_by=_ROUNDS + "test_what_waited_for_the_session_goes_as_soon_as_it_is_open",
     ),
     Mutant(
+        file="consensus/node.py",
+        without="rounds: leases end for a sync in which nobody was heard",
+        text="self._propose_expiries()\n        self._steward.turn()\n"
+        "        self._send(self._core.offer())\n        self._answer()",
+        instead="self._steward.turn()\n        self._send(self._core.offer())\n"
+        "        self._answer()\n        self._propose_expiries()",
+        caught_by=_ROUNDS + "test_a_lease_does_not_end_for_a_sync_in_which_nobody_was_heard",
+    ),
+    Mutant(
         file="consensus/steward.py",
         without="rounds: a wish waits",
         text="return _LOOK_AGAIN if self._asked else Seconds(math.inf)",

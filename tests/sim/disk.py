@@ -46,8 +46,10 @@ Change = Callable[[Records], None]
 
 @dataclass(slots=True)
 class _Batch:
-    """A sync that ended at `ended` of the true time: a power cut before that may lose it."""
+    """A sync from `begun` to `ended` of the true time: a power cut between may lose it, and one
+    before does."""
 
+    begun: float
     ended: float
     changes: list[Change]
 
@@ -81,14 +83,12 @@ class Disk:
         that time in seconds."""
         took = self.latency + self.stall
         self.stall = 0.0
-        assert all(batch.ended <= self.time.now for batch in self._uncertain), "syncs overlap"
-        self._settle(self._uncertain)
-        self._uncertain = []
-        if took == 0.0:
-            self._settle([_Batch(0.0, changes)])
-            return took
+        begun = self.time.now
+        assert all(batch.ended <= begun for batch in self._uncertain), "syncs overlap"
         self.time.now += took
-        self._uncertain.append(_Batch(self.time.now, changes))
+        self._uncertain.append(_Batch(begun, self.time.now, changes))
+        if took == 0.0 and len(self._uncertain) == 1:
+            self.read()
         return took
 
     def read(self) -> Records:
@@ -111,9 +111,10 @@ class Disk:
         self.incarnation = f"{self.incarnation.partition(',')[0]}, {self.lives}"
 
     def cut_power(self, now: float, random: Random) -> None:
-        """A sync under way at that true time is done or undone."""
+        """A sync under way at that true time is done or undone. A later one of the same round never
+        began: its process is gone."""
         done = [batch for batch in self._uncertain if batch.ended <= now]
-        under_way = [batch for batch in self._uncertain if batch.ended > now]
+        under_way = [batch for batch in self._uncertain if batch.begun <= now < batch.ended]
         survived = under_way[: random.randint(0, len(under_way))] if under_way else []
         self._settle(done + survived)
         self._uncertain = []

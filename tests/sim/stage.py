@@ -332,6 +332,7 @@ class Stage:
     def _act(self, host: Host, action: Callable[[], None]) -> bool:
         """Let a node act; a failing disk or a tripwire ends its process. False if it ended."""
         host.time.now = self.time.now
+        host.disk.settle(self.time.now)
         try:
             action()
         except BegunAnew as error:

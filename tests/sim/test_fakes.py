@@ -211,3 +211,20 @@ def test_what_a_dead_process_had_sent_arrives_and_what_it_would_have_sent_does_n
 
     wire.pass_time(10.0)
     assert wire.hear("b") == [Received("a", b"left before"), Down("a")]
+
+
+def test_what_a_round_wrote_after_the_end_of_its_process_was_never_written() -> None:
+    """The process ended within the first of two syncs: the second never began."""
+    outcomes = set()
+    for seed in range(20):
+        disk = Disk("x")
+        store = FakeStore(disk)
+        store.load()
+        disk.latency = 2.0
+        began = disk.time.now
+        for index in (1, 2):
+            store.append(LogEntry(b"", index, 1))
+            store.sync()
+        disk.cut_power(began + 1.0, Random(seed))
+        outcomes.add(tuple(stored(disk)))
+    assert outcomes == {(), (1,)}

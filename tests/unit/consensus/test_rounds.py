@@ -148,6 +148,30 @@ def test_the_end_of_a_lease_is_not_waited_past() -> None:
     assert 0 < group.node("a").wait <= TTL * (1 + RHO)
 
 
+def test_a_lease_does_not_end_for_a_sync_in_which_nobody_was_heard() -> None:
+    """The renewals of that time wait to be read. The holder would lose what it has renewed."""
+    group = led_by_a()
+    command = Transact((), (Grant(LeaseId("l"), "b", TTL),))
+    group.node("b").store.submit(command, timeout=Seconds(1e5), done=lambda _outcome: None)
+    group.step("b")
+    group.settle(rounds=8)
+    store = group.seats["a"].store
+    sync = store.sync
+
+    def slow_sync() -> None:
+        if store.is_dirty:
+            group.pass_time("a", 10 * TTL)
+        sync()
+
+    store.sync = slow_sync  # type: ignore[method-assign]
+    before = len(group.log("a"))
+    group.create("a", "k")
+    entries = group.node("a")._core._journal[before:]
+    assert entries
+    assert not any(b"expire" in entry[0] for entry in entries)
+    assert LeaseId("l") in group.node("a").store.peek().leases
+
+
 def test_a_node_that_only_hears_has_not_paused() -> None:
     """The time that is given after a pause would put its campaign off for ever."""
     group = led_by_a(RaftTimings())
