@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -116,6 +116,7 @@ class _Ground:
     instance: Instance
     run_dir: Path
     metrics: Metrics
+    will: Callable[[], Sequence[str]]
 
     @property
     def server_log(self) -> Path:
@@ -139,8 +140,10 @@ def build_member(
     clock: Clock,
     metrics: Metrics,
     fatal: Callable[[str], None],
+    will: Callable[[], Sequence[str]],
 ) -> Member:
-    """Everything of a member, wired and still at rest."""
+    """Everything of a member, wired and still at rest. `will` is what its guardian runs when both
+    this process and its primary are gone."""
     keys = Keys(config.scope)
     ground = _Ground(
         board=Board(config=config, postgres=postgres, last_tick=clock.now()),
@@ -151,6 +154,7 @@ def build_member(
         instance=instance,
         run_dir=instance.layout.run_dir,
         metrics=metrics,
+        will=will,
     )
     board, reader = ground.board, ground.reader
     health = Health(board=board, clock=clock, settings=reader.settings)
@@ -164,8 +168,7 @@ def build_member(
     )
     peers = build_peers(config, reader, clock, board.wake)
     responder = _responder(ground, observer, guarding, peers)
-    worker = Worker(clock, board.wake, fatal)
-    loop = _loop(ground, guarding, keeper, peers, worker, responder)
+    loop = _loop(ground, guarding, keeper, peers, Worker(clock, board.wake, fatal), responder)
     node.store.watch(keys.prefix, board.wake)
     return Member(
         board=board,
@@ -193,6 +196,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         changed=ground.board.wake,
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
         fenced=ground.metrics.fenced,
+        will=ground.will,
     )
     keeper = LeaseKeeper(
         store=ground.node.store,

@@ -7,6 +7,7 @@ asked for is never reused: a guardian that does not answer is not alive.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,8 @@ IDLE_EXIT_S = 30.0
 
 
 class Guarding:
-    """`changed` is called from the connection's reader on every event; it must not call back."""
+    """`changed` is called from the connection's reader on every event; it must not call back.
+    `will` is the program that tells the others, should agent and primary be gone."""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Guarding:
         changed: Callable[[], None],
         lost: Callable[[str], None],
         fenced: Callable[[str, float], object] = lambda _reason, _seconds: None,
+        will: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._socket_path = socket_path
         self._data_dir = data_dir
@@ -48,6 +51,8 @@ class Guarding:
         self._changed = changed
         self._lost = lost
         self._fenced = fenced
+        self._will = will
+        self._entrusted: tuple[GuardianClient | None, Sequence[str]] = (None, ())
         self._connection: GuardianClient | None = None
         self._connecting = threading.Lock()
         self._is_quitting = False
@@ -93,7 +98,9 @@ class Guarding:
         )
 
     def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None:
-        self._ask().arm(epoch, renewal, kill_at, ASK_TIMEOUT)
+        connection = self._ask()
+        connection.arm(epoch, renewal, kill_at, ASK_TIMEOUT)
+        self._entrust(connection)
 
     def start(
         self, argv: Sequence[str], env: Mapping[str, str], log: Path, epoch: Epoch | None
@@ -119,6 +126,18 @@ class Guarding:
         """Let go of the connection; the guardian goes on."""
         with self._connecting:
             self._drop()
+
+    def _entrust(self, connection: GuardianClient) -> None:
+        """Whoever leads says who is to be told, should this process and its server be gone; again
+        if that has changed. A guardian that cannot do this guards as well as before."""
+        will = tuple(self._will())
+        if not will or self._entrusted == (connection, will):
+            return
+        try:
+            connection.entrust(will, os.environ, self._log_path, ASK_TIMEOUT)
+        except GuardianError as error:
+            event(LOG, logging.WARNING, "the guardian takes no will", why=str(error))
+        self._entrusted = (connection, will)
 
     def _ask(self) -> GuardianClient:
         connection = self._connection

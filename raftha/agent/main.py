@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 from raftha import __version__
@@ -24,10 +25,13 @@ from raftha.agent.process import (
     refused,
     run_directory,
 )
+from raftha.agent.receipts import Receipts, will_of
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
+from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
+from raftha.ha.keys import Keys
 from raftha.logs import event, set_up
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
@@ -61,8 +65,11 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     _check_stranger(postgres, run_dir)
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
-    node = open_node(config, clock, metrics, witness=False)
-    member = build_member(config, postgres, node, instance, clock, metrics, fatal)
+    visitors = Visitors()
+    node = open_node(config, clock, metrics, witness=False, visitors=visitors)
+    visitors.listener = Receipts(node.store, Keys(config.scope)).take
+    will = partial(will_of, node.store, config_path.resolve())
+    member = build_member(config, postgres, node, instance, clock, metrics, fatal, will)
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)

@@ -22,6 +22,7 @@ from raftha.config.load import load
 from raftha.config.schema import Reload
 from raftha.consensus.node import RaftNode
 from raftha.consensus.opening import open_store
+from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, RafthaError
 from raftha.logs import event
 from raftha.metrics import Metrics
@@ -67,7 +68,14 @@ def begin_anew(reason: str) -> NoReturn:
         fatal(f"{reason}; and the agent cannot be started again: {error}")
 
 
-def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bool) -> RaftNode:
+def open_node(
+    config: NodeConfig,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    witness: bool,
+    visitors: Visitors | None = None,
+) -> RaftNode:
     """The voter of this node, at rest. Raises ConfigError or StorageFailed."""
     return open_store(
         scope=config.scope,
@@ -79,6 +87,7 @@ def open_node(config: NodeConfig, clock: Clock, metrics: Metrics, *, witness: bo
         witness=witness,
         fatal=fatal,
         begin_anew=begin_anew,
+        visitors=visitors,
         api_url=config.restapi.url,
         synced=metrics.synced,
     )

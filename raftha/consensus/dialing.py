@@ -172,7 +172,7 @@ class Dialer:
         raise problem
 
     def _finish(
-        self, connection: socket.socket, greet: Callable[[socket.socket], Established]
+        self, connection: socket.socket, greet: Callable[[socket.socket], Established | None]
     ) -> None:
         """Greet within the time limit, and hand over; a failure closes the connection."""
         try:
@@ -182,8 +182,9 @@ class Dialer:
         except (OSError, WireError, Refused):
             connection.close()
             raise
-        established.connection.setblocking(False)
-        self._arrived(established)
+        if established is not None:
+            established.connection.setblocking(False)
+            self._arrived(established)
 
     def _report(self, peer: str, problem: str) -> None:
         if not self._closed.is_set():

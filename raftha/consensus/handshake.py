@@ -2,12 +2,14 @@
 
 dialer: hello; acceptor: hello, proof; dialer: proof, verdict; acceptor: verdict. A verdict is
 empty, or says why the other side is not let in: for the node itself, and in words that both
-operators can read. Runs
-on a thread of its own with a time limit on the socket; never on the raft thread.
+operators can read. A visitor (`visiting.py`) says its word in place of a hello and gets a nonce,
+the proof and the verdict. Runs on a thread of its own with a time limit on the socket; never on the
+raft thread.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -24,11 +26,13 @@ from raftha.consensus.greeting import (
 )
 from raftha.consensus.members import Registry
 from raftha.consensus.security import ACCEPTOR, DIALER, Framing, Security, Transcript
+from raftha.consensus.visiting import Visitors, decode_visit, is_visit
 from raftha.errors import RafthaError
 
 _LENGTH: Final = struct.Struct(">H")
 _MAX_BYTES: Final = 32 * 1024
 _MAX_PIECES: Final = 16
+_NONCE_BYTES: Final = 16
 
 
 class Refused(RafthaError):
@@ -55,6 +59,7 @@ class Handshake:
 
     registry: Registry
     security: Security
+    visitors: Visitors
 
     def dial(self, connection: socket.socket, peer: str) -> Established:
         """Greet the peer that was dialled. Raises OSError, WireError, Refused."""
@@ -80,10 +85,14 @@ class Handshake:
         framing = self.security.framing(DIALER, transcript)
         return Established(connection=secured, hello=hello, framing=framing)
 
-    def accept(self, connection: socket.socket) -> Established:
-        """Greet whoever came. Raises OSError, WireError, Refused."""
+    def accept(self, connection: socket.socket) -> Established | None:
+        """Greet whoever came; None for a visitor who has been heard and goes again. Raises OSError,
+        WireError, Refused."""
         secured = self.security.secure(connection, dialing=False)
         theirs = _receive(secured)
+        if is_visit(theirs):
+            self._hear(secured, theirs)
+            return None
         hello = decode_hello(theirs)
         own = encode_hello(self.registry.hello(to=hello.address))
         transcript = Transcript(theirs, own).digest()
@@ -104,11 +113,45 @@ class Handshake:
         framing = self.security.framing(ACCEPTOR, transcript)
         return Established(connection=secured, hello=hello, framing=framing)
 
+    def _hear(self, secured: socket.socket, theirs: bytes) -> None:
+        """Let a visitor show its credentials and hear its word."""
+        visitor = decode_visit(theirs)
+        own = os.urandom(_NONCE_BYTES)
+        transcript = Transcript(theirs, own).digest()
+        _send(secured, own)
+        _send(secured, self.security.proof(ACCEPTOR, transcript))
+        proof = _receive(secured)
+        here = self.registry.hello(to=visitor.to)
+        try:
+            self.security.check_proof(proof, DIALER, transcript)
+            self.security.check_identity(secured, visitor)
+            if (visitor.scope, visitor.to) != (here.scope, here.address):
+                raise WireError(f"it speaks to {visitor.to} of the cluster {visitor.scope}")
+            why = self.visitors.hear(visitor.name, visitor.word)
+        except WireError as error:
+            why = str(error)
+        _send(secured, encode_verdict(None if why is None else Refusal(why)))
+        secured.close()
+        if why is not None:
+            raise Refused("", f"a word in the name of {visitor.name} was not taken: {why}")
+
     def _heed(self, peer: str, verdict: Refusal | None) -> None:
         """Take note of what a peer, whose identity is checked, holds against this node."""
         if verdict is not None:
             self.registry.judged(peer, verdict)
             raise Refused(peer, verdict.why)
+
+
+def leave_word(connection: socket.socket, security: Security, said: bytes) -> str | None:
+    """Say the bytes of a visit to the voter that was dialled; why its word is not taken, None if it
+    is. Raises OSError, or WireError if the other side lacks the credentials of a voter."""
+    secured = security.secure(connection, dialing=True)
+    _send(secured, said)
+    transcript = Transcript(said, _receive(secured)).digest()
+    security.check_proof(_receive(secured), ACCEPTOR, transcript)
+    _send(secured, security.proof(DIALER, transcript))
+    verdict = _receive(secured).decode(errors="replace")
+    return verdict.partition("\n")[2] or None if verdict else None
 
 
 def _send(connection: socket.socket, words: bytes) -> None:

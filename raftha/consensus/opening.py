@@ -13,6 +13,7 @@ from raftha.consensus.security import choose
 from raftha.consensus.stable import Owner, Persisted
 from raftha.consensus.storage import SqliteStore
 from raftha.consensus.transport import TcpLinks
+from raftha.consensus.visiting import Visitors
 from raftha.model.settings import RaftConfig, RaftTimings
 
 
@@ -27,14 +28,14 @@ def open_store(
     witness: bool,
     fatal: Fatal,
     begin_anew: Fatal,
+    visitors: Visitors | None = None,
     api_url: str = "",
     synced: Callable[[float], object] = lambda _seconds: None,
     resolver: Resolver = resolve,
 ) -> RaftNode:
     """Build a voter; nothing runs before `start`. The others are told `api_url`; `synced`, on the
     raft thread, how long each sync took. A damaged Raft directory is put aside. Raises ConfigError
-    for addresses that need a key file or certificates, StorageFailed if the directory is in use or
-    another node's."""
+    for addresses without a key file or certificates, StorageFailed if in use or another's."""
     security = choose(config, name, clock)  # refuses before anything is made
     owner = Owner(scope=scope, name=name)
     new = f"{draw(random, 128):032x}"
@@ -50,6 +51,7 @@ def open_store(
         timings=timings,
         identity=identity,
         registry=registry,
+        visitors=visitors or Visitors(),
         clock=clock,
         resolver=resolver,
     )

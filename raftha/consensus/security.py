@@ -23,7 +23,6 @@ from raftha.account import own_name
 from raftha.clock import Clock
 from raftha.consensus.certificates import CertificateError, names_in
 from raftha.consensus.commands import WireError
-from raftha.consensus.greeting import Hello
 from raftha.consensus.renewal import Renewal
 from raftha.consensus.wire import MAX_FRAME_BYTES
 from raftha.errors import ConfigError, Problem
@@ -81,6 +80,13 @@ class MacFraming:
             yield frame
 
 
+class Named(Protocol):
+    """Whoever says who it is."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class Security(Protocol):
     """One of the three ways."""
 
@@ -106,8 +112,8 @@ class Security(Protocol):
     def check_proof(self, proof: bytes, role: bytes, transcript: bytes) -> None:
         """Raises WireError if the other side does not know the key."""
 
-    def check_identity(self, connection: socket.socket, hello: Hello) -> None:
-        """Raises WireError if the connection does not belong to whom the hello names."""
+    def check_identity(self, connection: socket.socket, speaker: Named) -> None:
+        """Raises WireError if the connection does not belong to whom the speaker names."""
 
     def framing(self, role: bytes, transcript: bytes) -> Framing:
         """How frames travel from now on; `role` is this side's."""
@@ -139,7 +145,7 @@ class PlainSecurity:
         if proof:
             raise WireError("it uses a key file and this node does not: set raft.key_file on both")
 
-    def check_identity(self, connection: socket.socket, hello: Hello) -> None:
+    def check_identity(self, connection: socket.socket, speaker: Named) -> None:
         """Whoever can reach the loopback interface is trusted."""
 
     def framing(self, role: bytes, transcript: bytes) -> Framing:  # noqa: ARG002
@@ -192,13 +198,13 @@ class TlsSecurity(PlainSecurity):
         context = credentials.client if dialing else credentials.server
         return context.wrap_socket(connection, server_side=not dialing)
 
-    def check_identity(self, connection: socket.socket, hello: Hello) -> None:
+    def check_identity(self, connection: socket.socket, speaker: Named) -> None:
         assert isinstance(connection, ssl.SSLSocket)
         names = names_in(connection.getpeercert() or {})
-        if hello.name.casefold() not in names:
+        if speaker.name.casefold() not in names:
             raise WireError(
-                f"its certificate names {', '.join(sorted(names)) or 'nobody'}, not {hello.name}: "
-                "a certificate must carry the node's name"
+                f"its certificate names {', '.join(sorted(names)) or 'nobody'}, not "
+                f"{speaker.name}: a certificate must carry the node's name"
             )
 
 

@@ -28,6 +28,7 @@ from raftha.consensus.handshake import Established, Handshake
 from raftha.consensus.links import Down, LinkEvent, Received, Up
 from raftha.consensus.members import Identity, Registry
 from raftha.consensus.security import Framing, Security
+from raftha.consensus.visiting import Visitors
 from raftha.instants import Seconds
 from raftha.model.settings import RaftConfig, RaftTimings
 
@@ -109,6 +110,7 @@ class TcpLinks:
         timings: RaftTimings,
         identity: Identity,
         registry: Registry,
+        visitors: Visitors,
         clock: Clock,
         resolver: Resolver = resolve,
     ) -> None:
@@ -127,7 +129,7 @@ class TcpLinks:
         self._waking = threading.Lock()
         self._is_closed = False
         self._dialer = Dialer(
-            handshake=Handshake(registry=registry, security=security),
+            handshake=Handshake(registry=registry, security=security, visitors=visitors),
             registry=registry,
             timings=timings,
             clock=clock,

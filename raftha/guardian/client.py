@@ -176,6 +176,18 @@ class GuardianClient:
         request["epoch"] = None if epoch is None else _pair(epoch)
         return events.server_from(self._ask("start", request, START_TIMEOUT))
 
+    def entrust(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        timeout: Seconds = REPLY_TIMEOUT,
+    ) -> None:
+        """Say which program tells the others, should this agent and its primary both be gone: it
+        is run with one more word, a JSON object with `epoch`, `renewal` and `guardian`."""
+        request: Message = {"argv": list(argv), "env": dict(env), "log": os.path.abspath(log)}
+        self._ask("entrust", request, timeout)
+
     def arm(
         self, epoch: Epoch, renewal: Revision, kill_at: Instant, timeout: Seconds = REPLY_TIMEOUT
     ) -> None:

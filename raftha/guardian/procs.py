@@ -33,13 +33,15 @@ class Process(NamedTuple):
 class Instance(NamedTuple):
     """How the processes of a server are told from those of others.
 
-    `root` is the process whose descendants all belong to it (the guardian), `pgdata` the resolved
-    path, `executable` the resolved server binary or None before the first start.
+    `root` is the process whose descendants all belong to it (the guardian) but `apart`, a child of
+    it that is no server; `pgdata` the resolved path, `executable` the resolved server binary or
+    None before the first start.
     """
 
     root: int
     pgdata: str
     executable: str | None
+    apart: int | None = None
 
 
 def parse_stat(text: str) -> Process:
@@ -88,7 +90,9 @@ def living(instance: Instance) -> list[Process]:
     return [
         process
         for process in processes
-        if process.is_alive and (process.pid in tree or is_stray(instance, process))
+        if process.is_alive
+        and process.pid != instance.apart
+        and (process.pid in tree or is_stray(instance, process))
     ]
 
 

@@ -15,6 +15,7 @@ from raftha.guardian.journal import Journal
 from raftha.guardian.links import Links, Peer
 from raftha.guardian.protocol import Malformed, Message
 from raftha.guardian.switch import KillSwitch, Refused
+from raftha.guardian.will import Will
 
 ROLES: Final = ("agent", "observer")
 QUESTIONS: Final = ("hello", "status")
@@ -35,12 +36,14 @@ class Service:
         self._nonce = os.urandom(16).hex()
         self._awaiting_kill: list[tuple[Peer, object]] = []
         self._end: str | None = None
+        self._will = Will(self._nonce, journal.note)
         self._handlers: dict[str, Callable[[Peer, Message], Message | None]] = {
             "hello": self._hello,
             "status": self._status,
             "start": self._start,
             "arm": self._arm,
             "disarm": self._disarm,
+            "entrust": self._entrust,
             "promote": self._promote,
             "stop": self._stop,
             "kill": self._kill,
@@ -53,6 +56,7 @@ class Service:
         while not self._is_over:
             self._switch.tick()
             self._answer_kills()
+            self._report_death()
             if not self._switch.is_guarding:
                 self._journal.flush()
             self._watch_idleness()
@@ -132,20 +136,29 @@ class Service:
         identity = {"nonce": self._nonce, "guardian_pid": os.getpid()}
         return {**identity, **self._switch.status()}
 
+    def _report_death(self) -> None:
+        """Once neither agent nor primary is there, nor anything of either: tell the others."""
+        death = self._switch.death
+        if death is None or self._links.has_agent or not self._will.is_made:
+            return
+        try:
+            self._switch.bury()
+        except OSError as problem:
+            self._journal.note(f"no receipt: the epoch cannot be burned: {problem}")
+            return
+        pid = self._will.carry_out(death)
+        if pid is not None:
+            self._switch.set_apart(pid)
+
+    def _entrust(self, _peer: Peer, request: Message) -> Message:
+        """An agent that leads says how the others are told of the end of it and of its server."""
+        self._will.make(_order_in(request, "/"))
+        return {}
+
     def _start(self, _peer: Peer, request: Message) -> Message:
-        argv, env = request.get("argv"), request.get("env")
-        log = request.get("log")
-        if not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
-            raise Malformed("argv: a list of words expected")
-        if not isinstance(env, dict) or not all(isinstance(v, str) for v in env.values()):
-            raise Malformed("env: names with values expected")
-        if not isinstance(log, str) or not os.path.isabs(argv[0]) or not os.path.isabs(log):
-            raise Malformed("argv[0] and log: absolute paths expected")
-        if not all(map(_is_plain, (*argv, *env, *env.values(), log))):
-            raise Malformed("argv, env and log: text that the kernel can take expected")
         epoch = protocol.epoch_in(request) if request.get("epoch") is not None else None
-        pgdata = str(self._switch.status()["pgdata"])
-        server = self._switch.start(launch.Order(tuple(argv), env, pgdata, log), epoch)
+        order = _order_in(request, str(self._switch.status()["pgdata"]))
+        server = self._switch.start(order, epoch)
         self._journal.note(f"started {server.pid}, epoch {epoch}")
         return {"pid": server.pid, "started": server.started}
 
@@ -191,3 +204,18 @@ def _is_plain(text: str) -> bool:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
         return False
+
+
+def _order_in(request: Message, folder: str) -> launch.Order:
+    """What to run in that folder, from a request. Raises Malformed."""
+    argv, env = request.get("argv"), request.get("env")
+    log = request.get("log")
+    if not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
+        raise Malformed("argv: a list of words expected")
+    if not isinstance(env, dict) or not all(isinstance(v, str) for v in env.values()):
+        raise Malformed("env: names with values expected")
+    if not isinstance(log, str) or not os.path.isabs(argv[0]) or not os.path.isabs(log):
+        raise Malformed("argv[0] and log: absolute paths expected")
+    if not all(map(_is_plain, (*argv, *env, *env.values(), log))):
+        raise Malformed("argv, env and log: text that the kernel can take expected")
+    return launch.Order(tuple(argv), env, folder, log)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from raftha.guardian import kernel, launch, ledger, lockfile, procs, protocol
 from raftha.guardian.fence import Sweep
 from raftha.guardian.protocol import Arm, EpochPair, Message, Proof, Reading
+from raftha.guardian.will import Death
 
 GUARDING_PAUSE_S: Final = 0.05
 FAR_PAUSE_S: Final = 0.2
@@ -77,6 +78,7 @@ class KillSwitch:
         self._instance = procs.Instance(os.getpid(), files.pgdata, None)
         self._exit_status: int | None = None
         self._sweep: Sweep | None = None
+        self._death: Death | None = None
         self._last: Message = {"last_exit": None, "last_fence_s": None}
 
     def open(self) -> None:
@@ -104,7 +106,7 @@ class KillSwitch:
         process = procs.read_process(pid)
         started = process.started if process else 0
         self._server = Server(pid, started, epoch is not None, epoch)
-        self._exit_status = None
+        self._exit_status = self._death = None
         self._set_dead_man()
         return self._server
 
@@ -162,6 +164,23 @@ class KillSwitch:
         """Begin to kill everything of the instance, a stray server in the directory too."""
         if self._sweep is None:
             self._begin_sweep(reason)
+
+    @property
+    def death(self) -> Death | None:
+        """The primary that is gone while its lease may still be in force, with nothing left of it;
+        none after a fence, for then the lease is about to end anyway, and none in a pause."""
+        kill = self._proof.kill
+        is_over = kill is None or protocol.is_past(kill, self._clock())
+        return None if is_over or not self.is_idle else self._death
+
+    def bury(self) -> None:
+        """Spend the epoch of the primary that is gone, durably. Raises OSError."""
+        self._proof, self._death = protocol.burned(self._proof), None
+        ledger.save(self._files.ledger, self._proof.burned)
+
+    def set_apart(self, pid: int) -> None:
+        """This child of ours is no part of the server."""
+        self._instance = self._instance._replace(apart=pid)
 
     def fail_safe(self, reason: str) -> None:
         """Kill our server and return only when nothing is left. For the guardian's own failure."""
@@ -318,6 +337,8 @@ class KillSwitch:
             "renewal": self._proof.renewal,
         }
         self._set_dead_man()
+        if server is not None and server.epoch is not None and server.epoch == self._proof.epoch:
+            self._death = Death(server.epoch, self._proof.renewal)
         if sweep.reason == "deadline":
             ledger.save(self._files.ledger, self._proof.burned)
         if sweep.reason != "exit":
@@ -342,5 +363,7 @@ class KillSwitch:
                 return
             if pid == 0:
                 return
+            if pid == self._instance.apart:
+                self._instance = self._instance._replace(apart=None)
             if self._server is not None and pid == self._server.pid:
                 self._exit_status = os.waitstatus_to_exitcode(status)

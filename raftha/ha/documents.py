@@ -21,6 +21,7 @@ from raftha.model.cluster import (
     Member,
     MemberRole,
     MemberState,
+    Receipt,
     SyncSet,
 )
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
@@ -94,6 +95,12 @@ class _InitializeDoc(msgspec.Struct):
     system_id: str | None
 
 
+class _ReceiptDoc(msgspec.Struct):
+    name: str
+    generation: int
+    epoch: int
+
+
 class _SyncDoc(msgspec.Struct):
     leader: str
     sync_standby: list[str]
@@ -162,6 +169,7 @@ _LEARNED = tuple(
         _LeaderDoc,
         _InitializeDoc,
         _SyncDoc,
+        _ReceiptDoc,
         _StatusDoc,
         _RequestDoc,
         _OperationDoc,
@@ -187,6 +195,7 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
         members=_read_members(keys, reader),
         wishes=_read_wishes(keys, reader),
         sync=_read_sync(keys, reader),
+        receipt=_read_receipt(keys, reader),
         request=_read_request(keys, reader),
         operation=_read_operation(keys, reader),
         history=history,
@@ -259,6 +268,18 @@ def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
     return SyncSet(
         leader=MemberName(doc.leader),
         standbys=tuple(MemberName(name) for name in doc.sync_standby),
+        revision=entry.mod_revision,
+    )
+
+
+def _read_receipt(keys: Keys, reader: _Reader) -> Receipt | None:
+    found = _typed(reader, keys.receipt, _ReceiptDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    return Receipt(
+        name=MemberName(doc.name),
+        epoch=Epoch(doc.generation, Revision(doc.epoch)),
         revision=entry.mod_revision,
     )
 

@@ -9,7 +9,7 @@ import msgspec
 
 from raftha.config.dynamic import dump_dynamic
 from raftha.model.cluster import HistoryRecord, Member
-from raftha.model.ids import Lsn, MemberName, Scope, SystemId, Timeline
+from raftha.model.ids import Epoch, Lsn, MemberName, Scope, SystemId, Timeline
 from raftha.model.operation import Operation, OperatorRequest
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import Key, LeaseId
@@ -61,6 +61,10 @@ class Keys:
         return self._key("status")
 
     @property
+    def receipt(self) -> Key:
+        return self._key("receipt")
+
+    @property
     def history(self) -> Key:
         return self._key("history")
 
@@ -79,6 +83,10 @@ def encode(document: Mapping[str, Any]) -> bytes:
 
 def encode_leader(name: MemberName, guardian: str) -> bytes:
     return encode({"name": name, "guardian": guardian})
+
+
+def encode_receipt(name: MemberName, epoch: Epoch) -> bytes:
+    return encode({"name": name, "generation": epoch.generation, "epoch": epoch.revision})
 
 
 def encode_initialize(by: MemberName, system_id: SystemId | None) -> bytes:

@@ -68,6 +68,16 @@ class Leader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The last time that a guardian told the others of the end of agent and primary of `name`, and
+    that it has burned that `epoch`."""
+
+    name: MemberName
+    epoch: Epoch
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSet:
     """Who may be promoted automatically: `leader`, and the standbys that hold every acknowledged
     commit of its epoch."""
@@ -141,6 +151,7 @@ class Cluster:
     members: Mapping[MemberName, Member] = field(default_factory=dict)
     wishes: Mapping[MemberName, MemberWish] = field(default_factory=dict)
     sync: SyncSet | None = None
+    receipt: Receipt | None = None
     request: OperatorRequest | None = None
     operation: Operation | None = None
     history: tuple[HistoryRecord, ...] = ()

@@ -83,6 +83,7 @@ def one_run(folder: Path, binaries: Binaries, figures: Figures) -> None:
         for label, fault in (
             ("write gap: switchover", switchover),
             ("write gap: SIGKILL of PostgreSQL alone", kill_postgres),
+            ("write gap: SIGKILL of agent and PostgreSQL", kill_both),
             ("write gap: SIGKILL of agent, guardian and PostgreSQL", kill_everything),
         ):
             figures[label].append(write_gap(cluster, fault))
@@ -175,6 +176,12 @@ def switchover(cluster: ClusterHarness, primary: str) -> None:
 
 
 def kill_postgres(cluster: ClusterHarness, primary: str) -> None:
+    cluster.kill_postgres(primary)
+
+
+def kill_both(cluster: ClusterHarness, primary: str) -> None:
+    """The guardian is left, with nothing to guard."""
+    cluster.kill_agent(primary)
     cluster.kill_postgres(primary)
 
 

@@ -118,6 +118,24 @@ def test_without_its_agent_a_primary_dies_by_the_deadline(
     scene.finish(at_least=50)
 
 
+def test_a_guardian_with_nothing_left_to_guard_frees_the_leader_key_at_once(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    """Agent and PostgreSQL are killed, the machine lives: nobody waits for the lease to end."""
+    scene = under_load(new_cluster, probe, ttl=20.0)
+    cluster, old = scene.cluster, scene.primary
+    cluster.kill_agent(old)
+    cluster.kill_postgres(old)
+    new = scene.await_successor()
+
+    assert scene.ledger.longest_gap_s() <= WRITABLE_LIMIT_S, "somebody waited for the lease"
+    reason = report(cluster)["history"][-1]["reason"]
+    assert reason.startswith(f"the guardian of {old} told that its agent and its primary are gone")
+    cluster.start(old)
+    scene.finish(at_least=50)
+    assert cluster.wait_for_primary() == new
+
+
 def test_an_agent_that_comes_back_in_time_adopts_the_running_server(
     new_cluster: NewCluster, probe: Probe
 ) -> None:

@@ -17,7 +17,15 @@ from tests.certificates import make_certificates
 from tests.integration.asking import ask
 from tests.integration.harness import ClusterHarness, Node
 from tests.integration.node_support import Options, raftha, rewrite, said_by
-from tests.integration.scene import TTL_S, NewCluster, Probe, report, under_load, wait_for_sync
+from tests.integration.scene import (
+    TTL_S,
+    WRITABLE_LIMIT_S,
+    NewCluster,
+    Probe,
+    report,
+    under_load,
+    wait_for_sync,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -83,14 +91,17 @@ def outer_address() -> str:
 def test_three_members_with_certificates_alone_live_through_the_loss_of_the_primary(
     new_cluster: NewCluster, probe: Probe, tmp_path: Path
 ) -> None:
-    scene = under_load(partial(new_cluster, kind=TlsHarness), probe)
+    """The guardian too has only the certificate to show when it frees the leader key."""
+    scene = under_load(partial(new_cluster, kind=TlsHarness), probe, ttl=20.0)
     cluster = scene.cluster
     for node in cluster.members():
         assert_mutual(cluster, node, of_a_stranger(tmp_path))
         assert ask(f"http://127.0.0.1:{node.rest_port}/primary") == (0, None), "it spoke plainly"
 
-    cluster.kill(scene.primary)
+    cluster.kill_agent(scene.primary)
+    cluster.kill_postgres(scene.primary)
     new = scene.await_successor()
+    assert scene.ledger.longest_gap_s() <= WRITABLE_LIMIT_S, "somebody waited for the lease"
     cluster.start(scene.primary)
     scene.finish(at_least=50)
 

@@ -310,7 +310,7 @@ LINKS: Final = (
     Mutant(
         file="consensus/security.py",
         without="a certificate of another node is let in",
-        text="if hello.name.casefold() not in names:",
+        text="if speaker.name.casefold() not in names:",
         instead="if not names:",
         caught_by="unit/consensus/test_security.py::"
         "test_a_peer_is_who_its_certificate_names_not_where_it_is",

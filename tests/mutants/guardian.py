@@ -227,8 +227,8 @@ ORDER: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: the next guardian does not know of a spent epoch",
-        text="ledger.save(self._files.ledger, self._proof.burned)",
-        instead="pass",
+        text="            ledger.save(self._files.ledger, self._proof.burned)\n        if sweep",
+        instead="            pass\n        if sweep",
         caught_by=_SWITCH + "test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next",
     ),
 )

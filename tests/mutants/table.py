@@ -15,6 +15,7 @@ from tests.mutants import (
     guardian,
     partings,
     postgresql,
+    receipts,
     recovery,
 )
 from tests.mutants.mutant import Mutant
@@ -27,7 +28,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *consensus_wishes.MUTANTS,
         *consensus_store.MUTANTS,
     ),
-    "guardian": guardian.MUTANTS,
+    "guardian": (*guardian.MUTANTS, *receipts.MUTANTS),
     "decisions": (*decisions.MUTANTS, *partings.MUTANTS),
     "postgresql": postgresql.MUTANTS,
     "agent": agent.MUTANTS,

@@ -29,6 +29,7 @@ from raftha.consensus.handshake import Handshake, Refused
 from raftha.consensus.members import Identity, Registry
 from raftha.consensus.security import KeySecurity, MacFraming, PlainFraming, PlainSecurity, Security
 from raftha.consensus.state import Head, Image, LogEntry
+from raftha.consensus.visiting import Visitors
 from raftha.guardian import events, protocol
 from tests.properties.test_store_machine import COMMANDS
 
@@ -205,7 +206,9 @@ def test_a_greeting_ends_in_an_error_of_its_own(hello: bytes, more: bytes, keyed
         there.sendall(len(hello).to_bytes(2, "big") + hello + more)
         there.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError, WireError, Refused):
-            greeted = Handshake(registry=registry_of_a(), security=security).accept(here)
+            greeted = Handshake(
+                registry=registry_of_a(), security=security, visitors=Visitors()
+            ).accept(here)
             assert not keyed
             assert greeted.hello.address == "b:1"
 

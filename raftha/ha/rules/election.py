@@ -150,12 +150,22 @@ def _grounds(s: Situation) -> str:
         who = f"nobody held the leader key, which {old} had last"
     elif old:
         who = f"{old} gave the leader key back" if _given_back(s) else f"the lease of {old} ended"
+    if old and _is_buried(s, old):
+        who = f"the guardian of {old} told that its agent and its primary are gone"
     if s.cluster.history and not s.cluster.history[-1].is_promotion:
         who = "an operator recovered the cluster"
     if s.request is not None:
         who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
     position = s.server.position if s.server else None
     return f"{who}; positions: {s.me} {position}, " + (", ".join(seen) or "no other member")
+
+
+def _is_buried(s: Situation, old: MemberName) -> bool:
+    """The guardian's word came after the last renewal that was seen."""
+    receipt, seen = s.cluster.receipt, s.memory.leader_seen
+    if receipt is None or seen is None:
+        return False
+    return receipt.name == old and receipt.revision > seen.revision
 
 
 def _given_back(s: Situation) -> bool:

@@ -65,7 +65,7 @@ def member_on(node: RaftNode, folder: Path) -> Member:
     metrics = Metrics(scope="demo", name="n1", witness=False)
     clock = pg.FakeClock()
     instance = build_instance(config, postgres, folder, clock)
-    return build_member(config, postgres, node, instance, clock, metrics, pytest.fail)
+    return build_member(config, postgres, node, instance, clock, metrics, pytest.fail, tuple)
 
 
 def resting_loop(observe: Callable[[], View], board: Board, log: Path) -> Loop:

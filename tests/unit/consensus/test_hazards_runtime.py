@@ -38,6 +38,7 @@ from raftha.consensus.security import PlainFraming, PlainSecurity
 from raftha.consensus.stable import Owner
 from raftha.consensus.storage import SqliteStore
 from raftha.consensus.transport import TcpLinks
+from raftha.consensus.visiting import Visitors
 from raftha.instants import Seconds
 from raftha.model.settings import Address, RaftConfig, RaftTimings
 from raftha.model.store import Barrier, Committed, Outcome
@@ -137,6 +138,7 @@ class Links:
             security=PlainSecurity(),
             timings=self.timings,
             identity=identity,
+            visitors=Visitors(),
             registry=Registry(identity, {}),
             clock=FakeClock(self.time),
         )

@@ -1,0 +1,103 @@
+"""Mutants of the receipt: what a guardian tells when it has nothing left to guard (R14)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_WILL: Final = "unit/guardian/test_will.py::"
+_TAKEN: Final = "unit/agent/test_receipts.py::"
+_VISIT: Final = "unit/consensus/test_visiting.py::"
+_NO_FIT: Final = _TAKEN + "test_what_does_not_fit_the_present_leader_frees_nothing"
+
+MUTANTS: Final = (
+    Mutant(
+        file="guardian/switch.py",
+        without="R14: the others are told before the epoch is burned on the disk",
+        text="ledger.save(self._files.ledger, self._proof.burned)\n\n    def set_apart",
+        instead="self._proof = self._proof\n\n    def set_apart",
+        caught_by=_WILL
+        + "test_once_agent_and_primary_are_gone_the_others_are_told_of_what_is_burned",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R14: a buried epoch may be used again by this guardian",
+        text="self._proof, self._death = protocol.burned(self._proof), None",
+        instead="self._death = None",
+        caught_by=_WILL
+        + "test_nothing_is_ever_started_under_an_epoch_of_which_the_others_were_told",
+    ),
+    Mutant(
+        file="guardian/service.py",
+        without="R14: the others are told though the agent is there",
+        text="if death is None or self._links.has_agent or not self._will.is_made:",
+        instead="if death is None or not self._will.is_made:",
+        caught_by=_WILL + "test_an_agent_that_is_there_looks_after_its_primary_itself",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R14: the others are told after a fence too",
+        text="return None if is_over or not self.is_idle else self._death",
+        instead="return None if not self.is_idle else self._death",
+        caught_by=_WILL + "test_where_no_lease_can_be_in_force_nobody_is_told",
+    ),
+    Mutant(
+        file="guardian/procs.py",
+        without="R14: whoever tells the others counts as part of the server",
+        text="        and process.pid != instance.apart\n",
+        instead="",
+        caught_by=_WILL + "test_who_tells_is_no_part_of_the_server_and_holds_nothing_up",
+    ),
+    Mutant(
+        file="agent/receipts.py",
+        without="R14: one node's word frees another's key",
+        text="if leader.name != name:",
+        instead="if not name:",
+        caught_by=_NO_FIT,
+    ),
+    Mutant(
+        file="agent/receipts.py",
+        without="R14: the word of another guardian counts",
+        text="if leader.guardian != word.guardian:",
+        instead="if not word.guardian:",
+        caught_by=_NO_FIT,
+    ),
+    Mutant(
+        file="agent/receipts.py",
+        without="R14: a word about another epoch counts",
+        text="if leader.epoch != epoch:",
+        instead="if epoch is None:",
+        caught_by=_NO_FIT,
+    ),
+    Mutant(
+        file="agent/receipts.py",
+        without="R14: a lease that was renewed meanwhile is ended",
+        text="self._store.execute(Revoke(leader.lease.id, renewal), timeout=TIMEOUT)",
+        instead="renewal = self._store.peek().leases[leader.lease.id].revision\n"
+        "        self._store.execute(Revoke(leader.lease.id, renewal), timeout=TIMEOUT)",
+        caught_by=_TAKEN + "test_a_renewal_that_comes_between_keeps_the_key",
+    ),
+    Mutant(
+        file="consensus/handshake.py",
+        without="R14: a visitor shows no certificate of the node it speaks for",
+        text="self.security.check_identity(secured, visitor)",
+        instead="pass",
+        caught_by=_VISIT + "test_a_certificate_speaks_for_its_own_node_alone",
+    ),
+    Mutant(
+        file="consensus/handshake.py",
+        without="R14: a visitor need not know the key",
+        text="self.security.check_proof(proof, DIALER, transcript)\n"
+        "            self.security.check_identity(secured, visitor)",
+        instead="self.security.check_identity(secured, visitor)",
+        caught_by=_VISIT + "test_what_was_said_to_one_cannot_be_repeated_to_the_same",
+    ),
+    Mutant(
+        file="consensus/handshake.py",
+        without="R14: a word for another voter or cluster is heard",
+        text="if (visitor.scope, visitor.to) != (here.scope, here.address):",
+        instead="if not visitor.scope:",
+        caught_by=_VISIT + "test_a_word_for_another_is_not_heard",
+    ),
+)
