@@ -192,7 +192,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         socket_path=guardian_socket(ground.run_dir),
         data_dir=ground.board.postgres.data_dir,
         log_path=ground.run_dir / "guardian.log",
-        dead_man_seconds=lambda: max(0.1, settings().fence_budget / 2),
+        fence_budget=lambda: settings().fence_budget,
         changed=ground.board.wake,
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
         fenced=ground.metrics.fenced,

@@ -24,6 +24,9 @@ LOG = logging.getLogger(__name__)
 
 ASK_TIMEOUT = Seconds(1.0)
 KILL_TIMEOUT = Seconds(5.0)
+SHORTEST_DEAD_MAN_S = 0.1
+NEARLY_ALL = 0.8
+"""The share of the fence budget from which a fence is warned of."""
 IDLE_EXIT_S = 30.0
 """A guardian without agent and server ends by itself after so long."""
 
@@ -38,7 +41,7 @@ class Guarding:
         socket_path: Path,
         data_dir: Path,
         log_path: Path,
-        dead_man_seconds: Callable[[], float],
+        fence_budget: Callable[[], Seconds],
         changed: Callable[[], None],
         lost: Callable[[str], None],
         fenced: Callable[[str, float], object] = lambda _reason, _seconds: None,
@@ -47,7 +50,7 @@ class Guarding:
         self._socket_path = socket_path
         self._data_dir = data_dir
         self._log_path = log_path
-        self._dead_man_seconds = dead_man_seconds
+        self._fence_budget = fence_budget
         self._changed = changed
         self._lost = lost
         self._fenced = fenced
@@ -70,7 +73,7 @@ class Guarding:
                 self._data_dir,
                 self._log_path,
                 IDLE_EXIT_S,
-                dead_man_seconds=self._dead_man_seconds(),
+                dead_man_seconds=max(SHORTEST_DEAD_MAN_S, self._fence_budget() / 2),
             )
             connection = GuardianClient(self._socket_path, on_event=self._heard)
             connection.connect()
@@ -127,6 +130,18 @@ class Guarding:
         with self._connecting:
             self._drop()
 
+    def _compare(self, seconds: Seconds) -> None:
+        """A fence that outlasts its budget outlasts the lease: say so before it does (R7)."""
+        budget = self._fence_budget()
+        if seconds > NEARLY_ALL * budget:
+            event(
+                LOG,
+                logging.WARNING,
+                "a fence took most of its budget: raise fence_budget, and ttl with it",
+                seconds=round(seconds, 3),
+                fence_budget=budget,
+            )
+
     def _entrust(self, connection: GuardianClient) -> None:
         """Whoever leads says who is to be told, should this process and its server be gone; again
         if that has changed. A guardian that cannot do this guards as well as before."""
@@ -165,6 +180,7 @@ class Guarding:
                     outlived_sigquit=heard.killed,
                     epoch=str(heard.epoch),
                 )
+                self._compare(heard.seconds)
             case PostmasterExited():
                 event(LOG, logging.INFO, "server ended", status=heard.status, why=heard.reason)
             case GuardianLost() if self._is_quitting:

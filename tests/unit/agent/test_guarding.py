@@ -1,0 +1,93 @@
+"""What the agent makes of its guardian's words, and what it leaves with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from raftha.agent.guarding import Guarding
+from raftha.errors import GuardianRefused
+from raftha.guardian.events import Fenced
+from raftha.instants import Instant, Seconds
+from raftha.model.ids import Epoch, Revision
+
+EPOCH = Epoch(0, Revision(7))
+BUDGET = Seconds(0.5)
+
+
+class FakeClient:
+    """A guardian that takes or refuses a will."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.armed = 0
+        self.wills: list[tuple[str, ...]] = []
+        self._refuses = refuses
+
+    def arm(self, *_: object) -> None:
+        self.armed += 1
+
+    def entrust(self, argv: Sequence[str], _env: Mapping[str, str], *_: object) -> None:
+        self.wills.append(tuple(argv))
+        if self._refuses:
+            raise GuardianRefused("unknown request")
+
+
+def guarding(will: Sequence[str] = ()) -> Guarding:
+    return Guarding(
+        socket_path=Path("none"),
+        data_dir=Path("none"),
+        log_path=Path("none"),
+        fence_budget=lambda: BUDGET,
+        changed=lambda: None,
+        lost=pytest.fail,
+        will=lambda: will,
+    )
+
+
+def arm(held: Guarding, client: FakeClient) -> None:
+    held._connection = cast(Any, client)
+    held.arm(EPOCH, Revision(8), Instant(1.0, 1.0))
+
+
+@pytest.mark.parametrize(("seconds", "is_warned"), [(0.39, False), (0.41, True), (0.7, True)])
+def test_a_fence_that_takes_most_of_its_budget_is_warned_of(
+    seconds: float, is_warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    fenced = Fenced(
+        reason="deadline",
+        seconds=Seconds(seconds),
+        killed=3,
+        epoch=EPOCH,
+        renewal=Revision(8),
+    )
+    with caplog.at_level(logging.WARNING):
+        guarding()._heard(fenced)
+    assert "guardian killed the server" in caplog.text
+    assert ("most of its budget" in caplog.text) == is_warned
+
+
+def test_the_will_is_left_once_and_again_when_it_or_the_guardian_has_changed() -> None:
+    will = ["tell", "n2"]
+    held, first, second = guarding(will), FakeClient(), FakeClient()
+    for _ in range(3):
+        arm(held, first)
+    assert (first.armed, first.wills) == (3, [("tell", "n2")])
+    will.append("n3")
+    arm(held, first)
+    assert first.wills == [("tell", "n2"), ("tell", "n2", "n3")]
+    arm(held, second)
+    assert second.wills == [("tell", "n2", "n3")]
+
+
+def test_a_guardian_that_takes_no_will_guards_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    held, client = guarding(["tell"]), FakeClient(refuses=True)
+    for _ in range(3):
+        arm(held, client)
+    assert client.armed == 3
+    assert caplog.text.count("takes no will") == 1
