@@ -1,0 +1,108 @@
+"""The units in `examples/systemd`: systemd can read them, and what they run holds together.
+
+Where systemd does not run as the first process, the commands of the units are run by hand, with the
+paths of a test's node, and the tree of processes is what the units promise.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.harness import ClusterHarness, Node
+from tests.integration.scene import NewCluster, await_line, postmaster_pid
+
+pytestmark = pytest.mark.integration
+
+UNITS = Path(__file__).parent.parent.parent / "examples" / "systemd"
+LARGEST_MIB = 12
+
+
+def unit(name: str) -> str:
+    return (UNITS / f"{name}.service").read_text()
+
+
+def command(text: str, key: str) -> list[str]:
+    """The words of a command in a unit."""
+    found = re.search(rf"^{key}=((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    assert found is not None, key
+    return shlex.split(found[1].replace("\\\n", " "))
+
+
+def for_node(words: list[str], node: Node) -> list[str]:
+    """The same, for a node of a test."""
+    run = f"{node.folder}/raft/run"
+    paths = {
+        "/opt/raftha/bin/python": sys.executable,
+        "/var/lib/postgresql/raftha": str(node.pgdata),
+        "/var/lib/raftha/run": run,
+        "/var/lib/raftha/run/guardian.sock": f"{run}/guardian.sock",
+        "/var/lib/raftha/run/guardian.log": f"{run}/guardian.log",
+    }
+    return [paths.get(word, word) for word in words]
+
+
+@pytest.fixture
+def guarded(new_cluster: NewCluster) -> Iterator[tuple[ClusterHarness, subprocess.Popen[bytes]]]:
+    """A lone node whose guardian was started as its unit says, before the agent."""
+    cluster = new_cluster(nodes=1, ttl=10.0)
+    node = cluster.nodes["n1"]
+    node.folder.mkdir(mode=0o700, exist_ok=True)
+    text = unit("raftha-guardian")
+    subprocess.run(for_node(command(text, "ExecStartPre"), node), check=True)
+    # -I, which keeps a user's own modules out, would also hide a package that is not installed.
+    words = [word for word in for_node(command(text, "ExecStart"), node) if word != "-I"]
+    guardian = subprocess.Popen(words)
+    try:
+        cluster.start_all()
+        cluster.wait_for_primary(30)
+        yield cluster, guardian
+    finally:
+        guardian.terminate()
+        guardian.wait(10)
+
+
+def test_the_agent_can_be_exchanged_and_stopped_while_its_guardian_is_a_unit_of_its_own(
+    guarded: tuple[ClusterHarness, subprocess.Popen[bytes]],
+) -> None:
+    cluster, guardian = guarded
+    server = postmaster_pid(cluster, "n1")
+    assert psutil.Process(server).ppid() == guardian.pid, "another guardian started it"
+    assert psutil.Process(guardian.pid).memory_info().rss >> 20 <= LARGEST_MIB
+
+    cluster.kill_agent("n1")  # as RestartKillSignal says
+    cluster.start("n1")
+    await_line(cluster, "n1", "renewing its lease", 10)
+    cluster.wait_for_primary(10)
+    assert postmaster_pid(cluster, "n1") == server, "PostgreSQL was restarted"
+
+    assert cluster.stop("n1") == 0
+    assert guardian.wait(10) == 0, "an orderly stop ends the guardian, which is started again"
+    assert not psutil.pid_exists(server)
+
+
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd-analyze is not installed")
+    for name in ("raftha", "raftha-guardian"):
+        text = unit(name).replace("/opt/raftha/bin/python", sys.executable)
+        text = text.replace("/usr/local/bin/raftha", sys.executable)
+        (tmp_path / f"{name}.service").write_text(text)
+    done = subprocess.run(
+        [verify, "verify", *map(str, sorted(tmp_path.glob("*.service")))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "raftha" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
