@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from raftha.agent.board import Board
+from raftha.agent.calibration import Calibration
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
@@ -55,6 +56,7 @@ class Member:
     keeper: LeaseKeeper
     observer: Observer
     kept: KeptCopies
+    calibration: Calibration
     peers: Peers
     instance: Instance
     loop: Loop
@@ -63,7 +65,12 @@ class Member:
     def run(self) -> None:
         """Serve until the agent is stopped and everything is down."""
         ended = threading.Event()
-        threads = {"keeper": self.keeper.run, "observer": self.observer.run, "kept": self.kept.run}
+        threads = {
+            "keeper": self.keeper.run,
+            "observer": self.observer.run,
+            "kept": self.kept.run,
+            "calibration": self.calibration.run,
+        }
         for name, work in threads.items():
             target = partial(_outermost, name, work, ended, self.fatal)
             threading.Thread(target=target, name=name, daemon=True).start()
@@ -142,8 +149,7 @@ def build_member(
     fatal: Callable[[str], None],
     will: Callable[[], Sequence[str]],
 ) -> Member:
-    """Everything of a member, wired and still at rest. `will` is what its guardian runs when both
-    this process and its primary are gone."""
+    """Everything of a member, wired and still at rest. `will` tells the others of its end."""
     keys = Keys(config.scope)
     ground = _Ground(
         board=Board(config=config, postgres=postgres, last_tick=clock.now()),
@@ -177,6 +183,7 @@ def build_member(
         keeper=keeper,
         observer=observer,
         kept=KeptCopies(postgres.data_dir, board.publish_kept),
+        calibration=Calibration(lambda: reader.settings().fence_budget),
         peers=peers,
         instance=ground.instance,
         loop=loop,

@@ -90,7 +90,7 @@ MUTANTS: Final = (
         without="H35: a node that joins votes like a founder",
         text="return not self.standing.joining and self._log.latest is None",
         instead="return True",
-        caught_by=_SEATS + "test_two_emptied_voters_found_no_cluster_of_their_own_beside_the_third",
+        caught_by=_SEATS + "test_a_node_that_joins_neither_campaigns_nor_votes_nor_counts",
     ),
     Mutant(
         file="consensus/elections.py",

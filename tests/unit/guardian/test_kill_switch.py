@@ -156,8 +156,8 @@ def test_a_standby_outlives_a_deadline(host: StandIn) -> None:
     standby(host)
     kill_at = host.arm(0.05)
     eventually(lambda: remaining(kill_at, CLOCK.now()) < -0.15)
-    host.agent.status()
 
+    assert host.agent.status().fencing is None
     assert len(host.alive()) == 3
 
 
