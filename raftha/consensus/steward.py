@@ -18,7 +18,7 @@ from raftha.consensus.machine import Machine
 from raftha.consensus.proposals import Pending
 from raftha.consensus.wishes import Declined, Fulfilled, HandOver, Ruling, Step, Waiting
 from raftha.instants import Instant, Seconds, longest
-from raftha.model.ids import MemberName, Revision
+from raftha.model.ids import Revision
 from raftha.model.membership import (
     MemberVerb,
     MemberWish,
@@ -60,14 +60,14 @@ class Steward:
         self._read_at = Revision(-1)
         self._asked: tuple[MemberWish, ...] = ()
         self._objected: dict[Revision, Instant] = {}
-        self._answering: set[MemberName] = set()
-        self._doubtful: dict[MemberName, int] = {}
+        self._answering: set[Revision] = set()
+        self._doubtful: dict[Revision, int] = {}
 
     def turn(self) -> None:
         """Go on with the wishes, the oldest first, until one of them takes a step. None is taken
         for a wish whose answer is under way: it may be in the log already, and say otherwise."""
         for wish in self._open_wishes():
-            if wish.name in self._answering or self._is_doubtful(wish):
+            if wish.revision in self._answering or self._is_doubtful(wish):
                 continue
             ruling = self._council.rule(wish)
             if ruling is None:
@@ -116,20 +116,21 @@ class Steward:
 
     def _answer(self, wish: MemberWish, state: WishState, message: str) -> None:
         """Write the answer down. If it is lost the next round comes to the same one."""
-        self._answering.add(wish.name)
+        self._answering.add(wish.revision)
 
         def done(outcome: Outcome) -> None:
-            self._answering.discard(wish.name)
+            self._answering.discard(wish.revision)
             if isinstance(outcome, Unknown):
-                self._doubtful[wish.name] = self._council.term
+                self._doubtful[wish.revision] = self._council.term
 
         command = answering(self._scope, wish, state, message)
         self._submit(Pending(command, self._clock.now().plus(_ANSWER_TIMEOUT), done))
 
     def _is_doubtful(self, wish: MemberWish) -> bool:
         """Whether an answer of which nothing is known may lie in the log and be committed yet. Who
-        leads in a later term has it behind itself before it may take a step."""
-        return self._doubtful.get(wish.name) == self._council.term
+        leads in a later term has it behind itself before it may take a step; and it holds for this
+        very wish alone, not for the next one of the name."""
+        return self._doubtful.get(wish.revision) == self._council.term
 
     def _open_wishes(self) -> tuple[MemberWish, ...]:
         """The wishes that a raft leader has to look at; read anew when the store has changed."""
@@ -139,6 +140,7 @@ class Steward:
             self._asked = self._read(machine)
             known = {wish.revision for wish in self._asked}
             self._objected = {at: since for at, since in self._objected.items() if at in known}
+            self._doubtful = {at: term for at, term in self._doubtful.items() if at in known}
         return self._asked
 
     def _read(self, machine: Machine) -> tuple[MemberWish, ...]:

@@ -157,7 +157,7 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/steward.py",
         without="members: a step is taken for a wish whose refusal is under way",
-        text="if wish.name in self._answering or self._is_doubtful(wish):",
+        text="if wish.revision in self._answering or self._is_doubtful(wish):",
         instead="if self._is_doubtful(wish):",
         caught_by=_WISHES + "test_who_comes_while_its_refusal_is_under_way_is_not_admitted",
     ),

@@ -37,10 +37,10 @@ def wish(verb: MemberVerb, name: str, address: str = "", barred: str = "") -> Me
     )
 
 
-def ask(group: Group, at: str, wanted: MemberWish) -> None:
-    """An operator's wish is taken in by one node."""
+def ask(group: Group, at: str, wanted: MemberWish, before: MemberWish | None = None) -> None:
+    """An operator's wish is taken in by one node, in place of the one before."""
     outcomes: list[Outcome] = []
-    command = asking("sim", wanted, None)
+    command = asking("sim", wanted, before)
     group.node(at).store.submit(command, timeout=Seconds(1e5), done=outcomes.append)
     group.step(at)
 
