@@ -51,7 +51,7 @@ def pytest_step(title: str, *paths: str, options: Sequence[str] = ()) -> Step:
 
 WORKERS: Final = ("-n", "2")
 SEEDS: Final = 300
-"""Seeds of the consensus simulation in CI: 0.43 s of processor time each."""
+"""Seeds of the consensus simulation in CI: 0.3 to 0.35 s of processor time each."""
 FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "check": (
