@@ -137,8 +137,11 @@ class Operator:
             self._ask(errand, asked, wish)
 
     def _anybody(self) -> Host | None:
+        """Whoever runs, rather one that is in touch with a majority, as its answer would say: one
+        that has lost its vote knows nothing any more, and takes no wish."""
         hosts = [host for host in self._world.members if host.runs]
-        return self._world.random.choice(hosts) if hosts else None
+        in_touch = [host for host in hosts if host.node and host.node._core.has_majority]
+        return self._world.random.choice(in_touch or hosts) if hosts else None
 
     def _ask(self, errand: Errand, asked: Host, before: MemberWish | None) -> None:
         """A replica that lags may show no wish where there is one: then the guard does not hold."""
