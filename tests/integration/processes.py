@@ -29,7 +29,7 @@ def of_guardian(pgdata: Path) -> list[psutil.Process]:
     return [
         process
         for process, words in _command_lines()
-        if any(word.endswith(("raftha/guardian/__main__.py", "raftha.guardian")) for word in words)
+        if any(word.endswith("raftha/guardian/__main__.py") for word in words)
         and "--pgdata" in words[:-1]
         and words[words.index("--pgdata") + 1] == str(pgdata)
     ]
