@@ -50,7 +50,7 @@ def pytest_step(title: str, *paths: str, options: Sequence[str] = ()) -> Step:
 
 
 WORKERS: Final = ("-n", "2")
-SEEDS: Final = 300
+SEEDS: Final = 200
 """Seeds of the consensus simulation in CI: 0.3 to 0.35 s of processor time each."""
 FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
