@@ -78,7 +78,7 @@ class KillSwitch:
         self._instance = procs.Instance(os.getpid(), files.pgdata, None)
         self._exit_status: int | None = None
         self._sweep: Sweep | None = None
-        self._death: Death | None = None
+        self._gone: EpochPair | None = None
         self._last: Message = {"last_exit": None, "last_fence_s": None}
 
     def open(self) -> None:
@@ -106,7 +106,7 @@ class KillSwitch:
         process = procs.read_process(pid)
         started = process.started if process else 0
         self._server = Server(pid, started, epoch is not None, epoch)
-        self._exit_status = self._death = None
+        self._exit_status = self._gone = None
         self._set_dead_man()
         return self._server
 
@@ -168,14 +168,17 @@ class KillSwitch:
     @property
     def death(self) -> Death | None:
         """The primary that is gone while its lease may still be in force, with nothing left of it;
-        none after a fence, for then the lease is about to end anyway, and none in a pause."""
-        kill = self._proof.kill
-        is_over = kill is None or protocol.is_past(kill, self._clock())
-        return None if is_over or not self.is_idle else self._death
+        none after a fence, for then the lease is about to end anyway, none in a pause, none once
+        another epoch is armed."""
+        proof, gone = self._proof, self._gone
+        if gone is None or gone != proof.epoch or not self.is_idle:
+            return None
+        is_over = proof.kill is None or protocol.is_past(proof.kill, self._clock())
+        return None if is_over else Death(gone, proof.renewal)
 
     def bury(self) -> None:
         """Spend the epoch of the primary that is gone, durably. Raises OSError."""
-        self._proof, self._death = protocol.burned(self._proof), None
+        self._proof, self._gone = protocol.burned(self._proof), None
         ledger.save(self._files.ledger, self._proof.burned)
 
     def set_apart(self, pid: int) -> None:
@@ -337,8 +340,7 @@ class KillSwitch:
             "renewal": self._proof.renewal,
         }
         self._set_dead_man()
-        if server is not None and server.epoch is not None and server.epoch == self._proof.epoch:
-            self._death = Death(server.epoch, self._proof.renewal)
+        self._gone = server.epoch if server else self._gone
         if sweep.reason == "deadline":
             ledger.save(self._files.ledger, self._proof.burned)
         if sweep.reason != "exit":

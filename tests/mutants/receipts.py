@@ -23,8 +23,8 @@ MUTANTS: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: a buried epoch may be used again by this guardian",
-        text="self._proof, self._death = protocol.burned(self._proof), None",
-        instead="self._death = None",
+        text="self._proof, self._gone = protocol.burned(self._proof), None",
+        instead="self._gone = None",
         caught_by=_WILL
         + "test_nothing_is_ever_started_under_an_epoch_of_which_the_others_were_told",
     ),
@@ -38,9 +38,16 @@ MUTANTS: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: the others are told after a fence too",
-        text="return None if is_over or not self.is_idle else self._death",
-        instead="return None if not self.is_idle else self._death",
+        text="return None if is_over else Death(gone, proof.renewal)",
+        instead="return Death(gone, proof.renewal)",
         caught_by=_WILL + "test_where_no_lease_can_be_in_force_nobody_is_told",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="R14: an epoch that was armed since is burned for the one before",
+        text="if gone is None or gone != proof.epoch or not self.is_idle:",
+        instead="if gone is None or not self.is_idle:",
+        caught_by=_WILL + "test_an_epoch_that_was_armed_since_is_left_alone",
     ),
     Mutant(
         file="guardian/procs.py",

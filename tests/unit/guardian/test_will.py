@@ -17,6 +17,7 @@ from raftha.errors import GuardianRefused
 from raftha.guardian import ledger
 from raftha.guardian.client import GuardianClient
 from raftha.guardian.events import PostmasterExited
+from raftha.model.ids import Epoch, Revision
 from tests.unit.guardian.stand_in import EPOCH, PATIENCE_S, StandIn, eventually, is_alive
 
 TELL = 'cat "$0" > burned.then; ls ../data > left.then; echo "$1" > told.new; mv told.new told'
@@ -54,6 +55,19 @@ def primary(host: Told, then: str = "") -> int:
     return host.start(EPOCH).pid
 
 
+def assert_nobody_is_told(host: Told) -> None:
+    """Also after a few rounds of the guardian without an agent."""
+    onlooker = GuardianClient(host.socket, role="observer")
+    onlooker.connect()
+    eventually(lambda: not onlooker.status().is_running)
+    for _ in range(3):
+        onlooker.status()
+    onlooker.close()
+    log = host.root / "log"
+    assert not log.exists() or "the others are told" not in log.read_text()
+    assert not host.is_told
+
+
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
@@ -84,6 +98,29 @@ def test_an_agent_that_is_there_looks_after_its_primary_itself(host: Told) -> No
     eventually(lambda: host.is_told)
 
 
+def test_the_others_are_told_of_the_last_renewal_not_of_that_at_the_end_of_the_server(
+    host: Told,
+) -> None:
+    """The agent went on renewing while it was about to start the server again."""
+    kill(primary(host))
+    eventually(lambda: not host.agent.status().is_running)
+    host.arm(60.0, renewal=9)
+    host.agent.close()
+    eventually(lambda: host.is_told)
+    assert host.word()["renewal"] == 9
+
+
+def test_an_epoch_that_was_armed_since_is_left_alone(host: Told) -> None:
+    """The agent has won the lease anew, and died before it started anything under it."""
+    kill(primary(host))
+    eventually(lambda: not host.agent.status().is_running)
+    later = Epoch(1, Revision(11))
+    host.arm(60.0, renewal=11, epoch=later)
+    host.agent.close()
+    assert_nobody_is_told(host)
+    assert later not in host.connect().burned
+
+
 def test_nothing_is_ever_started_under_an_epoch_of_which_the_others_were_told(host: Told) -> None:
     server = primary(host)
     host.agent.close()
@@ -112,15 +149,7 @@ def test_where_no_lease_can_be_in_force_nobody_is_told(host: Told, what: str) ->
         host.arm(0.1, renewal=8)
         host.agent.close()
     eventually(lambda: not is_alive(server) and not host.alive())
-    onlooker = GuardianClient(host.socket, role="observer")
-    onlooker.connect()
-    eventually(lambda: not onlooker.status().is_running)
-    for _ in range(3):  # as many rounds of the guardian without an agent
-        onlooker.status()
-    onlooker.close()
-    log = host.root / "log"
-    assert not log.exists() or "the others are told" not in log.read_text()
-    assert not host.is_told
+    assert_nobody_is_told(host)
 
 
 def test_who_tells_is_no_part_of_the_server_and_holds_nothing_up(host: Told) -> None:
