@@ -122,9 +122,11 @@ class Handshake:
         _send(secured, self.security.proof(ACCEPTOR, transcript))
         proof = _receive(secured)
         here = self.registry.hello(to=visitor.to)
+        who = "a stranger"  # what it calls itself is not for our log
         try:
             self.security.check_proof(proof, DIALER, transcript)
             self.security.check_identity(secured, visitor)
+            who = visitor.name
             if (visitor.scope, visitor.to) != (here.scope, here.address):
                 raise WireError(f"it speaks to {visitor.to} of the cluster {visitor.scope}")
             why = self.visitors.hear(visitor.name, visitor.word)
@@ -133,7 +135,7 @@ class Handshake:
         _send(secured, encode_verdict(None if why is None else Refusal(why)))
         secured.close()
         if why is not None:
-            raise Refused("", f"a word in the name of {visitor.name} was not taken: {why}")
+            raise Refused("", f"a word of {who} was not taken: {why}")
 
     def _heed(self, peer: str, verdict: Refusal | None) -> None:
         """Take note of what a peer, whose identity is checked, holds against this node."""

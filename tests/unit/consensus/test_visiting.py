@@ -26,6 +26,7 @@ class Visited:
 
     def __init__(self, security: Security) -> None:
         self.heard: list[tuple[str, bytes]] = []
+        self.complaints: list[str] = []
         self.refusal: str | None = None
         identity = Identity(
             scope="main",
@@ -60,7 +61,7 @@ class Visited:
                 try:
                     assert accepting.result() is None
                 except (OSError, WireError, Refused) as refused:
-                    print(refused)
+                    self.complaints.append(str(refused))
         return answer
 
 
@@ -81,6 +82,20 @@ def test_without_the_key_nothing_is_heard() -> None:
     with pytest.raises(WireError, match="key_file"):
         voter.take(said(), KeySecurity(b"z" * 32))
     assert voter.heard == []
+
+
+def test_what_a_stranger_calls_itself_does_not_get_into_our_log() -> None:
+    voter = Visited(KEY)
+
+    class Guessing(KeySecurity):
+        def proof(self, role: bytes, transcript: bytes) -> bytes:
+            fresh = super().proof(role, transcript)
+            return b"guess" if role == DIALER else fresh
+
+    assert voter.take(said(name="x" * 1000), Guessing(b"k" * 32))
+    assert len(voter.complaints) == 1
+    assert "a word of a stranger" in voter.complaints[0]
+    assert "xxx" not in voter.complaints[0]
 
 
 @pytest.mark.parametrize("other", [{"scope": "other"}, {"to": "127.0.0.1:5002"}])
