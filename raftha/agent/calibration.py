@@ -70,8 +70,13 @@ def _measured() -> Seconds:
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
-            check=True,
+            check=False,
         )
-        return Seconds(float(done.stdout))
-    except (subprocess.SubprocessError, ValueError) as error:
+    except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error
+    if done.returncode:
+        raise OSError(done.stderr.strip() or f"{program} ended with {done.returncode}")
+    try:
+        return Seconds(float(done.stdout))
+    except ValueError as error:
+        raise OSError(f"{program} said {done.stdout!r:.80}") from error

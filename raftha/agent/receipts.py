@@ -73,18 +73,21 @@ class Receipts:
     def __init__(self, store: Store, keys: Keys) -> None:
         self._store = store
         self._keys = keys
+        self._refused: tuple[str, str] | None = None
 
     def take(self, name: str, said: bytes) -> str | None:
         """Free the leader key at the word of the guardian of `name`; why not, if it is not freed.
-        A refusal changes nothing."""
+        A word that is said again and again is complained of once."""
         try:
             why = self._take(MemberName(name), _WORD.decode(said))
         except msgspec.MsgspecError as error:
             why = f"not a word of a guardian: {error}"
         except RafthaError as error:
             why = f"the store did not free the leader key: {error}"
-        if why is not None:
+        refused = None if why is None else (name, why)
+        if refused is not None and refused != self._refused:
             event(LOG, logging.WARNING, "receipt refused", name=name, why=why)
+        self._refused = refused
         return why
 
     def _take(self, name: MemberName, word: Word) -> str | None:

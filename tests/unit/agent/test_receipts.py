@@ -155,3 +155,14 @@ def test_a_renewal_that_comes_between_keeps_the_key() -> None:
     why = Receipts(store, KEYS).take("n1", word(store))
     assert "did not free the leader key" in (why or "")
     assert store.cluster.leader is not None
+
+
+def test_a_refusal_is_logged_once_however_often_the_word_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = SteppedStore()
+    led(store)
+    receipts = Receipts(store, KEYS)
+    for _ in range(3):
+        assert receipts.take("n2", word(store))
+    assert caplog.text.count("receipt refused") == 1
