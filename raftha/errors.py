@@ -7,15 +7,15 @@ turned into success or failure by a guess: read the store, then decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class RafthaError(Exception):
     """The root of every error that the product raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One mistake in an input: where it is, what is wrong, what to do."""
 
     where: str

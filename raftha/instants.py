@@ -13,8 +13,9 @@ Instants of two hosts, or of two boots of one host, must never be compared.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NewType
+
+from msgspec import Struct
 
 Seconds = NewType("Seconds", float)
 
@@ -22,8 +23,7 @@ RHO: Final = 0.01
 """Bound of the relative rate error between the clocks of two hosts (oscillators: below 0.02 %)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(Struct, frozen=True):
     """A reading of CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW, in seconds since boot; `slept` is the
     part that the host was suspended, as exact as the clocks were read at one moment."""
 

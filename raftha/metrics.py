@@ -8,9 +8,9 @@ has something to count is handed a method of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
@@ -27,8 +27,7 @@ _OWN_LABELS: Final = ("scope", "name")
 _CREATED: Final = "_created"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """One value at the instant of the question. `counts` says that it only ever grows, and its
     name then ends with `_total`."""
 

@@ -5,7 +5,8 @@ values are immutable, so that whoever reads sees one moment, not a mixture.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from raftha import __version__
 from raftha.ha.memory import Memory
@@ -16,8 +17,7 @@ from raftha.model.view import GuardianView, Identity
 from raftha.pg.slots import slot_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """The last answers of the server process `process`, first seen at `appeared`. `asked` is when
     the question was put: what `status` says held after that. `probed` is when it was last seen fit
     to serve; `problem` is why the last question failed, if it did."""
@@ -30,8 +30,7 @@ class Sample:
     problem: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
-class Board:
+class Board(Struct, kw_only=True):
     """Published values, and bells: `wake` and `glance` for the loop, `look` for the observer."""
 
     config: NodeConfig  # main, at a reload

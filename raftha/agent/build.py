@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.agent.board import Board
 from raftha.agent.calibration import Calibration
@@ -46,8 +48,7 @@ from raftha.pg.kept import KeptCopies
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """A member's parts, and how they run together."""
 
     board: Board
@@ -111,8 +112,7 @@ def _outermost(
         fatal(f"the thread {name} failed unexpectedly: {bug!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
+class _Ground(Struct, frozen=True, kw_only=True):
     """What every part of a member stands on."""
 
     board: Board

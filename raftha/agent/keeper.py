@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.clock import Clock
 from raftha.errors import GuardianError
@@ -55,8 +57,7 @@ class Guard(Protocol):
     def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
+class _Attempt(Struct, frozen=True, kw_only=True):
     """A command in flight, and what its commit would mean."""
 
     ttl: Seconds

@@ -9,8 +9,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.instants import Seconds
 from raftha.model.settings import Address
@@ -20,24 +21,21 @@ TIMEOUT: Final = Seconds(1.0)
 _MAX_THREADS: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """An address where a node would answer, and what it is, for people."""
 
     what: str
     address: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suspect:
+class Suspect(Struct, frozen=True, kw_only=True):
     """A node that is believed to be gone."""
 
     name: str
     places: tuple[Place, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifeSign:
+class LifeSign(Struct, frozen=True, kw_only=True):
     """What was found of one node. `answering` are the addresses that accept connections; where a
     machine refuses one, the machine is up and nothing listens there."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from raftha.api.client import ApiClient, ApiError
 from raftha.clock import Clock
@@ -30,8 +31,7 @@ class Asked(Protocol):
     def api_url(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(Struct, frozen=True):
     """A voter without PostgreSQL, as a link tells of it."""
 
     name: MemberName

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys

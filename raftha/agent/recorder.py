@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raftha.ha.actions import Action
 from raftha.ha.table import Decision
@@ -13,8 +14,7 @@ from raftha.model.view import View
 KEPT = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Struct, frozen=True, kw_only=True):
     """A decision that did something, or the first of a run of equal ones."""
 
     at: Instant

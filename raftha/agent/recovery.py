@@ -8,11 +8,12 @@ believed in anywhere has lapsed, and in which nobody of the lost may show a sign
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.agent import lifesigns
 from raftha.agent.build import build_instance
@@ -53,8 +54,7 @@ class NotAllowed(RafthaError):
     """The recovery must not be done, and nothing was changed; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
+class Prospect(Struct, frozen=True, kw_only=True):
     """What an operator has to know before. `index` and `term` are of the last entry in this node's
     log; `wal_end` is how far its PostgreSQL is known to go; `wait` seconds must pass before the new
     generation begins. `lost` are those who must not live, `kept` survivors that join again."""
@@ -75,8 +75,7 @@ class Prospect:
     stakes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """What was found at the beginning."""
 
     remains: Remains

@@ -6,7 +6,7 @@ PostgreSQL, and cannot be asked to operate.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha import __version__
 from raftha.agent.clockwatch import ClockWatch

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from threading import BoundedSemaphore, Event
 from typing import Any, Final
 from urllib.parse import parse_qsl
+
+from msgspec import Struct, field
 
 from raftha.api import auth, codec, listing, members, operations, routes, stored
 from raftha.api.auth import Caller
@@ -43,8 +44,7 @@ _OWN_PATHS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One HTTP request. `body` is None where the client did not say how long it is."""
 
     method: str
@@ -54,8 +54,7 @@ class Request:
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
+class Application(Struct, frozen=True, kw_only=True):
     """Answers requests for a node; `stopping` ends waits early."""
 
     config: RestConfig

@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+
+from msgspec import Struct
 
 from raftha.api.reply import Reply, refusal
 from raftha.model.settings import BasicAuth, RestConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """Whom a request came from: its address, `Authorization` header, and whether TLS verified a
     certificate of it."""
 

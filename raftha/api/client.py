@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import http.client
 import socket
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
+
+from msgspec import Struct, field
 
 from raftha.api import auth, codec, tls
 from raftha.api.codec import BadDocument
@@ -53,16 +54,14 @@ class Refused(ApiError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A status and a body as they came."""
 
     status: int
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiClient:
+class ApiClient(Struct, frozen=True, kw_only=True):
     """Asks the node at `url` (`http://host:port` or https). `timeout` bounds each request.
 
     Every method raises Unreachable or Refused. `auth` goes out only where it is asked for.

@@ -8,7 +8,6 @@ older one. WAL positions travel in PostgreSQL's own form, such as `0/3000060`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -125,8 +124,8 @@ def store_events(raw: object) -> StoreEvents:
 def _plain(value: object) -> object:
     if isinstance(value, Lsn):
         return str(value)
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Document = Mapping[str, Any]
 """A JSON object: string keys, and values that JSON knows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Text(Struct, frozen=True, kw_only=True):
     """A body that is no JSON."""
 
     content: bytes
     content_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """A status, a body (JSON unless it is a Text; None: an empty one) and headers beyond the
     usual."""
 

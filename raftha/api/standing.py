@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds, longest, remaining
@@ -33,8 +34,7 @@ class BadQuery(RafthaError):
     """A parameter of the question cannot be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """A health check: the report it is put to, its parameters, and the present instant."""
 
     report: NodeReport

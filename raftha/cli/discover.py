@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from raftha.account import own_name
 from raftha.api.client import ApiClient
@@ -35,8 +36,7 @@ class NobodyAnswers(RafthaError):
     """No node of the cluster gave an answer; the message has a line for each that was asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
+class Contact(Struct, frozen=True, kw_only=True):
     """Whom to ask: addresses in stages, each stage only if the one before had no majority."""
 
     stages: tuple[tuple[str, ...], ...]
@@ -52,8 +52,7 @@ class Contact:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """The answer that was believed: from whom, as it came, and decoded."""
 
     client: ApiClient

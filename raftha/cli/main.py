@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from msgspec import Struct
 
 from raftha import __version__
 from raftha.cli.exits import Exit
@@ -27,8 +27,7 @@ _FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(Struct, frozen=True, kw_only=True):
     """The options that say which cluster is meant."""
 
     file: Path | None = None
@@ -331,8 +330,7 @@ def member_replace(
     context.exit(_change_member(_contact(context, Where(**where)), wish))
 
 
-@dataclass(frozen=True, slots=True)
-class _MemberWish:
+class _MemberWish(Struct, frozen=True):
     verb: str
     name: str
     address: str | None

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
 import click
+from msgspec import Struct
 
 from raftha.api.client import ApiClient, ApiError
 from raftha.cli import discover
@@ -45,8 +45,7 @@ class NotPossible(RafthaError):
     """What was asked for does not fit the cluster as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What the command line says."""
 
     kind: RequestKind

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import click
+from msgspec import Struct
 
 from raftha.agent.recovery import NotAllowed, Prospect, Recovery, refuse_the_living
 from raftha.cli.exits import Exit
@@ -29,8 +29,7 @@ on while leases lapse."""
 PAUSE_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
+class Consent(Struct, frozen=True, kw_only=True):
     """What the command line says of it; None and nothing are asked for where it is `attended`, that
     is, where somebody is there to answer."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import click
 import yaml
+from msgspec.structs import replace
 
 from raftha.api import codec
 from raftha.api.client import ApiClient, ApiError, Refused

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.schema import Reload
@@ -17,8 +18,7 @@ from raftha.model.settings import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """An option or section whose value changed. The values are left out: they may be secret."""
 
     path: str

@@ -7,8 +7,9 @@ over HTTP. It never judges what the keys mean.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _TYPE_NAMES: Final[Mapping[type, str]] = {
     bool: "true or false",
@@ -21,8 +22,7 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A value and its place (`node.yml:12`, `environment RAFTHA_NAME`, `config`).
 
     `value` is a dict of nodes by key, a list of nodes, or a scalar.

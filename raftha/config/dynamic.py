@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.config.document import Node, from_plain
 from raftha.config.managed import warn_managed, without_managed
@@ -31,8 +32,7 @@ FORMAT_VERSION: Final = 1
 SHORTEST_HEARTBEAT_S: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(Struct, frozen=True):
     """What a profile gives: seconds, and the part of the ttl that one store operation may take."""
 
     ttl: float
@@ -161,8 +161,7 @@ def _postgres(reading: Reading, prefix: str, defaults: DynamicPostgres) -> Dynam
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Timings:
+class _Timings(Struct, frozen=True, kw_only=True):
     """The settings that rule R7 ties together, in seconds."""
 
     profile: Profile

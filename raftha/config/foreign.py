@@ -7,12 +7,13 @@ that has simply no work left to do is ignored with a warning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+
+class Foreign(Struct, frozen=True):
     """The answer to a key: refused, or only a warning.
 
     A refused key whose value is one of `harmless` asks for nothing that raftha would not do, and

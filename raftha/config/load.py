@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from raftha.account import own_name
 from raftha.config.checks import check_node
@@ -27,8 +28,7 @@ from raftha.model.settings import NodeConfig
 _POSTGRESQL: Final = "postgresql"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(Struct, frozen=True, kw_only=True):
     """A node's settings. `dynamic_document` is what the file gives for the whole cluster, in the
     form that is stored when the cluster is created; `of_member` says that the file describes a
     PostgreSQL, also where it was read as a witness's."""

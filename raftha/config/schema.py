@@ -7,9 +7,11 @@ takes the reload class from them. It holds no code but the declarations' types.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from raftha.config.foreign import DYNAMIC_FOREIGN, NODE_FOREIGN, Foreign
 
@@ -53,8 +55,7 @@ class Reload(StrEnum):
     BOOTSTRAP = "read only when the cluster is created"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(Struct, frozen=True, kw_only=True):
     """One option. `default` is as people read it; `minimum` and `maximum` are inclusive."""
 
     path: str
@@ -68,8 +69,7 @@ class Option:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
+class Schema(Struct, frozen=True, kw_only=True):
     """The options by path, what is known of other keys, and sections that take any key."""
 
     options: Mapping[str, Option]

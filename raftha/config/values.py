@@ -9,9 +9,10 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.config.document import Node, describe, is_huge
 from raftha.config.schema import Kind, Option
@@ -30,8 +31,7 @@ class Invalid(ValueError):
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
+class Listen(Struct, frozen=True):
     """Hosts to listen on and their port."""
 
     hosts: tuple[str, ...]

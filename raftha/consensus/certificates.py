@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from raftha.model.settings import TlsFiles
 
@@ -30,8 +31,7 @@ class CertificateError(Exception):
     """The files cannot be used, for this reason."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(Struct, frozen=True, kw_only=True):
     """Contexts for both ends of a link; who the certificate is for; when it can be used, in Unix
     time: the narrowest of the certificate's own dates and its authority's."""
 

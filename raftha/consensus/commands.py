@@ -12,10 +12,10 @@ going on without the command would make this replica differ from the others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Final, assert_never
 
 import msgspec
+from msgspec import Struct
 
 from raftha.errors import RafthaError
 from raftha.instants import Seconds
@@ -58,8 +58,7 @@ class NewerFormat(RafthaError):
     """The log holds a command that only a newer release understands: upgrade this node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionId:
+class SessionId(Struct, frozen=True, kw_only=True):
     """One process of one voter: `boot` counts the starts on one Raft directory. The random `nonce`
     tells two processes apart that a directory put back from a copy gave the same number."""
 
@@ -69,13 +68,11 @@ class SessionId:
     nonce: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSession:
+class OpenSession(Struct, frozen=True):
     """Begin the session of the command that carries this; older ones of the voter end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expire:
+class Expire(Struct, frozen=True):
     """End a lease that nobody renewed since `expect`; any replica may propose it."""
 
     lease: LeaseId
@@ -85,8 +82,7 @@ class Expire:
 Body = Command | OpenSession | Expire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogCommand:
+class LogCommand(Struct, frozen=True, kw_only=True):
     """A command as it stands in the log. Only `Expire` comes without a session."""
 
     body: Body

@@ -10,10 +10,11 @@ same address is another voter, and to exchange one for the other takes two steps
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.consensus.commands import UNDECODABLE, NewerFormat, WireError
 
@@ -57,8 +58,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Packed)
 _HEADER: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class Configuration(Struct, frozen=True, kw_only=True):
     """The voters. `lineage` tells clusters apart that were born apart under one scope; a recovery
     after the loss of a majority raises `generation`. `expected` are nodes that will get a seat once
     they hold the log."""

@@ -9,9 +9,10 @@ Runs on the raft thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from raftha.consensus import wire
 from raftha.consensus.journal import Journal
@@ -21,8 +22,7 @@ from raftha.consensus.syncobj import Engine
 from raftha.model.settings import RaftTimings
 
 
-@dataclass(slots=True)
-class _Canvass:
+class _Canvass(Struct):
     """A round of asking for support before an election disturbs anybody."""
 
     term: int
@@ -30,8 +30,7 @@ class _Canvass:
     supporters: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class _Ballots:
+class _Ballots(Struct):
     """Who voted for this candidate in a term: each voter counts once."""
 
     term: int = 0

@@ -7,16 +7,16 @@ back; the rest waits in its own kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 FRAMES_PER_S: Final = 10_000
 """A follower that forwards for a hundred callers sends up to 5000."""
 BYTES_PER_S: Final = 64 * 1024 * 1024
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """Grows by `rate` a second up to `rate`; `since` is when it stood at `left`."""
 
     rate: float

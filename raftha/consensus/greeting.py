@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Struct
 
 from raftha.consensus import configuration
 from raftha.consensus.commands import UNDECODABLE, WireError
@@ -105,8 +105,7 @@ class Grounds(StrEnum):
         return self in (Grounds.REPLACED, Grounds.ROLLED_BACK, Grounds.RECOVERED)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a node is not let in, in words for its operator and for ours."""
 
     why: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.consensus.commands import WireError
 from raftha.consensus.greeting import (
@@ -44,8 +45,7 @@ class Refused(RafthaError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Established:
+class Established(Struct, frozen=True, kw_only=True):
     """A connection with a checked identity at its other end."""
 
     connection: socket.socket
@@ -53,8 +53,7 @@ class Established:
     framing: Framing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake:
+class Handshake(Struct, frozen=True, kw_only=True):
     """How this node greets others."""
 
     registry: Registry

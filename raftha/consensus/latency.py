@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from raftha.instants import Seconds
 from raftha.model.store import SLOW_FSYNC_S, FsyncTimes
@@ -23,8 +24,7 @@ _BUCKETS: Final = 36
 """Up to 26 s; the last one holds whatever took longer."""
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct):
     """What happened within a few seconds."""
 
     begin: float

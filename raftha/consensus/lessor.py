@@ -12,8 +12,9 @@ came first in the log wins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.consensus.commands import Expire
 from raftha.instants import RHO, Instant, Seconds, shortest
@@ -25,8 +26,7 @@ REPROPOSE_AFTER: Final = Seconds(0.25)
 LOOK_AGAIN_AFTER: Final = Seconds(0.05)
 
 
-@dataclass(slots=True)
-class _Stamp:
+class _Stamp(Struct):
     revision: Revision
     at: Instant
     proposed: Instant | None = None

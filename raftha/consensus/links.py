@@ -7,16 +7,16 @@ flight then is lost. Frames may come only from peers whose identity was checked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from raftha.consensus.greeting import Hello
 from raftha.consensus.stable import Voter
 from raftha.instants import Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
+class Up(Struct, frozen=True):
     """A fresh link to this peer, which greeted so; `news` is its identity if it has to be put on
     record."""
 
@@ -25,15 +25,13 @@ class Up:
     news: Voter | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Down:
+class Down(Struct, frozen=True):
     """The link to this peer is gone."""
 
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A frame from this peer."""
 
     peer: str

@@ -18,8 +18,10 @@ another session, is `Superseded` and does nothing, now and for ever.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from raftha.consensus.commands import Expire, LogCommand, OpenSession, SessionId
 from raftha.model.ids import Revision
@@ -48,30 +50,26 @@ from raftha.model.store import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """Carried out; the store stood at `revision` right after."""
 
     revision: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Not carried out: a guard did not hold, or the command makes no sense."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(Struct, frozen=True):
     """Not carried out by this copy: its session is over or has given the number up."""
 
 
 Result = Happened | Refused | Superseded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class Applied(Struct, frozen=True, kw_only=True):
     """What one command did. `renewed` names the leases that it granted or renewed."""
 
     result: Result
@@ -79,8 +77,7 @@ class Applied:
     renewed: tuple[tuple[LeaseId, Revision], ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
-class Session:
+class Session(Struct, kw_only=True):
     """The state of one voter's session; `results` holds answers above `floor` by number."""
 
     id: SessionId
@@ -88,8 +85,7 @@ class Session:
     results: dict[int, Happened | Refused] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct):
     """The changes of one command before it is certain that all of them can be made."""
 
     revision: Revision

@@ -10,8 +10,10 @@ Limit: who never heard of the promise cannot notice that it was forgotten.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.consensus.greeting import Hello
 
@@ -19,8 +21,7 @@ KEEP_SECONDS: Final = 1.0
 """How long a mark may be in memory alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(Struct, frozen=True, kw_only=True):
     """The highest of what one incarnation promised to this node: that it has voted in the term
     `voted`; and in `term`, to hold the log up to `index`."""
 

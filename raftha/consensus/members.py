@@ -14,9 +14,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+
+from msgspec import Struct, field
 
 from raftha.consensus import lineage
 from raftha.consensus.commands import NewerFormat, WireError
@@ -30,8 +31,7 @@ _MAX_TOLD: Final = 256
 _NONCE_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """What this node says of itself on every link."""
 
     scope: str
@@ -49,8 +49,7 @@ class Identity:
         return Seat(self.address, self.name, self.incarnation, self.witness)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
+class Present(Struct, frozen=True, kw_only=True):
     """How things stand in this node's log. It is published before a message leaves that tells of
     it, so no hello says less than what a peer has heard before."""
 

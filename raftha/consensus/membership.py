@@ -11,8 +11,9 @@ Runs on the raft thread; does no I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from raftha.consensus.configuration import (
     Configuration,
@@ -28,8 +29,7 @@ CATCH_UP_ENTRIES: Final = 64
 """A newcomer holds the log when it lacks no more than this: what is under way in a busy cluster."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Outlook(Struct, frozen=True, kw_only=True):
     """What a raft leader knows when it looks for the next step: newcomers that hold the log, and
     voters that answer it now, itself included; both by address."""
 

@@ -12,8 +12,9 @@ of the past may speak with it (`members.py`), whichever majority of the past it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.consensus import commands, configuration, state
 from raftha.consensus.commands import LogCommand, NewerFormat, WireError
@@ -32,8 +33,7 @@ class NotRecoverable(RafthaError):
     """Nothing can be recovered from this directory; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
+class Remains(Struct, frozen=True, kw_only=True):
     """What a directory holds, everything in its log applied. `largest_ttl` is the largest that any
     lease had, as far back as the log goes."""
 
@@ -55,8 +55,7 @@ class Remains:
         return any(seat.incarnation == self.incarnation for seat in self.voters.seats)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beginning:
+class Beginning(Struct, frozen=True, kw_only=True):
     """The first content of the new Raft directory."""
 
     generation: int

@@ -6,9 +6,10 @@ Runs on the raft thread. `published` alone is read by others: an immutable value
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from raftha.clock import Clock
 from raftha.consensus import commands, state

@@ -16,8 +16,9 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from raftha.account import own_name
 from raftha.clock import Clock
@@ -226,8 +227,7 @@ def choose(config: RaftConfig, name: str, clock: Clock) -> Security:
     return PlainSecurity()
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Struct, frozen=True):
     """What both sides said first: proofs and keys depend on it, so nothing can be replayed."""
 
     dialer: bytes

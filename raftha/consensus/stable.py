@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from raftha.consensus.marks import Mark
 from raftha.consensus.state import LogEntry
 from raftha.model.store import FsyncTimes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voter:
+class Voter(Struct, frozen=True, kw_only=True):
     """Who answers at an address: a name, and the life of the Raft directory behind it."""
 
     name: str
@@ -21,8 +21,7 @@ class Voter:
     witness: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """Whose Raft directory it is."""
 
     scope: str
@@ -36,8 +35,7 @@ class Owner:
         return f"node {self.name!r} of cluster {self.scope!r}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """What this Raft directory is in the group. One that is `joining` met a cluster in which it had
     no seat; it got one with the log entry at `voter_since`."""
 
@@ -45,8 +43,7 @@ class Standing:
     voter_since: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Persisted:
+class Persisted(Struct, frozen=True, kw_only=True):
     """Everything that was durable when the store was opened. `put_aside` says why this is a new
     directory in place of one that must not be voted from, and where that one is."""
 

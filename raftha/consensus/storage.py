@@ -17,9 +17,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from raftha.clock import Clock
 from raftha.consensus import dirlock, medium, salvage, shelf

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, assert_never
+
+from msgspec.structs import replace
 
 from raftha.clock import Clock
 from raftha.consensus.proposals import Pending

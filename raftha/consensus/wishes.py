@@ -9,15 +9,16 @@ themselves (one voter a step, each behind a committed one) are kept elsewhere: `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.consensus.configuration import MAX_SEATS, Configuration, Seat
 from raftha.model.membership import MemberVerb, MemberWish
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True):
     """What a raft leader knows when it looks at a wish. All but `own` go by address: the nodes that
     hold the log without a vote, those of them that hold all of it, the voters that answer now,
     itself included, and the other voters that lack nothing of the log."""
@@ -30,32 +31,27 @@ class Scene:
     heirs: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """This set of voters is to follow."""
 
     after: Configuration
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(Struct, frozen=True):
     """Another voter has to lead the group first: a raft leader never takes its own seat."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fulfilled:
+class Fulfilled(Struct, frozen=True):
     """The set of voters is as it was wished."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """It goes on by itself, or cannot go on yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """It cannot be done as things stand. `undo` is the set of voters that takes back what was begun
     of it, which has to come into force first."""
 

@@ -5,9 +5,10 @@ The guardian itself does not import this file: dataclasses would cost it memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
+
+from msgspec import Struct
 
 from raftha.guardian.protocol import Malformed, Message
 from raftha.instants import Instant, Seconds
@@ -25,16 +26,14 @@ class StopMode(StrEnum):
     IMMEDIATE = "immediate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerProcess:
+class ServerProcess(Struct, frozen=True, kw_only=True):
     """A postmaster."""
 
     pid: int
     started: Ticks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardianStatus:
+class GuardianStatus(Struct, frozen=True, kw_only=True):
     """The guardian's whole state.
 
     `is_primary` says that the server may accept writes, as far as the guardian can know: it was
@@ -63,8 +62,7 @@ class GuardianStatus:
         return self.server is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fenced:
+class Fenced(Struct, frozen=True, kw_only=True):
     """A kill has ended, and nothing of the instance is left. `reason` is `deadline` or a sentence.
 
     `renewal` is the revision that the last deadline rested on, `killed` counts the processes that
@@ -88,8 +86,7 @@ class Fenced:
         return words.get(self.reason, "failure")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostmasterExited:
+class PostmasterExited(Struct, frozen=True, kw_only=True):
     """The server is gone with all of its processes; a fence that ended it was reported before.
 
     `status` is the postmaster's exit code, or minus the signal that killed it.
@@ -106,8 +103,7 @@ class PostmasterExited:
         return self.reason != "exit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardianLost:
+class GuardianLost(Struct, frozen=True, kw_only=True):
     """The connection ended. The guardian may be dead, and then the server is dying."""
 
     reason: str

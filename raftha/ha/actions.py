@@ -6,8 +6,9 @@ it. PURE.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from raftha.instants import Seconds
 from raftha.model.cluster import Member
@@ -24,16 +25,14 @@ class StopMode(StrEnum):
     KILL = "kill"
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class Submit(Struct, frozen=True):
     """A write to the store, at most one of each intent in flight."""
 
     intent: str
     command: Transact
 
 
-@dataclass(frozen=True, slots=True)
-class AcquireLeader:
+class AcquireLeader(Struct, frozen=True):
     """Race for the leader key: `command` creates it and grants `lease`. `reason` is kept."""
 
     command: Transact
@@ -41,8 +40,7 @@ class AcquireLeader:
     ttl: Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Readopt:
+class Readopt(Struct, frozen=True):
     """Renew the lease that an earlier process of this node left behind, with its guardian and its
     server still there: from then on it is held as if this process had won it."""
 
@@ -51,35 +49,30 @@ class Readopt:
     ttl: Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseLeader:
+class ReleaseLeader(Struct, frozen=True):
     """Give the lease back, which removes the key. Only after a verified stop."""
 
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Configure the server and start it; as a primary only under an epoch."""
 
     plan: ServerPlan
     epoch: Epoch | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     mode: StopMode
 
 
-@dataclass(frozen=True, slots=True)
-class Configure:
+class Configure(Struct, frozen=True):
     """Write the configuration and reload it."""
 
     plan: ServerPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Promote:
+class Promote(Struct, frozen=True):
     """Reserve the burned timeline numbers, write the configuration, and have the guardian promote.
 
     The guardian refuses without a live deadline for the epoch.
@@ -90,25 +83,21 @@ class Promote:
     burned: tuple[Timeline, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InitDb:
+class InitDb(Struct, frozen=True):
     """Make a new cluster in the empty data directory."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateRoles:
+class CreateRoles(Struct, frozen=True):
     """Create the superuser's password and the replication and rewind roles."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clone:
+class Clone(Struct, frozen=True):
     """Take a base backup from a member, beside whatever lies in the data directory."""
 
     source: Member
 
 
-@dataclass(frozen=True, slots=True)
-class Rejoin:
+class Rejoin(Struct, frozen=True):
     """Bring a diverged or crashed old primary back onto `source`'s line: pg_rewind, or a clone
     where that is impossible. `forced` says that the timeline numbers prove the divergence."""
 
@@ -116,50 +105,42 @@ class Rejoin:
     forced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """CHECKPOINT, as a job."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelJob:
+class CancelJob(Struct, frozen=True):
     """Give up the running job; what it had half done is put aside or removed by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnsureSlots:
+class EnsureSlots(Struct, frozen=True):
     """Make the physical slots that are missing."""
 
     wanted: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DropSlots:
+class DropSlots(Struct, frozen=True):
     """Drop these slots, which would only keep WAL for nobody: on a standby those of others, on a
     primary those of removed members. A stream that still uses one is ended."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmBirth:
+class ConfirmBirth(Struct, frozen=True):
     """The data directory made here is the cluster's: it may no longer be put aside for another."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskPeers:
+class AskPeers(Struct, frozen=True):
     """Ask these members for their state and WAL position, all at once."""
 
     names: tuple[MemberName, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreGuardian:
+class RestoreGuardian(Struct, frozen=True):
     """Start a guardian: none answers for this data directory."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndAgent:
+class EndAgent(Struct, frozen=True):
     """Everything is down: the agent may end."""
 
 

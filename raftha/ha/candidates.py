@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.parting import is_given_up, is_leaving
 from raftha.ha.situation import Situation

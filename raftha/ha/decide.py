@@ -6,8 +6,9 @@ announcement, and what a rejoin undid, go along with every decision: they never 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from raftha.ha.actions import AcquireLeader, Action, Submit
 from raftha.ha.announce import announcement

@@ -6,7 +6,7 @@ the revision that it changes, and changes nothing that a decision rests on.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import Action, Submit
 from raftha.ha.keys import encode_history

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raftha.ha.actions import StopMode
 from raftha.instants import Instant
@@ -10,8 +10,7 @@ from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopSent:
+class StopSent(Struct, frozen=True, kw_only=True):
     """A stop that was asked of one process, so that it is not asked again each tick."""
 
     process: str
@@ -19,8 +18,7 @@ class StopSent:
     at: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arming:
+class Arming(Struct, frozen=True, kw_only=True):
     """A standby on its way into the synchronous set: its name is in force since `since`; a
     checkpoint was asked for; it counts once it has flushed `required`."""
 
@@ -30,8 +28,7 @@ class Arming:
     required: Lsn | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderSeen:
+class LeaderSeen(Struct, frozen=True, kw_only=True):
     """The last renewal of the leader's lease that reached this node, and what its note said."""
 
     revision: Revision
@@ -40,8 +37,7 @@ class LeaderSeen:
     position: Lsn | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Struct, frozen=True, kw_only=True):
     """What each field is for:
 
     `plan`: the configuration last written; None makes the next tick write it again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import Action, Submit
 from raftha.ha.keys import Keys, encode_operation, encode_request

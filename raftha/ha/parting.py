@@ -10,7 +10,7 @@ wish's end. Both writes are refused if `sync` has changed meanwhile.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import Action, DropSlots, Submit
 from raftha.ha.plans import names_for

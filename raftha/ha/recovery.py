@@ -9,8 +9,10 @@ number cannot be told apart later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.ha.keys import (
     KEPT_RECORDS,
@@ -34,8 +36,7 @@ _GIVEN_UP: Final = "given up: the cluster was recovered after the loss of its ma
 _NO_REVISION: Final = Revision(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survivor:
+class Survivor(Struct, frozen=True, kw_only=True):
     """Who recovers, and what it holds of PostgreSQL. `end` is how far its WAL is known to go;
     without a timeline it has no data to go on with."""
 

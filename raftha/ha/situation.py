@@ -5,7 +5,7 @@ Each property states one fact, so that a rule reads as the sentence it implement
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raftha.ha.actions import StopMode
 from raftha.ha.keys import Keys
@@ -21,8 +21,7 @@ from raftha.model.store import Guard, KeyCreatedAt
 from raftha.model.view import HeldLease, View
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     view: View
     memory: Memory
     keys: Keys

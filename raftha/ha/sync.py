@@ -12,7 +12,7 @@ the server had flushed by then is what the standby must have flushed too before 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import Action, Checkpoint, Configure, Submit
 from raftha.ha.keys import encode_sync

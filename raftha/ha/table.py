@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raftha.ha.actions import Action
 from raftha.ha.memory import Memory
 from raftha.ha.situation import Situation
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What a matching rule decided: the reason in a person's words, the acts, and the memory if it
     changes."""
 
@@ -20,8 +20,7 @@ class Verdict:
     memory: Memory | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """One line of the table. `check` answers None when the rule does not match."""
 
     id: str
@@ -31,8 +30,7 @@ class Rule:
     check: Callable[[Situation], Verdict | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """The first rule that matched, and what is to be done."""
 
     rule: str

@@ -7,7 +7,8 @@ known to the raft leader alone, which rules on every wish (`consensus/wishes.py`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from raftha.errors import RafthaError
 from raftha.ha.keys import Keys

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
 from raftha.model.membership import MemberWish
@@ -36,8 +37,7 @@ class MemberRole(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """A node with PostgreSQL, as it announced itself under `members/<name>`. `has_data` says that
     its data directory is older than this cluster, which therefore may not be made from nothing."""
 
@@ -56,8 +56,7 @@ class Member:
     revision: Revision = Revision(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leader:
+class Leader(Struct, frozen=True, kw_only=True):
     """The leader key. `guardian` is the nonce of the guardian that the epoch dies with."""
 
     name: MemberName
@@ -67,8 +66,7 @@ class Leader:
     lease: Lease
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Struct, frozen=True, kw_only=True):
     """The last time that a guardian told the others of the end of agent and primary of `name`, and
     that it has burned that `epoch`."""
 
@@ -77,8 +75,7 @@ class Receipt:
     revision: Revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncSet:
+class SyncSet(Struct, frozen=True, kw_only=True):
     """Who may be promoted automatically: `leader`, and the standbys that hold every acknowledged
     commit of its epoch."""
 
@@ -87,8 +84,7 @@ class SyncSet:
     revision: Revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRecord:
+class HistoryRecord(Struct, frozen=True, kw_only=True):
     """One promotion: committed before it happens, so that its timeline number is never used again.
 
     `switch` is where the new timeline leaves `parent`; `wall` is Unix time, for people. `seen` is
@@ -123,8 +119,7 @@ class HistoryRecord:
         return f"at least {known} bytes of WAL were left behind, as far as its leader had told"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Initialize:
+class Initialize(Struct, frozen=True, kw_only=True):
     """The `initialize` key: who runs initdb, and then the system identifier it made."""
 
     by: MemberName
@@ -132,8 +127,7 @@ class Initialize:
     revision: Revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class Cluster(Struct, frozen=True, kw_only=True):
     """Everything under the cluster's prefix at one revision.
 
     `config_revision` is None while no configuration was stored, and `config` then holds the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NewType
+
+from msgspec import Struct
 
 MemberName = NewType("MemberName", str)
 """A node of the cluster, as `name` in its file: unique without regard to case."""
@@ -20,8 +21,7 @@ Revision = NewType("Revision", int)
 """The number of a committed change of the key store; grows by one for each, 0 before the first."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Lsn:
+class Lsn(Struct, frozen=True, order=True):
     """A position in the write-ahead log, in bytes from its beginning."""
 
     value: int
@@ -42,8 +42,7 @@ class Lsn:
         return max(0, other.value - self.value)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Epoch:
+class Epoch(Struct, frozen=True, order=True):
     """The fencing token: where in the store's life the leader key was created.
 
     `generation` is raised when the store is recovered after a lost majority, because revisions

@@ -8,11 +8,12 @@ next one for the same name takes its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.model.ids import MemberName, Revision
 from raftha.model.store import Entry, Guard, Key, KeyAbsent, KeyAt, Put, Transact, Write
@@ -42,8 +43,7 @@ class WishState(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberWish:
+class MemberWish(Struct, frozen=True, kw_only=True):
     """`address` is the Raft address of the seat in question. `barred` is the incarnation that a
     replacement takes the seat from. `released` says that no commit rests on who has the seat now:
     before that the seat is not taken. `revision` is that of the key, 0 before it is written."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from raftha.model.ids import MemberName, Revision
 
@@ -33,8 +34,7 @@ class OperationStep(StrEnum):
     FOLLOWERS_ATTACHED = "followers attached"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorRequest:
+class OperatorRequest(Struct, frozen=True, kw_only=True):
     """The `failover` key: a planned hand-over, or the operator's choice of a new leader."""
 
     id: str
@@ -44,16 +44,14 @@ class OperatorRequest:
     revision: Revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """A step that a member reported. When it happened is each reader's own clock's affair."""
 
     step: OperationStep
     by: MemberName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """The `operation` key: the latest request, kept after its end so that it can be asked for."""
 
     id: str

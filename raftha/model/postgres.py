@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from raftha.instants import Seconds
 from raftha.model.ids import Lsn, SystemId, Timeline
@@ -34,8 +35,7 @@ class ControlState(StrEnum):
     PRODUCTION = "in production"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlData:
+class ControlData(Struct, frozen=True, kw_only=True):
     """pg_controldata, the part that decisions rest on."""
 
     system_id: SystemId
@@ -64,8 +64,7 @@ class ControlData:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataDirectory:
+class DataDirectory(Struct, frozen=True, kw_only=True):
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
     `unborn` says that initdb made it here for a cluster that was never announced; `closed`, that
     its pg_hba.conf lets no session in but the agent's."""
@@ -90,8 +89,7 @@ class SyncState(StrEnum):
     QUORUM = "quorum"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class Attached(Struct, frozen=True, kw_only=True):
     """A row of pg_stat_replication: a standby attached to this server."""
 
     application_name: str
@@ -102,8 +100,7 @@ class Attached:
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
+class Receiver(Struct, frozen=True, kw_only=True):
     """The row of pg_stat_wal_receiver of a standby."""
 
     status: str
@@ -121,8 +118,7 @@ class ReplayPause(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStatus:
+class ServerStatus(Struct, frozen=True, kw_only=True):
     """A running server's answer to one round of queries.
 
     `written` is a primary's current WAL position, `flushed` what of it is on disk; `received` (None
@@ -171,8 +167,7 @@ class ServerRole(StrEnum):
     STANDBY = "standby"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(Struct, frozen=True, kw_only=True):
     """Where a standby streams from, through which slot, under which application name."""
 
     address: Address
@@ -180,8 +175,7 @@ class Upstream:
     application_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerPlan:
+class ServerPlan(Struct, frozen=True, kw_only=True):
     """How a server is to be configured: the input from which every file of it is rendered.
 
     A standby without `upstream` replays what it has and serves reads. `closed` keeps every
@@ -196,8 +190,7 @@ class ServerPlan:
     closed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binaries:
+class Binaries(Struct, frozen=True, kw_only=True):
     """A PostgreSQL installation found on this machine."""
 
     bin_dir: Path
@@ -206,16 +199,14 @@ class Binaries:
     origin: str  # "configured", "system", "path" or "embedded"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """A directory kept beside the data directory: evidence, for people to remove."""
 
     path: Path
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineSwitch:
+class TimelineSwitch(Struct, frozen=True, kw_only=True):
     """A line of a `.history` file: this timeline ended at `switch`."""
 
     timeline: Timeline

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from raftha.instants import Instant, Seconds
 from raftha.model.cluster import HistoryRecord, MemberRole, MemberState
@@ -32,8 +33,7 @@ class ReportedRole(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeReport:
+class NodeReport(Struct, frozen=True, kw_only=True):
     """This node at its last tick; whoever answers from it says its age.
 
     `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
@@ -75,8 +75,7 @@ class Level(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """Something that is wrong or unusual, and what to do about it."""
 
     subject: str
@@ -85,8 +84,7 @@ class Notice:
     level: Level = Level.PROBLEM
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerGroup:
+class PeerGroup(Struct, frozen=True, kw_only=True):
     """What a voter tells of itself. `fsync_seconds` is the 99th percentile of the last minute.
     `matches` is the raft leader's alone: how far the log of each other voter is known to go, by
     address."""
@@ -96,8 +94,7 @@ class PeerGroup:
     matches: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerReport:
+class PeerReport(Struct, frozen=True, kw_only=True):
     """A member's answer to a peer, measured at that moment and not taken from its last view.
 
     `primary_alive` is the guardian's word that a server that accepts writes runs there. `position`
@@ -140,8 +137,7 @@ class Standing(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoterReport:
+class VoterReport(Struct, frozen=True, kw_only=True):
     """A line of the table of voters, as the answering node sees it. None is unknown. `incarnation`
     is the random identity of the Raft directory, `kind` is `data` or `witness`."""
 
@@ -157,8 +153,7 @@ class VoterReport:
     standing: Standing = Standing.VOTER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberReport:
+class MemberReport(Struct, frozen=True, kw_only=True):
     """A line of the status table. Lags are None where they cannot be known."""
 
     name: str
@@ -180,8 +175,7 @@ class MemberReport:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberChangeRequest:
+class MemberChangeRequest(Struct, frozen=True, kw_only=True):
     """What an operator wishes of a node's vote, as it came in. `address` is a Raft address: needed
     to add a node, else that of the seat is meant."""
 
@@ -190,8 +184,7 @@ class MemberChangeRequest:
     address: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberChange:
+class MemberChange(Struct, frozen=True, kw_only=True):
     """The latest wish for a name, and how far it has come."""
 
     id: str
@@ -202,8 +195,7 @@ class MemberChange:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterReport:
+class ClusterReport(Struct, frozen=True, kw_only=True):
     """The whole cluster as one node can tell it. With `majority` false it is what that node last
     knew, `age_seconds` old."""
 
@@ -233,8 +225,7 @@ class ClusterReport:
     changes: tuple[MemberChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationRequest:
+class OperationRequest(Struct, frozen=True, kw_only=True):
     """A switchover or failover that an operator asks for, as it came in."""
 
     kind: RequestKind
@@ -242,8 +233,7 @@ class OperationRequest:
     candidate: MemberName | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepTaken:
+class StepTaken(Struct, frozen=True, kw_only=True):
     """A step and when the answering node saw it committed, counted from the request."""
 
     step: OperationStep
@@ -251,8 +241,7 @@ class StepTaken:
     seconds: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationReport:
+class OperationReport(Struct, frozen=True, kw_only=True):
     """The latest operator request. `write_gap_seconds` runs from the moment the old primary began
     to stop until the new one took writes; all times are on the answering node's clock."""
 

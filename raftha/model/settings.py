@@ -8,10 +8,11 @@ the defaults and the arithmetic between them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from raftha.instants import RHO, Seconds
 from raftha.model.ids import MemberName, Scope
@@ -39,8 +40,7 @@ class Secret:
         return hash(self._value)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A host (name, IPv4 or IPv6, without brackets) and a port."""
 
     host: str
@@ -50,8 +50,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
+class TlsFiles(Struct, frozen=True, kw_only=True):
     """Paths of a certificate authority, a certificate and its key, all PEM."""
 
     cafile: Path
@@ -59,8 +58,7 @@ class TlsFiles:
     keyfile: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RaftConfig:
+class RaftConfig(Struct, frozen=True, kw_only=True):
     """`raft:` of a node's file. At most one of `key_file` and `tls` is set; with neither, only
     loopback addresses are accepted."""
 
@@ -73,8 +71,7 @@ class RaftConfig:
     tls: TlsFiles | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RaftTimings:
+class RaftTimings(Struct, frozen=True, kw_only=True):
     """Timers of the Raft group, in seconds (figures measured: `docs/consensus.md`)."""
 
     election_min: Seconds = Seconds(0.32)
@@ -87,14 +84,12 @@ class RaftTimings:
     redial_period: Seconds = Seconds(0.2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BasicAuth:
+class BasicAuth(Struct, frozen=True, kw_only=True):
     username: str
     password: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestConfig:
+class RestConfig(Struct, frozen=True, kw_only=True):
     """`restapi:` of a node's file. `tls` turns HTTPS on; `verify_client` asks for certificates."""
 
     listen: Address
@@ -109,14 +104,12 @@ class RestConfig:
         return f"{'https' if self.tls else 'http'}://{self.connect_address}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(Struct, frozen=True, kw_only=True):
     username: str
     password: Secret | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authentication:
+class Authentication(Struct, frozen=True, kw_only=True):
     """`postgresql.authentication`: the three roles that the agent makes and uses."""
 
     superuser: Credentials
@@ -124,8 +117,7 @@ class Authentication:
     rewind: Credentials
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresConfig:
+class PostgresConfig(Struct, frozen=True, kw_only=True):
     """`postgresql:` of a node's file. `listen_hosts` as PostgreSQL's listen_addresses."""
 
     listen_hosts: tuple[str, ...]
@@ -138,8 +130,7 @@ class PostgresConfig:
     pg_hba: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tags:
+class Tags(Struct, frozen=True, kw_only=True):
     """`tags:` of a node's file; `extra` are the user's own, usable in health checks."""
 
     nofailover: bool = False
@@ -170,8 +161,7 @@ class Profile(StrEnum):
     WAN = "wan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DynamicPostgres:
+class DynamicPostgres(Struct, frozen=True, kw_only=True):
     """`postgresql:` of the dynamic configuration: the same on every member."""
 
     use_slots: bool = True
@@ -180,8 +170,7 @@ class DynamicPostgres:
     pg_hba: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DynamicConfig:
+class DynamicConfig(Struct, frozen=True, kw_only=True):
     """The cluster-wide settings; times in seconds. Defaults are those of profile `lan`."""
 
     profile: Profile = Profile.LAN
@@ -207,22 +196,19 @@ class DynamicConfig:
         return Seconds(self.ttl * (1 + RHO))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapConfig:
+class BootstrapConfig(Struct, frozen=True, kw_only=True):
     """`bootstrap:` of a node's file: what the one node that initialises the cluster uses."""
 
     dynamic: DynamicConfig = field(default_factory=DynamicConfig)
     initdb: tuple[tuple[str, str | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogConfig:
+class LogConfig(Struct, frozen=True, kw_only=True):
     level: str = "INFO"
     format: str = "plain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
+class NodeConfig(Struct, frozen=True, kw_only=True):
     """One node's file, checked. A witness's file has no `postgresql`."""
 
     scope: Scope

@@ -8,9 +8,10 @@ a duration and a revision, and who measures what is written in `docs/consensus.m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NewType
+
+from msgspec import Struct, field
 
 from raftha.instants import Instant, Seconds
 from raftha.model.ids import Epoch, Revision
@@ -19,8 +20,7 @@ Key = NewType("Key", str)
 LeaseId = NewType("LeaseId", str)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One key. `create_revision` is when it last came into being, `mod_revision` its last write."""
 
     key: Key
@@ -30,8 +30,7 @@ class Entry:
     lease: LeaseId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     """A lease. `revision` grows with each renewal; `note` is the holder's, carried by renewals."""
 
     id: LeaseId
@@ -44,29 +43,25 @@ class Lease:
 # Guards: every one must hold at apply, or nothing of the command happens.
 
 
-@dataclass(frozen=True, slots=True)
-class KeyAbsent:
+class KeyAbsent(Struct, frozen=True):
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class KeyAt:
+class KeyAt(Struct, frozen=True):
     """The key exists and was last written at this revision."""
 
     key: Key
     mod_revision: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCreatedAt:
+class KeyCreatedAt(Struct, frozen=True):
     """The key exists and is the same incarnation: how a leader's writes are fenced by its epoch."""
 
     key: Key
     create_revision: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseAt:
+class LeaseAt(Struct, frozen=True):
     """The lease exists and was last renewed at this revision."""
 
     lease: LeaseId
@@ -79,20 +74,17 @@ Guard = KeyAbsent | KeyAt | KeyCreatedAt | LeaseAt
 # Writes, performed in order when all guards hold; all of one command share one revision.
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     key: Key
     value: bytes
     lease: LeaseId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(Struct, frozen=True):
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """Bring a lease into being; refused if the id is in use."""
 
     lease: LeaseId
@@ -107,16 +99,14 @@ Write = Put | Remove | Grant
 # Commands.
 
 
-@dataclass(frozen=True, slots=True)
-class Transact:
+class Transact(Struct, frozen=True):
     """All the writes or none. Every key written must be named by a guard."""
 
     guards: tuple[Guard, ...]
     writes: tuple[Write, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(Struct, frozen=True):
     """Renew a lease that is still at `expect`; it gets the ttl and note given here."""
 
     lease: LeaseId
@@ -125,16 +115,14 @@ class Refresh:
     note: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(Struct, frozen=True):
     """End a lease that is still at `expect`, and remove the keys attached to it."""
 
     lease: LeaseId
     expect: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Barrier:
+class Barrier(Struct, frozen=True):
     """Change nothing: once it commits, the local replica holds everything committed before it."""
 
 
@@ -144,8 +132,7 @@ Command = Transact | Refresh | Revoke | Barrier
 # Outcomes: what became of a command.
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """It happened once. `handed_over` was read before the command first left this process, so that
     a lease it grants or renews may be counted from there. `revision` is the one it made."""
 
@@ -153,22 +140,19 @@ class Committed:
     handed_over: Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """It did not happen and never will: this guard did not hold."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(Struct, frozen=True):
     """It did not happen and never will: no raft leader, queue full, too large, stopping."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """It may have happened or may still happen; a later command of this session settles it."""
 
     reason: str
@@ -185,16 +169,14 @@ class Cause(StrEnum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """A key was created or written."""
 
     revision: Revision
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Struct, frozen=True):
     """A key was removed; `previous` is what it held."""
 
     revision: Revision
@@ -211,8 +193,7 @@ class RaftRole(StrEnum):
     CANDIDATE = "candidate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoterStatus:
+class VoterStatus(Struct, frozen=True, kw_only=True):
     """One voter, or a node that would be one, as this node sees it. `incarnation` is the random
     identity of its Raft directory. `bound` says that the log names that incarnation, without which
     no vote of a voter counts. `api_url` is where it answers over HTTP, empty while it is not in
@@ -235,8 +216,7 @@ SLOW_FSYNC_S: Final = Seconds(0.1)
 """A sync above this is slow: a third of the shortest election timeout of the profile `lan`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FsyncTimes:
+class FsyncTimes(Struct, frozen=True, kw_only=True):
     """How long this node's disk took to make the Raft log durable: the last time, and in the last
     minute the 99th percentile, the longest, how often, and how often it was slow: above
     `SLOW_FSYNC_S`."""
@@ -248,8 +228,7 @@ class FsyncTimes:
     slow: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RaftStatus:
+class RaftStatus(Struct, frozen=True, kw_only=True):
     """The Raft group as this node sees it. `joiners` hold the log and have no vote; `expected` will
     get one once they do. `majority` says that a majority is in touch *now*: a raft leader is known
     and was heard (or answered this leader) within the fallback time. `barred` says why this very
@@ -281,8 +260,7 @@ class RaftStatus:
         return sum(1 for voter in self.voters if voter.connected or voter.is_self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """The local replica at one revision: consistent, immutable, perhaps behind the majority."""
 
     revision: Revision

@@ -5,8 +5,9 @@ Values are bytes; here they are text where they are UTF-8 (our own documents are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
@@ -29,8 +30,7 @@ class EventKind(StrEnum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEntry:
+class StoredEntry(Struct, frozen=True, kw_only=True):
     """One key and its value."""
 
     key: str
@@ -41,8 +41,7 @@ class StoredEntry:
     lease: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredLease:
+class StoredLease(Struct, frozen=True, kw_only=True):
     """One lease; `revision` is that of its last renewal, `note` what came with it."""
 
     id: str
@@ -53,8 +52,7 @@ class StoredLease:
     encoding: Encoding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreReport:
+class StoreReport(Struct, frozen=True, kw_only=True):
     """All keys that begin with `prefix`, and all leases, at one revision.
 
     `linearizable` says that everything committed before the question is in it. Otherwise it is the
@@ -73,8 +71,7 @@ class StoreReport:
     leases: tuple[StoredLease, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
+class StoredEvent(Struct, frozen=True, kw_only=True):
     """A key was changed at `revision`; of one that went away, `entry` is what it held."""
 
     revision: int
@@ -82,8 +79,7 @@ class StoredEvent:
     entry: StoredEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreEvents:
+class StoreEvents(Struct, frozen=True, kw_only=True):
     """Every change after the revision asked for, in order, complete up to `revision`."""
 
     answered_by: MemberName

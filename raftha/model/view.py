@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from raftha.instants import Instant, remaining
 from raftha.model.cluster import Cluster
@@ -15,8 +16,7 @@ from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import LeaseId, RaftStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """This node as its file describes it: changes only when the file is read again."""
 
     name: MemberName
@@ -31,8 +31,7 @@ class Identity:
     bootstrap: DynamicConfig = field(default_factory=DynamicConfig)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldLease:
+class HeldLease(Struct, frozen=True, kw_only=True):
     """The leader lease as its holder may count on it: `valid_until` is already shortened by the
     clock bound, and was counted from the hand-over of the last renewal that committed."""
 
@@ -45,8 +44,7 @@ class HeldLease:
         return remaining(self.valid_until, now) > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardianView:
+class GuardianView(Struct, frozen=True, kw_only=True):
     """The guardian's last word. `running` is a postmaster or any process left of its tree;
     `primary` says that it was started or promoted to accept writes, under `epoch`, and `armed` that
     a deadline stands at which it will be killed."""
@@ -72,8 +70,7 @@ class JobKind(StrEnum):
     CHECKPOINT = "checkpoint"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobView:
+class JobView(Struct, frozen=True, kw_only=True):
     """The job that runs; `source` is the member it copies from, if it does."""
 
     kind: JobKind
@@ -81,16 +78,14 @@ class JobView:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diverged:
+class Diverged(Struct, frozen=True, kw_only=True):
     """WAL that was here and that the cluster's line does not hold: of `timeline`, up to `end`."""
 
     timeline: Timeline
     end: Lsn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobResult:
+class JobResult(Struct, frozen=True, kw_only=True):
     """The last job that ended; `error` is None if it did what it was for. `diverged` is what it
     undid."""
 
@@ -100,8 +95,7 @@ class JobResult:
     diverged: Diverged | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerAnswer:
+class PeerAnswer(Struct, frozen=True, kw_only=True):
     """What a member said when asked at `asked`; `report` is None if it did not answer in time."""
 
     asked: Instant
@@ -109,8 +103,7 @@ class PeerAnswer:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """The node, the cluster and the clock at one instant.
 
     `pending` names the store writes in flight, so that none is sent twice. `server` is the last

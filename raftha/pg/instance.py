@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha import files
 from raftha.clock import Clock, SystemClock
@@ -38,8 +40,7 @@ _STATEMENT_TIMEOUT: Final = 5.0
 _POLL: Final = 0.01  # seconds between two looks for the effect of a reload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotChanges:
+class SlotChanges(Struct, frozen=True, kw_only=True):
     """What `ensure_slots` did; a slot in both lists had lost its WAL and was made anew."""
 
     created: tuple[str, ...] = ()

@@ -7,8 +7,9 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from raftha import files
 from raftha.clock import Clock
@@ -21,8 +22,7 @@ from raftha.pg.layout import MARKED, Layout
 from raftha.pg.run import Cancel, Progress, ignore, never, run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """`stamp` names what is kept aside, `deadline` ends the whole job, `cancel` is asked often."""
 
     config: PostgresConfig

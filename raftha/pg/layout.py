@@ -6,15 +6,15 @@ can be exchanged only by a rename. Nothing of raftha's own that must survive an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 MARKED: Final = ".raftha"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """The paths around one data directory; a `stamp` is wall-clock text that names evidence.
     `attempt` tells the directory in the making of one job from those of all others."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from raftha.errors import PostgresError
 from raftha.instants import Seconds
@@ -109,8 +110,7 @@ REWIND_FUNCTIONS: Final = (
 MAY_EXECUTE: Final = "SELECT pg_catalog.has_function_privilege(%s, %s, 'EXECUTE')"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class Slot(Struct, frozen=True, kw_only=True):
     """A physical slot; `lost`: WAL that it ought to keep is gone."""
 
     name: str
@@ -119,8 +119,7 @@ class Slot:
     reserving: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """An answer to IDENTIFY_SYSTEM: a standby names the timeline that it has replayed."""
 
     system_id: SystemId

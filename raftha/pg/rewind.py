@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from raftha import files
 from raftha.errors import CommandFailed, PostgresError
@@ -36,8 +37,7 @@ _ASK_TIMEOUT: Final = 10.0
 _STANDBY_FILES: Final = ("standby.signal", "recovery.signal")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """A stopped directory against an upstream; `last_record` is where its newest record begins, and
     `end` where it ends (where it begins, if its end cannot be told)."""
 

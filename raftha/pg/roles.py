@@ -5,15 +5,14 @@ A password leaves this process only as its SCRAM verifier, so no log of the serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raftha.model.settings import Authentication, Secret
 from raftha.pg import queries, scram
 from raftha.pg.session import Session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True, kw_only=True):
     name: str
     password: Secret | None
     superuser: bool

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from raftha.errors import PostgresError
 from raftha.model.ids import SystemId
@@ -13,8 +14,7 @@ from raftha.pg.queries import Identity
 from raftha.pg.session import ask_remote
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamLine:
+class UpstreamLine(Struct, frozen=True, kw_only=True):
     """A server's identity, and the history of the timeline it is on."""
 
     identity: Identity

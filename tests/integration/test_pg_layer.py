@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 from typing import Any
 
 import psycopg2
 import pytest
+from msgspec.structs import replace
 
 from raftha.errors import (
     CommandFailed,

@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+
+from msgspec import to_builtins
 
 from raftha.agent.main import fatal
 from raftha.clock import SystemClock
@@ -110,7 +111,7 @@ class Servant:
                 entries = self._node.store.read(timeout=PATIENCE).entries
                 return {key: len(entry.value) for key, entry in entries.items()}
             case "status":
-                return asdict(self._node.store.status())
+                return to_builtins(self._node.store.status())
             case "fill":
                 return self._fill(request["keys"], request["size"])
             case "sequential":

@@ -6,11 +6,12 @@ or fail, writes to the store are lost, and the agent forgets everything when it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from raftha.ha.actions import Checkpoint, Configure, Submit
 from raftha.ha.decide import decide

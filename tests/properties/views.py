@@ -6,10 +6,10 @@ are reached that stand far down the table, and every pair of parts comes togethe
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from raftha.ha.actions import StopMode
 from raftha.ha.keys import LEADER_LEASE

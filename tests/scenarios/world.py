@@ -7,8 +7,9 @@ no network and no PostgreSQL. WAL is a number of bytes, and a standby that strea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from raftha.consensus.commands import Expire, LogCommand
 from raftha.consensus.machine import Happened, Machine

@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.consensus import state
 from raftha.consensus.commands import Expire, LogCommand
@@ -34,8 +35,7 @@ HASH_EVERY: Final = 8
 """The whole state is compared at each so many-th index and after a restart; its results, always."""
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """What was applied at an index first; every other replica must agree."""
 
     payload: bytes

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raftha.instants import Instant
 
 
-@dataclass(slots=True)
-class TrueTime:
+class TrueTime(Struct):
     """The time of the world, in seconds, which no node can read."""
 
     now: float = 1000.0

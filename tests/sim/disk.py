@@ -7,8 +7,9 @@ It fills up, fails to sync, is slow, and notices at the next start that an entry
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from random import Random
+
+from msgspec import Struct, field
 
 from raftha.consensus.configuration import decode
 from raftha.consensus.marks import Mark
@@ -20,8 +21,7 @@ from raftha.model.store import FsyncTimes
 from tests.sim.clocks import TrueTime
 
 
-@dataclass(slots=True)
-class Records:
+class Records(Struct):
     """What the platter holds."""
 
     boot: int = 0
@@ -44,8 +44,7 @@ class Records:
 Change = Callable[[Records], None]
 
 
-@dataclass(slots=True)
-class _Batch:
+class _Batch(Struct):
     """A sync from `begun` to `ended` of the true time: a power cut between may lose it, and one
     before does."""
 

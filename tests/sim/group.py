@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import permutations
 from random import Random
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.consensus import wire
 from raftha.consensus.node import RaftNode
@@ -29,8 +30,7 @@ PATIENT: Final = RaftTimings(
 )
 
 
-@dataclass(slots=True)
-class Seat:
+class Seat(Struct):
     """One voter: what outlives its process, and the process."""
 
     time: TrueTime

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from raftha.consensus.node import RaftNode
 from raftha.instants import Instant, remaining
@@ -12,8 +13,7 @@ from tests.sim.clocks import FakeClock, TrueTime
 from tests.sim.disk import Disk, FakeStore
 
 
-@dataclass(slots=True)
-class Deadline:
+class Deadline(Struct):
     """What a guardian was armed with; it counts until `ends`, whatever becomes of its agent."""
 
     epoch: Epoch
@@ -21,8 +21,7 @@ class Deadline:
     ends: Instant
 
 
-@dataclass(slots=True)
-class Host:
+class Host(Struct):
     """`busy_until` is when the raft thread ends its present round; `life` counts processes.
 
     Its oscillator runs at `drift`, and chrony adds `slew` to one of its clocks.

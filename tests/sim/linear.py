@@ -9,9 +9,10 @@ done, what the key holds) that was left once is not entered again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
+
+from msgspec import Struct
 
 
 class Kind(Enum):
@@ -35,8 +36,7 @@ Value = int | None
 """Every value written is written once in a history; None is a key that does not exist."""
 
 
-@dataclass(slots=True)
-class Operation:
+class Operation(Struct):
     """One operation on one key. `expected` is the value whose write the compare named, `value` what
     is written or, for a READ, what was seen. `guarded` means that the command named other keys too,
     so that a refusal says nothing of this one. Times in seconds of the world."""

@@ -6,9 +6,10 @@ nothing that it could forget. Property tests and the simulation compare the two 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from raftha.consensus.commands import Body, Expire, LogCommand, OpenSession, SessionId
 from raftha.consensus.machine import Happened, Refused, Result
@@ -78,8 +79,7 @@ class Occurrence(NamedTuple):
     cause: Cause | None
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(Struct):
     id: SessionId
     floor: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)

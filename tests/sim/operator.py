@@ -8,9 +8,10 @@ it remembers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
+
+from msgspec import Struct, field
 
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
@@ -30,8 +31,7 @@ LOOK_EVERY: Final = 0.3
 """Seconds until the operator looks again, or asks again."""
 
 
-@dataclass(slots=True, eq=False)
-class Errand:
+class Errand(Struct, eq=False):
     """A wish about one machine, until it has ended. `old` is the machine that is replaced.
     `ids` are those of the wish as it was asked for, maybe more than once; `is_taken_in` says that
     it is known to be."""

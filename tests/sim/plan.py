@@ -8,10 +8,11 @@ promise need the right victim at the right time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from random import Random
 from typing import Final
+
+from msgspec import Struct
 
 TTL_S: Final = 3.0
 
@@ -122,8 +123,7 @@ MOMENTS: Final = {
 """Faults that hurt most at certain moments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strike:
+class Strike(Struct, frozen=True, kw_only=True):
     """One fault of a plan. `at` counts from the start of the world; `strength` is between 0 and 1
     and means what the fault makes of it; times in seconds."""
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from raftha.consensus import wire
 from raftha.consensus.configuration import Configuration
@@ -28,8 +29,7 @@ _VOTE = b"vote"
 """How a frame with a vote begins, after the byte that opens an array and the one of a string."""
 
 
-@dataclass(slots=True)
-class _Reign:
+class _Reign(Struct):
     """A raft leader in one term, as it was when it was last looked at."""
 
     term: int

@@ -12,10 +12,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from typing import Final
+
+from msgspec import Struct, field
 
 from tests.sim.world import LIVENESS_S, SAFETY_S, World
 
@@ -24,8 +25,7 @@ SAY_EVERY: Final = 500
 """Seeds between two lines that say how far a soak has come."""
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What became of one seed."""
 
     seed: int
@@ -36,8 +36,7 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(Struct):
     """What became of all seeds so far."""
 
     started: float = field(default_factory=time.monotonic)

@@ -4,10 +4,10 @@ a few seeds, and by the checker that is there for it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.consensus.commands import Expire
 from raftha.consensus.configuration import Configuration

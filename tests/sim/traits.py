@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.instants import Seconds
 from raftha.model.settings import RaftTimings
@@ -21,8 +22,7 @@ NAMES: Final = "abcdefghijklmnopqrstuvwxyz"
 """Addresses: the first voters, then machines that are brought up later."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
+class Traits(Struct, frozen=True, kw_only=True):
     """Times in seconds. A round of a node takes `round_s` and its syncs; snapshots travel in parts
     of `chunk_bytes` and log entries in messages of `batch_bytes`, both small in some worlds."""
 

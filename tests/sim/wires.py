@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Final
+
+from msgspec import Struct
 
 from raftha.consensus.links import Received
 from tests.sim.network import FakeLinks, Link, Network
@@ -25,8 +26,7 @@ REDIAL: Final = (0.02, 0.25)
 """Seconds until a broken link is up again, if nothing stands in its way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weather:
+class Weather(Struct, frozen=True):
     """How the network of one world behaves: seconds that every frame takes, and how many more some
     take by chance."""
 
@@ -34,8 +34,7 @@ class Weather:
     jitter: float = 0.004
 
 
-@dataclass(slots=True)
-class _Flight:
+class _Flight(Struct):
     """A frame on its way; `departs` lies in the future while its sender waits for its disk."""
 
     sender: FakeLinks

@@ -9,9 +9,11 @@ They stop and are frozen with their host's process; the guardian is not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from raftha.agent.keeper import LeaseKeeper
 from raftha.consensus.store import KeyStore
@@ -51,8 +53,7 @@ Later = Callable[[Host, Callable[[], None]], None]
 """Runs something in a host's process at the host's present, if the process still lives then."""
 
 
-@dataclass(slots=True)
-class Records:
+class Records(Struct):
     """What all clients were told, for the checkers."""
 
     acknowledged: set[Key] = field(default_factory=set)

@@ -6,7 +6,7 @@ when the first dies in the middle; `initialize` gets the system identifier once 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import (
     AcquireLeader,

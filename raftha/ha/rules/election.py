@@ -7,7 +7,7 @@ for one ttl at most.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import AcquireLeader, Action, AskPeers
 from raftha.ha.candidates import is_ahead, obstacle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, StopMode
 from raftha.ha.candidates import diverged

@@ -6,7 +6,7 @@ it will ever write in this epoch: who holds it holds everything. Only then the k
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.ha.actions import (
     AskPeers,

@@ -6,10 +6,10 @@ when `a` lets go of the lease, and when the others have ended it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.agent.keeper import LeaseKeeper
 from raftha.instants import Instant, Seconds, remaining

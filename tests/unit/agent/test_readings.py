@@ -3,11 +3,11 @@ whose lease or view has grown old."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.agent.readings import STATE_NUMBERS, readings
 from raftha.guardian.events import Fenced

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from raftha.instants import Seconds
 from raftha.model.cluster import HistoryRecord

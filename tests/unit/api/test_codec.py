@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, get_type_hints
 
 import pytest
+from msgspec.structs import fields
 
 from raftha.api import codec, listing
 from raftha.api.codec import BadDocument

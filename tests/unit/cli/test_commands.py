@@ -9,12 +9,12 @@ import json
 import os
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from raftha.api.server import ApiServer
 from raftha.cli import operate, render, show

@@ -7,7 +7,6 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import pytest
 import yaml
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from raftha.agent.recovery import NotAllowed, Recovery
 from raftha.cli.exits import Exit

@@ -17,12 +17,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pysyncobj.pickle as library_pickle
 import pytest
+from msgspec.structs import replace
 from pysyncobj import SyncObj, SyncObjConf, SyncObjException, replicated
 from pysyncobj.poller import createPoller
 from pysyncobj.tcp_connection import CONNECTION_STATE, TcpConnection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from raftha.consensus import commands
 from raftha.consensus.commands import LogCommand, OpenSession, SessionId

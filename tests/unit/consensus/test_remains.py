@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from raftha.consensus import configuration, remains
 from raftha.consensus.configuration import Configuration, Seat

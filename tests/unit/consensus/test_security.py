@@ -107,8 +107,12 @@ def test_unusable_keys_and_certificates_are_named(tmp_path: Path) -> None:
 
 def test_another_text_of_the_library_is_refused() -> None:
     verify_library(SyncObj, AUDITED_VERSION)
+    elsewhere_changed = "0" * 16
+    verify_library(SyncObj, AUDITED_VERSION, audited_file=elsewhere_changed)
     with pytest.raises(LibraryMismatch, match="_onTick"):
-        verify_library(SyncObj, AUDITED_VERSION, {**AUDITED, "_onTick": "0" * 16})
+        verify_library(
+            SyncObj, AUDITED_VERSION, {**AUDITED, "_onTick": "0" * 16}, elsewhere_changed
+        )
     with pytest.raises(LibraryMismatch, match=r"0\.3\.18"):
         verify_library(SyncObj, "0.3.18")
 

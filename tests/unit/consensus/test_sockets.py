@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from threading import Event, Thread, current_thread
 from time import monotonic, sleep
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.clock import SystemClock
 from raftha.consensus.dialing import Found, Resolver, resolve

@@ -6,8 +6,9 @@ n1 leads, n2 is its synchronous standby and n3 another standby.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from raftha.ha.decide import decide
 from raftha.ha.keys import LEADER_LEASE, Keys

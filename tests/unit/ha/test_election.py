@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from raftha.ha.actions import AcquireLeader, AskPeers, Start
 from raftha.ha.keys import encode_status, encode_sync

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, Start, Stop, StopMode
 from raftha.ha.memory import Memory

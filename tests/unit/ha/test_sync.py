@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.ha.actions import Checkpoint, Configure, Submit
 from raftha.ha.keys import encode_sync

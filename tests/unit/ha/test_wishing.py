@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.ha.wishing import NotPossible, command_of, wish_of
 from raftha.model.ids import Revision

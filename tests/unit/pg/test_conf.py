@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg2.extensions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.postgres import ControlData, ControlState, ServerPlan, ServerRole, Upstream

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.clock import SystemClock
 from raftha.errors import ConfigError, PostgresError, PostgresUnavailable, Problem
