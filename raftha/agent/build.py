@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
-from raftha.agent.jobs import Jobs
+from raftha.agent.jobs import TOOLS, Jobs, Tools
 from raftha.agent.keeper import LeaseKeeper
 from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
@@ -33,10 +34,11 @@ from raftha.agent.wiring import (
     build_peers,
     build_store_reader,
 )
-from raftha.agent.worker import Worker
+from raftha.agent.worker import Worker, on_a_thread
 from raftha.api.server import ApiServer
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
+from raftha.guardian.client import GuardianClient, spawn
 from raftha.ha.keys import Keys
 from raftha.instants import Seconds
 from raftha.logs import set_up
@@ -53,6 +55,7 @@ class Member(Struct, frozen=True, kw_only=True):
 
     board: Board
     api: ApiServer
+    responder: MemberResponder
     guarding: Guarding
     keeper: LeaseKeeper
     observer: Observer
@@ -112,6 +115,20 @@ def _outermost(
         fatal(f"the thread {name} failed unexpectedly: {bug!r}")
 
 
+class Edges(Struct, frozen=True, kw_only=True):
+    """Where a member ends and the machine and the network begin: what a made-up host replaces, as
+    it does with the clock, the node and the instance."""
+
+    spawn: Callable[..., None] = spawn
+    guardian: Callable[..., GuardianClient] = GuardianClient
+    peers: Callable[[NodeConfig, ClusterReader, Clock, Callable[[], None]], Peers] = build_peers
+    aside: Callable[[Callable[[], None]], None] = on_a_thread
+    tools: Tools = TOOLS
+
+
+EDGES: Final = Edges()
+
+
 class _Ground(Struct, frozen=True, kw_only=True):
     """What every part of a member stands on."""
 
@@ -124,6 +141,7 @@ class _Ground(Struct, frozen=True, kw_only=True):
     run_dir: Path
     metrics: Metrics
     will: Callable[[], Sequence[str]]
+    edges: Edges
 
     @property
     def server_log(self) -> Path:
@@ -148,6 +166,7 @@ def build_member(
     metrics: Metrics,
     fatal: Callable[[str], None],
     will: Callable[[], Sequence[str]],
+    edges: Edges = EDGES,
 ) -> Member:
     """Everything of a member, wired and still at rest. `will` tells the others of its end."""
     keys = Keys(config.scope)
@@ -161,24 +180,21 @@ def build_member(
         run_dir=instance.layout.run_dir,
         metrics=metrics,
         will=will,
+        edges=edges,
     )
     board, reader = ground.board, ground.reader
     health = Health(board=board, clock=clock, settings=reader.settings)
     guarding, keeper = _lease_side(ground, health)
-    observer = Observer(
-        board=board,
-        instance=ground.instance,
-        clock=clock,
-        pace=health.pace,
-        timeout=lambda: Seconds(reader.settings().primary_health_timeout / 2),
-    )
-    peers = build_peers(config, reader, clock, board.wake)
+    observer = _observer(ground, health)
+    peers = edges.peers(config, reader, clock, board.wake)
     responder = _responder(ground, observer, guarding, peers)
-    loop = _loop(ground, guarding, keeper, peers, Worker(clock, board.wake, fatal), responder)
+    worker = Worker(clock, board.wake, fatal, edges.aside)
+    loop = _loop(ground, guarding, keeper, peers, worker, responder)
     node.store.watch(keys.prefix, board.wake)
     return Member(
         board=board,
         api=ApiServer(config.restapi, responder, clock),
+        responder=responder,
         guarding=guarding,
         keeper=keeper,
         observer=observer,
@@ -204,6 +220,8 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
         fenced=ground.metrics.fenced,
         will=ground.will,
+        spawn=ground.edges.spawn,
+        client=ground.edges.guardian,
     )
     keeper = LeaseKeeper(
         store=ground.node.store,
@@ -218,6 +236,17 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         settled=ground.metrics.settled,
     )
     return guarding, keeper
+
+
+def _observer(ground: _Ground, health: Health) -> Observer:
+    settings = ground.reader.settings
+    return Observer(
+        board=ground.board,
+        instance=ground.instance,
+        clock=ground.clock,
+        pace=health.pace,
+        timeout=lambda: Seconds(settings().primary_health_timeout / 2),
+    )
 
 
 def _responder(
@@ -262,7 +291,13 @@ def _loop(
         store=ground.node.store,
         peers=peers,
         worker=worker,
-        jobs=Jobs(board=board, instance=instance, worker=worker, clock=clock),
+        jobs=Jobs(
+            board=board,
+            instance=instance,
+            worker=worker,
+            clock=clock,
+            tools=ground.edges.tools,
+        ),
         log_path=ground.server_log,
     )
     lookout = Lookout(

@@ -33,7 +33,8 @@ IDLE_EXIT_S = 30.0
 
 class Guarding:
     """`changed` is called from the connection's reader on every event; it must not call back.
-    `will` is the program that tells the others, should agent and primary be gone."""
+    `will` is the program that tells the others, should agent and primary be gone; `spawn` has a
+    guardian running, and `client` is a way to talk to it."""
 
     def __init__(
         self,
@@ -46,6 +47,8 @@ class Guarding:
         lost: Callable[[str], None],
         fenced: Callable[[str, float], object] = lambda _reason, _seconds: None,
         will: Callable[[], Sequence[str]] = tuple,
+        spawn: Callable[..., None] = spawn,
+        client: Callable[..., GuardianClient] = GuardianClient,
     ) -> None:
         self._socket_path = socket_path
         self._data_dir = data_dir
@@ -55,6 +58,8 @@ class Guarding:
         self._lost = lost
         self._fenced = fenced
         self._will = will
+        self._spawn = spawn
+        self._client = client
         self._entrusted: tuple[GuardianClient | None, Sequence[str]] = (None, ())
         self._connection: GuardianClient | None = None
         self._connecting = threading.Lock()
@@ -68,14 +73,14 @@ class Guarding:
         """
         with self._connecting:
             self._drop()
-            spawn(
+            self._spawn(
                 self._socket_path,
                 self._data_dir,
                 self._log_path,
                 IDLE_EXIT_S,
                 dead_man_seconds=max(SHORTEST_DEAD_MAN_S, self._fence_budget() / 2),
             )
-            connection = GuardianClient(self._socket_path, on_event=self._heard)
+            connection = self._client(self._socket_path, on_event=self._heard)
             connection.connect()
             if connection.status(ASK_TIMEOUT).server is None:
                 connection.kill(KILL_TIMEOUT)

@@ -6,8 +6,12 @@ Each runs on the worker's thread. A directory that is replaced or rewound is kep
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import assert_never
+from pathlib import Path
+from typing import Final, assert_never
+
+from msgspec import Struct
 
 from raftha.agent.board import Board
 from raftha.agent.worker import Cancelled, Work, Worker
@@ -20,6 +24,7 @@ from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
 from raftha.model.view import Diverged, JobKind
 from raftha.pg import bootstrap, clone, configuration, rewind
+from raftha.pg.argv import InitdbOptions
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
 from raftha.pg.rewind import Comparison
@@ -38,6 +43,20 @@ CHECKPOINT_TIMEOUT = 3600.0
 Action = act.InitDb | act.CreateRoles | act.Clone | act.Rejoin | act.Checkpoint
 
 
+class Tools(Struct, frozen=True, kw_only=True):
+    """The programs that work on a data directory."""
+
+    job: Callable[..., Job] = new_job
+    initialise: Callable[[Job, InitdbOptions], object] = bootstrap.initialise
+    clone: Callable[[Job, Upstream, SystemId | None], None] = clone.clone
+    compare: Callable[[Job, Upstream, SystemId | None], Comparison] = rewind.compare
+    rewind: Callable[[Job, Upstream, Comparison], Path | None] = rewind.rewind
+    mark_standby: Callable[[Path], None] = configuration.mark_standby
+
+
+TOOLS: Final = Tools()
+
+
 class Jobs:
     """Starts the job of an action, unless one runs."""
 
@@ -48,11 +67,13 @@ class Jobs:
         instance: Instance,
         worker: Worker,
         clock: Clock,
+        tools: Tools = TOOLS,
     ) -> None:
         self._board = board
         self._instance = instance
         self._worker = worker
         self._clock = clock
+        self._tools = tools
 
     def start(self, action: Action, cluster: Cluster) -> bool:
         """Start it; False if a job runs already."""
@@ -73,7 +94,7 @@ class Jobs:
                 assert_never(action)
 
     def _job(self, cancel: Cancelled, timeout: float, major: int | None = None) -> Job:
-        return new_job(
+        return self._tools.job(
             config=self._board.postgres,
             run_dir=self._instance.layout.run_dir,
             binaries=self._instance.binaries(major or self._instance.inspect().major),
@@ -85,7 +106,7 @@ class Jobs:
 
     def _initdb(self, cancel: Cancelled) -> None:
         options = self._board.config.bootstrap.initdb
-        bootstrap.initialise(self._job(cancel, INITDB_TIMEOUT), options)
+        self._tools.initialise(self._job(cancel, INITDB_TIMEOUT), options)
 
     def _create_roles(self, _cancel: Cancelled) -> None:
         self._instance.create_roles(self._board.postgres.authentication)
@@ -105,7 +126,7 @@ class Jobs:
         major = None if source.postgres_version is None else source.postgres_version // 10000
 
         def work(cancel: Cancelled) -> None:
-            clone.clone(self._job(cancel, COPY_TIMEOUT, major), upstream, system_id)
+            self._tools.clone(self._job(cancel, COPY_TIMEOUT, major), upstream, system_id)
 
         return work
 
@@ -119,33 +140,32 @@ class Jobs:
                 return copy(cancel)
             job = self._job(cancel, COPY_TIMEOUT)
             # Raises if the source does not answer: a copy would fail as well.
-            comparison = rewind.compare(job, upstream, system_id)
+            comparison = self._tools.compare(job, upstream, system_id)
             if comparison.relation is Relation.FOLLOWS:
-                configuration.mark_standby(job.layout.data_dir)
+                self._tools.mark_standby(job.layout.data_dir)
                 last = str(comparison.last_record)
                 event(LOG, logging.INFO, "nothing diverged", last_record=last)
                 return None
             undone = comparison.diverged_bytes
             event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
-            if not (may_rewind and _rewound(job, upstream, comparison)):
+            if not (may_rewind and self._rewound(job, upstream, comparison)):
                 copy(cancel)
             return Diverged(timeline=comparison.timeline, end=comparison.end)
 
         return work
 
+    def _rewound(self, job: Job, upstream: Upstream, comparison: Comparison) -> bool:
+        """Undo what diverged, keeping it; False if that is impossible and a copy is needed."""
+        try:
+            kept = self._tools.rewind(job, upstream, comparison)
+        except JobCancelled:
+            raise
+        except PostgresError as error:
+            event(LOG, logging.WARNING, "pg_rewind is impossible, cloning instead", why=str(error))
+            return False
+        event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
+        return True
+
 
 def _system_id(cluster: Cluster) -> SystemId | None:
     return None if cluster.initialize is None else cluster.initialize.system_id
-
-
-def _rewound(job: Job, upstream: Upstream, comparison: Comparison) -> bool:
-    """Undo what diverged, keeping it; False if that is impossible and a copy is needed."""
-    try:
-        kept = rewind.rewind(job, upstream, comparison)
-    except JobCancelled:
-        raise
-    except PostgresError as error:
-        event(LOG, logging.WARNING, "pg_rewind is impossible, cloning instead", why=str(error))
-        return False
-    event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
-    return True

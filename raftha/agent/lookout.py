@@ -99,12 +99,11 @@ class Lookout:
         """Looking in means running a program, so a running server's directory is looked into only
         once, unless it vanishes."""
         known = self._directory
-        path = self._instance.layout.data_dir
         settled = guardian.running and not self._is_stopping()
-        if known is not None and settled and (path / "global" / "pg_control").exists():
+        if known is not None and settled and self._instance.has_control_file():
             return replace(
                 known,
-                unborn=self._instance.layout.birth_marker.exists(),
+                unborn=self._instance.is_unborn(),
                 closed=self._instance.is_closed(),
             )
         self._directory = self._instance.inspect()

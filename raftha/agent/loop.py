@@ -67,7 +67,8 @@ class Loop:
             begun = self._clock.now()
             view = self.tick()
             self._ticked(longest(begun, self._clock.now()))
-            self._wait(view)
+            self._board.woken.wait(self.rest(view))
+            self.rested()
 
     def tick(self) -> View:
         """One round; the view that it looked at."""
@@ -96,9 +97,12 @@ class Loop:
         self._pause = min(self._pause * GROWTH, longest_pause) if is_quiet else FIRST_PAUSE_S
         return view
 
-    def _wait(self, view: View) -> None:
-        pause = Seconds(min(self._pause, view.cluster.config.loop_wait))
-        self._board.woken.wait(pause)
+    def rest(self, view: View) -> Seconds:
+        """How long to rest after this round, unless something happens."""
+        return Seconds(min(self._pause, view.cluster.config.loop_wait))
+
+    def rested(self) -> None:
+        """The rest is over: after news, the next one is short again."""
         if self._board.hurried.is_set():
             self._board.hurried.clear()
             self._pause = FIRST_PAUSE_S

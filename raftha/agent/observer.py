@@ -66,9 +66,13 @@ class Observer:
         while not stopped.is_set():
             self._board.looked_for.clear()
             self.step()
-            if self._rounds >= self._wanted:
-                self._board.looked_for.wait(self._pace())
+            self._board.looked_for.wait(self.rest)
         self._instance.close()
+
+    @property
+    def rest(self) -> Seconds:
+        """How long to rest after a look, unless somebody asks for one."""
+        return self._pace() if self._rounds >= self._wanted else Seconds(0.0)
 
     def step(self) -> None:
         """One look."""

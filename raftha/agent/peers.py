@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from msgspec import Struct
@@ -48,7 +48,7 @@ def witnesses(raft: RaftStatus) -> tuple[Witness, ...]:
 
 
 class Peers:
-    """`connect` makes the HTTP client for a member's URL."""
+    """`connect` makes the HTTP client for a member's URL; `pool` is where questions wait."""
 
     def __init__(
         self,
@@ -57,12 +57,13 @@ class Peers:
         connect: Callable[[str, Seconds], ApiClient],
         timeout: Callable[[], Seconds],
         changed: Callable[[], None],
+        pool: Executor | None = None,
     ) -> None:
         self._clock = clock
         self._connect = connect
         self._timeout = timeout
         self._changed = changed
-        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="peer")
+        self._pool = pool or ThreadPoolExecutor(AT_ONCE, thread_name_prefix="peer")
         self._asking: dict[MemberName, Future[PeerAnswer]] = {}
         self._answers: dict[MemberName, PeerAnswer] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from raftha.clock import Clock
 from raftha.errors import RafthaError
@@ -18,16 +19,27 @@ Work = Callable[[Cancelled], Diverged | None]
 """What a job does; a rejoin returns what it undid."""
 
 
+def on_a_thread(work: Callable[[], None]) -> None:
+    """Run this on a thread of its own, which ends with the process."""
+    threading.Thread(target=work, name="worker", daemon=True).start()
+
+
 class Worker:
     """Jobs get a function that says whether they were cancelled. A job that fails raises a
-    RafthaError or an OSError; anything else is a bug and ends the process through `fatal`."""
+    RafthaError or an OSError; anything else is a bug and ends the process through `fatal`. `aside`
+    runs something beside the caller."""
 
     def __init__(
-        self, clock: Clock, changed: Callable[[], None], fatal: Callable[[str], None]
+        self,
+        clock: Clock,
+        changed: Callable[[], None],
+        fatal: Callable[[str], None],
+        aside: Callable[[Callable[[], None]], None],
     ) -> None:
         self._clock = clock
         self._changed = changed
         self._fatal = fatal
+        self._aside = aside
         self._job: JobView | None = None
         self._result: JobResult | None = None
         self._cancel = threading.Event()
@@ -49,7 +61,7 @@ class Worker:
         self._cancel.clear()
         self._job = JobView(kind=kind, started=self._clock.now(), source=source)
         event(LOG, logging.DEBUG, "job started", kind=kind)
-        threading.Thread(target=self._run, args=(kind, work), name="worker", daemon=True).start()
+        self._aside(partial(self._run, kind, work))
         return True
 
     def cancel(self) -> None:

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # by path in an isolated interpreter, which has no i
 
 from raftha.guardian import kernel, procs
 from raftha.guardian.fence import Sweep
+from raftha.guardian.machine import HOST
 
 CHILDREN: Final = 200
 """As many as the sessions of a busy server."""
@@ -56,7 +57,9 @@ def _fence(children: set[int]) -> float:
     """Sweep until nothing of this process's tree is left; whoever is collected leaves the set."""
     instance = procs.Instance(os.getpid(), "", None)
     started = now = kernel.read_clocks()
-    sweep = Sweep(instance, reason="calibration", started=started, postmaster=None, segment=None)
+    sweep = Sweep(
+        instance, reason="calibration", started=started, postmaster=None, segment=None, machine=HOST
+    )
     while not sweep.step(now, is_postmaster_gone=False):
         for pid in tuple(children):
             if os.waitpid(pid, os.WNOHANG)[0] == pid:

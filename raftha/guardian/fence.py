@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Final
+from typing import Final, Protocol
 
 from raftha.guardian import procs
 from raftha.guardian.protocol import Reading
@@ -26,6 +26,18 @@ EMPTY_PASSES: Final = 2
 """Passes that must find nothing. One could miss a child whose parent died during the pass."""
 
 
+class Host(Protocol):
+    """What a sweep does to processes; `machine.py` has it for this host."""
+
+    def send(self, pid: int, number: int) -> None: ...
+
+    def living(self, instance: procs.Instance) -> list[procs.Process]: ...
+
+    def kill_exactly(self, process: procs.Process) -> None: ...
+
+    def attachments(self, creator: int | None, segment: int | None) -> int: ...
+
+
 class Sweep:
     """One attempt to empty an instance; it ends when nothing of it is left, and not before."""
 
@@ -37,10 +49,12 @@ class Sweep:
         started: Reading,
         postmaster: int | None,
         segment: int | None,
+        machine: Host,
     ) -> None:
         self._instance = instance
         self._postmaster = postmaster
         self._segment = segment
+        self._machine = machine
         self._started = started
         self._empty_passes = 0
         self.reason = reason
@@ -55,25 +69,23 @@ class Sweep:
         if self._postmaster is None:
             return
         try:
-            os.kill(self._postmaster, signal.SIGQUIT)
+            self._machine.send(self._postmaster, signal.SIGQUIT)
         except ProcessLookupError:
             return
 
     def step(self, now: Reading, *, is_postmaster_gone: bool) -> bool:
         """Make one pass. True once the instance is verified to be empty."""
         in_grace = self.seconds(now) < GRACE_S and not is_postmaster_gone
-        left = procs.living(self._instance)
+        left = self._machine.living(self._instance)
         self.seen.update(process.pid for process in left)
         self.remaining = len(left)
         if left and in_grace:
             return False
         for process in left:
-            kill_exactly(process)
+            self._machine.kill_exactly(process)
             self.killed.add(process.pid)
         self.has_signalled_all = True
-        self.attachments = procs.shared_memory_attachments(
-            creator=self._postmaster, segment=self._segment
-        )
+        self.attachments = self._machine.attachments(self._postmaster, self._segment)
         is_empty = not left and self.attachments == 0
         self._empty_passes = self._empty_passes + 1 if is_empty else 0
         return self._empty_passes >= EMPTY_PASSES

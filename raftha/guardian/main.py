@@ -152,7 +152,8 @@ def _run(options: Options, listener: socket.socket) -> int:
         kernel.read_clocks,
         lambda event: _tell(journal, links, event),
     )
-    service = Service(switch, links, journal, options.idle_exit_s)
+    nonce = os.urandom(16).hex()
+    service = Service(switch, links, journal, options.idle_exit_s, nonce=nonce)
     try:
         switch.open()
         links.open()

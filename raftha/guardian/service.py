@@ -13,7 +13,7 @@ from typing import Final
 from raftha.guardian import kernel, launch, protocol
 from raftha.guardian.journal import Journal
 from raftha.guardian.links import Links, Peer
-from raftha.guardian.protocol import Malformed, Message
+from raftha.guardian.protocol import Malformed, Message, Reading
 from raftha.guardian.switch import KillSwitch, Refused
 from raftha.guardian.will import Will
 
@@ -26,17 +26,25 @@ class Service:
     """Connects the sockets with the kill switch."""
 
     def __init__(
-        self, switch: KillSwitch, links: Links, journal: Journal, idle_exit_s: float
+        self,
+        switch: KillSwitch,
+        links: Links,
+        journal: Journal,
+        idle_exit_s: float,
+        *,
+        nonce: str,
+        clock: Callable[[], Reading] = kernel.read_clocks,
     ) -> None:
         self._switch = switch
         self._links = links
         self._journal = journal
         self._idle_exit_s = idle_exit_s or NEVER
         self._idle_since: float | None = None
-        self._nonce = os.urandom(16).hex()
+        self._nonce = nonce
+        self._clock = clock
         self._awaiting_kill: list[tuple[Peer, object]] = []
         self._end: str | None = None
-        self._will = Will(self._nonce, journal.note)
+        self._will = Will(self._nonce, journal.note, switch.machine.launch)
         self._handlers: dict[str, Callable[[Peer, Message], Message | None]] = {
             "hello": self._hello,
             "status": self._status,
@@ -53,42 +61,52 @@ class Service:
     def run(self) -> str:
         """Serve until the end is asked for and nothing runs; why it ended."""
         self._journal.note(f"begin: nonce {self._nonce}, {self._switch.status()['pgdata']}")
-        while not self._is_over:
-            self._switch.tick()
-            self._answer_kills()
-            self._report_death()
-            if not self._switch.is_guarding:
-                self._journal.flush()
-            self._watch_idleness()
+        while not self.is_over:
+            self.look()
             for peer, line in self._wait():
-                self._switch.tick()
-                self._serve(peer, line)
+                self.hear(peer, line)
             self._obey_signals()
         return str(self._end)
 
+    def look(self) -> None:
+        """Do what is due by now, whether anybody asks for something or not."""
+        self._switch.tick()
+        self._answer_kills()
+        self._report_death()
+        if not self._switch.is_guarding:
+            self._journal.flush()
+        self._watch_idleness()
+
+    def hear(self, peer: Peer, line: bytes) -> None:
+        """Answer one request; a deadline that has just passed comes first."""
+        self._switch.tick()
+        self._serve(peer, line)
+
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """The end was asked for, and nothing runs any more."""
         return self._end is not None and self._switch.is_idle
 
     def _wait(self) -> list[tuple[Peer, bytes]]:
         """The next lines; none when a tick is due. Turns 5 to 20 times a second while guarding."""
         while True:
-            lines = self._links.wait(self._pause_s())
+            lines = self._links.wait(self.pause_s())
             if lines or self._links.has_signals or not self._switch.may_wait:
                 return lines
 
-    def _pause_s(self) -> float:
-        pause = 0.0 if self._is_over else self._switch.pause_s()
+    def pause_s(self) -> float:
+        """Longest time until the next look, if nobody asks for anything."""
+        pause = 0.0 if self.is_over else self._switch.pause_s()
         if self._idle_since is None:
             return pause
-        idle = kernel.read_clocks().boot - self._idle_since
+        idle = self._clock().boot - self._idle_since
         return max(0.0, min(pause, self._idle_exit_s - idle))
 
     def _watch_idleness(self) -> None:
         if self._links.has_agent or not self._switch.is_idle:
             self._idle_since = None
             return
-        now = kernel.read_clocks().boot
+        now = self._clock().boot
         if self._idle_since is None:
             self._idle_since = now
         if now - self._idle_since >= self._idle_exit_s:

@@ -14,8 +14,9 @@ import signal
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from raftha.guardian import kernel, launch, ledger, lockfile, procs, protocol
+from raftha.guardian import kernel, launch, procs, protocol
 from raftha.guardian.fence import Sweep
+from raftha.guardian.machine import HOST, Machine
 from raftha.guardian.protocol import Arm, EpochPair, Message, Proof, Reading
 from raftha.guardian.will import Death
 
@@ -67,15 +68,17 @@ class KillSwitch:
         dead_man_s: float,
         clock: Callable[[], Reading],
         emit: Callable[[Message], None],
+        machine: Machine = HOST,
     ) -> None:
         self._files = files
         self._dead_man = dead_man
         self._dead_man_s = dead_man_s
         self._clock = clock
         self._emit = emit
+        self.machine = machine
         self._proof = Proof()
         self._server: Server | None = None
-        self._instance = procs.Instance(os.getpid(), files.pgdata, None)
+        self._instance = procs.Instance(machine.pid, files.pgdata, None)
         self._exit_status: int | None = None
         self._sweep: Sweep | None = None
         self._gone: EpochPair | None = None
@@ -83,7 +86,7 @@ class KillSwitch:
 
     def open(self) -> None:
         """Remember what was burned before, and take the timer. Raises LedgerDamaged, OSError."""
-        self._proof = Proof(burned=ledger.load(self._files.ledger))
+        self._proof = Proof(burned=self.machine.load_burned(self._files.ledger))
         self._dead_man.create()
 
     # -- requests ----------------------------------------------------------------------------
@@ -96,14 +99,15 @@ class KillSwitch:
         self._refuse_while_busy()
         if self._server is not None:
             raise Refused(f"a server runs already, with process number {self._server.pid}")
-        self._instance = self._instance._replace(executable=os.path.realpath(order.argv[0]))
+        executable = self.machine.resolved(order.argv[0])
+        self._instance = self._instance._replace(executable=executable)
         self._refuse_beside_strays()
         self._refuse_without_proof(epoch)
         try:
-            pid = launch.launch(order)
+            pid = self.machine.launch(order)
         except (launch.LaunchFailed, OSError) as problem:
             raise Refused(str(problem)) from problem
-        process = procs.read_process(pid)
+        process = self.machine.process(pid)
         started = process.started if process else 0
         self._server = Server(pid, started, epoch is not None, epoch)
         self._exit_status = self._gone = None
@@ -143,22 +147,22 @@ class KillSwitch:
         self._set_dead_man()
         trigger = os.path.join(self._files.pgdata, "promote")
         try:
-            launch.create_file(
+            self.machine.create(
                 trigger, lambda: protocol.may_act(self._proof, epoch, self._clock()) is None
             )
         except (launch.LaunchFailed, OSError) as problem:
             raise Refused(str(problem)) from problem
         reason = protocol.may_act(self._proof, epoch, self._clock())
         if reason is not None:
-            os.unlink(trigger)
+            self.machine.remove(trigger)
             raise Refused(reason)
-        os.kill(server.pid, signal.SIGUSR1)
+        self.machine.send(server.pid, signal.SIGUSR1)
 
     def stop(self, mode: str) -> None:
         """Send the signal of a shutdown mode. Raises Refused."""
         if mode not in STOP_SIGNALS:
             raise Refused(f"unknown stop mode {mode!r}: one of {', '.join(STOP_SIGNALS)}")
-        os.kill(self._running().pid, STOP_SIGNALS[mode])
+        self.machine.send(self._running().pid, STOP_SIGNALS[mode])
 
     def kill(self, reason: str) -> None:
         """Begin to kill everything of the instance, a stray server in the directory too."""
@@ -179,7 +183,7 @@ class KillSwitch:
     def bury(self) -> None:
         """Spend the epoch of the primary that is gone, durably. Raises OSError."""
         self._proof, self._gone = protocol.burned(self._proof), None
-        ledger.save(self._files.ledger, self._proof.burned)
+        self.machine.burn(self._files.ledger, self._proof.burned)
 
     def set_apart(self, pid: int) -> None:
         """This child of ours is no part of the server."""
@@ -192,7 +196,7 @@ class KillSwitch:
         self.kill(reason)
         while self._sweep is not None:
             self.tick()
-            kernel.pause(GUARDING_PAUSE_S / 10)
+            self.machine.pause(GUARDING_PAUSE_S / 10)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -289,7 +293,7 @@ class KillSwitch:
         if epoch is not None:
             self._refuse_act(epoch)
             return
-        if not os.path.exists(os.path.join(self._files.pgdata, "standby.signal")):
+        if not self.machine.exists(os.path.join(self._files.pgdata, "standby.signal")):
             raise Refused(
                 f"{self._files.pgdata} has no standby.signal: it would start as a primary, which "
                 "needs an epoch with a deadline in force"
@@ -301,9 +305,9 @@ class KillSwitch:
             raise Refused(reason)
 
     def _refuse_beside_strays(self) -> None:
-        strays = procs.living(self._instance)
-        segment = lockfile.segment(self._files.pgdata)
-        in_use = procs.shared_memory_attachments(creator=None, segment=segment)
+        strays = self.machine.living(self._instance)
+        segment = self.machine.segment(self._files.pgdata)
+        in_use = self.machine.attachments(creator=None, segment=segment)
         if not strays and not in_use:
             return
         numbers = ", ".join(str(process.pid) for process in strays) or "of an unseen process"
@@ -320,7 +324,8 @@ class KillSwitch:
             reason=reason,
             started=self._clock(),
             postmaster=server.pid if server else None,
-            segment=None if server else lockfile.segment(self._files.pgdata),
+            segment=None if server else self.machine.segment(self._files.pgdata),
+            machine=self.machine,
         )
         if server is not None and self._exit_status is None:
             self._sweep.ask_immediate_stop()
@@ -342,7 +347,7 @@ class KillSwitch:
         self._set_dead_man()
         self._gone = server.epoch if server else self._gone
         if sweep.reason == "deadline":
-            ledger.save(self._files.ledger, self._proof.burned)
+            self.machine.burn(self._files.ledger, self._proof.burned)
         if sweep.reason != "exit":
             self._last["last_fence_s"] = facts["seconds"]
             self._emit({"event": "fenced", **facts})
@@ -350,7 +355,8 @@ class KillSwitch:
             self._last["last_exit"] = status
             exited = {"pid": server.pid, "started": server.started, "status": status}
             self._emit({"event": "postmaster-exited", **facts, **exited})
-        lockfile.remove(self._files.pgdata, sweep.seen | ({server.pid} if server else set()))
+        dead = sweep.seen | ({server.pid} if server else set())
+        self.machine.remove_lock(self._files.pgdata, dead)
 
     def _set_dead_man(self) -> None:
         kill = self._proof.kill if self.is_guarding else None
@@ -358,14 +364,9 @@ class KillSwitch:
 
     def _reap(self) -> None:
         """Collect every dead child: the postmaster, and orphans of it that became ours."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        while (ended := self.machine.reap()) is not None:
+            pid, status = ended
             if pid == self._instance.apart:
                 self._instance = self._instance._replace(apart=None)
             if self._server is not None and pid == self._server.pid:
-                self._exit_status = os.waitstatus_to_exitcode(status)
+                self._exit_status = status

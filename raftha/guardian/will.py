@@ -26,9 +26,15 @@ class Death(NamedTuple):
 class Will:
     """Which program to run. `note` writes the guardian's log."""
 
-    def __init__(self, nonce: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        nonce: str,
+        note: Callable[[str], None],
+        run: Callable[[launch.Order], int] = launch.launch,
+    ) -> None:
         self._nonce = nonce
         self._note = note
+        self._launch = run
         self._order: launch.Order | None = None
 
     @property
@@ -48,7 +54,7 @@ class Will:
         facts = {"epoch": death.epoch, "renewal": death.renewal, "guardian": self._nonce}
         words = json.dumps(facts)
         try:
-            pid = launch.launch(self._order._replace(argv=(*self._order.argv, words)))
+            pid = self._launch(self._order._replace(argv=(*self._order.argv, words)))
         except (launch.LaunchFailed, OSError) as problem:
             self._note(f"no receipt can be sent: {problem}")
             return None

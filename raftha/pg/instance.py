@@ -93,6 +93,14 @@ class Instance:
         """What lies at `data_dir`; a directory with a `problem` must not be started."""
         return directory.inspect(self.layout, self.binaries, self.clock)
 
+    def has_control_file(self) -> bool:
+        """Whether the directory is there; a look at it costs a program."""
+        return (self.layout.data_dir / "global" / "pg_control").exists()
+
+    def is_unborn(self) -> bool:
+        """Whether initdb made the directory here, for a cluster that was not announced yet."""
+        return self.layout.birth_marker.exists()
+
     def is_closed(self) -> bool:
         """Whether pg_hba.conf lets no session in but the agent's."""
         return directory.is_closed(self.config.data_dir)

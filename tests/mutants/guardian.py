@@ -132,7 +132,7 @@ FENCE: Final = (
     Mutant(
         file="guardian/fence.py",
         without="S1: the fence asks, and kills nobody",
-        text="            kill_exactly(process)\n",
+        text="            self._machine.kill_exactly(process)\n",
         instead="",
         caught_by=_SWITCH + "test_at_its_deadline_every_process_of_a_primary_is_killed",
     ),
@@ -192,8 +192,8 @@ ORDER: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R11: a directory without standby.signal is started without an epoch",
-        text='if not os.path.exists(os.path.join(self._files.pgdata, "standby.signal")):',
-        instead="if not os.path.exists(self._files.pgdata):",
+        text='if not self.machine.exists(os.path.join(self._files.pgdata, "standby.signal")):',
+        instead="if not self.machine.exists(self._files.pgdata):",
         caught_by=_SWITCH + "test_a_primary_is_started_only_under_an_armed_epoch",
     ),
     Mutant(
@@ -227,7 +227,8 @@ ORDER: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: the next guardian does not know of a spent epoch",
-        text="            ledger.save(self._files.ledger, self._proof.burned)\n        if sweep",
+        text="            self.machine.burn(self._files.ledger, self._proof.burned)\n"
+        "        if sweep",
         instead="            pass\n        if sweep",
         caught_by=_SWITCH + "test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next",
     ),

@@ -15,7 +15,7 @@ MUTANTS: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: the others are told before the epoch is burned on the disk",
-        text="ledger.save(self._files.ledger, self._proof.burned)\n\n    def set_apart",
+        text="self.machine.burn(self._files.ledger, self._proof.burned)\n\n    def set_apart",
         instead="self._proof = self._proof\n\n    def set_apart",
         caught_by=_WILL
         + "test_once_agent_and_primary_are_gone_the_others_are_told_of_what_is_burned",
