@@ -64,7 +64,7 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "properties": (pytest_step("properties", "tests/properties", options=WORKERS),),
     "sim": (pytest_step("simulation", "tests/sim", options=(*WORKERS, f"--seeds={SEEDS}")),),
     "integration": (FULL,),
-    "faults": (pytest_step("faults", "tests/faults", options=("--majors=all",)),),
+    "faults": (pytest_step("faults", "tests/faults", options=WORKERS),),
     "mutants": (pytest_step("mutants", "tests/mutants", options=WORKERS),),
 }
 CI: Final = ("check", "unit", "properties", "sim", "integration")
