@@ -18,7 +18,7 @@ from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.ids import Lsn
 from raftha.model.postgres import ReplayPause, ServerStatus
 from raftha.model.report import Level, NodeReport
-from raftha.model.store import RaftRole, VoterStatus
+from raftha.model.store import MAX_STATE_BYTES, RaftRole, VoterStatus
 
 STATE_NUMBERS: Final = {
     MemberState.INITIALIZING: 0,
@@ -110,6 +110,10 @@ def _of_group(report: NodeReport, now: Instant, first_term: int) -> Iterator[Rea
         yield _gauge(
             "raftha_raft_free_bytes", "Space left on the Raft directory's disk.", raft.free_bytes
         )
+    yield _gauge(
+        "raftha_store_bytes", "Size of the key store, as its limit counts.", raft.state_bytes
+    )
+    yield _gauge("raftha_store_limit_bytes", "Limit of raftha_store_bytes.", MAX_STATE_BYTES)
 
 
 def _of_member(report: NodeReport, now: Instant) -> Iterator[Reading]:

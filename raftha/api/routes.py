@@ -176,6 +176,7 @@ def _raft_document(raft: RaftStatus, now: Instant) -> dict[str, Any]:
         "fsync_p99_seconds": raft.fsync.p99,
         "fsync_longest_seconds": raft.fsync.longest,
         "free_bytes": raft.free_bytes,
+        "store_bytes": raft.state_bytes,
         "voters": [_voter_document(voter, now) for voter in raft.voters],
         "joiners": [_voter_document(joiner, now) for joiner in raft.joiners],
     }

@@ -23,7 +23,7 @@ from typing import Final, Protocol, assert_never
 
 from raftha.clock import Clock
 from raftha.consensus import configuration, wire
-from raftha.consensus.commands import NewerFormat, WireError
+from raftha.consensus.commands import Body, NewerFormat, WireError
 from raftha.consensus.compaction import Compaction
 from raftha.consensus.configuration import Seat
 from raftha.consensus.council import Council
@@ -54,6 +54,9 @@ class Replica(Protocol):
 
     def apply(self, index: int, payload: bytes) -> None:
         """The entry at this index is committed."""
+
+    def lack_of_room(self, body: Body, under_way: int) -> str | None:
+        """Why there is no room for a command, with so many bytes under way; None if there is."""
 
     def dump(self) -> Iterator[bytes]:
         """The whole state as it is now, for a snapshot, in pieces that are made one by one."""
@@ -106,7 +109,7 @@ class RaftCore:
             make_durable=store.sync,
             apply=lambda index, payload: self._replica.apply(index, payload),
         )
-        self._intake = Intake(self.engine, self._journal, report)
+        self._intake = Intake(self.engine, self._journal, report, replica.lack_of_room)
         self._news = News(self.engine, self._journal, self._intake)
         self.elections = self._make_elections()
         self.council = self._make_council()
@@ -189,6 +192,10 @@ class RaftCore:
         useful = min(max(0.0, remaining), wire.MAX_REMAINING_S)
         self.engine.out.append((leader, wire.Forward(payload, useful)))
         return True
+
+    def objection(self, body: Body) -> str | None:
+        """Why a command is not to be proposed at all; None if it may be."""
+        return self._intake.objection(body)
 
     def offer(self) -> list[tuple[str, wire.Message]]:
         """New entries of a raft leader: they claim nothing about its disk, so they leave before it

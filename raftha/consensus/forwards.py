@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from raftha.consensus import commands
-from raftha.consensus.commands import MAX_COMMAND_BYTES, NewerFormat, WireError
+from raftha.consensus.commands import MAX_COMMAND_BYTES, Body, NewerFormat, WireError
 from raftha.consensus.journal import Journal
+from raftha.consensus.limits import Account, most_added
 from raftha.consensus.proposals import MAX_PENDING
 
 MAX_UNCOMMITTED: Final = 10_000
@@ -32,29 +33,35 @@ class Engine(Protocol):
     def term(self) -> int: ...
     @property
     def commit_index(self) -> int: ...
+    @property
+    def applied_index(self) -> int: ...
+
+
+Room = Callable[[Body, int], str | None]
+"""Why there is no room in the store for a command, with so many bytes under way already."""
 
 
 class Intake:
     """Appends what can be applied, while this node leads."""
 
-    def __init__(self, engine: Engine, journal: Journal, report: Report) -> None:
+    def __init__(self, engine: Engine, journal: Journal, report: Report, room: Room) -> None:
         self._engine = engine
         self._journal = journal
         self._forwards = Forwards(report)
+        self._room = room
+        self._account = Account()
         self.last_forwarded = 0
         """The index of the last entry that another voter wanted."""
 
     def append(self, payload: bytes) -> bool:
-        """Append a command: bytes that are none would stop every replica later."""
-        if self._backlog >= MAX_UNCOMMITTED or len(payload) > MAX_COMMAND_BYTES:
-            return False
-        try:
-            commands.decode(payload)
-        except (WireError, NewerFormat):
-            return False
-        index = self._journal.last_index + 1
-        self._journal.add(commands.REGULAR + payload, index, self._engine.term)
-        return True
+        """Append a command of this node."""
+        body = _read(payload)
+        return body is not None and self._add(payload, body)
+
+    def objection(self, body: Body) -> str | None:
+        """Why the store has no room for a command, as far as this node knows."""
+        self._account.settle(self._engine.term, self._engine.applied_index)
+        return self._room(body, self._account.under_way)
 
     def take(self, peer: str, payload: bytes) -> None:
         """Append what another voter wants, as long as there is room for our own commands."""
@@ -62,16 +69,35 @@ class Intake:
             return
         if self._backlog >= MAX_UNCOMMITTED - MAX_PENDING:
             return
-        if self.append(payload):
+        body = _read(payload)
+        if body is None:
+            self._forwards.refuse(peer)
+        elif self._add(payload, body):
             self.last_forwarded = self._journal.last_index
             self._forwards.took(peer, self.last_forwarded)
-        else:
-            self._forwards.refuse(peer)
+
+    def _add(self, payload: bytes, body: Body) -> bool:
+        if self._backlog >= MAX_UNCOMMITTED or self.objection(body) is not None:
+            return False
+        index = self._journal.last_index + 1
+        self._journal.add(commands.REGULAR + payload, index, self._engine.term)
+        self._account.took(index, most_added(body))
+        return True
 
     @property
     def _backlog(self) -> int:
         """How many entries wait to be committed."""
         return self._journal.last_index - self._engine.commit_index
+
+
+def _read(payload: bytes) -> Body | None:
+    """What a command is to do; None for bytes that are none: they would stop every replica."""
+    if len(payload) > MAX_COMMAND_BYTES:
+        return None
+    try:
+        return commands.decode(payload).body
+    except (WireError, NewerFormat):
+        return None
 
 
 class Forwards:

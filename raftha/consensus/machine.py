@@ -24,6 +24,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from raftha.consensus.commands import Expire, LogCommand, OpenSession, SessionId
+from raftha.consensus.limits import size_of
 from raftha.model.ids import Revision
 from raftha.model.store import (
     Barrier,
@@ -97,9 +98,12 @@ _NOTHING_YET: Final = Revision(0)
 
 
 class Machine:
-    """The state: entries, leases, sessions. The mappings are read by others, written only here."""
+    """The state: entries, leases, sessions. The mappings are read by others, written only here.
 
-    __slots__ = ("entries", "generation", "leases", "revision", "sessions")
+    `size_bytes` is the size of entries and leases. It is counted, not stored, and decides nothing
+    here: what it would refuse was refused before it got into the log (`limits.py`)."""
+
+    __slots__ = ("entries", "generation", "leases", "revision", "sessions", "size_bytes")
 
     def __init__(
         self,
@@ -115,6 +119,8 @@ class Machine:
         self.entries: dict[Key, Entry] = dict(entries or {})
         self.leases: dict[LeaseId, Lease] = dict(leases or {})
         self.sessions: dict[str, Session] = dict(sessions or {})
+        self.size_bytes = sum(map(size_of, self.entries.values()))
+        self.size_bytes += sum(map(size_of, self.leases.values()))
 
     def apply(self, command: LogCommand) -> Applied:
         """Carry out one committed command."""
@@ -256,7 +262,10 @@ class Machine:
         events: list[Event] = []
         for key, entry in draft.entries.items():
             previous = self.entries.get(key)
+            if previous is not None:
+                self.size_bytes -= size_of(previous)
             if entry is not None:
+                self.size_bytes += size_of(entry)
                 events.append(Changed(draft.revision, entry))
                 self.entries[key] = entry
             elif previous is not None:
@@ -265,6 +274,7 @@ class Machine:
         if events or draft.leases:
             self.revision = draft.revision
         self.leases.update(draft.leases)
+        self.size_bytes += sum(map(size_of, draft.leases.values()))
         return Applied(
             result=Happened(self.revision),
             events=tuple(events),
@@ -281,6 +291,7 @@ class Machine:
         self.leases[command.lease] = replace(
             lease, ttl=command.ttl, note=command.note, revision=self.revision
         )
+        self.size_bytes += len(command.note) - len(lease.note)
         return Applied(result=Happened(self.revision), renewed=((command.lease, self.revision),))
 
     def _end_lease(self, lease_id: LeaseId, expect: Revision, cause: Cause) -> Applied:
@@ -290,10 +301,11 @@ class Machine:
         if reason is not None:
             return Applied(result=Refused(reason))
         self.revision = Revision(self.revision + 1)
-        del self.leases[lease_id]
+        self.size_bytes -= size_of(self.leases.pop(lease_id))
         attached = [entry for entry in self.entries.values() if entry.lease == lease_id]
         for entry in attached:
             del self.entries[entry.key]
+            self.size_bytes -= size_of(entry)
         events = tuple(Gone(self.revision, entry, cause) for entry in attached)
         return Applied(result=Happened(self.revision), events=events)
 

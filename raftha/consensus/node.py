@@ -333,6 +333,7 @@ class RaftNode:
             roll=self._core.council.roll,
             matches=engine.matches if engine.is_leading else {},
             free_bytes=self._stable.free_bytes,
+            state_bytes=self._replica.machine.size_bytes,
         )
 
     def _describe(self) -> RaftStatus:

@@ -28,6 +28,7 @@ class Facts(NamedTuple):
     roll: Roll
     matches: Mapping[str, int]
     free_bytes: int | None
+    state_bytes: int
 
 
 def status_of(
@@ -66,6 +67,7 @@ def status_of(
         listed=(identity.address, *identity.partners),
         fsync=fsync,
         free_bytes=facts.free_bytes,
+        state_bytes=facts.state_bytes,
     )
 
 

@@ -19,7 +19,13 @@ from msgspec.structs import replace
 
 from raftha.clock import Clock
 from raftha.consensus import commands
-from raftha.consensus.commands import MAX_COMMAND_BYTES, LogCommand, OpenSession, SessionId
+from raftha.consensus.commands import (
+    MAX_COMMAND_BYTES,
+    Body,
+    LogCommand,
+    OpenSession,
+    SessionId,
+)
 from raftha.consensus.limits import fault
 from raftha.consensus.machine import Happened, Machine, Refused, Result, Superseded
 from raftha.instants import Instant, Seconds, longest, remaining
@@ -37,6 +43,9 @@ class Courier(Protocol):
 
     def propose(self, payload: bytes, remaining: Seconds) -> bool:
         """Append or forward it; False if there is no raft leader to take it."""
+
+    def objection(self, body: Body) -> str | None:
+        """Why it is not to be proposed at all; None if it may be."""
 
 
 class Pending:
@@ -220,9 +229,13 @@ class Proposals:
             return
         if not pending.payload:
             pending.payload = self._encode(pending)
+        # What has left once may have happened, whatever there is room for now.
+        reason = courier.objection(pending.command) if pending.handed_over is None else None
         if len(pending.payload) > MAX_COMMAND_BYTES:
+            reason = f"a command of {len(pending.payload)} bytes is too large"
+        if reason is not None:
             del self._pending[pending.seq]
-            pending.settle(NotSent(f"a command of {len(pending.payload)} bytes is too large"))
+            pending.settle(NotSent(reason))
             return
         if pending.begin(first) and courier.propose(pending.payload, left):
             pending.route = route

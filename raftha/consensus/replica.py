@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from raftha.clock import Clock
 from raftha.consensus import commands, state
-from raftha.consensus.commands import Expire, LogCommand, NewerFormat, WireError
+from raftha.consensus.commands import Body, Expire, LogCommand, NewerFormat, WireError
 from raftha.consensus.lessor import Lessor
+from raftha.consensus.limits import lack_of_room
 from raftha.consensus.machine import Machine, Result
 from raftha.consensus.watch import WatchHub
 from raftha.instants import Seconds
@@ -67,6 +68,10 @@ class Replica:
         self._lessor.applied(index, applied.renewed, self._clock.now())
         self._events.extend(applied.events)
         self._heard(command, applied.result)
+
+    def lack_of_room(self, body: Body, under_way: int) -> str | None:
+        """Why a command is not to get into the log, for the size that the store has here."""
+        return lack_of_room(self.machine, body, under_way)
 
     def dump(self) -> Iterator[bytes]:
         """The whole state as it is now, piece by piece."""

@@ -13,11 +13,13 @@ from raftha.model.membership import MemberWish, WishState
 from raftha.model.postgres import DirectoryState, Kept
 from raftha.model.report import Level, Notice
 from raftha.model.settings import SynchronousMode
-from raftha.model.store import SLOW_FSYNC_S, RaftStatus, VoterStatus
+from raftha.model.store import MAX_STATE_BYTES, SLOW_FSYNC_S, RaftStatus, VoterStatus
 from raftha.model.view import PeerAnswer
 
 LOW_SPACE_BYTES: Final = 256 << 20
 """Free space on the Raft directory's disk below which the operator is told."""
+MUCH_STATE_BYTES: Final = MAX_STATE_BYTES // 2
+"""Size of the store from which the operator is told: a thousand times what raftha keeps there."""
 LEAST_SLOW_FSYNCS: Final = 3
 """So many slow syncs within a minute are told: a single one happens on every busy machine, and is
 one in a hundred where a quiet group writes once a second."""
@@ -101,6 +103,7 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
     found += _other_file(raft)
     found += _low_space(raft)
     found += _slow_disk(raft)
+    found += _filling_store(raft)
     found += [notice for voter in raft.voters for notice in _of_voter(voter, raft, now)]
     return tuple(found)
 
@@ -248,6 +251,20 @@ def _slow_disk(raft: RaftStatus) -> list[Notice]:
             f"last minute took over {SLOW_FSYNC_S:g} s, the longest {fsync.longest:.2f} s",
             remedy="put raft.data_dir on a faster or less busy disk, or use the profile `slow`: "
             "syncs of an election timeout move the raft leader, longer ones cost the lease",
+        )
+    ]
+
+
+def _filling_store(raft: RaftStatus) -> list[Notice]:
+    if raft.state_bytes < MUCH_STATE_BYTES:
+        return []
+    return [
+        Notice(
+            subject="store",
+            what=f"the store holds {raft.state_bytes >> 20} of {MAX_STATE_BYTES >> 20} MiB, and "
+            "raftha needs some KiB",
+            remedy="find with raftha store list what fills it, and stop whoever writes it: when it "
+            "is full new keys are refused, at twice that all that makes it larger but a lease",
         )
     ]
 

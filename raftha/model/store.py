@@ -216,6 +216,10 @@ SLOW_FSYNC_S: Final = Seconds(0.1)
 """A sync above this is slow: a third of the shortest election timeout of the profile `lan`."""
 
 
+MAX_STATE_BYTES: Final = 32 << 20
+"""How large keys, values and leases may become together. raftha itself keeps some KiB there."""
+
+
 class FsyncTimes(Struct, frozen=True, kw_only=True):
     """How long this node's disk took to make the Raft log durable: the last time, and in the last
     minute the 99th percentile, the longest, how often, and how often it was slow: above
@@ -233,7 +237,8 @@ class RaftStatus(Struct, frozen=True, kw_only=True):
     get one once they do. `majority` says that a majority is in touch *now*: a raft leader is known
     and was heard (or answered this leader) within the fallback time. `barred` says why this very
     node never votes again. `listed` are the addresses in this node's file, its own among them; none
-    if it is not known. `free_bytes` is the space left for the Raft directory, None if unknown."""
+    if it is not known. `free_bytes` is the space left for the Raft directory, None if unknown.
+    `state_bytes` is how large this node's copy of the store is, as `MAX_STATE_BYTES` counts."""
 
     role: RaftRole
     leader: str | None
@@ -248,6 +253,7 @@ class RaftStatus(Struct, frozen=True, kw_only=True):
     listed: tuple[str, ...] = ()
     fsync: FsyncTimes = FsyncTimes()
     free_bytes: int | None = None
+    state_bytes: int = 0
 
     @property
     def quorum(self) -> int:

@@ -39,8 +39,8 @@ COMMANDS: Final = (
     Mutant(
         file="consensus/forwards.py",
         without="H15: bytes that cannot be applied enter the log",
-        text="except (WireError, NewerFormat):\n            return False",
-        instead="except (WireError, NewerFormat):\n            pass",
+        text="except (WireError, NewerFormat):\n        return None",
+        instead="except (WireError, NewerFormat):\n        return commands.OpenSession()",
         caught_by=_COMMANDS + "test_h15_bytes_that_are_no_command_never_enter_the_log",
     ),
     Mutant(

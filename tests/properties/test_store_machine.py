@@ -80,6 +80,9 @@ def test_a_restored_replica_goes_on_like_the_others(items: list[LogCommand], at:
         first, second = straight.apply(command), restored.apply(command)
         assert first == second
     assert state.dump(straight) == state.dump(restored)
+    assert (
+        straight.size_bytes == restored.size_bytes == state.restore(state.dump(straight)).size_bytes
+    )
 
 
 @given(st.lists(COMMANDS, max_size=25), st.data())

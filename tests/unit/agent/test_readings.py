@@ -17,6 +17,7 @@ from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
 from raftha.model.postgres import ReplayPause
 from raftha.model.report import Level, NodeReport, Notice
+from raftha.model.store import MAX_STATE_BYTES
 from tests.unit.api.fake_cluster import WALL
 from tests.unit.api.fake_responder import (
     NOW,
@@ -136,6 +137,7 @@ def test_the_raft_leader_tells_how_far_each_voter_is() -> None:
     raft = replace(
         report.raft,
         free_bytes=5,
+        state_bytes=7,
         voters=(own, replace(second, match_index=117), replace(third, last_contact=None)),
     )
     values = told(replace(report, raft=raft))
@@ -144,6 +146,8 @@ def test_the_raft_leader_tells_how_far_each_voter_is() -> None:
     assert "raftha_raft_voter_silence_seconds n3" not in values
     assert "raftha_raft_voter_lag_entries n3" not in values
     assert values["raftha_raft_free_bytes"] == 5
+    assert values["raftha_store_bytes"] == 7
+    assert values["raftha_store_limit_bytes"] == MAX_STATE_BYTES
 
 
 def test_warnings_are_no_problems() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from raftha.consensus import commands
-from raftha.consensus.commands import LogCommand, OpenSession, SessionId
+from raftha.consensus.commands import Body, LogCommand, OpenSession, SessionId
 from raftha.consensus.machine import Happened, Machine, Refused, Superseded
 from raftha.consensus.proposals import MAX_PENDING, Pending, Proposals, Route
 from raftha.instants import Seconds
@@ -38,11 +38,17 @@ class Desk:
         self.proposals = Proposals(clock=self.clock, session=MINE)
         self.sent: list[LogCommand] = []
         self.takes = True
+        self.objects: str | None = None
+        self.weighed: list[Body] = []
 
     def propose(self, payload: bytes, remaining: Seconds) -> bool:
         assert remaining > 0
         self.sent.append(commands.decode(payload))
         return self.takes
+
+    def objection(self, body: Body) -> str | None:
+        self.weighed.append(body)
+        return self.objects
 
     def submit(self, command: Command, timeout: float = 5.0) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -178,3 +184,25 @@ def test_closing_answers_everybody() -> None:
     waiting = desk.submit(Barrier())
     desk.proposals.close("stopping")
     assert [type(outcome) for outcome in left + waiting] == [Unknown, NotSent]
+
+
+def test_what_is_objected_to_has_not_happened_and_is_not_handed_over() -> None:
+    desk = Desk()
+    desk.submit(Barrier())
+    desk.open()
+    desk.objects = "no room"
+    outcomes = desk.submit(Barrier())
+    sent = len(desk.sent)
+    desk.turn()
+    assert outcomes == [NotSent("no room")]
+    assert desk.weighed[-1] == Barrier()
+    assert len(desk.sent) == sent
+
+
+def test_an_objection_to_what_was_handed_over_once_does_not_deny_it() -> None:
+    desk = Desk()
+    outcomes = desk.submit(Barrier())
+    desk.open()
+    desk.objects = "no room"
+    desk.turn(OTHER)
+    assert outcomes == []

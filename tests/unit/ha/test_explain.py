@@ -12,7 +12,7 @@ from raftha.ha.memory import Memory
 from raftha.instants import Seconds
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
-from raftha.model.store import FsyncTimes, RaftStatus, VoterStatus
+from raftha.model.store import MAX_STATE_BYTES, FsyncTimes, RaftStatus, VoterStatus
 from tests.unit.ha.builders import N1, following, raft, situation, view
 from tests.unit.ha.servers import N2, T0, at, receiver, standby
 
@@ -29,6 +29,15 @@ def test_little_space_for_the_raft_directory_is_told_with_the_floor(free: int, t
     assert notice.subject == "n1"
     assert notice.what == f"{told} are free on the disk of raft.data_dir"
     assert "below 16 MiB this node stops" in notice.remedy
+
+
+def test_a_store_that_fills_is_told_from_half_of_its_limit_on() -> None:
+    half = MAX_STATE_BYTES // 2
+    assert group_problems(replace(raft(), state_bytes=half - 1), T0) == ()
+    (notice,) = group_problems(replace(raft(), state_bytes=half), T0)
+    assert notice.subject == "store"
+    assert notice.what.startswith("the store holds 16 of 32 MiB")
+    assert "raftha store list" in notice.remedy
 
 
 def test_a_slow_disk_is_told_with_what_to_do() -> None:
