@@ -49,7 +49,9 @@ class Courier(Protocol):
 
 
 class Pending:
-    """A command with its caller. `settle` works once, from any thread."""
+    """A command with its caller. `settle` works once, from any thread. `only` is the raft leader
+    with its term whose decision the command is: in that term alone, and by that node, it may get
+    into the log."""
 
     __slots__ = (
         "_lock",
@@ -58,17 +60,23 @@ class Pending:
         "deadline",
         "done",
         "handed_over",
+        "only",
         "payload",
         "route",
         "seq",
     )
 
     def __init__(
-        self, command: Command, deadline: Instant, done: Callable[[Outcome], None]
+        self,
+        command: Command,
+        deadline: Instant,
+        done: Callable[[Outcome], None],
+        only: tuple[str, int] | None = None,
     ) -> None:
         self.command = command
         self.deadline = deadline
         self.done = done
+        self.only = only
         self.seq = 0
         self.payload = b""
         self.handed_over: Instant | None = None
@@ -223,6 +231,10 @@ class Proposals:
                 pending.give_up("the session was taken over by another process of this node")
 
     def _hand_over(self, pending: Pending, courier: Courier, route: Route) -> None:
+        if pending.only is not None and pending.only != route[:2]:
+            del self._pending[pending.seq]
+            pending.give_up("this node does not lead the Raft group any more")
+            return
         first = self._clock.now()
         left = remaining(pending.deadline, first)
         if left <= 0:

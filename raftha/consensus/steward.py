@@ -115,16 +115,21 @@ class Steward:
         return False
 
     def _answer(self, wish: MemberWish, state: WishState, message: str) -> None:
-        """Write the answer down. If it is lost the next round comes to the same one."""
+        """Write the answer down. If it is lost the next round comes to the same one. It belongs to
+        the term in which this node leads: handed to the raft leader after it, it would come behind
+        a step that was taken meanwhile, and speak against it."""
         self._answering.add(wish.revision)
+        term = self._council.term
 
         def done(outcome: Outcome) -> None:
             self._answering.discard(wish.revision)
             if isinstance(outcome, Unknown):
-                self._doubtful[wish.revision] = self._council.term
+                self._doubtful[wish.revision] = term
 
         command = answering(self._scope, wish, state, message)
-        self._submit(Pending(command, self._clock.now().plus(_ANSWER_TIMEOUT), done))
+        deadline = self._clock.now().plus(_ANSWER_TIMEOUT)
+        only = (self._council.membership.own.address, term)
+        self._submit(Pending(command, deadline, done, only))
 
     def _is_doubtful(self, wish: MemberWish) -> bool:
         """Whether an answer of which nothing is known may lie in the log and be committed yet. Who

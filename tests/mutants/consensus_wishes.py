@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _WISHES: Final = "unit/consensus/test_wishes.py::"
+_ANSWERS: Final = "unit/consensus/test_wish_answers.py::"
 _NAMESAKES: Final = "unit/consensus/test_namesakes.py::"
 _DIALING: Final = "unit/consensus/test_dialing.py::"
 _RULINGS: Final = "unit/consensus/test_rulings.py::"
@@ -160,5 +161,13 @@ MUTANTS: Final = (
         text="if wish.revision in self._answering or self._is_doubtful(wish):",
         instead="if self._is_doubtful(wish):",
         caught_by=_WISHES + "test_who_comes_while_its_refusal_is_under_way_is_not_admitted",
+    ),
+    Mutant(
+        file="consensus/proposals.py",
+        without="members: a refusal outlives the lead of whoever ruled so",
+        text="if pending.only is not None and pending.only != route[:2]:",
+        instead="if False:",
+        caught_by=_ANSWERS
+        + "test_a_refusal_that_its_raft_leader_could_not_commit_does_not_follow_a_step",
     ),
 )
