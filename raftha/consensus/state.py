@@ -16,7 +16,6 @@ import msgspec
 
 from raftha.consensus.commands import UNDECODABLE, NewerFormat, SessionId, WireError
 from raftha.consensus.machine import Happened, Machine, Refused, Session
-from raftha.instants import Seconds
 from raftha.model.ids import Revision
 from raftha.model.store import Entry, Key, Lease, LeaseId
 
@@ -58,22 +57,6 @@ class Image(msgspec.Struct, frozen=True):
     state: bytes
 
 
-class _Entry(msgspec.Struct, array_like=True, frozen=True):
-    key: str
-    value: bytes
-    create_revision: _Count
-    mod_revision: _Count
-    lease: str | None
-
-
-class _Lease(msgspec.Struct, array_like=True, frozen=True):
-    id: str
-    holder: str
-    ttl: float
-    revision: _Count
-    note: bytes
-
-
 class _Session(msgspec.Struct, array_like=True, frozen=True):
     voter: str
     incarnation: str
@@ -88,8 +71,8 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
     format: int
     generation: _Count
     revision: _Count
-    entries: list[_Entry]
-    leases: list[_Lease]
+    entries: list[Entry]
+    leases: list[Lease]
     sessions: list[_Session]
 
 
@@ -123,12 +106,10 @@ def _pieces(
     yield _array_of(len(_State.__struct_fields__)) + b"".join(map(encode, numbers))
     yield _array_of(len(entries))
     for key in sorted(entries):
-        e = entries[key]
-        yield encode(_Entry(e.key, e.value, e.create_revision, e.mod_revision, e.lease))
+        yield encode(entries[key])
     yield _array_of(len(leases))
     for lease_id in sorted(leases):
-        x = leases[lease_id]
-        yield encode(_Lease(x.id, x.holder, x.ttl, x.revision, x.note))
+        yield encode(leases[lease_id])
     yield encode(sessions)
 
 
@@ -152,8 +133,8 @@ def restore(data: bytes) -> Machine:
     return Machine(
         revision=Revision(state.revision),
         generation=state.generation,
-        entries={Key(packed.key): _unpack_entry(packed) for packed in state.entries},
-        leases={LeaseId(packed.id): _unpack_lease(packed) for packed in state.leases},
+        entries={entry.key: entry for entry in state.entries},
+        leases={lease.id: lease for lease in state.leases},
         sessions={packed.voter: _unpack_session(packed) for packed in state.sessions},
     )
 
@@ -229,24 +210,4 @@ def _unpack_session(packed: _Session) -> Session:
         ),
         floor=packed.floor,
         results=results,
-    )
-
-
-def _unpack_entry(packed: _Entry) -> Entry:
-    return Entry(
-        key=Key(packed.key),
-        value=packed.value,
-        create_revision=Revision(packed.create_revision),
-        mod_revision=Revision(packed.mod_revision),
-        lease=None if packed.lease is None else LeaseId(packed.lease),
-    )
-
-
-def _unpack_lease(packed: _Lease) -> Lease:
-    return Lease(
-        id=LeaseId(packed.id),
-        holder=packed.holder,
-        ttl=Seconds(packed.ttl),
-        revision=Revision(packed.revision),
-        note=packed.note,
     )

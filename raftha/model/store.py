@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Annotated, Final, NewType
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from raftha.instants import Instant, Seconds
 from raftha.model.ids import Epoch, Revision
@@ -20,23 +20,29 @@ Key = NewType("Key", str)
 LeaseId = NewType("LeaseId", str)
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    """One key. `create_revision` is when it last came into being, `mod_revision` its last write."""
+_Stored = Annotated[Revision, Meta(ge=0, lt=2**62)]
+
+
+class Entry(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One key. `create_revision` is when it last came into being, `mod_revision` its last write.
+
+    Entries and leases are the bulk of a snapshot, which holds them as they are: the order of their
+    fields is its format, and nothing in them can be part of a cycle."""
 
     key: Key
     value: bytes
-    create_revision: Revision
-    mod_revision: Revision
+    create_revision: _Stored
+    mod_revision: _Stored
     lease: LeaseId | None = None
 
 
-class Lease(Struct, frozen=True, kw_only=True):
+class Lease(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A lease. `revision` grows with each renewal; `note` is the holder's, carried by renewals."""
 
     id: LeaseId
     holder: str
     ttl: Seconds
-    revision: Revision
+    revision: _Stored
     note: bytes = b""
 
 

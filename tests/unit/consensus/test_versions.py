@@ -12,15 +12,20 @@ import pytest
 
 from raftha.clock import SystemClock
 from raftha.consensus import state, wire
+from raftha.consensus.commands import WireError
 from raftha.consensus.machine import Machine
 from raftha.consensus.stable import Origin, Owner
 from raftha.consensus.state import Head, Image, LogEntry, seal
 from raftha.consensus.storage import FILE_NAME, SqliteStore
 from raftha.errors import StorageFailed
+from raftha.instants import Seconds
+from raftha.model.ids import Revision
+from raftha.model.store import Entry, Key, Lease, LeaseId
 from tests.sim.fakes import Fatal
 from tests.sim.group import Group
 
 HEAD = Head(LogEntry(b"\x01", 8, 1), LogEntry(b"\x01", 9, 1), b"")
+L = LeaseId("l")
 NEWER_STATE = msgspec.msgpack.encode([state.FORMAT + 1, 0, 0, [], [], []])
 
 
@@ -39,6 +44,33 @@ def later(sealed: bytes) -> bytes:
 def stored(directory: Path) -> SqliteStore:
     owner = Owner(scope="s", name="n1")
     return SqliteStore(directory, owner=owner, clock=SystemClock(), new_incarnation="i")
+
+
+def test_a_state_is_written_as_its_format_says() -> None:
+    """Entries and leases are written as they are in memory. Another order of their fields, or one
+    more, would be another format."""
+    entry = Entry(
+        key=Key("k"), value=b"v", create_revision=Revision(1), mod_revision=Revision(2), lease=L
+    )
+    lease = Lease(id=L, holder="n1", ttl=Seconds(5.0), revision=Revision(3), note=b"note")
+    machine = Machine(
+        revision=Revision(4), generation=5, entries={entry.key: entry}, leases={L: lease}
+    )
+    assert msgspec.msgpack.decode(state.dump(machine)) == [
+        state.FORMAT,
+        5,
+        4,
+        [["k", b"v", 1, 2, "l"]],
+        [["l", "n1", 5.0, 3, b"note"]],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("revision", [-1, 2**62])
+def test_a_state_with_a_number_that_cannot_be_is_none(revision: int) -> None:
+    packed = [state.FORMAT, 0, 4, [["k", b"v", 1, revision, None]], [], []]
+    with pytest.raises(WireError, match="not a state of the key store"):
+        state.restore(msgspec.msgpack.encode(packed))
 
 
 def test_a_stored_snapshot_of_another_release_is_left_as_it_is(tmp_path: Path) -> None:
