@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Final, NoReturn
 
 if __name__ == "__main__":  # by path in an isolated interpreter, which has no import path to us
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -17,6 +16,7 @@ if __name__ == "__main__":  # by path in an isolated interpreter, which has no i
 from raftha.guardian import kernel, procs
 from raftha.guardian.fence import Sweep
 from raftha.guardian.machine import HOST
+from raftha.guardian.typed import Final, NoReturn
 
 CHILDREN: Final = 200
 """As many as the sessions of a busy server."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Final, Protocol
 
 from raftha.guardian import procs
 from raftha.guardian.protocol import Reading
+from raftha.guardian.typed import Final, Protocol
 
 GRACE_S: Final = 0.05
 """Time between SIGQUIT and the first SIGKILL. Most of 200 idle backends are gone by then."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+
+from raftha.guardian.typed import Final
 
 LINES_KEPT: Final = 200
 

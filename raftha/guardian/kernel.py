@@ -11,9 +11,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Final
 
 from raftha.guardian.protocol import Reading
+from raftha.guardian.typed import Final
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36

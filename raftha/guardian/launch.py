@@ -10,9 +10,9 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from typing import Final, NamedTuple, NoReturn
 
 from raftha.guardian import kernel
+from raftha.guardian.typed import Final, NamedTuple, NoReturn
 
 EXEC_TIMEOUT_MS: Final = 5000
 """How long fork, opening of the log file and exec may take together; nothing is guarded then."""

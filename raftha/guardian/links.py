@@ -10,9 +10,9 @@ import os
 import select
 import socket
 import struct
-from typing import Final
 
 from raftha.guardian.protocol import MAX_LINE, Message, encode
+from raftha.guardian.typed import Final
 
 MAX_PEERS: Final = 32
 """Far more than an agent and a few people; a leak of connections must not use up descriptors."""

@@ -6,7 +6,8 @@ Read or removed only while no primary is guarded: the disk may hang.
 from __future__ import annotations
 
 import os
-from typing import Final
+
+from raftha.guardian.typed import Final
 
 NAME: Final = "postmaster.pid"
 SEGMENT_LINE: Final = 7

@@ -11,13 +11,13 @@ import os
 import signal
 import socket
 import sys
-from typing import Final, NamedTuple, NoReturn
 
 from raftha.guardian import kernel, ledger, protocol
 from raftha.guardian.journal import Journal
 from raftha.guardian.links import Links
 from raftha.guardian.service import Service
 from raftha.guardian.switch import Files, KillSwitch
+from raftha.guardian.typed import Final, NamedTuple, NoReturn
 
 EXIT_RUNS_ALREADY: Final = 3
 EXIT_USAGE: Final = 2

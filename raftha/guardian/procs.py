@@ -7,7 +7,9 @@ disk under the data directory cannot delay a fence.
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+
+from raftha.guardian.typed import Final, NamedTuple
 
 DEAD_STATES: Final = "ZX"
 """Zombie and dead: no code of such a process will ever run again."""
@@ -108,15 +110,16 @@ def is_stray(instance: Instance, process: Process) -> bool:
     return executable is not None and executable == instance.executable
 
 
-def attached(segments: str, *, creator: int | None, segment: int | None) -> int:
-    """Attachments to shared memory of the instance, from the text of /proc/sysvipc/shm.
+def attached(segments: Iterable[str], *, creator: int | None, segment: int | None) -> int:
+    """Attachments to shared memory of the instance, from the lines of /proc/sysvipc/shm.
 
-    A segment counts if the postmaster `creator` made it or if its id is `segment`.
+    A segment counts if the postmaster `creator` made it or if its id is `segment`. Below the
+    heading there may be thousands, left by programs that died: they are not held in memory.
     """
     total = 0
-    for line in segments.splitlines()[1:]:
-        words = line.split()
-        if len(words) < 7:
+    for line in segments:
+        words = line.split(maxsplit=7)
+        if len(words) < 7 or not words[6].isdigit():
             continue
         is_ours = int(words[4]) == creator or int(words[1]) == segment
         total += int(words[6]) if is_ours else 0
@@ -125,7 +128,11 @@ def attached(segments: str, *, creator: int | None, segment: int | None) -> int:
 
 def shared_memory_attachments(*, creator: int | None, segment: int | None) -> int:
     """`attached` for this host; 0 where the kernel has no System V shared memory."""
-    return attached(_read("/proc/sysvipc/shm"), creator=creator, segment=segment)
+    try:
+        with open("/proc/sysvipc/shm", encoding="ascii") as segments:
+            return attached(segments, creator=creator, segment=segment)
+    except OSError:
+        return 0
 
 
 def _read(path: str) -> str:

@@ -10,7 +10,8 @@ read no clock, and consult nothing but their arguments.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+
+from raftha.guardian.typed import Any, Final, NamedTuple
 
 VERSION: Final = 1
 """Of what is said here. A guardian outlives its agent, and the next may be of another release."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import Final
 
 from raftha.guardian import kernel, launch, protocol
 from raftha.guardian.journal import Journal
 from raftha.guardian.links import Links, Peer
 from raftha.guardian.protocol import Malformed, Message, Reading
 from raftha.guardian.switch import KillSwitch, Refused
+from raftha.guardian.typed import Final
 from raftha.guardian.will import Will
 
 ROLES: Final = ("agent", "observer")

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from raftha.guardian import kernel, launch, procs, protocol
 from raftha.guardian.fence import Sweep
 from raftha.guardian.machine import HOST, Machine
 from raftha.guardian.protocol import Arm, EpochPair, Message, Proof, Reading
+from raftha.guardian.typed import Final, NamedTuple
 from raftha.guardian.will import Death
 
 GUARDING_PAUSE_S: Final = 0.05

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import NamedTuple
 
 from raftha.guardian import launch
 from raftha.guardian.protocol import EpochPair
+from raftha.guardian.typed import NamedTuple
 
 
 class Death(NamedTuple):

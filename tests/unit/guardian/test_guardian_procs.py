@@ -13,6 +13,7 @@ SHM = """\
    5432001          3   600                    56    41    99      6   101
         17          9   600                  4096    77    77      2   101
 """
+LINES = SHM.splitlines()
 
 
 def process(pid: int, parent: int, state: str = "S") -> Process:
@@ -55,11 +56,11 @@ def test_a_process_that_is_no_server_is_no_stray_wherever_it_stands() -> None:
 
 
 def test_attachments_are_counted_by_creator_or_by_id() -> None:
-    assert procs.attached(SHM, creator=41, segment=None) == 6
-    assert procs.attached(SHM, creator=None, segment=9) == 2
-    assert procs.attached(SHM, creator=41, segment=9) == 8
-    assert procs.attached(SHM, creator=5, segment=5) == 0
-    assert procs.attached("", creator=41, segment=9) == 0
+    assert procs.attached(LINES, creator=41, segment=None) == 6
+    assert procs.attached(LINES, creator=None, segment=9) == 2
+    assert procs.attached(LINES, creator=41, segment=9) == 8
+    assert procs.attached(LINES, creator=5, segment=5) == 0
+    assert procs.attached((), creator=41, segment=9) == 0
 
 
 def test_the_segment_is_read_from_line_seven() -> None:
