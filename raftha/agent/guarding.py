@@ -110,6 +110,10 @@ class Guarding:
         connection.arm(epoch, renewal, kill_at, ASK_TIMEOUT)
         self._entrust(connection)
 
+    def burn(self, epoch: Epoch) -> None:
+        """Have nothing started or promoted under this epoch any more, by whomever it is asked."""
+        self._ask().burn(epoch, ASK_TIMEOUT)
+
     def start(
         self, argv: Sequence[str], env: Mapping[str, str], log: Path, epoch: Epoch | None
     ) -> None:

@@ -56,6 +56,8 @@ class Guard(Protocol):
 
     def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None: ...
 
+    def burn(self, epoch: Epoch) -> None: ...
+
 
 class _Attempt(Struct, frozen=True, kw_only=True):
     """A command in flight, and what its commit would mean."""
@@ -103,7 +105,8 @@ class LeaseKeeper:
         self._attempt: _Attempt | None = None
         self._attempted: Instant | None = None
         self._releasing = False
-        self._revoking = False
+        self._returning: HeldLease | None = None
+        self._is_revoking = False
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake = threading.Event()
         self._held_back = ""
@@ -139,6 +142,10 @@ class LeaseKeeper:
     def release(self) -> None:
         """Stop believing in the lease at once, and give it back. Only after a verified stop.
 
+        The guardian burns the epoch first, so that nothing is made under it any more once another
+        node may hold the key, whatever an agent asks for. Where it does not, nothing is given back,
+        and the lease lapses.
+
         The belief ends here and not when the thread gets to it: a caller that looked again in
         between would see its lease, and start the server that it has just handed over.
         """
@@ -168,6 +175,7 @@ class LeaseKeeper:
             self._requests.get_nowait()()
         settings = self._settings()
         self._shorten(settings)
+        self._revoke_again(settings)
         held = self._held
         if held is None or self._attempt is not None:
             return settings.heartbeat
@@ -185,24 +193,41 @@ class LeaseKeeper:
     def _release(self) -> None:
         held = self._held
         if held is None:
-            self._releasing = self._revoking
+            self._releasing = self._returning is not None
             return
         if self._attempt is not None:
             # A renewal in flight would change the revision that giving back has to name; its
             # answer leads here again.
             return
-        self._revoking = True
+        try:
+            self._guard.burn(held.epoch)
+        except GuardianError as error:
+            self._forget(f"it is not given back, for its epoch is not burned: {error}")
+            return
         self._held = None
-        timeout = self._settings().retry_timeout
+        self._revoke(held)
+
+    def _revoke(self, held: HeldLease) -> None:
+        self._returning = held
+        self._is_revoking = True
+        self._attempted = self._clock.now()
         self._store.submit(
             Revoke(held.lease, held.revision),
-            timeout=timeout,
-            done=lambda outcome: self._post(lambda: self._released(outcome)),
+            timeout=self._settings().retry_timeout,
+            done=lambda outcome: self._post(lambda: self._released(held, outcome)),
         )
+
+    def _revoke_again(self, settings: DynamicConfig) -> None:
+        """Nobody but this process can give a burned epoch back, so it goes on until it is gone."""
+        returning, asked = self._returning, self._attempted
+        if returning is None or self._is_revoking or asked is None:
+            return
+        if longest(asked, self._clock.now()) >= settings.heartbeat:
+            self._revoke(returning)
 
     def _forget(self, why: str) -> None:
         self._attempt = None
-        self._releasing = self._revoking
+        self._releasing = self._returning is not None
         if self._held is not None:
             event(LOG, logging.WARNING, "lease forgotten", why=why, epoch=str(self._held.epoch))
             self._held = None
@@ -238,10 +263,22 @@ class LeaseKeeper:
 
         self._store.submit(command, timeout=self._settings().retry_timeout, done=done)
 
-    def _released(self, outcome: Outcome) -> None:
-        self._releasing = self._revoking = False
+    def _released(self, held: HeldLease, outcome: Outcome) -> None:
+        """Take the answer in. If it was not a yes, and the key still stands under this epoch, then
+        a renewal may have committed unheard: ask again, with the revision that it has now."""
+        self._is_revoking = False
+        self._returning = None if isinstance(outcome, Committed) else self._standing(held)
+        self._releasing = self._returning is not None
         event(LOG, logging.INFO, "leader key released", outcome=type(outcome).__name__)
         self._changed()
+
+    def _standing(self, held: HeldLease) -> HeldLease | None:
+        """The same lease as the local replica has it; None once the key is not this epoch's."""
+        snapshot = self._store.peek()
+        lease = snapshot.leases.get(held.lease)
+        if lease is None or snapshot.epoch_of(self._leader_key) != held.epoch:
+            return None
+        return replace(held, revision=lease.revision)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Take an answer in. The attempt counts as under way until `held` says what came of it."""

@@ -203,6 +203,11 @@ class GuardianClient:
         """Take the deadline away, for a maintenance pause that the store has recorded."""
         self._ask("disarm", {"epoch": _pair(epoch)}, timeout)
 
+    def burn(self, epoch: Epoch, timeout: Seconds = REPLY_TIMEOUT) -> None:
+        """Have no primary made under this epoch ever again; on the disk once this returns. Refused
+        while a primary runs."""
+        self._ask("burn", {"epoch": _pair(epoch)}, timeout)
+
     def promote(self, epoch: Epoch, timeout: Seconds = REPLY_TIMEOUT) -> None:
         """Signal promotion; refused unless this epoch's deadline lies ahead at that moment."""
         self._ask("promote", {"epoch": _pair(epoch)}, timeout)

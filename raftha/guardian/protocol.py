@@ -13,7 +13,7 @@ import json
 
 from raftha.guardian.typed import Any, Final, NamedTuple
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what is said here. A guardian outlives its agent, and the next may be of another release."""
 
 MAX_LINE: Final = 1 << 20
@@ -50,7 +50,8 @@ class Proof(NamedTuple):
 
     `epoch` is the highest one ever armed here, `renewal` the revision of the renewal that `kill`
     rests on. `kill` is None before the first arming and while disarmed. `burned` are the epochs
-    that a fence ended, in ascending order: nothing is ever started under them again.
+    that a fence ended, or that were given back, in ascending order: nothing is ever started under
+    them again.
     """
 
     epoch: EpochPair | None = None
@@ -95,7 +96,7 @@ def may_arm(proof: Proof, request: Arm, now: Reading) -> str | None:
     """
     highest_burned = proof.burned[-1] if proof.burned else None
     if highest_burned is not None and request.epoch <= highest_burned:
-        return f"epoch {show(request.epoch)} is not above {show(highest_burned)}, which was fenced"
+        return f"epoch {show(request.epoch)} is not above {show(highest_burned)}, which is burned"
     if proof.epoch is None or request.epoch > proof.epoch:
         if is_past(request.kill, now):
             return f"the deadline of the new epoch {show(request.epoch)} has already passed"
@@ -125,7 +126,7 @@ def armed(proof: Proof, request: Arm) -> Proof:
 def may_act(proof: Proof, epoch: EpochPair, now: Reading) -> str | None:
     """Why no primary may be made under this epoch now (start, promote); None if one may."""
     if epoch in proof.burned:
-        return f"epoch {show(epoch)} was fenced: win a new one"
+        return f"epoch {show(epoch)} is burned: win a new one"
     if proof.epoch != epoch:
         held = show(proof.epoch) if proof.epoch else "none"
         return f"no proof of epoch {show(epoch)}: the epoch armed here is {held}"
@@ -144,12 +145,18 @@ def may_disarm(proof: Proof, epoch: EpochPair) -> str | None:
     return f"epoch {show(epoch)} is not the one armed here ({held})"
 
 
-def burned(proof: Proof) -> Proof:
+def fenced(proof: Proof) -> Proof:
     """The state after a fence: the epoch held, if any, is spent."""
-    if proof.epoch is None or proof.epoch in proof.burned:
-        return proof._replace(kill=None)
-    spent = (*proof.burned, proof.epoch)[-BURNED_KEPT:]
-    return proof._replace(kill=None, burned=spent)
+    return proof._replace(kill=None) if proof.epoch is None else burned(proof, proof.epoch)
+
+
+def burned(proof: Proof, epoch: EpochPair) -> Proof:
+    """The state once this epoch is spent, and with it every one that is older."""
+    spent = proof.burned
+    if not spent or epoch > spent[-1]:
+        spent = (*spent, epoch)[-BURNED_KEPT:]
+    is_over = proof.epoch is None or proof.epoch <= epoch
+    return proof._replace(kill=None if is_over else proof.kill, burned=spent)
 
 
 def show(epoch: EpochPair) -> str:

@@ -51,6 +51,7 @@ class Service:
             "start": self._start,
             "arm": self._arm,
             "disarm": self._disarm,
+            "burn": self._burn,
             "entrust": self._entrust,
             "promote": self._promote,
             "stop": self._stop,
@@ -187,6 +188,11 @@ class Service:
     def _disarm(self, _peer: Peer, request: Message) -> Message:
         self._switch.disarm(protocol.epoch_in(request))
         self._journal.note("disarmed")
+        return {}
+
+    def _burn(self, _peer: Peer, request: Message) -> Message:
+        self._switch.burn(protocol.epoch_in(request))
+        self._journal.note(f"burned {request['epoch']}, which is given back")
         return {}
 
     def _promote(self, _peer: Peer, request: Message) -> Message:

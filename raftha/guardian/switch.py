@@ -134,6 +134,20 @@ class KillSwitch:
         self._proof = self._proof._replace(kill=None)
         self._set_dead_man()
 
+    def burn(self, epoch: EpochPair) -> None:
+        """Spend an epoch that is about to be given back, on the disk too before this returns.
+
+        Raises Refused, also while a primary runs: whoever gives its lease back has stopped it.
+        """
+        self._refuse_while_busy()
+        if self.is_guarding:
+            raise Refused("a primary runs here: stop it before its epoch is given back")
+        self._proof = protocol.burned(self._proof, epoch)
+        try:
+            self.machine.burn(self._files.ledger, self._proof.burned)
+        except OSError as problem:
+            raise Refused(f"the burned epoch cannot be written down: {problem}") from problem
+
     def promote(self, epoch: EpochPair) -> None:
         """Tell a standby to become a primary. Raises Refused.
 
@@ -182,7 +196,7 @@ class KillSwitch:
 
     def bury(self) -> None:
         """Spend the epoch of the primary that is gone, durably. Raises OSError."""
-        self._proof, self._gone = protocol.burned(self._proof), None
+        self._proof, self._gone = protocol.fenced(self._proof), None
         self.machine.burn(self._files.ledger, self._proof.burned)
 
     def set_apart(self, pid: int) -> None:
@@ -330,7 +344,7 @@ class KillSwitch:
         if server is not None and self._exit_status is None:
             self._sweep.ask_immediate_stop()
         if reason == "deadline":
-            self._proof = protocol.burned(self._proof)
+            self._proof = protocol.fenced(self._proof)
 
     def _finish_sweep(self, sweep: Sweep) -> None:
         """Nothing is left: make it durable first, then tell, then clear up."""

@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _RULES: Final = "unit/guardian/test_guardian_protocol.py::"
 _SWITCH: Final = "unit/guardian/test_kill_switch.py::"
+_RELEASE: Final = "unit/agent/test_keeper_release.py::"
 _PROCESSES: Final = "unit/guardian/test_guardian_procs.py::"
 
 DEADLINES: Final = (
@@ -220,7 +221,7 @@ ORDER: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: an epoch is not spent by a fence",
-        text="self._proof = protocol.burned(self._proof)",
+        text="self._proof = protocol.fenced(self._proof)",
         instead="pass",
         caught_by=_SWITCH + "test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next",
     ),
@@ -234,4 +235,60 @@ ORDER: Final = (
     ),
 )
 
-MUTANTS: Final = (*DEADLINES, *FENCE, *ORDER)
+BURNING: Final = (
+    Mutant(
+        file="guardian/protocol.py",
+        without="an armed epoch may act on after a newer one was given back",
+        text="is_over = proof.epoch is None or proof.epoch <= epoch",
+        instead="is_over = proof.epoch is None",
+        caught_by=_RULES + "test_an_epoch_that_is_given_back_is_spent_with_all_that_are_older",
+    ),
+    Mutant(
+        file="guardian/protocol.py",
+        without="an epoch that is given back may be armed again",
+        text="spent = (*spent, epoch)[-BURNED_KEPT:]",
+        instead="pass",
+        caught_by=_RULES
+        + "test_no_sequence_revives_a_burned_epoch_or_extends_one_without_a_renewal",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="the epoch of a running primary may be given back",
+        text="        if self.is_guarding:\n            raise Refused",
+        instead="        if self._sweep is not None:\n            raise Refused",
+        caught_by=_SWITCH + "test_the_epoch_of_a_running_primary_cannot_be_given_back",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="the next guardian does not know of an epoch that was given back",
+        text="            self.machine.burn(self._files.ledger, self._proof.burned)\n"
+        "        except",
+        instead="            pass\n        except",
+        caught_by=_SWITCH
+        + "test_an_epoch_that_is_given_back_is_spent_for_this_guardian_and_the_next",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="an epoch is given back unburned",
+        text="            self._guard.burn(held.epoch)\n",
+        instead="            pass\n",
+        caught_by=_RELEASE + "test_an_epoch_is_burned_before_it_is_given_back",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="an epoch that could not be burned is given back",
+        text="            return\n        self._held = None\n        self._revoke(held)",
+        instead="        self._held = None\n        self._revoke(held)",
+        caught_by=_RELEASE
+        + "test_an_epoch_that_is_not_burned_is_not_given_back_and_believed_no_more",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="a burned lease is given back only once",
+        text="        self._revoke_again(settings)\n",
+        instead="",
+        caught_by=_RELEASE + "test_a_lease_is_given_back_until_it_is_gone",
+    ),
+)
+
+MUTANTS: Final = (*DEADLINES, *FENCE, *ORDER, *BURNING)

@@ -23,7 +23,7 @@ MUTANTS: Final = (
     Mutant(
         file="guardian/switch.py",
         without="R14: a buried epoch may be used again by this guardian",
-        text="self._proof, self._gone = protocol.burned(self._proof), None",
+        text="self._proof, self._gone = protocol.fenced(self._proof), None",
         instead="self._gone = None",
         caught_by=_WILL
         + "test_nothing_is_ever_started_under_an_epoch_of_which_the_others_were_told",

@@ -81,9 +81,10 @@ class FakeStore:
 
 @dataclass(slots=True)
 class FakeGuard:
-    """Notes each deadline; `refuses` makes it say no."""
+    """Notes each deadline and each epoch burned; `refuses` makes it say no."""
 
     armed: list[tuple[Epoch, Revision, Instant]] = field(default_factory=list)
+    burned: list[Epoch] = field(default_factory=list)
     refuses: bool = False
     before: Callable[[], object] | None = None
     seen: list[object] = field(default_factory=list)
@@ -94,6 +95,13 @@ class FakeGuard:
         if self.before is not None:
             self.seen.append(self.before())
         self.armed.append((epoch, renewal, kill_at))
+
+    def burn(self, epoch: Epoch) -> None:
+        if self.refuses:
+            raise GuardianRefused("no")
+        if self.before is not None:
+            self.seen.append(self.before())
+        self.burned.append(epoch)
 
 
 @dataclass(slots=True)

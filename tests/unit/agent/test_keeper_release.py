@@ -6,8 +6,8 @@ import pytest
 
 from raftha.ha.keys import LEADER_LEASE
 from raftha.model.ids import Revision
-from raftha.model.store import Committed, Rejected, Revoke
-from tests.unit.agent.keeper_bench import Bench, holding
+from raftha.model.store import Committed, NotSent, Outcome, Rejected, Revoke, Unknown
+from tests.unit.agent.keeper_bench import EPOCH, Bench, holding
 
 
 @pytest.fixture
@@ -57,6 +57,63 @@ def test_releasing_stops_the_renewals(held: Bench) -> None:
     held.store.answer(Committed(Revision(41), held.clock.now()))
     held.step()
     assert not held.keeper.busy
+
+
+def test_an_epoch_is_burned_before_it_is_given_back(held: Bench) -> None:
+    """Once the key may be another's, nothing is to be made under this epoch, whoever asks."""
+    held.guard.before = lambda: held.store.last
+    held.keeper.release()
+    held.step()
+
+    assert held.guard.burned == [EPOCH]
+    assert not isinstance(held.guard.seen[-1], Revoke), "the key was given back before"
+    assert isinstance(held.store.last, Revoke)
+
+
+def test_an_epoch_that_is_not_burned_is_not_given_back_and_believed_no_more(held: Bench) -> None:
+    held.guard.refuses = True
+    held.keeper.release()
+    held.step()
+    held.step(after=5.0)
+
+    assert not any(isinstance(command, Revoke) for command, _ in held.store.sent)
+    assert held.keeper.held is None
+    assert not held.keeper.busy
+
+
+@pytest.mark.parametrize("outcome", [NotSent("no majority"), Unknown("lost"), Rejected("at 41")])
+def test_a_lease_is_given_back_until_it_is_gone(held: Bench, outcome: Outcome) -> None:
+    """Nobody else can: its epoch is burned. A renewal may have committed unheard meanwhile."""
+    held.keeper.release()
+    held.step()
+    held.store.revision = held.store.lease = 41
+    held.store.answer(outcome)
+    held.step()
+    assert held.keeper.busy
+    assert len(held.store.sent) == 2, "or it is asked for without a pause"
+
+    held.step(after=1.0)
+    assert held.store.last == Revoke(LEADER_LEASE, Revision(41))
+    held.step(after=1.0)
+    assert len(held.store.sent) == 3, "or two are under way"
+    held.store.lapse()
+    held.store.answer(outcome)
+    held.step()
+    assert not held.keeper.busy
+    held.step(after=1.0)
+    assert len(held.store.sent) == 3
+
+
+def test_a_key_that_somebody_else_won_is_left_alone(held: Bench) -> None:
+    held.keeper.release()
+    held.step()
+    held.store.revision = held.store.created = held.store.lease = 43
+    held.store.answer(Unknown("lost"))
+    held.step()
+
+    assert not held.keeper.busy
+    held.step(after=1.0)
+    assert len(held.store.sent) == 2
 
 
 def test_a_release_during_a_renewal_still_gives_the_key_back(held: Bench) -> None:

@@ -64,7 +64,7 @@ def test_a_new_epoch_whose_deadline_has_passed_is_refused() -> None:
 
 
 def test_an_epoch_at_or_below_a_burned_one_is_refused() -> None:
-    spent = protocol.burned(HELD)
+    spent = protocol.fenced(HELD)
     assert spent.burned == ((1, 10),)
     assert protocol.may_arm(spent, arm((1, 10), 6, 120), NOW) is not None
     reborn = Proof(burned=spent.burned)
@@ -73,12 +73,29 @@ def test_an_epoch_at_or_below_a_burned_one_is_refused() -> None:
 
 
 def test_burning_twice_counts_once_and_few_are_kept() -> None:
-    proof = protocol.burned(protocol.burned(HELD))
+    proof = protocol.fenced(protocol.fenced(HELD))
     assert proof.burned == ((1, 10),)
     for revision in range(11, 60):
-        proof = protocol.burned(proof._replace(epoch=(1, revision)))
+        proof = protocol.fenced(proof._replace(epoch=(1, revision)))
     assert len(proof.burned) == protocol.BURNED_KEPT
     assert proof.burned[-1] == (1, 59)
+
+
+def test_an_epoch_that_is_given_back_is_spent_with_all_that_are_older() -> None:
+    for epoch in ((1, 10), (1, 12)):
+        proof = protocol.burned(HELD, epoch)
+        assert proof.burned == (epoch,)
+        assert protocol.may_act(proof, (1, 10), NOW) is not None
+        assert protocol.may_act(proof, epoch, NOW) is not None
+        assert protocol.may_arm(proof, arm(epoch, 99, 120), NOW) is not None
+        assert protocol.may_arm(proof, arm((1, 13), 99, 120), NOW) is None
+
+
+def test_giving_an_older_epoch_back_leaves_the_armed_one_alone() -> None:
+    proof = protocol.burned(HELD, (1, 9))
+    assert proof.burned == ((1, 9),)
+    assert protocol.may_act(proof, (1, 10), NOW) is None
+    assert protocol.burned(protocol.fenced(HELD), (1, 9)).burned == ((1, 10),)
 
 
 def test_a_disarmed_epoch_needs_a_newer_renewal() -> None:
@@ -112,7 +129,7 @@ def test_a_primary_is_made_only_under_the_armed_epoch_before_its_deadline() -> N
     assert protocol.may_act(HELD, (1, 11), NOW) is not None
     assert protocol.may_act(HELD, (1, 10), Reading(110.0, 100.0)) is not None
     assert protocol.may_act(HELD._replace(kill=None), (1, 10), NOW) is not None
-    assert protocol.may_act(protocol.burned(HELD), (1, 10), NOW) is not None
+    assert protocol.may_act(protocol.fenced(HELD), (1, 10), NOW) is not None
     assert protocol.may_act(Proof(), (1, 10), NOW) is not None
 
 
@@ -120,18 +137,27 @@ INSTANTS = st.floats(0, 200).map(lambda seconds: Reading(seconds, seconds))
 ARMS = st.builds(Arm, st.tuples(st.integers(0, 2), st.integers(0, 3)), st.integers(0, 9), INSTANTS)
 
 
-@given(st.lists(st.one_of(ARMS, st.none()), max_size=30))
+EPOCHS = st.tuples(st.integers(0, 2), st.integers(0, 3))
+
+
+@given(st.lists(st.one_of(ARMS, EPOCHS.map(list), st.none()), max_size=30))
 def test_no_sequence_revives_a_burned_epoch_or_extends_one_without_a_renewal(
-    script: list[Arm | None],
+    script: list[Arm | list[int] | None],
 ) -> None:
-    """None stands for a fence. The rules are checked against what they must never let through."""
+    """None stands for a fence, a list for an epoch that is given back. The rules are checked
+    against what they must never let through."""
     proof = Proof()
     dead: set[tuple[int, int]] = set()
     for request in script:
         if request is None:
             dead |= {proof.epoch} if proof.epoch else set()
-            proof = protocol.burned(proof)
+            proof = protocol.fenced(proof)
             continue
+        if isinstance(request, list):
+            dead.add((request[0], request[1]))
+            proof = protocol.burned(proof, (request[0], request[1]))
+            continue
+        assert proof.epoch is None or proof.kill is None or proof.epoch not in dead
         if protocol.may_arm(proof, request, NOW) is not None:
             continue
         assert request.epoch not in dead

@@ -19,7 +19,7 @@ from raftha.guardian.events import Fenced, PostmasterExited
 from raftha.guardian.kernel import DeadMan
 from raftha.guardian.protocol import Proof, Reading
 from raftha.guardian.switch import Files, KillSwitch, Server
-from raftha.instants import remaining
+from raftha.instants import Seconds, remaining
 from raftha.model.ids import Epoch
 from tests.unit.guardian.stand_in import CLOCK, EPOCH, PATIENCE_S, StandIn, eventually, is_alive
 
@@ -62,13 +62,52 @@ def test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next(host: StandIn) -
     assert isinstance(host.heard.get(timeout=PATIENCE_S), Fenced)
     assert isinstance(host.heard.get(timeout=PATIENCE_S), PostmasterExited)
     for _ in range(2):
-        with pytest.raises(GuardianRefused, match="was fenced"):
+        with pytest.raises(GuardianRefused, match="burned"):
             host.arm(60.0, renewal=3)
-        with pytest.raises(GuardianRefused, match="was fenced"):
+        with pytest.raises(GuardianRefused, match="burned"):
             host.agent.start_server(["/bin/true"], {}, host.root / "log", EPOCH)
         host.agent.quit()
         eventually(lambda: not host.socket.exists())
         host.spawn()
+
+
+def test_an_epoch_that_is_given_back_is_spent_for_this_guardian_and_the_next(
+    host: StandIn,
+) -> None:
+    """Even while its deadline lies ahead; and a standby goes on."""
+    host.arm(60.0)
+    server = standby(host)
+    host.agent.burn(EPOCH)
+    with pytest.raises(GuardianRefused, match="burned"):
+        host.agent.promote(EPOCH)
+    assert is_alive(server)
+    host.agent.kill(Seconds(PATIENCE_S))
+    for _ in range(2):
+        with pytest.raises(GuardianRefused, match="burned"):
+            host.agent.start_server(["/bin/true"], {}, host.root / "log", EPOCH)
+        with pytest.raises(GuardianRefused, match="burned"):
+            host.arm(60.0, renewal=3)
+        host.agent.quit()
+        eventually(lambda: not host.socket.exists())
+        host.spawn()
+
+
+def test_the_epoch_of_a_running_primary_cannot_be_given_back(host: StandIn) -> None:
+    server = primary(host)
+    with pytest.raises(GuardianRefused, match="stop it before"):
+        host.agent.burn(EPOCH)
+    assert is_alive(server)
+    assert host.agent.status().burned == ()
+
+
+def test_an_epoch_that_cannot_be_written_down_is_not_called_burned(host: StandIn) -> None:
+    """But nothing is started under it any more."""
+    host.arm(60.0)
+    Path(f"{host.socket}.burned.tmp").mkdir()
+    with pytest.raises(GuardianRefused, match="cannot be written down"):
+        host.agent.burn(EPOCH)
+    with pytest.raises(GuardianRefused, match="burned"):
+        host.start(EPOCH)
 
 
 def test_a_primary_is_started_only_under_an_armed_epoch(host: StandIn) -> None:

@@ -128,9 +128,9 @@ def test_nothing_is_ever_started_under_an_epoch_of_which_the_others_were_told(ho
     eventually(lambda: host.is_told)
 
     assert host.connect().burned == (EPOCH,)
-    with pytest.raises(GuardianRefused, match="fenced"):
+    with pytest.raises(GuardianRefused, match="burned"):
         host.arm(60.0, renewal=8)
-    with pytest.raises(GuardianRefused, match="fenced"):
+    with pytest.raises(GuardianRefused, match="burned"):
         host.start(EPOCH)
     assert ledger.load(f"{host.socket}.burned") == ((1, 10),)
 
