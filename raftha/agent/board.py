@@ -13,7 +13,7 @@ from raftha.ha.memory import Memory
 from raftha.instants import Instant
 from raftha.model.postgres import Kept, ServerStatus
 from raftha.model.settings import NodeConfig, PostgresConfig
-from raftha.model.view import GuardianView, Identity
+from raftha.model.view import GuardianView, Identity, StreamCut
 from raftha.pg.slots import slot_name
 
 
@@ -39,6 +39,7 @@ class Board(Struct, kw_only=True):
     memory: Memory = field(default_factory=Memory)  # loop
     guardian: GuardianView = field(default_factory=lambda: GuardianView(alive=False))  # lookout
     sample: Sample = field(default_factory=Sample)  # observer
+    cut: StreamCut | None = None  # loop
     kept: tuple[Kept, ...] = ()  # kept
     woken: threading.Event = field(default_factory=threading.Event)
     hurried: threading.Event = field(default_factory=threading.Event)

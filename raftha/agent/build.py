@@ -292,12 +292,9 @@ def _loop(
         peers=peers,
         worker=worker,
         jobs=Jobs(
-            board=board,
-            instance=instance,
-            worker=worker,
-            clock=clock,
-            tools=ground.edges.tools,
+            board=board, instance=instance, worker=worker, clock=clock, tools=ground.edges.tools
         ),
+        clock=clock,
         log_path=ground.server_log,
     )
     lookout = Lookout(

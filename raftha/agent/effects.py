@@ -18,6 +18,7 @@ from raftha.agent.jobs import Jobs
 from raftha.agent.keeper import LeaseKeeper, Store
 from raftha.agent.peers import Peers
 from raftha.agent.worker import Worker
+from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.guardian.events import StopMode as GuardianStop
 from raftha.ha import actions as act
@@ -28,6 +29,7 @@ from raftha.model.cluster import Cluster
 from raftha.model.ids import Timeline
 from raftha.model.postgres import ServerPlan
 from raftha.model.store import Barrier, Committed, Outcome, Unknown
+from raftha.model.view import StreamCut
 from raftha.pg.instance import Instance
 
 LOG = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class Effects:
         worker: Worker,
         jobs: Jobs,
         board: Board,
+        clock: Clock,
         log_path: Path,
     ) -> None:
         self._instance = instance
@@ -64,10 +67,12 @@ class Effects:
         self._jobs = jobs
         self._log_path = log_path
         self._board = board
+        self._clock = clock
         self._pending: set[str] = set()
         self._unsettled: set[str] = set()
         self._is_settling = False
         self._is_read = False
+        self.caught_up = False
         self.ended = False
         self.stop_asked = False
 
@@ -102,6 +107,8 @@ class Effects:
                 self._stop(action.mode)
             case act.Configure():
                 self._configure(action)
+            case act.CutStream():
+                self._cut(action)
             case act.Promote():
                 self._promote(action, cluster)
             case act.EnsureSlots():
@@ -142,26 +149,40 @@ class Effects:
 
     def settle(self, timeout: Seconds) -> None:
         """Find out what became of writes whose answer was lost; until then they stay pending, since
-        they may have happened although the local replica does not show it.
+        they may have happened although the local replica does not show it. And, once, catch up with
+        what was committed before this agent started.
 
         A barrier that commits settles all commands before it: what happened is visible then, and
         what is not never will happen.
         """
         asked = frozenset(self._unsettled)
-        if not asked or self._is_settling:
+        if (self.caught_up and not asked) or self._is_settling:
             return
         self._is_settling = True
 
         def done(outcome: Outcome) -> None:
             self._is_settling = False
             if isinstance(outcome, Committed):
+                self.caught_up = True
                 self._unsettled -= asked
                 self._pending -= asked
                 self._board.wake()
 
         self._store.submit(Barrier(), timeout=timeout, done=done)
 
+    def _cut(self, action: act.CutStream) -> None:
+        """Raises PostgresUnavailable if the receiver outlives it: then nothing is pledged."""
+        self._board.cut = None
+        process = self._board.process()
+        self._write_configuration(action.plan)
+        had_stream = self._instance.cut_stream()
+        self._board.cut = StreamCut(process=process, floor=action.floor, at=self._clock.now())
+        self._board.look()
+        floor, stream = str(action.floor), "ended" if had_stream else "none"
+        event(LOG, logging.INFO, "old stream cut", floor=floor, receiver=stream)
+
     def _configure(self, action: act.Configure) -> None:
+        self._board.cut = None
         if not self._write_configuration(action.plan):
             return
         self._board.look()
@@ -195,6 +216,7 @@ class Effects:
             event(LOG, logging.ERROR, "the server's log cannot be bounded", why=str(error))
 
     def _start(self, action: act.Start) -> None:
+        self._board.cut = None
         self.stop_asked = False
         found = self._instance.inspect()
         self._instance.configure(action.plan)

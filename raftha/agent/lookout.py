@@ -92,6 +92,8 @@ class Lookout:
             job=job,
             finished=result,
             pending=pending,
+            cut=self._board.cut,
+            caught_up=self._effects.caught_up,
             stopping=self._board.stopping.is_set(),
         )
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from raftha.agent.board import Board, Sample
 from raftha.clock import Clock
 from raftha.errors import PostgresError
-from raftha.instants import Seconds, longest
+from raftha.instants import Instant, Seconds, longest
 from raftha.logs import event
 from raftha.model.postgres import ServerStatus
 from raftha.pg.instance import Instance
@@ -81,11 +81,13 @@ class Observer:
         before = self._board.sample
         after = Sample() if not process else self._ask(process, before)
         self._board.sample = after
+        cut = self._board.cut
+        is_told = cut is not None and _covers(after, cut.at) and not _covers(before, cut.at)
         with self._fresh:
             self._is_asking = False
             self._rounds += 1
             self._fresh.notify_all()
-        if _differs(before, after):
+        if is_told or _differs(before, after):
             self._board.wake()
 
     def _ask(self, process: str, before: Sample) -> Sample:
@@ -104,6 +106,11 @@ class Observer:
                 event(LOG, logging.INFO, "server does not answer", why=str(error))
             return replace(base, problem=str(error))
         return replace(base, status=status, asked=asked, probed=probed, problem="")
+
+
+def _covers(sample: Sample, at: Instant) -> bool:
+    """It was asked for since then."""
+    return sample.asked is not None and longest(at, sample.asked) >= 0
 
 
 def _differs(before: Sample, after: Sample) -> bool:

@@ -17,6 +17,7 @@ from raftha.agent.group import (
 from raftha.ha.announce import role, state
 from raftha.ha.candidates import obstacle
 from raftha.ha.explain import problems
+from raftha.ha.pledge import pledged
 from raftha.ha.situation import Situation
 from raftha.ha.sync import is_settled
 from raftha.ha.table import Decision
@@ -77,9 +78,13 @@ def node_report(
 
 
 def peer_report(
-    s: Situation, node: NodeReport, guardian: GuardianView, server: ServerStatus | None
+    s: Situation,
+    node: NodeReport,
+    guardian: GuardianView,
+    server: ServerStatus | None,
+    asked: Instant | None,
 ) -> PeerReport:
-    """This member measured now: the guardian and the server were asked a moment ago."""
+    """This member measured now: the guardian was asked a moment ago, and the server `asked`."""
     control = s.view.directory.control
     stopped_at = None
     if not guardian.running and control is not None and control.state is ControlState.SHUT_DOWN:
@@ -96,6 +101,7 @@ def peer_report(
         received=None if server is None else server.received,
         replayed=None if server is None else server.replayed,
         replay_lag_seconds=None if server is None else server.replay_lag_seconds,
+        pledged=pledged(s.view.cut, guardian.process, server, asked),
         stopped_at=stopped_at,
         streaming_from=None if receiver is None else f"{receiver.host}:{receiver.port}",
         obstacle=obstacle(s),

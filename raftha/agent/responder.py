@@ -92,7 +92,7 @@ class MemberResponder:
         sample = self._observer.look(MEASURE_S)
         is_current = guardian.running and sample.process == guardian.process
         server = sample.status if is_current and not sample.problem else None
-        return peer_report(situation, node, guardian, server)
+        return peer_report(situation, node, guardian, server, sample.asked)
 
     def cluster(self) -> ClusterReport:
         situation, node = self._now()

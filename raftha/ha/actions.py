@@ -72,6 +72,14 @@ class Configure(Struct, frozen=True):
     plan: ServerPlan
 
 
+class CutStream(Struct, frozen=True):
+    """Configure a standby without an upstream, end its WAL receiver and see that it is gone: from
+    then on it receives nothing from a leader older than `floor` (R17)."""
+
+    plan: ServerPlan
+    floor: Epoch
+
+
 class Promote(Struct, frozen=True):
     """Reserve the burned timeline numbers, write the configuration, and have the guardian promote.
 
@@ -152,6 +160,7 @@ Action = (
     | Start
     | Stop
     | Configure
+    | CutStream
     | Promote
     | InitDb
     | CreateRoles

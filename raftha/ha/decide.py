@@ -113,6 +113,7 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         memory,
         lost_since=lost_since,
         live_primary_since=memory.live_primary_since if vacant else None,
+        cutting_since=memory.cutting_since if vacant and view.server and not view.cut else None,
         alone_since=alone_since,
         together_since=(memory.together_since or view.now) if view.raft.majority else None,
         leader_seen=seen,

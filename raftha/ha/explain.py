@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from raftha.ha import pledge
 from raftha.ha.situation import Situation
 from raftha.instants import Instant, longest
 from raftha.model.cluster import Cluster
@@ -278,9 +279,10 @@ def cluster_problems(
         return tuple(found)
     if cluster.leader is None and raft.majority:
         reasons = [
-            f"{name}: {answer.report.obstacle}"
+            f"{name}: {reason}"
             for name, answer in sorted(answers.items())
-            if answer.report is not None and answer.report.obstacle
+            if answer.report is not None
+            and (reason := answer.report.obstacle or pledge.objection(cluster, answer.report))
         ]
         found.append(
             Notice(

@@ -46,7 +46,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     `promoted`: the epoch the guardian was told to promote under, and when.
     `checkpoint_asked`: when the checkpoint after the promotion was asked for.
     `lost_since`: the leader key has been missing since. `live_primary_since`: a peer has said since
-    then that a primary runs without it. `alone_since`: no majority has been in touch since;
+    then that a primary runs without it. `cutting_since`: the old stream is being cut since, without
+    success so far. `alone_since`: no majority has been in touch since;
     `together_since`: one has.
     `leader_seen`: the last renewal of the leader that reached this node.
     `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
@@ -69,6 +70,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     checkpoint_asked: Instant | None = None
     lost_since: Instant | None = None
     live_primary_since: Instant | None = None
+    cutting_since: Instant | None = None
     alone_since: Instant | None = None
     together_since: Instant | None = None
     leader_seen: LeaderSeen | None = None

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from raftha.instants import Instant, Seconds
 from raftha.model.cluster import HistoryRecord, MemberRole, MemberState
-from raftha.model.ids import Lsn, MemberName, SystemId, Timeline
+from raftha.model.ids import Epoch, Lsn, MemberName, SystemId, Timeline
 from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState as OperationState
 from raftha.model.operation import OperationStep as OperationStep
@@ -98,9 +98,11 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     """A member's answer to a peer, measured at that moment and not taken from its last view.
 
     `primary_alive` is the guardian's word that a server that accepts writes runs there. `position`
-    is the newest WAL held (None: unknown). `stopped_at` is the shutdown checkpoint of a server
-    that was a primary and stopped cleanly. `obstacle` is why this member would not take over.
-    `notices` are those about this member itself.
+    is the newest WAL held (None: unknown). `pledged` is the floor under which it is the last word:
+    the old stream was cut before, and no leader older than that is followed any more; None if it
+    still may grow (R17), or if a version tells it that knows no pledge. `stopped_at` is the
+    shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
+    member would not take over. `notices` are those about this member itself.
     """
 
     name: MemberName
@@ -113,6 +115,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     received: Lsn | None
     replayed: Lsn | None
     replay_lag_seconds: Seconds | None = None
+    pledged: Epoch | None = None
     stopped_at: Lsn | None = None
     streaming_from: str | None = None
     obstacle: str | None = None

@@ -103,6 +103,16 @@ class PeerAnswer(Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class StreamCut(Struct, frozen=True, kw_only=True):
+    """A server whose old stream was cut: `process` had no upstream any more and no receiver `at`
+    this instant. `floor` is the store's revision at which no leader was there: this node follows
+    none that is older."""
+
+    process: str
+    floor: Epoch
+    at: Instant
+
+
 class View(Struct, frozen=True, kw_only=True):
     """The node, the cluster and the clock at one instant.
 
@@ -111,6 +121,8 @@ class View(Struct, frozen=True, kw_only=True):
     `server_seen` is when it was asked. `last_words` are the last complaints of a server that ended.
     `forks` are the switches on the way to a primary's timeline, by PostgreSQL's own history file.
     `kept` is what lies beside the data directory.
+    `cut` is the last cut of a stream, until another upstream was configured. `caught_up` says that
+    the local replica holds everything that was committed before this agent started.
     `stopping` says that the operator ends this agent.
     """
 
@@ -132,4 +144,6 @@ class View(Struct, frozen=True, kw_only=True):
     job: JobView | None = None
     finished: JobResult | None = None
     pending: frozenset[str] = frozenset()
+    cut: StreamCut | None = None
+    caught_up: bool = True
     stopping: bool = False

@@ -70,7 +70,11 @@ RELOAD: Final = "SELECT pg_catalog.pg_reload_conf()"
 CHECKPOINT: Final = "CHECKPOINT"
 FLUSHED: Final = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"
 UPSTREAM: Final = "SELECT pg_catalog.current_setting('primary_conninfo')"
-RECEIVER_PID: Final = "SELECT pid FROM pg_catalog.pg_stat_wal_receiver WHERE pid IS NOT NULL"
+RECEIVER_PID: Final = """
+SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'
+UNION SELECT pid FROM pg_catalog.pg_stat_wal_receiver WHERE pid IS NOT NULL
+"""
+"""pg_stat_wal_receiver alone shows no receiver that is still connecting."""
 IDENTIFY_SYSTEM: Final = "IDENTIFY_SYSTEM"
 
 SLOTS: Final = """

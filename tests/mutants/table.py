@@ -15,6 +15,7 @@ from tests.mutants import (
     decisions,
     guardian,
     partings,
+    pledges,
     postgresql,
     receipts,
     recovery,
@@ -31,9 +32,9 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *consensus_room.MUTANTS,
     ),
     "guardian": (*guardian.MUTANTS, *receipts.MUTANTS),
-    "decisions": (*decisions.MUTANTS, *partings.MUTANTS),
+    "decisions": (*decisions.MUTANTS, *partings.MUTANTS, *pledges.DECISIONS),
     "postgresql": postgresql.MUTANTS,
-    "agent": agent.MUTANTS,
+    "agent": (*agent.MUTANTS, *pledges.AGENT),
     "recovery": recovery.MUTANTS,
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

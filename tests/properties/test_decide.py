@@ -6,11 +6,13 @@ from copy import deepcopy
 from pathlib import Path
 
 from hypothesis import given
+from msgspec.structs import replace
 
 from raftha.consensus.limits import fault
 from raftha.ha.actions import (
     AcquireLeader,
     CancelJob,
+    Configure,
     EndAgent,
     Promote,
     Readopt,
@@ -25,6 +27,7 @@ from raftha.ha.decide import RULES, decide, observe_memory
 from raftha.ha.memory import Memory
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
+from raftha.instants import longest
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerRole
 from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Transact
@@ -106,8 +109,27 @@ def test_the_race_is_run_only_by_who_may_lead(view: View, memory: Memory) -> Non
             assert view.me.tags.may_lead
             sync = cluster.sync
             assert sync is None or me in (sync.leader, *sync.standbys)
+            assert _is_pledged(view), "a position that may still grow races (R17)"
             assert _names(KEYS.sync, action.command)
             assert _names(KEYS.config, action.command)
+
+
+def _is_pledged(view: View) -> bool:
+    """The stream of this very server was cut, under a store without a leader since the last
+    promotion, before it was asked for its position."""
+    cut, server, seen = view.cut, view.server, view.server_seen
+    if cut is None or server is None or seen is None:
+        return False
+    is_last = all(record.epoch < cut.floor for record in view.cluster.history)
+    was_gone = server.receiver is None and longest(cut.at, seen) >= 0
+    return is_last and was_gone and cut.process == view.guardian.process
+
+
+@given(VIEWS, MEMORIES)
+def test_nobody_is_followed_before_the_agent_has_caught_up(view: View, memory: Memory) -> None:
+    for action in decide(replace(view, caught_up=False), memory, KEYS).actions:
+        if isinstance(action, Configure | Start) and action.plan.role is ServerRole.STANDBY:
+            assert action.plan.upstream is None
 
 
 def _names(key: str, command: Transact) -> bool:

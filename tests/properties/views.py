@@ -54,6 +54,7 @@ from raftha.model.view import (
     JobResult,
     JobView,
     PeerAnswer,
+    StreamCut,
     View,
 )
 from tests.unit.ha import builders as b
@@ -226,9 +227,16 @@ REPORTS: Final[st.SearchStrategy[PeerReport]] = st.builds(
     primary_alive=st.booleans(),
     obstacle=st.none() | st.just("it is tired"),
     wants_lead=st.booleans(),
+    pledged=st.none() | EPOCHS | st.just(pg.PLEDGED),
 )
 PEERS: Final = st.dictionaries(
     NAMES, st.builds(PeerAnswer, asked=INSTANTS, report=st.none() | REPORTS), max_size=3
+)
+CUTS: Final = st.builds(
+    StreamCut,
+    process=st.sampled_from(["77@1", "76@1"]),
+    floor=EPOCHS | st.just(pg.PLEDGED),
+    at=INSTANTS,
 )
 LEASES: Final = st.builds(
     HeldLease,
@@ -264,6 +272,8 @@ VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     ),
     "pending": st.frozensets(st.sampled_from(INTENTS), max_size=2),
     "stopping": st.booleans(),
+    "cut": st.none() | CUTS,
+    "caught_up": st.booleans(),
 }
 FOREIGN: Final = Initialize(by=pg.N1, system_id=SystemId("8"), revision=Revision(9))
 BASES: Final = [
@@ -291,6 +301,8 @@ BASES: Final = [
     b.following(cluster=b.followed(unreadable=frozenset({b.KEYS.initialize}))),
     b.racing(cluster=b.followed(leader=None, request=b.request(by=pg.N2, to=pg.N3))),
     b.racing(peers={}),
+    b.racing(cut=None, server=pg.standby(receiver=pg.receiver(pg.N2))),
+    b.following(caught_up=False),
     b.following(raft=replace(b.raft(), barred="it refuses this node: removed")),
 ]
 VIEWS: Final[st.SearchStrategy[View]] = st.sampled_from(BASES).flatmap(
@@ -320,6 +332,7 @@ MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "promoted_at": INSTANTS,
     "checkpoint_asked": INSTANTS,
     "lost_since": INSTANTS,
+    "cutting_since": INSTANTS,
     "live_primary_since": INSTANTS,
     "alone_since": INSTANTS,
     "leader_seen": st.builds(

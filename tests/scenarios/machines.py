@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from raftha.ha.memory import Memory
 from raftha.model.ids import Epoch, MemberName
 from raftha.model.postgres import DataDirectory
-from raftha.model.view import HeldLease, JobResult, PeerAnswer
+from raftha.model.view import HeldLease, JobResult, PeerAnswer, StreamCut
 from tests.unit.ha import servers as pg
 
 
@@ -44,6 +44,7 @@ class Node:
     forks: dict[int, int] = field(default_factory=dict)
     slots: tuple[str, ...] = ()
     server: Server | None = None
+    pledge: StreamCut | None = None
     burned: tuple[Epoch, ...] = ()
     lease: HeldLease | None = None
     memory: Memory = field(default_factory=Memory)

@@ -19,6 +19,7 @@ from raftha.ha.candidates import obstacle
 from raftha.ha.decide import decide
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import LEADER_LEASE, encode_position
+from raftha.ha.pledge import pledged
 from raftha.ha.recovery import Survivor, amendment
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
@@ -29,7 +30,15 @@ from raftha.model.postgres import ControlState, ServerRole, ServerStatus
 from raftha.model.report import PeerReport
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import Command, Refresh, Revoke, Snapshot
-from raftha.model.view import GuardianView, HeldLease, JobKind, JobResult, PeerAnswer, View
+from raftha.model.view import (
+    GuardianView,
+    HeldLease,
+    JobKind,
+    JobResult,
+    PeerAnswer,
+    StreamCut,
+    View,
+)
 from tests.scenarios.machines import Node, Server
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -200,6 +209,7 @@ class World:
             peers=dict(node.answers),
             finished=node.finished,
             stopping=node.stopping,
+            cut=node.pledge,
         )
 
     def _status(self, node: Node, server: Server) -> ServerStatus:
@@ -241,7 +251,12 @@ class World:
             case act.Stop(mode):
                 self.stop(node, clean=mode is act.StopMode.FAST)
             case act.Configure(plan):
+                node.pledge = None
                 self._configure(node, plan)
+            case act.CutStream(plan, floor) if server is not None:
+                self._configure(node, plan)
+                server.streams = False
+                node.pledge = StreamCut(process=server.process, floor=floor, at=self.now)
             case act.Promote(epoch, plan, _) if server is not None:
                 server.epoch = epoch
                 server.promoting = self.cluster().history[-1].timeline
@@ -294,6 +309,7 @@ class World:
             primary_alive=s.view.guardian.primary,
             obstacle=obstacle(s),
             wants_lead=s.view.me.tags.may_lead,
+            pledged=pledged(node.pledge, s.view.guardian.process, server, self.now),
         )
 
     # Disks and processes.

@@ -54,6 +54,12 @@ def _no_majority(s: Situation) -> Verdict | None:
     return start_standby(s, None, f"{reason}; PostgreSQL serves reads meanwhile")
 
 
+def _behind(s: Situation) -> Verdict | None:
+    if s.view.caught_up or s.lease is not None:
+        return None
+    return Verdict("just started: waiting to hold what the majority has committed")
+
+
 def _unreadable(s: Situation) -> Verdict | None:
     if s.keys.initialize not in s.cluster.unreadable:
         return None
@@ -199,6 +205,14 @@ RULES = (
         then="wait and name who is missing; after a ttl serve reads as a standby without upstream",
         why="nothing can be decided without a majority (a lone node of three must not initialise)",
         check=_no_majority,
+    ),
+    Rule(
+        id="boot-12",
+        when="this agent has not caught up with the store since its start, and no lease is held",
+        then="wait",
+        why="an earlier agent may have cut the stream of a leader that this replica still shows: "
+        "to follow it again would break that pledge (R17)",
+        check=_behind,
     ),
     Rule(
         id="boot-15",

@@ -2,17 +2,19 @@
 
 Safety is the lease's, never the poll's: what the members answer decides only who should win. So a
 member that does not answer holds nobody up, and a primary that is reported alive holds the race up
-for one ttl at most.
+for one ttl at most. A position counts only where the old stream was cut before (`pledge.py`).
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from raftha.ha.actions import AcquireLeader, Action, AskPeers
+from raftha.ha import pledge
+from raftha.ha.actions import AcquireLeader, Action, AskPeers, CutStream, StopMode
 from raftha.ha.candidates import is_ahead, obstacle
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
-from raftha.ha.rules.server import start_standby
+from raftha.ha.plans import standby_plan
+from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import longest
@@ -25,6 +27,16 @@ from raftha.model.store import Grant, Guard, Key, KeyAbsent, KeyAt, Put, Transac
 ASK_AGAIN_S = 0.5
 """How often the members are asked anew while the race is held up."""
 
+
+PLEDGE_WAIT_S = 0.5
+"""For how long a standby that answers is given the chance to cut its old stream; it takes less than
+a tenth of a second. After that the race goes on without its position."""
+
+ASK_UNPLEDGED_S = 0.05
+"""How often such a standby is asked anew meanwhile."""
+
+CUT_PATIENCE_S = 2.0
+"""After so long a server whose receiver does not end is stopped, and started without one."""
 
 AHEAD_TTLS = 2
 """For how many ttls a member that holds more is given the chance to take the key."""
@@ -43,6 +55,28 @@ def _not_running(s: Situation) -> Verdict | None:
     return start_standby(s, None, "there is no leader: starting as a standby")
 
 
+def _cutting(s: Situation) -> Verdict | None:
+    server = s.server
+    if not _vacant(s) or server is None:
+        return None
+    plan = standby_plan(s.cluster, s.view.me, None)
+    if pledge.own(s) is not None and plan == s.memory.plan:
+        return None
+    since = s.memory.cutting_since or s.now
+    reason = f"there is no leader: cutting the old stream of {s.me} before its position counts"
+    if s.since(since) >= CUT_PATIENCE_S:
+        reason += f": the WAL receiver did not end in {CUT_PATIENCE_S:g} s, stopping the server"
+        return stop(s, StopMode.IMMEDIATE, reason)
+    cut, seen = s.view.cut, s.view.server_seen
+    is_cut = cut is not None and cut.process == s.view.guardian.process
+    is_told = cut is not None and seen is not None and longest(cut.at, seen) >= 0
+    memory = replace(s.memory, plan=plan, cutting_since=since)
+    if is_cut and not is_told and plan == s.memory.plan:
+        return Verdict(reason, _ask(s), memory)
+    act = CutStream(plan, pledge.floor_now(s.cluster))
+    return Verdict(reason, (*_ask(s), act), memory)
+
+
 def _unfit(s: Situation) -> Verdict | None:
     if not _vacant(s):
         return None
@@ -57,12 +91,8 @@ def _ask(s: Situation) -> tuple[Action, ...]:
     names = []
     for member in s.other_members:
         answer = s.view.peers.get(member.name)
-        fresh = (
-            answer is not None
-            and s.memory.lost_since is not None
-            and longest(s.memory.lost_since, answer.asked) >= 0
-            and s.since(answer.asked) < ASK_AGAIN_S
-        )
+        pause = ASK_UNPLEDGED_S if _may_pledge(s, member.name) else ASK_AGAIN_S
+        fresh = answer is not None and _answered(s, member.name) and s.since(answer.asked) < pause
         if not fresh:
             names.append(member.name)
     return (AskPeers(tuple(names)),) if names else ()
@@ -74,13 +104,27 @@ def _answered(s: Situation, name: MemberName) -> bool:
     return answer is not None and lost is not None and longest(lost, answer.asked) >= 0
 
 
+def _may_pledge(s: Situation, name: MemberName) -> bool:
+    """A standby that might lead told a position that may still grow: it is about to cut its stream,
+    or an older version that knows no pledge."""
+    report = s.peer(name)
+    if report is None or not report.wants_lead or report.obstacle is not None:
+        return False
+    is_early = s.since(s.memory.lost_since) < PLEDGE_WAIT_S
+    return is_early and pledge.objection(s.cluster, report) is not None
+
+
 def _asking(s: Situation) -> Verdict | None:
     if not _vacant(s):
         return None
     waiting = [m.name for m in s.other_members if not _answered(s, m.name)]
-    if not waiting:
+    if waiting:
+        return Verdict(f"there is no leader: asking {', '.join(waiting)}", _ask(s))
+    unpledged = [m.name for m in s.other_members if _may_pledge(s, m.name)]
+    if not unpledged:
         return None
-    return Verdict(f"there is no leader: asking {', '.join(waiting)}", _ask(s))
+    reason = f"waiting for {', '.join(unpledged)} to cut the old stream, so that positions count"
+    return Verdict(f"there is no leader: {reason}", _ask(s))
 
 
 def _live_primary(s: Situation) -> Verdict | None:
@@ -120,6 +164,8 @@ def _somebody_is_ahead(s: Situation) -> Verdict | None:
     for member in s.other_members:
         report = s.peer(member.name)
         if report is None or report.position is None:
+            continue
+        if not pledge.counts(s.cluster, report):
             continue
         if is_ahead(report, server.timeline, server.position):
             lag = server.position.behind(report.position)
@@ -224,6 +270,15 @@ RULES = (
         check=_not_running,
     ),
     Rule(
+        id="elect-15",
+        when="nobody holds the leader key and the standby here may still hear from the old one",
+        then="configure it without an upstream, end its WAL receiver, see that it is gone, and "
+        f"read the position then; stop the server if it does not end in {CUT_PATIENCE_S:g} s",
+        why="a position that is told and then grows lets an old primary acknowledge commits that "
+        "the next one does not hold; an empty setting alone cuts no stream (R17)",
+        check=_cutting,
+    ),
+    Rule(
         id="elect-20",
         when="nobody holds the leader key and this node may not lead now",
         then="say why, and wait",
@@ -234,8 +289,10 @@ RULES = (
     Rule(
         id="elect-30",
         when="nobody holds the leader key and not every member was asked since",
-        then="ask all the others directly, the vanished primary too",
-        why="positions told before the key lapsed may be old",
+        then="ask all the others directly, the vanished primary too; for at most "
+        f"{PLEDGE_WAIT_S:g} s ask a standby again that has not cut its old stream",
+        why="positions told before the key lapsed may be old, and one that may still grow does not "
+        "count (R17)",
         check=_asking,
     ),
     Rule(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
 from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.errors import PostgresUnavailable
-from raftha.ha.actions import Configure
+from raftha.ha.actions import Configure, CutStream
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerPlan, ServerRole
-from tests.unit.ha.servers import T0
+from raftha.model.view import GuardianView, StreamCut
+from tests.unit.ha.servers import PLEDGED, T0, FakeClock
 
 PLAN: Final = ServerPlan(role=ServerRole.PRIMARY)
 CLUSTER: Final = Cluster(revision=Revision(1), generation=0)
@@ -27,16 +28,27 @@ class FakeInstance:
     read: ServerPlan | None = None
     reloads: int = 0
     answers: bool = True
+    has_receiver: bool = True
+    receiver_ends: bool = True
+    done: list[str] = field(default_factory=list)
 
     def configure(self, plan: ServerPlan) -> bool:
         changed, self.written = self.written != plan, plan
+        self.done.append("configure")
         return changed
+
+    def cut_stream(self) -> bool:
+        self.done.append("cut")
+        if not self.receiver_ends:
+            raise PostgresUnavailable("the WAL receiver did not end")
+        return self.has_receiver
 
     def reload(self, timeout: float) -> str:
         if not self.answers:
             raise PostgresUnavailable(f"not within {timeout} s")
         self.read = self.written
         self.reloads += 1
+        self.done.append("reload")
         return "now"
 
     def refused_settings(self, timeout: float) -> tuple[str, ...]:
@@ -44,7 +56,7 @@ class FakeInstance:
         return ()
 
 
-def effects_on(instance: FakeInstance) -> Effects:
+def effects_on(instance: FakeInstance, board: Board | None = None) -> Effects:
     nothing = cast(Any, None)
     return Effects(
         instance=cast(Any, instance),
@@ -54,7 +66,8 @@ def effects_on(instance: FakeInstance) -> Effects:
         peers=nothing,
         worker=nothing,
         jobs=nothing,
-        board=Board(config=nothing, postgres=nothing, last_tick=T0),
+        board=board or Board(config=nothing, postgres=nothing, last_tick=T0),
+        clock=FakeClock(),
         log_path=Path("none"),
     )
 
@@ -78,3 +91,40 @@ def test_a_reload_that_failed_is_made_up_for() -> None:
     assert effects.perform(Configure(PLAN), CLUSTER)
 
     assert instance.read == PLAN
+
+
+ALONE: Final = ServerPlan(role=ServerRole.STANDBY)
+CUT: Final = CutStream(ALONE, PLEDGED)
+
+
+def standby_board() -> Board:
+    board = Board(config=cast(Any, None), postgres=cast(Any, None), last_tick=T0)
+    board.guardian = GuardianView(alive=True, running=True, process="77@1")
+    return board
+
+
+def test_a_stream_counts_as_cut_once_its_receiver_is_gone_under_the_new_setting() -> None:
+    instance, board = FakeInstance(), standby_board()
+
+    assert effects_on(instance, board).perform(CUT, CLUSTER)
+
+    assert instance.done == ["configure", "reload", "cut"]
+    assert board.cut == StreamCut(process="77@1", floor=PLEDGED, at=T0)
+    assert board.looked_for.is_set(), "the position is to be read after that"
+
+
+def test_a_receiver_that_does_not_end_leaves_nothing_pledged() -> None:
+    instance, board = FakeInstance(receiver_ends=False), standby_board()
+    board.cut = StreamCut(process="77@1", floor=PLEDGED, at=T0)
+
+    assert not effects_on(instance, board).perform(CUT, CLUSTER)
+    assert board.cut is None
+
+
+def test_a_server_that_was_given_another_upstream_is_not_cut_any_more() -> None:
+    """Whatever came of it: the files may have been written."""
+    instance, board = FakeInstance(answers=False), standby_board()
+    board.cut = StreamCut(process="77@1", floor=PLEDGED, at=T0)
+
+    assert not effects_on(instance, board).perform(Configure(PLAN), CLUSTER)
+    assert board.cut is None

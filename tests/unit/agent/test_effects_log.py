@@ -20,6 +20,7 @@ def effects_with(log: Path) -> Effects:
         worker=nothing,
         jobs=nothing,
         board=nothing,
+        clock=nothing,
         log_path=log,
     )
 

@@ -63,6 +63,7 @@ def effects_on(store: FakeStore) -> Effects:
         worker=nothing,
         jobs=nothing,
         board=Board(config=nothing, postgres=nothing, last_tick=NOW),
+        clock=nothing,
         log_path=Path("none"),
     )
 
@@ -103,6 +104,21 @@ def test_a_lost_answer_keeps_the_write_pending_until_a_barrier_commits() -> None
 def test_nothing_is_asked_when_nothing_is_open() -> None:
     store = FakeStore()
     effects = submitted(store)
+    effects.caught_up = True
     store.answer(Committed(Revision(2), NOW))
+    effects.settle(Seconds(1.0))
+    assert store.sent == []
+
+
+def test_a_new_agent_has_caught_up_once_a_barrier_of_its_own_has_committed() -> None:
+    store = FakeStore()
+    effects = effects_on(store)
+    effects.settle(Seconds(1.0))
+    assert isinstance(store.answer(Unknown("timed out")), Barrier)
+    assert not effects.caught_up
+
+    effects.settle(Seconds(1.0))
+    store.answer(Committed(Revision(2), NOW))
+    assert effects.caught_up
     effects.settle(Seconds(1.0))
     assert store.sent == []

@@ -79,8 +79,10 @@ def resting_loop(observe: Callable[[], View], board: Board, log: Path) -> Loop:
         worker=NOTHING,
         jobs=NOTHING,
         board=board,
+        clock=pg.FakeClock(),
         log_path=log,
     )
+    effects.caught_up = True
     return Loop(
         board=board,
         clock=pg.FakeClock(),

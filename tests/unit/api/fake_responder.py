@@ -13,7 +13,7 @@ from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
-from raftha.model.ids import Lsn, MemberName, Timeline
+from raftha.model.ids import Epoch, Lsn, MemberName, Timeline
 from raftha.model.postgres import Attached, Receiver, ServerStatus, SyncState
 from raftha.model.report import (
     ClusterReport,
@@ -181,6 +181,7 @@ def peer_report() -> PeerReport:
         received=Lsn(0x1_0300_0060),
         replayed=Lsn(0x1_0300_0000),
         replay_lag_seconds=Seconds(0.25),
+        pledged=Epoch(1, 60),
         streaming_from="n1",
         agent_version="0.1.0",
         rule="follow-10",

@@ -61,6 +61,13 @@ def test_keys_of_a_newer_version_are_left_out() -> None:
     assert codec.peer_report({**codec.document(peer_report()), "later": 1}) == peer_report()
 
 
+def test_a_position_of_an_older_version_is_pledged_by_nobody() -> None:
+    document = codec.document(peer_report())
+    assert document.pop("pledged") == {"generation": 1, "revision": 60}
+
+    assert codec.peer_report(sent(document)).pledged is None
+
+
 def test_the_cluster_page_uses_patronis_words() -> None:
     members = listing.cluster_document(cluster_report())["members"]
 

@@ -54,6 +54,9 @@ from tests.unit.ha.servers import (
     report,
     standby,
 )
+from tests.unit.ha.servers import (
+    cut as stream_cut,
+)
 
 NAMES: Final = (N1, N2, N3)
 SCOPE: Final = Scope("demo")
@@ -225,8 +228,9 @@ def followed(**more: Any) -> Cluster:
 
 
 def racing(**more: Any) -> View:
-    """n1 is a standby, the key of n2 has lapsed, and both others were asked."""
+    """n1 is a standby, the key of n2 has lapsed, the stream was cut, and both others were asked."""
     given: dict[str, Any] = {
+        "cut": stream_cut(),
         "cluster": followed(leader=None),
         "server": standby(),
         "peers": answers(report(N3), silent=(N2,)),
@@ -234,8 +238,11 @@ def racing(**more: Any) -> View:
     return following(**{**given, **more})
 
 
-LOST: Final = Memory(lost_since=at(-0.5))
-"""What a member remembers in `racing`: the key has been gone for half a second."""
+LOST: Final = Memory(
+    lost_since=at(-0.5), plan=standby_plan(followed(leader=None), identity(), None)
+)
+"""What a member remembers in `racing`: the key has been gone for half a second, and no upstream is
+configured any more."""
 
 
 def leading_memory(view: View, names: str = names_for(N2), **more: Any) -> Memory:

@@ -25,11 +25,13 @@ from raftha.model.postgres import (
 )
 from raftha.model.report import PeerReport
 from raftha.model.settings import Address
-from raftha.model.view import GuardianView, PeerAnswer
+from raftha.model.view import GuardianView, PeerAnswer, StreamCut
 
 N1, N2, N3 = (MemberName(name) for name in ("n1", "n2", "n3"))
 SYSTEM: Final = SystemId("7000000000000000001")
 EPOCH: Final = Epoch(1, 40)
+PLEDGED: Final = Epoch(1, 60)
+"""The floor of a position that counts: the store's revision after the leader of `EPOCH`."""
 T0: Final = Instant(1000.0, 1000.0)
 
 
@@ -162,6 +164,11 @@ def standby(position: int | None = 5000, **more: Any) -> ServerStatus:
     return ServerStatus(**{**given, **more})
 
 
+def cut(**more: Any) -> StreamCut:
+    """The stream of the server that runs was cut a moment before it was asked for its status."""
+    return StreamCut(**{"process": "77@1", "floor": PLEDGED, "at": at(-0.2), **more})
+
+
 def receiver(source: MemberName) -> Receiver:
     return Receiver(
         status="streaming", host="127.0.0.1", port=address(source).port, slot=None, pid=1
@@ -180,6 +187,7 @@ def report(name: MemberName, position: int | None = 5000, **more: Any) -> PeerRe
         "position": where,
         "received": where,
         "replayed": where,
+        "pledged": PLEDGED,
     }
     return PeerReport(**{**given, **more})
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from raftha.ha.actions import AcquireLeader, AskPeers, Start
 from raftha.ha.keys import encode_status, encode_sync
 from raftha.ha.memory import LeaderSeen, Memory
+from raftha.ha.plans import standby_plan
 from raftha.model.ids import Revision, Timeline
 from raftha.model.operation import RequestKind
 from raftha.model.settings import Tags
@@ -189,7 +190,8 @@ def test_a_race_in_flight_is_not_run_again() -> None:
 
 def test_an_asynchronous_cluster_is_raced_for_without_a_set() -> None:
     cluster = b.followed(leader=None, sync=None, config=b.OFF)
-    command = b.only(b.decided(b.racing(cluster=cluster), LOST), AcquireLeader).command
+    alone = replace(LOST, plan=standby_plan(cluster, b.identity(), None))
+    command = b.only(b.decided(b.racing(cluster=cluster), alone), AcquireLeader).command
 
     assert KeyAbsent(KEYS.sync) in command.guards
     assert not any(isinstance(w, Put) and w.key == KEYS.sync for w in command.writes)

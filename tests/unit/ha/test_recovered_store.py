@@ -53,8 +53,10 @@ def test_a_member_that_holds_less_than_others_may_lead_once_an_operator_says_so(
     command = amended(before)
     assert written(command)[KEYS.sync] == encode_sync(N1, ())
     after = replace(before, sync=b.sync(by=N1))
-    recovered = replace(after, history=(*before.history, recovery_record(before)))
-    decision = b.decided(b.racing(cluster=recovered), b.LOST)
+    record = recovery_record(before)
+    recovered = replace(after, generation=2, history=(*before.history, record))
+    cut = pg.cut(floor=Epoch(2, recovered.revision))
+    decision = b.decided(b.racing(cluster=recovered, cut=cut), b.LOST)
     assert b.only(decision, AcquireLeader)
     assert decision.memory.race.startswith("an operator recovered the cluster")
 
