@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raftha.account import own_name
 from raftha.agent.build import build_instance
+from raftha.agent.release import refuse_unsafe
 from raftha.clock import Clock
 from raftha.consensus.medium import check_medium
 from raftha.consensus.security import choose
@@ -44,7 +45,7 @@ def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
 
 def _look_for_binaries(config: NodeConfig, postgres: PostgresConfig, clock: Clock) -> None:
     instance = build_instance(config, postgres, config.raft.data_dir / "run", clock)
-    instance.binaries(instance.inspect().major)
+    refuse_unsafe(config, instance.binaries(instance.inspect().major))
 
 
 def _look_at_place(data_dir: Path) -> None:

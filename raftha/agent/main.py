@@ -26,6 +26,7 @@ from raftha.agent.process import (
     run_directory,
 )
 from raftha.agent.receipts import Receipts, will_of
+from raftha.agent.release import refuse_unsafe
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
@@ -61,7 +62,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     run_dir = _made_run_directory(config)
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
-    _check_binaries(instance)
+    _check_binaries(config, instance)
     _check_stranger(postgres, run_dir)
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
@@ -131,8 +132,9 @@ def _lock(data_dir: Path) -> int:
     return handle
 
 
-def _check_binaries(instance: Instance) -> None:
+def _check_binaries(config: NodeConfig, instance: Instance) -> None:
     binaries = instance.binaries(instance.inspect().major)
+    refuse_unsafe(config, binaries)
     event(
         LOG,
         logging.INFO,

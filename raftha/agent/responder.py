@@ -14,6 +14,7 @@ from raftha.agent.operations import Operations
 from raftha.agent.peers import ASK_S, Peers, Witness, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
+from raftha.agent.release import of_server
 from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
@@ -78,8 +79,8 @@ class MemberResponder:
     def publish(self, view: View, decision: Decision) -> None:
         """Take the last tick in."""
         situation = Situation(view, decision.memory, self._keys)
-        clocks = self._clocks.look(view.now)
-        self._last = (situation, node_report(situation, decision, self._scope, clocks))
+        more = (*self._clocks.look(view.now), *of_server(situation))
+        self._last = (situation, node_report(situation, decision, self._scope, more))
         self._note_renewal(view)
         self._operations().notice()
 

@@ -59,6 +59,12 @@ def choose(bin_dir: Path | None, data_major: int | None) -> Binaries:
     raise ConfigError([_none_found(data_major, examined, bin_dir)])
 
 
+def number(binaries: Binaries) -> int:
+    """What a server of this installation will call server_version_num."""
+    _, _, minor = binaries.version.partition(".")
+    return binaries.major * 10000 + (int(minor) if minor.isdigit() else 0)
+
+
 def synchronous_problem(version: int) -> Problem | None:
     """Why synchronous mode is unsafe on this server_version_num; None if it is safe.
 

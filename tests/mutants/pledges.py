@@ -1,4 +1,5 @@
-"""Mutants of the pledge: whose position counts in a race, and what keeps it the last word."""
+"""Mutants of the pledge (whose position counts in a race, and what keeps it the last word), and of
+the releases that are refused in synchronous mode."""
 
 from __future__ import annotations
 
@@ -85,6 +86,22 @@ DECISIONS: Final = (
     ),
 )
 AGENT: Final = (
+    Mutant(
+        file="agent/release.py",
+        without="R18: an agent starts in synchronous mode on a release with the race",
+        text="    if problem is not None:\n        raise",
+        instead="    if problem is None and binaries.major == 0:\n        raise",
+        caught_by="unit/agent/test_release.py::"
+        "test_an_agent_does_not_start_in_synchronous_mode_on_a_release_with_the_race",
+    ),
+    Mutant(
+        file="agent/release.py",
+        without="R18: nobody is told that a server runs on such a release",
+        text="    if problem is None:\n        return ()\n    return",
+        instead="    if problem is None or s.running:\n        return ()\n    return",
+        caught_by="unit/agent/test_release.py::"
+        "test_a_server_that_runs_on_such_a_release_is_told_of",
+    ),
     Mutant(
         file="agent/effects.py",
         without="R17: a stream counts as cut before its receiver is gone",
