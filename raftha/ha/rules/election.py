@@ -56,6 +56,8 @@ def _not_running(s: Situation) -> Verdict | None:
 
 
 def _cutting(s: Situation) -> Verdict | None:
+    """Rules that keep everybody from a race stand before this one: a stream is not cut for nothing.
+    Those that keep only this node from it stand after it: its position counts all the same."""
     server = s.server
     if not _vacant(s) or server is None:
         return None
@@ -270,7 +272,7 @@ RULES = (
         check=_not_running,
     ),
     Rule(
-        id="elect-15",
+        id="elect-18",
         when="nobody holds the leader key and the standby here may still hear from the old one",
         then="configure it without an upstream, end its WAL receiver, see that it is gone, and "
         f"read the position then; stop the server if it does not end in {CUT_PATIENCE_S:g} s",

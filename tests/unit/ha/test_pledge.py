@@ -32,7 +32,7 @@ def test_before_its_position_counts_a_standby_cuts_its_old_stream() -> None:
     decision = b.decided(view, STILL)
     act = b.only(decision, CutStream)
 
-    assert decision.rule == "elect-15"
+    assert decision.rule == "elect-18"
     assert act.plan == ALONE == decision.memory.plan
     assert act.plan.upstream is None
     assert act.floor == Epoch(1, view.cluster.revision), "every leader so far is older"
@@ -43,7 +43,7 @@ def test_a_standby_that_may_not_lead_cuts_its_stream_too() -> None:
     """Its position still tells the others how much is known to be held."""
     view = b.racing(cut=None, cluster=b.followed(leader=None, sync=b.sync(N3, by=N2)))
 
-    assert b.decided(view, STILL).rule == "elect-15"
+    assert b.decided(view, STILL).rule == "elect-18"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_standby_that_may_not_lead_cuts_its_stream_too() -> None:
 def test_a_cut_of_the_past_does_not_count(cut: StreamCut) -> None:
     decision = b.decided(b.racing(cut=cut), LOST)
 
-    assert decision.rule == "elect-15"
+    assert decision.rule == "elect-18"
     assert b.only(decision, CutStream).floor == PLEDGED
 
 
@@ -73,7 +73,7 @@ def test_a_position_that_was_asked_for_before_the_cut_is_read_again() -> None:
     view = b.racing(cut=pg.cut(at=at(-0.05)), server_seen=at(-0.06))
     decision = b.decided(view, LOST)
 
-    assert decision.rule == "elect-15"
+    assert decision.rule == "elect-18"
     assert b.acts(decision) == [], "it was cut; only the answer is waited for"
     assert b.decided(replace(view, server_seen=at(-0.05)), LOST).rule == "elect-70"
 
