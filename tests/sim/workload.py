@@ -314,6 +314,11 @@ class Guardian:
         self.may_start = False
         self._host.deadline = None
 
+    def burn(self, epoch: Epoch) -> None:
+        """An epoch is given back only after its primary was stopped."""
+        deadline = self._host.deadline
+        assert deadline is None or deadline.epoch != epoch
+
     def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None:
         host = self._host
         if not self.may_start:
