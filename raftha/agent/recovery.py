@@ -56,8 +56,10 @@ class NotAllowed(RafthaError):
 
 class Prospect(Struct, frozen=True, kw_only=True):
     """What an operator has to know before. `index` and `term` are of the last entry in this node's
-    log; `wal_end` is how far its PostgreSQL is known to go; `wait` seconds must pass before the new
-    generation begins. `lost` are those who must not live, `kept` survivors that join again."""
+    log; `wal` is how far its PostgreSQL is known to go, None without data. `holders` have every
+    acknowledged commit as far as that log tells; there are none if commits waited for nobody.
+    `wait` seconds must pass before the new generation begins. `lost` are those who must not live,
+    `kept` survivors that join again."""
 
     scope: str
     name: str
@@ -71,7 +73,8 @@ class Prospect(Struct, frozen=True, kw_only=True):
     lost: tuple[str, ...]
     kept: tuple[str, ...]
     wait: Seconds
-    wal_end: str
+    wal: tuple[Timeline, Lsn] | None
+    holders: tuple[str, ...]
     stakes: tuple[str, ...]
 
 
@@ -128,7 +131,8 @@ class Recovery:
             lost=tuple(suspect.name for suspect in self._lost),
             kept=tuple(o.name for o in others if o not in self._lost),
             wait=self._lapse(self._read),
-            wal_end=_wal_end(survivor),
+            wal=_end_of(survivor),
+            holders=recovery.holders(cluster),
             stakes=recovery.stakes(cluster, survivor),
         )
 
@@ -318,10 +322,10 @@ def _end_of_wal(
     return timeline, max(control.checkpoint, control.minimum_recovery_end)
 
 
-def _wal_end(survivor: Survivor) -> str:
+def _end_of(survivor: Survivor) -> tuple[Timeline, Lsn] | None:
     if survivor.timeline is None or survivor.end is None:
-        return "no PostgreSQL data"
-    return f"timeline {survivor.timeline}, {survivor.end}"
+        return None
+    return survivor.timeline, survivor.end
 
 
 def _fold(names: Iterable[str]) -> set[str]:

@@ -98,8 +98,11 @@ def check_config(context: click.Context, config: Path, as_witness: bool) -> None
 @click.option("--fenced", multiple=True, help="A lost node that cannot come back; name each.")
 @click.option("--confirm", metavar="SCOPE", help="The cluster's name, instead of typing it.")
 @click.option("--dry-run", "--show", "dry_run", is_flag=True, help="Show all, change nothing.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Of --dry-run."
+)
 @click.pass_context
-def recover(context: click.Context, /, file: Path | None, **consent: Any) -> None:
+def recover(context: click.Context, /, file: Path | None, output: str, **consent: Any) -> None:
     """Go on from this node when the majority is lost.
 
     The agent of this node must be stopped. See docs/recovery.md before you need it.
@@ -111,6 +114,10 @@ def recover(context: click.Context, /, file: Path | None, **consent: Any) -> Non
     if chosen is None:
         raise click.UsageError("which node? Give its file with -c FILE")
     told = work.Consent(attended=sys.stdin.isatty(), **consent)
+    if output == "json":
+        if not told.dry_run:
+            raise click.UsageError("-o json shows and does nothing: add --dry-run")
+        context.exit(work.compare(chosen, told.kept, SystemClock(), Event().wait))
     context.exit(work.recover(chosen, told, SystemClock(), Event().wait))
 
 

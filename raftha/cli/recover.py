@@ -6,15 +6,17 @@ machines that must never come back by themselves, then the name of the cluster.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import click
 from msgspec import Struct
 
+from raftha.agent.lifesigns import LifeSign
 from raftha.agent.recovery import NotAllowed, Prospect, Recovery, refuse_the_living
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
@@ -66,6 +68,29 @@ def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], 
         recovery.close()
 
 
+def compare(path: Path, kept: Sequence[str], clock: Clock, wait: Callable[[float], object]) -> Exit:
+    """Print what a dry run finds as one JSON document, for a program that compares survivors. What
+    speaks against a recovery here stands in `refused`, which is null if nothing does."""
+    try:
+        config = _load(path)
+    except ConfigError as error:
+        complain(f"{path}: {error}")
+        return Exit.USAGE
+    recovery = Recovery(config, clock, Random(), wait)
+    found: dict[str, Any] = {"scope": config.scope, "name": config.name, "refused": None}
+    try:
+        found |= _facts(recovery.open(kept))
+        signs = _signs(recovery, wait)
+        found["lost"] = [_sign_document(sign) for sign in signs]
+        refuse_the_living(signs)
+    except RafthaError as error:
+        found["refused"] = str(error)
+    finally:
+        recovery.close()
+    click.echo(json.dumps(found, indent=2))
+    return Exit.DONE if found["refused"] is None else Exit.REFUSED
+
+
 def _carry_out(recovery: Recovery, prospect: Prospect) -> Exit:
     """Raises NotAllowed, with nothing changed."""
     try:
@@ -92,7 +117,9 @@ def _show(prospect: Prospect) -> None:
         f"  the Raft log here ends with entry {prospect.index} of term {prospect.term}; revision "
         f"{prospect.revision}, generation {prospect.generation}"
     )
-    click.echo(f"  PostgreSQL here: {prospect.wal_end}")
+    wal = prospect.wal
+    held = "no PostgreSQL data" if wal is None else f"timeline {wal[0]}, {wal[1]}"
+    click.echo(f"  PostgreSQL here: {held}")
     click.echo("What is at stake:")
     for stake in prospect.stakes:
         click.echo(f"  {stake}")
@@ -118,15 +145,47 @@ def _show(prospect: Prospect) -> None:
 def _look(recovery: Recovery, wait: Callable[[float], object]) -> None:
     """Raises NotAllowed if one of the lost shows a sign of life."""
     click.echo("Looking for signs of life:")
-    for number in range(LOOKS):
-        signs = recovery.look()
-        refuse_the_living(signs)
-        if number < LOOKS - 1:
-            wait(PAUSE_S)
+    signs = _signs(recovery, wait)
+    refuse_the_living(signs)
     for sign in signs:
         click.echo(f"  {sign}")
         if sign.refusing:
             click.echo("    if its Raft directory is still there, start its agent instead of this")
+
+
+def _signs(recovery: Recovery, wait: Callable[[float], object]) -> tuple[LifeSign, ...]:
+    """What was found last: of the first look that found somebody alive, if there was one."""
+    for _ in range(LOOKS - 1):
+        signs = recovery.look()
+        if any(sign.is_alive for sign in signs):
+            return signs
+        wait(PAUSE_S)
+    return recovery.look()
+
+
+def _facts(prospect: Prospect) -> dict[str, Any]:
+    wal = prospect.wal
+    return {
+        "raft_directory": str(prospect.directory),
+        "term": prospect.term,
+        "index": prospect.index,
+        "revision": prospect.revision,
+        "generation": prospect.generation,
+        "voters": prospect.voters,
+        "has_vote": prospect.has_seat,
+        "holders": prospect.holders,
+        "timeline": None if wal is None else wal[0],
+        "lsn": None if wal is None else str(wal[1]),
+        "wal_bytes": None if wal is None else wal[1].value,
+        "stakes": prospect.stakes,
+        "wait_seconds": prospect.wait,
+        "kept": prospect.kept,
+        "lost": [{"name": name} for name in prospect.lost],
+    }
+
+
+def _sign_document(sign: LifeSign) -> dict[str, Any]:
+    return {"name": sign.name, "answering": sign.answering, "refusing": sign.refusing}
 
 
 def _require_somebody(prospect: Prospect, consent: Consent) -> None:

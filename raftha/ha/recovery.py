@@ -80,6 +80,13 @@ def stakes(cluster: Cluster, survivor: Survivor) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence)
 
 
+def holders(cluster: Cluster) -> tuple[MemberName, ...]:
+    """Who holds every acknowledged commit, as far as this store tells; nobody is known to where
+    commits waited for no standby."""
+    sync = cluster.sync
+    return () if sync is None else (sync.leader, *sync.standbys)
+
+
 def last_told(cluster: Cluster) -> tuple[Timeline, Lsn] | None:
     """How far the last leader had written, by the last renewal that this node holds."""
     return None if cluster.leader is None else decode_position(cluster.leader.lease.note)
@@ -104,9 +111,9 @@ def _of_sync(cluster: Cluster, survivor: Survivor) -> str:
             f"{me} is the synchronous standby of {sync.leader}: as far as its log tells, it holds "
             "every commit that was acknowledged"
         )
-    holders = " and ".join((sync.leader, *sync.standbys))
     return (
-        f"every acknowledged commit is provably held by {holders} alone, and not by {me}: "
+        f"every acknowledged commit is provably held by {' and '.join(holders(cluster))} alone, "
+        f"and not by {me}: "
         "acknowledged commits may be lost"
     )
 

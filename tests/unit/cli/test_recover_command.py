@@ -3,13 +3,14 @@ what is asked, and that a refusal changes nothing."""
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 from raftha.agent.recovery import NotAllowed, Recovery
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
-from raftha.cli.recover import Consent, recover
+from raftha.cli.recover import Consent, compare, recover
 from raftha.clock import SystemClock
 from raftha.config.load import load
 from raftha.consensus import commands, configuration
@@ -166,6 +167,54 @@ def test_a_dry_run_shows_it_all_and_changes_nothing(
     told = capsys.readouterr().out
     assert "raftha recover --dry-run" in told
     assert "Nothing was changed" in told
+
+
+def compared(node: Node, capsys: pytest.CaptureFixture[str]) -> tuple[Exit, dict[str, Any]]:
+    ended = compare(node.file, (), FakeClock(node.time), node.wait)
+    return ended, json.loads(capsys.readouterr().out)
+
+
+def test_a_program_gets_what_survivors_are_compared_by(
+    node: Node, ports: Ports, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended, found = compared(node, capsys)
+    assert ended is Exit.DONE
+    assert (found["scope"], found["name"], found["refused"]) == ("demo", "w1", None)
+    assert (found["term"], found["index"], found["generation"]) == (4, 3, 0)
+    assert (found["voters"], found["has_vote"]) == (["n2", "n3", "w1"], True)
+    assert (found["holders"], found["timeline"], found["wal_bytes"]) == ([], None, None)
+    assert [lost["name"] for lost in found["lost"]] == ["n2", "n3"]
+
+    ports.listen("n3")
+    ended, found = compared(node, capsys)
+    assert ended is Exit.REFUSED
+    assert found["refused"].startswith(f"n3 answers: Raft at {node.addresses['n3']}")
+    assert found["lost"][1]["answering"] == [f"Raft at {node.addresses['n3']}"]
+    assert found["index"] == 3
+    assert node.is_untouched
+
+
+def test_a_program_is_told_why_a_directory_is_not_to_be_recovered(
+    node: Node,
+) -> None:
+    agent = node._store("unused")
+    agent.load()
+    words = ["recover", "-c", str(node.file), "--dry-run", "-o", "json"]
+    result = CliRunner().invoke(cli, words)
+    agent.close()
+    assert result.exit_code == Exit.REFUSED
+    found = json.loads(result.stdout)
+    assert "in use by another raftha process" in found["refused"]
+    assert "index" not in found
+
+
+def test_a_program_that_asks_for_json_changes_nothing(node: Node) -> None:
+    words = ["recover", "-c", str(node.file), "-o", "json"]
+    sure = ["--confirm", "demo", "--fenced", "n2", "--fenced", "n3"]
+    result = CliRunner().invoke(cli, [*words, *sure])
+    assert result.exit_code == Exit.USAGE
+    assert "add --dry-run" in result.stderr
+    assert node.is_untouched
 
 
 def test_while_somebody_lives_it_is_refused(

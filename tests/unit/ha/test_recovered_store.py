@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from raftha.ha.actions import AcquireLeader, Promote
 from raftha.ha.candidates import obstacle
 from raftha.ha.keys import encode_position, encode_sync
-from raftha.ha.recovery import SET_ASIDE, Survivor, amendment, stakes
+from raftha.ha.recovery import SET_ASIDE, Survivor, amendment, holders, stakes
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Epoch, Timeline
 from raftha.model.membership import MemberVerb, WishState, key_of
@@ -149,3 +149,8 @@ def test_timelines_that_the_lost_may_have_used_are_never_promised() -> None:
 )
 def test_what_is_at_stake_is_said(cluster: Cluster, survivor: Survivor, said: str) -> None:
     assert said in " ".join(stakes(cluster, survivor))
+
+
+def test_who_holds_every_commit_is_the_leader_and_whom_commits_waited_for() -> None:
+    assert holders(b.followed(sync=b.sync(N3, by=N2))) == (N2, N3)
+    assert holders(b.followed(sync=None)) == ()
