@@ -101,16 +101,22 @@ class Membership:
         """The link is gone."""
         self._parties.pop(address, None)
 
-    def departed(self, before: Configuration | None, now: Configuration | None) -> list[str]:
-        """The parties on a link that had a seat before and have none now. As long as nothing was
-        known to be committed, whoever was a voter once was let in."""
+    def departed(
+        self, before: Configuration | None, now: Configuration | None, now_index: int
+    ) -> list[str]:
+        """The parties on a link that had a seat and have none now that this set is known to be
+        committed, and stands there in the log. Before, whoever was a voter once was let in, if
+        nothing was known yet or the set that it spoke of was a later one."""
         if now is None:
             return []
         return [
             address
             for address, party in self._parties.items()
             if not now.binds(address, party.incarnation)
-            and (not party.is_new if before is None else before.binds(address, party.incarnation))
+            and (
+                (before is not None and before.binds(address, party.incarnation))
+                or (not party.is_new and party.voters_index <= now_index)
+            )
         ]
 
     def knows(self, address: str) -> bool:

@@ -235,7 +235,8 @@ class RaftNode:
             self._links.know(seat.address for seat in self._core.membership.others)
         if now.settled_index != before.settled_index:
             # Who lost its seat is greeted anew, and hears why it stays out.
-            for peer in self._core.membership.departed(before.settled, now.settled):
+            settled = before.settled, now.settled, now.settled_index
+            for peer in self._core.membership.departed(*settled):
                 self._links.drop(peer, "it has no seat in the cluster any more")
 
     @property

@@ -143,10 +143,18 @@ MUTANTS: Final = (
     Mutant(
         file="consensus/membership.py",
         without="members: who was replaced stays on a link that it got before that was known",
-        text="(not party.is_new if before is None else before.binds(",
-        instead="(False if before is None else before.binds(",
+        text="(not party.is_new and party.voters_index <= now_index)",
+        instead="False",
         caught_by=_NAMESAKES
         + "test_who_was_replaced_is_let_go_as_soon_as_that_is_known_to_be_committed",
+    ),
+    Mutant(
+        file="consensus/membership.py",
+        without="members: one that got and lost its seat while a node was behind stays on a link",
+        text="party.voters_index <= now_index)",
+        instead="before is None)",
+        caught_by=_NAMESAKES
+        + "test_who_lost_its_seat_is_let_go_by_one_that_knew_of_neither_when_it_started",
     ),
     Mutant(
         file="consensus/members.py",
