@@ -1,0 +1,74 @@
+"""A reload is not in force before the checkpointer has published it (R18)."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.integration.harness import ClusterHarness
+from tests.integration.processes import Part, is_stopped
+from tests.integration.scene import (
+    TTL_S,
+    NewCluster,
+    Probe,
+    first,
+    sync_standbys,
+    under_load,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def one_process(cluster: ClusterHarness, name: str, title: str) -> psutil.Process:
+    """The process of a server that calls itself so."""
+    (found,) = [
+        process
+        for process in cluster.processes(name, Part.POSTGRES)
+        if title in " ".join(process.cmdline())
+    ]
+    return found
+
+
+def test_a_standby_that_commits_do_not_wait_for_yet_never_enters_the_set(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    """The primary is alone when its checkpointer stalls, then a standby comes back: the setting
+    names it, PostgreSQL's views call it synchronous, and commits are acknowledged without it. So
+    it must not be promoted for them."""
+    scene = under_load(new_cluster, probe)
+    cluster, primary = scene.cluster, scene.primary
+    standbys = [node.name for node in cluster.members() if node.name != primary]
+    for name in standbys:
+        cluster.pause(name, Part.POSTGRES)
+    scene.wait_for_writes()
+    assert sync_standbys(cluster) == [], "the primary goes on alone"
+
+    checkpointer = one_process(cluster, primary, "checkpointer")
+    checkpointer.send_signal(signal.SIGSTOP)
+    cluster.wait_for(lambda: is_stopped(checkpointer), 5, "the checkpointer stands still")
+    back = standbys[0]
+    cluster.resume(back)
+    setting = "SELECT pg_catalog.current_setting('synchronous_standby_names')"
+    cluster.wait_for(
+        lambda: cluster.query(primary, setting) == [(f'1 ("{back}")',)], 15, f"{back} is named"
+    )
+    cluster.wait_for(
+        lambda: first(cluster, primary, "asking for a checkpoint"), 10, "a checkpoint is asked for"
+    )
+    cluster.pause(back, Part.POSTGRES)
+    acknowledged_from = time.monotonic()
+    scene.wait_for_writes(5)
+    assert scene.ledger.acknowledged(acknowledged_from) >= 5, "commits wait: the premise is gone"
+    assert sync_standbys(cluster) == [], f"{back} counts for commits that it does not hold"
+
+    cluster.kill(primary)
+    cluster.resume(back)
+    time.sleep(3 * TTL_S)
+    assert cluster.primary() is None, "somebody leads without the acknowledged commits"
+    for name in standbys[1:]:
+        cluster.resume(name)
+    cluster.start(primary)
+    scene.finish(at_least=40)
