@@ -118,6 +118,8 @@ class Effects:
                 for name in action.names:
                     self._instance.drop_slot(name, SQL_TIMEOUT)
                 self._board.look()
+            case act.EndDoubles():
+                self._end_doubles(action)
             case act.ConfirmBirth():
                 self._instance.confirm_birth()
             case act.AskPeers():
@@ -214,6 +216,12 @@ class Effects:
             return
         except OSError as error:
             event(LOG, logging.ERROR, "the server's log cannot be bounded", why=str(error))
+
+    def _end_doubles(self, action: act.EndDoubles) -> None:
+        ended = self._instance.terminate_duplicates(action.streams, SQL_TIMEOUT)
+        self._board.look()
+        if ended:
+            event(LOG, logging.WARNING, "streams of one name: the newest stays", ended=str(ended))
 
     def _start(self, action: act.Start) -> None:
         self._board.cut = None

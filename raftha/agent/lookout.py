@@ -16,6 +16,7 @@ from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.worker import Worker
 from raftha.clock import Clock
+from raftha.ha.streams import as_members, stream_name
 from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
 from raftha.model.view import GuardianView, View
 from raftha.pg.instance import Instance
@@ -73,16 +74,18 @@ class Lookout:
         forks = () if server is None else self._look_at_forks(guardian, server)
         # What is in flight is read before the replica: a write that is no longer pending shows.
         pending, lease = self._effects.pending, self._keeper.held
+        cluster, raft = self._reader.read(), self._store.status()
+        me = self._board.identity()
         return View(
-            cluster=self._reader.read(),
-            raft=self._store.status(),
+            cluster=cluster,
+            raft=raft,
             now=self._clock.now(),
             wall=self._clock.wall(),
-            me=self._board.identity(),
+            me=replace(me, stream=stream_name(me.name, raft.incarnation)),
             guardian=guardian,
             directory=directory,
             lease=lease,
-            server=server,
+            server=None if server is None else as_members(server, cluster),
             last_words=last,
             forks=forks,
             kept=self._board.kept,

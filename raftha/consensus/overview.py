@@ -65,6 +65,7 @@ def status_of(
         ),
         barred=registry.barred,
         listed=(identity.address, *identity.partners),
+        incarnation=identity.incarnation,
         fsync=fsync,
         free_bytes=facts.free_bytes,
         state_bytes=facts.state_bytes,

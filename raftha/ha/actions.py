@@ -134,6 +134,12 @@ class DropSlots(Struct, frozen=True):
     names: tuple[str, ...]
 
 
+class EndDoubles(Struct, frozen=True):
+    """Of several streams that carry one of these names, end all but the newest (R21)."""
+
+    streams: tuple[str, ...]
+
+
 class ConfirmBirth(Struct, frozen=True):
     """The data directory made here is the cluster's: it may no longer be put aside for another."""
 
@@ -170,6 +176,7 @@ Action = (
     | CancelJob
     | EnsureSlots
     | DropSlots
+    | EndDoubles
     | ConfirmBirth
     | AskPeers
     | RestoreGuardian

@@ -49,6 +49,7 @@ def member(s: Situation) -> Member:
         agent_version=me.agent_version,
         tags=me.tags,
         has_data=_has_data(s),
+        stream=me.stream,
     )
 
 

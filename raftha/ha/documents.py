@@ -159,6 +159,7 @@ class _MemberDoc(msgspec.Struct):
     version: str
     tags: Tags
     has_data: bool
+    stream: str = ""
 
 
 # Made here, at import: msgspec learns about a type when it first meets it, and two threads that
@@ -383,6 +384,7 @@ def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
             agent_version=doc.version,
             tags=doc.tags,
             has_data=doc.has_data,
+            stream=doc.stream,
             revision=entry.mod_revision,
         )
     return members

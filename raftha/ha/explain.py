@@ -7,6 +7,7 @@ from typing import Final
 
 from raftha.ha import pledge
 from raftha.ha.situation import Situation
+from raftha.ha.streams import strangers
 from raftha.instants import Instant, longest
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
@@ -41,6 +42,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
             Notice(subject=s.me, what=what, remedy="it is tried again; see the agent's log")
         )
     found += _without_stream(s)
+    found += _strange_streams(s)
     found += [
         Notice(subject="store", what=what, remedy="was it written by a newer version?")
         for what in s.cluster.problems
@@ -64,6 +66,22 @@ def _without_stream(s: Situation) -> list[Notice]:
         f"to this agent; pg_hba: on {leader.name}); PostgreSQL tries again by itself"
     )
     return [Notice(subject=s.me, what=what, remedy=remedy)]
+
+
+def _strange_streams(s: Situation) -> list[Notice]:
+    """Streams at the primary here that bear a member's name and do not count for it."""
+    names = () if s.server is None else strangers(s.server)
+    return [
+        Notice(
+            subject=s.me,
+            what=f"a stream calls itself {name} and is not the one of that member: no commit waits "
+            "for it",
+            remedy="stop the machine or tool that is behind it (pg_stat_replication tells where), "
+            "or give it another name",
+            level=Level.WARNING,
+        )
+        for name in names
+    ]
 
 
 def _kept(name: MemberName, kept: Kept) -> Notice:

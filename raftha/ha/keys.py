@@ -166,6 +166,7 @@ def encode_member(member: Member) -> bytes:
             "version": member.agent_version,
             "tags": msgspec.to_builtins(member.tags),
             "has_data": member.has_data,
+            "stream": member.stream,
         }
     )
 

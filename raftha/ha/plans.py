@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from raftha.ha.streams import as_streams, quote_name
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
 from raftha.model.postgres import ServerPlan, ServerRole, Upstream
@@ -17,11 +18,6 @@ from raftha.model.view import Identity
 
 NOBODY: Final = "raftha_nobody"
 """A name that no standby may carry (`config` refuses it)."""
-
-
-def quote_name(name: str) -> str:
-    """A member's name as `synchronous_standby_names` takes it: always quoted."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def names_for(standby: MemberName | None) -> str:
@@ -39,7 +35,9 @@ def standby_plan(cluster: Cluster, me: Identity, source: Member | None) -> Serve
     upstream = None
     if source is not None:
         slot = me.slot if cluster.config.postgresql.use_slots else None
-        upstream = Upstream(address=source.postgres, slot=slot, application_name=me.name)
+        upstream = Upstream(
+            address=source.postgres, slot=slot, application_name=me.stream or me.name
+        )
     synchronous = cluster.config.synchronous_mode is not SynchronousMode.OFF
     names = NOBODY if synchronous else ""
     return _plan(cluster, me, ServerRole.STANDBY, upstream, names, closed=False)
@@ -62,7 +60,7 @@ def _plan(
     return ServerPlan(
         role=role,
         upstream=upstream,
-        synchronous_standby_names=names,
+        synchronous_standby_names=as_streams(names, cluster),
         parameters={**defaults, **dynamic.parameters, **me.parameters},
         pg_hba=me.pg_hba or dynamic.pg_hba,
         closed=closed,

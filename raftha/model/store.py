@@ -243,7 +243,8 @@ class RaftStatus(Struct, frozen=True, kw_only=True):
     get one once they do. `majority` says that a majority is in touch *now*: a raft leader is known
     and was heard (or answered this leader) within the fallback time. `barred` says why this very
     node never votes again. `listed` are the addresses in this node's file, its own among them; none
-    if it is not known. `free_bytes` is the space left for the Raft directory, None if unknown.
+    if it is not known. `incarnation` is the random identity of this node's own Raft directory.
+    `free_bytes` is the space left for the Raft directory, None if unknown.
     `state_bytes` is how large this node's copy of the store is, as `MAX_STATE_BYTES` counts."""
 
     role: RaftRole
@@ -257,6 +258,7 @@ class RaftStatus(Struct, frozen=True, kw_only=True):
     expected: tuple[VoterStatus, ...] = ()
     barred: str | None = None
     listed: tuple[str, ...] = ()
+    incarnation: str = ""
     fsync: FsyncTimes = FsyncTimes()
     free_bytes: int | None = None
     state_bytes: int = 0

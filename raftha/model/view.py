@@ -17,7 +17,8 @@ from raftha.model.store import LeaseId, RaftStatus
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """This node as its file describes it: changes only when the file is read again."""
+    """This node as its file describes it: changes only when the file is read again. `stream` is how
+    its stream from a primary is called; as the node itself where that is empty."""
 
     name: MemberName
     slot: str
@@ -25,6 +26,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     api_url: str
     raft: str
     agent_version: str
+    stream: str = ""
     tags: Tags = field(default_factory=Tags)
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()

@@ -249,13 +249,17 @@ class Instance:
         finally:
             session.close()
 
-    def terminate_duplicates(self, timeout: float = _STATEMENT_TIMEOUT) -> tuple[str, ...]:
-        """End all but the newest of the standbys that share a name without regard to case (R21).
+    def terminate_duplicates(
+        self, names: Iterable[str], timeout: float = _STATEMENT_TIMEOUT
+    ) -> tuple[str, ...]:
+        """Of the streams that share one of these names, without regard to case, end all but the
+        newest, or but one that holds a slot (R21).
 
-        Returns their names. `ANY k` counts connections, so two of one name could acknowledge for
-        two members.
+        Returns the names of those that were ended. `ANY k` counts connections, so two of one name
+        could acknowledge for two members. Others' tools may share a name of their own.
         """
-        rows = self._once(queries.DUPLICATES, (), timeout)
+        wanted = [name.lower() for name in names]
+        rows = self._once(queries.DUPLICATES, (wanted,), timeout)
         for pid, _ in rows:
             self._once(queries.TERMINATE, (pid,), timeout)
         return tuple(str(name) for _, name in rows)

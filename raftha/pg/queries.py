@@ -92,10 +92,12 @@ DROP_SLOT: Final = "SELECT pg_catalog.pg_drop_replication_slot(%s)"
 DUPLICATES: Final = """
 SELECT pid, application_name FROM (
   SELECT pid, application_name, pg_catalog.row_number() OVER (
-    PARTITION BY pg_catalog.lower(application_name) ORDER BY backend_start DESC, pid DESC) AS rank
+    PARTITION BY pg_catalog.lower(application_name)
+    ORDER BY pid IN (SELECT active_pid FROM pg_catalog.pg_replication_slots
+      WHERE active_pid IS NOT NULL) DESC, backend_start DESC, pid DESC) AS rank
   FROM pg_catalog.pg_stat_replication
   WHERE state IN ('startup', 'catchup', 'streaming', 'stopping')
-    AND application_name NOT IN ('raftha', 'pg_basebackup')
+    AND pg_catalog.lower(application_name) = ANY(%s)
 ) AS ranked WHERE rank > 1 ORDER BY pid
 """
 TERMINATE: Final = "SELECT pg_catalog.pg_terminate_backend(%s)"

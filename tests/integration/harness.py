@@ -35,6 +35,8 @@ STOP_LIMIT_S: Final = 20.0
 KILL_LIMIT_S: Final = 10.0
 POLL_S: Final = 0.05
 PASSWORD: Final = "harness"
+STREAM_OF: Final = "lower(split_part(application_name, '@', 1))"
+"""In SQL on pg_stat_replication: the member whose stream a row is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +373,7 @@ class ClusterHarness:
             # By name: the stream of a copy in progress is none of a member.
             rows = self.query(
                 name,
-                "SELECT lower(application_name) FROM pg_stat_replication WHERE state = 'streaming'",
+                f"SELECT {STREAM_OF} FROM pg_stat_replication WHERE state = 'streaming'",
             )
             others = {node.name for node in self.members()} - {name}
             return others <= {row[0] for row in rows}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness import ClusterHarness
+from tests.integration.harness import STREAM_OF, ClusterHarness
 from tests.integration.processes import Part
 from tests.integration.scene import (
     TTL_S,
@@ -154,7 +154,7 @@ def test_the_standby_that_holds_more_takes_over(new_cluster: NewCluster, probe: 
         lambda: cluster.query(
             primary,
             "SELECT 1 FROM pg_stat_replication"
-            f" WHERE lower(application_name) = '{ahead}' AND flush_lsn >= '{position}'",
+            f" WHERE {STREAM_OF} = '{ahead}' AND flush_lsn >= '{position}'",
         ),
         10,
         f"{ahead} holds everything",
@@ -177,13 +177,13 @@ def cut_off(cluster: ClusterHarness, primary: str, standby: str) -> None:
     cluster.query(
         primary,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_replication"
-        f" WHERE lower(application_name) = '{standby}'",
+        f" WHERE {STREAM_OF} = '{standby}'",
     )
     cluster.wait_for(
         lambda: cluster.query(
             primary,
             f"SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication"
-            f" WHERE lower(application_name) = '{standby}')",
+            f" WHERE {STREAM_OF} = '{standby}')",
         ),
         10,
         f"{standby} is cut off",

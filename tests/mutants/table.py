@@ -19,6 +19,7 @@ from tests.mutants import (
     postgresql,
     receipts,
     recovery,
+    streams,
 )
 from tests.mutants.mutant import Mutant
 
@@ -32,7 +33,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *consensus_room.MUTANTS,
     ),
     "guardian": (*guardian.MUTANTS, *receipts.MUTANTS),
-    "decisions": (*decisions.MUTANTS, *partings.MUTANTS, *pledges.DECISIONS),
+    "decisions": (*decisions.MUTANTS, *partings.MUTANTS, *pledges.DECISIONS, *streams.DECISIONS),
     "postgresql": postgresql.MUTANTS,
     "agent": (*agent.MUTANTS, *pledges.AGENT),
     "recovery": recovery.MUTANTS,

@@ -109,6 +109,7 @@ MEMBERS: Final[st.SearchStrategy[Member]] = st.builds(
     state=st.sampled_from(MemberState),
     role=st.sampled_from(MemberRole),
     tags=TAGS,
+    stream=st.sampled_from(["", "n2@0123abcd"]),
 )
 REQUESTS: Final = st.builds(
     OperatorRequest,

@@ -11,6 +11,7 @@ from raftha.ha.actions import (
     Configure,
     ConfirmBirth,
     DropSlots,
+    EndDoubles,
     EnsureSlots,
     Promote,
     ReleaseLeader,
@@ -25,6 +26,7 @@ from raftha.ha.parting import is_leaving, lasting_members, parting_steps
 from raftha.ha.plans import names_for, primary_plan
 from raftha.ha.rules.server import start, start_standby, stop
 from raftha.ha.situation import Situation
+from raftha.ha.streams import doubled, stream_of
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
 from raftha.model.cluster import HistoryRecord, MemberState
@@ -249,6 +251,7 @@ def _serve(s: Situation) -> Verdict | None:
     born: tuple[Action, ...] = (ConfirmBirth(),) if s.view.directory.unborn else ()
     closing = closing_steps(s, lease, server)
     actions: tuple[Action, ...] = (
+        *_end_doubles(s, server),
         *slots,
         *published,
         *synced,
@@ -264,6 +267,12 @@ def _serve(s: Situation) -> Verdict | None:
     return Verdict(f"I am {s.me}, the leader with the lock: {acts}", actions, memory)
 
 
+def _end_doubles(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
+    """Streams that carry one name count for nobody until one of them is left."""
+    streams = tuple(stream_of(s.cluster, name) for name in doubled(server))
+    return (EndDoubles(streams),) if streams else ()
+
+
 def _word(action: Action) -> str:
     """An act of a serving leader, in the words of the log."""
     match action:
@@ -273,6 +282,8 @@ def _word(action: Action) -> str:
             return f"making the slots {', '.join(wanted)}"
         case DropSlots(names=names):
             return f"dropping the slots {', '.join(names)} of removed members"
+        case EndDoubles(streams=streams):
+            return f"ending all but the newest of the streams called {', '.join(streams)}"
         case Configure(plan=plan):
             waits = plan.synchronous_standby_names or "nobody"
             return f"configuring the server, commits wait for {waits}"
@@ -335,8 +346,8 @@ RULES = (
     Rule(
         id="lead-40",
         when="the leader key is held by a running primary",
-        then="keep slots, synchronous set and configuration as they should be; clear away what a "
-        "removed member has left",
+        then="keep slots, synchronous set and configuration as they should be; end all but the "
+        "newest of the streams of one name; clear away what a removed member has left",
         why="the healthy state: nothing is written unless something differs",
         check=_serve,
     ),

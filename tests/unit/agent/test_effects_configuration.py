@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -9,7 +10,7 @@ from typing import Any, Final, cast
 from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.errors import PostgresUnavailable
-from raftha.ha.actions import Configure, CutStream
+from raftha.ha.actions import Configure, CutStream, EndDoubles
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerPlan, ServerRole
@@ -51,6 +52,11 @@ class FakeInstance:
         self.done.append("reload")
         return "now"
 
+    def terminate_duplicates(self, names: Iterable[str], timeout: float) -> tuple[str, ...]:
+        assert timeout > 0
+        self.done += names
+        return ("n2@1",)
+
     def refused_settings(self, timeout: float) -> tuple[str, ...]:
         assert timeout > 0
         return ()
@@ -91,6 +97,15 @@ def test_a_reload_that_failed_is_made_up_for() -> None:
     assert effects.perform(Configure(PLAN), CLUSTER)
 
     assert instance.read == PLAN
+
+
+def test_streams_of_one_name_are_ended_and_looked_at_again() -> None:
+    instance, board = FakeInstance(), standby_board()
+
+    assert effects_on(instance, board).perform(EndDoubles(("n2@1",)), CLUSTER)
+
+    assert instance.done == ["n2@1"]
+    assert board.looked_for.is_set()
 
 
 ALONE: Final = ServerPlan(role=ServerRole.STANDBY)

@@ -126,6 +126,14 @@ def test_a_member(member: Member, host: str, port: int, extra: dict[str, Any]) -
     assert found == {member.name: given_member}
 
 
+def test_the_entry_of_an_older_version_names_no_stream() -> None:
+    written = k.encode_member(b.member(pg.N2, stream="n2@1"))
+    older = written.replace(b',"stream":"n2@1"', b"")
+    assert older != written
+
+    assert read({KEYS.member(pg.N2): older}).members[pg.N2].stream == ""
+
+
 @given(MEMBERS, st.sampled_from(MemberVerb), st.sampled_from(WishState), TEXTS)
 def test_a_wish(member: Member, verb: MemberVerb, state: WishState, text: str) -> None:
     wish = MemberWish(
