@@ -16,6 +16,10 @@ PROTOCOL: Final = 4
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
+class OtherProtocol(WireError):
+    """The hello of another release: only its number can be read."""
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What each side of a new link says of itself, before anything else.
 
@@ -70,12 +74,17 @@ def encode_hello(hello: Hello) -> bytes:
     return msgspec.msgpack.encode(hello)
 
 
+def encode_protocol() -> bytes:
+    """What a node of another protocol is answered: it reads which one is spoken here."""
+    return msgspec.msgpack.encode(_Version(PROTOCOL))
+
+
 def decode_hello(data: bytes) -> Hello:
-    """Read a hello. Raises WireError, with clear words for one of another release."""
+    """Read a hello. Raises WireError, OtherProtocol for one of another release."""
     try:
         spoken = _VERSION.decode(data).protocol
         if spoken != PROTOCOL:
-            raise WireError(
+            raise OtherProtocol(
                 f"it speaks protocol {spoken}, this node {PROTOCOL}: "
                 "run the same release of raftha on both"
             )

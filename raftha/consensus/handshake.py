@@ -2,9 +2,9 @@
 
 dialer: hello; acceptor: hello, proof; dialer: proof, verdict; acceptor: verdict. A verdict is
 empty, or says why the other side is not let in: for the node itself, and in words that both
-operators can read. A visitor (`visiting.py`) says its word in place of a hello and gets a nonce,
-the proof and the verdict. Runs on a thread of its own with a time limit on the socket; never on the
-raft thread.
+operators can read. A hello of another protocol is answered with the number of the own one. A
+visitor (`visiting.py`) says its word in place of a hello and gets a nonce, the proof and the
+verdict. Runs on a thread of its own with a time limit on the socket; never on the raft thread.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from msgspec import Struct
 from raftha.consensus.commands import WireError
 from raftha.consensus.greeting import (
     Hello,
+    OtherProtocol,
     Refusal,
     decode_hello,
     decode_verdict,
     encode_hello,
+    encode_protocol,
     encode_verdict,
 )
 from raftha.consensus.members import Registry
@@ -92,7 +94,11 @@ class Handshake(Struct, frozen=True, kw_only=True):
         if is_visit(theirs):
             self._hear(secured, theirs)
             return None
-        hello = decode_hello(theirs)
+        try:
+            hello = decode_hello(theirs)
+        except OtherProtocol:
+            _send(secured, encode_protocol())
+            raise
         own = encode_hello(self.registry.hello(to=hello.address))
         transcript = Transcript(theirs, own).digest()
         _send(secured, own)

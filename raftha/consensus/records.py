@@ -89,7 +89,8 @@ class FileReader:
             raise StorageFailed(f"{what}a newer release of raftha wrote it; start that one here")
         raise StorageFailed(
             f"{what}an older release of raftha wrote it; start that one here or, while the other "
-            f"voters are up, empty {self._file.parent}: the node joins anew"
+            f"voters are up, remove {self._file.name} and what begins with that name in "
+            f"{self._file.parent}: the node joins anew"
         )
 
     def _check_owner(self) -> None:

@@ -5,6 +5,7 @@ the store in `tests/unit/ha`, the guardian in `tests/unit/guardian`."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import msgspec
@@ -13,19 +14,26 @@ import pytest
 from raftha.clock import SystemClock
 from raftha.consensus import state, wire
 from raftha.consensus.commands import WireError
+from raftha.consensus.greeting import PROTOCOL, encode_hello
+from raftha.consensus.handshake import Handshake
 from raftha.consensus.machine import Machine
+from raftha.consensus.members import Registry
+from raftha.consensus.security import KeySecurity
 from raftha.consensus.stable import Origin, Owner
 from raftha.consensus.state import Head, Image, LogEntry, seal
 from raftha.consensus.storage import FILE_NAME, SqliteStore
+from raftha.consensus.visiting import Visitors
 from raftha.errors import StorageFailed
 from raftha.instants import Seconds
 from raftha.model.ids import Revision
 from raftha.model.store import Entry, Key, Lease, LeaseId
 from tests.sim.fakes import Fatal
 from tests.sim.group import Group
+from tests.unit.consensus.greetings import OWN, said
 
 HEAD = Head(LogEntry(b"\x01", 8, 1), LogEntry(b"\x01", 9, 1), b"")
 L = LeaseId("l")
+KEY = b"k" * 32
 NEWER_STATE = msgspec.msgpack.encode([state.FORMAT + 1, 0, 0, [], [], []])
 
 
@@ -108,6 +116,21 @@ def test_a_state_of_a_newer_release_ends_the_process() -> None:
     group.inject("a", "b", wire.Chunk(group.term("a"), image, True, True))
     with pytest.raises(Fatal, match=r"a snapshot of format .*: upgrade raftha on this node"):
         group.deliver("a", "b")
+
+
+def test_who_dials_with_another_protocol_is_told_which_one_is_spoken_here() -> None:
+    """It would see a connection that ends, and its operator would look for another cause."""
+    registry = Registry(OWN, {})
+    handshake = Handshake(registry=registry, security=KeySecurity(KEY), visitors=Visitors())
+    hello = encode_hello(said(protocol=PROTOCOL + 1))
+    dialer, acceptor = socket.socketpair()
+    with dialer, acceptor:
+        dialer.sendall(len(hello).to_bytes(2, "big") + hello)
+        with pytest.raises(WireError, match=f"it speaks protocol {PROTOCOL + 1}, this node"):
+            handshake.accept(acceptor)
+        acceptor.close()
+        answer = dialer.recv(1000)[2:]
+    assert msgspec.msgpack.decode(answer) == {"protocol": PROTOCOL}
 
 
 def test_a_message_of_an_unknown_kind_cuts_the_link_with_the_reason() -> None:
