@@ -52,6 +52,8 @@ def pytest_step(title: str, *paths: str, options: Sequence[str] = ()) -> Step:
 WORKERS: Final = ("-n", "2")
 SEEDS: Final = 200
 """Seeds of the consensus simulation in CI: 0.3 to 0.35 s of processor time each."""
+PLANTED: Final = "tests/sim/test_cluster_notice.py"
+"""Histories of the whole cluster, of about a second each, with a fault planted in the program."""
 FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "check": (
@@ -62,7 +64,14 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     ),
     "unit": (pytest_step("unit", "tests/unit", "tests/scenarios", options=WORKERS),),
     "properties": (pytest_step("properties", "tests/properties", options=WORKERS),),
-    "sim": (pytest_step("simulation", "tests/sim", options=(*WORKERS, f"--seeds={SEEDS}")),),
+    "sim": (
+        pytest_step(
+            "simulation",
+            "tests/sim",
+            options=(*WORKERS, f"--seeds={SEEDS}", f"--ignore={PLANTED}"),
+        ),
+    ),
+    "cluster": (pytest_step("planted faults of the cluster", PLANTED, options=WORKERS),),
     "integration": (FULL,),
     "faults": (pytest_step("faults", "tests/faults", options=WORKERS),),
     "mutants": (pytest_step("mutants", "tests/mutants", options=WORKERS),),
@@ -128,7 +137,7 @@ def steps_of(asked: str) -> Iterator[Step]:
     for name in CI:
         yield from SUITES[name]
     if asked == "all":
-        yield from (EVERY_MAJOR, *SUITES["faults"], *SUITES["mutants"])
+        yield from (EVERY_MAJOR, *SUITES["cluster"], *SUITES["faults"], *SUITES["mutants"])
 
 
 def run_step(step: Step, outcome: Outcome) -> None:

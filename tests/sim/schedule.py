@@ -27,8 +27,17 @@ class Schedule:
 
     def run_until(self, end: float) -> None:
         """Let everything happen that is due before a true time."""
-        while self._heap and self._heap[0][0] < end:
+        while self.has_any_before(end):
+            self.run_one_before(end)
+        self.time.now = end
+
+    def has_any_before(self, end: float) -> bool:
+        """Whether anything is due before a true time."""
+        return bool(self._heap) and self._heap[0][0] < end
+
+    def run_one_before(self, end: float) -> None:
+        """Let the next thing happen, if one is due before a true time."""
+        if self.has_any_before(end):
             when, _, action = heapq.heappop(self._heap)
             self.time.now = when
             action()
-        self.time.now = end

@@ -1,0 +1,296 @@
+"""Carries a plan of faults out on a cluster world, and undoes it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from raftha.ha.keys import encode_config
+from raftha.instants import Seconds
+from raftha.model.ids import MemberName
+from raftha.model.operation import RequestKind
+from raftha.model.report import OperationRequest
+from raftha.model.store import KeyAt, Put, Transact
+from tests.sim.cluster.agent import KEYS
+from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
+from tests.sim.cluster.node import HTTP, Node
+from tests.sim.cluster.replication import DATA
+from tests.sim.network import Link
+from tests.sim.workload import shorter
+
+if TYPE_CHECKING:
+    from tests.sim.cluster.world import ClusterWorld
+
+
+LATER_S: Final = 0.02
+"""How long after its moment a fault strikes, at most."""
+PATIENCE_S: Final = 10.0
+"""A fault that waits for its moment strikes anyway after this time."""
+
+
+class Disorder:
+    """What goes wrong in a world. Some things are left out because nobody could survive them: a
+    postmaster that is stopped while its guardian is, or is gone (a stated limit of R12)."""
+
+    def __init__(self, world: ClusterWorld) -> None:
+        self._world = world
+        self._is_over = False
+        self.thawed_at: dict[str, float] = {}
+        self._waiting: list[Trouble] = []
+        self._acts: dict[Kind, Callable[[Trouble, Node], None]] = {
+            Kind.KILL_AGENT: self._kill,
+            Kind.FREEZE_AGENT: self._freeze,
+            Kind.KILL_GUARDIAN: self._kill,
+            Kind.FREEZE_GUARDIAN: self._freeze,
+            Kind.KILL_BOTH: self._kill,
+            Kind.FREEZE_BOTH: self._freeze,
+            Kind.KILL_POSTMASTER: self._kill,
+            Kind.STOP_POSTMASTER: self._stop_postmaster,
+            Kind.KILL_CHILD: self._kill_child,
+            Kind.KILL_AGENT_AND_POSTMASTER: self._kill,
+            Kind.KILL_ALL: self._kill,
+            Kind.FREEZE_NODE: self._freeze_node,
+            Kind.SUSPEND: self._freeze_node,
+            Kind.POWER_LOSS: self._lose_power,
+            Kind.POWER_LOSS_OF_ALL: self._lose_power_everywhere,
+            Kind.ISOLATE: self._cut,
+            Kind.DEAF: self._cut,
+            Kind.MUTE: self._cut,
+            Kind.CUT_RAFT: self._cut,
+            Kind.CUT_DATA: self._cut,
+            Kind.CUT_DATA_BACK: self._cut,
+            Kind.CUT_HTTP: self._cut,
+            Kind.HUNG_DISK: self._hang_disk,
+            Kind.SLOW_RAFT_DISK: self._slow_raft_disk,
+            Kind.SLEW: self._slew,
+            Kind.SWITCHOVER: self._switch_over,
+            Kind.TTL: self._change_ttl,
+            Kind.SHORTER_TTL: self._cut_ttl,
+        }
+
+    def begin(self, plan: Sequence[Trouble]) -> None:
+        """Let the plan take its course."""
+        for trouble in plan:
+            self._world.schedule.after(trouble.at, partial(self._ready, trouble))
+
+    def end(self) -> None:
+        """No more faults, and whatever lasts ends now."""
+        self._is_over = True
+        world = self._world
+        for node in world.nodes.values():
+            self._thaw_node(node)
+            node.directory.is_hung = False
+            node.host.disk.latency, node.host.disk.stall = world.traits.disk_latency, 0.0
+            world.slew(node.host, 0.0)
+            world.start(node.host)
+        world.cables.heal_all()
+        world.wires.release_all()
+
+    def happened(self, moment: Moment, name: str) -> None:
+        """A moment that faults may wait for, on this node; they strike a little later."""
+        for trouble in [trouble for trouble in self._waiting if trouble.moment is moment]:
+            self._waiting.remove(trouble)
+            strike = partial(self._strike, trouble, self._world.nodes[name])
+            self._world.schedule.after(trouble.strength * LATER_S, strike)
+
+    def _ready(self, trouble: Trouble) -> None:
+        """Its time has come: strike, or wait for the moment, but not for ever."""
+        if trouble.moment is Moment.NOW:
+            self._strike(trouble, self._choose(trouble))
+            return
+        self._waiting.append(trouble)
+        self._world.schedule.after(PATIENCE_S, partial(self._lose_patience, trouble))
+
+    def _lose_patience(self, trouble: Trouble) -> None:
+        if trouble in self._waiting:
+            self._waiting.remove(trouble)
+            self._strike(trouble, self._choose(trouble))
+
+    def _strike(self, trouble: Trouble, node: Node) -> None:
+        if self._is_over:
+            return
+        when = "" if trouble.moment is Moment.NOW else f" at {trouble.moment.value}"
+        text = f"{trouble.kind.value}{when} ({trouble.lasts:.2f} s): {node.name}"
+        self._world.verdicts.note(text)
+        self._world.counts["faults"] += 1
+        if trouble.is_probe:
+            self._world.probe(node, trouble.kind)
+        self._acts[trouble.kind](trouble, node)
+
+    def _choose(self, trouble: Trouble) -> Node:
+        world = self._world
+        nodes = list(world.nodes.values())
+        writing = [n for n in nodes if (s := n.running_server()) is not None and s.is_primary]
+        matching = {
+            Victim.ANYBODY: nodes,
+            Victim.PRIMARY: writing,
+            Victim.STANDBY: [node for node in nodes if node not in writing],
+            Victim.RAFT_LEADER: [node for node in nodes if world.leads(node.host)],
+        }[trouble.victim]
+        among = matching or nodes
+        return among[trouble.pick % len(among)]
+
+    def _until(self, trouble: Trouble, end: Callable[[], None]) -> None:
+        """Undo a fault when its time is over, unless all have been ended."""
+        self._world.schedule.after(trouble.lasts, lambda: None if self._is_over else end())
+
+    # Processes.
+
+    def _kill(self, trouble: Trouble, node: Node) -> None:
+        kind = trouble.kind
+        server = node.running_server()
+        if kind in (Kind.KILL_GUARDIAN, Kind.KILL_BOTH, Kind.KILL_ALL):
+            if server is not None:
+                server.postmaster.go_on()
+            node.kill_guardian()
+        if kind not in (Kind.KILL_GUARDIAN, Kind.KILL_POSTMASTER):
+            self._world.end(node.host, restart_after=trouble.lasts, power=False)
+        with_server = (Kind.KILL_POSTMASTER, Kind.KILL_AGENT_AND_POSTMASTER, Kind.KILL_ALL)
+        if kind in with_server and server is not None:
+            server.postmaster.send(signal.SIGKILL)
+
+    def _kill_child(self, trouble: Trouble, node: Node) -> None:
+        server = node.running_server()
+        if server is not None and server.children:
+            children = sorted(server.children, key=lambda child: child.pid)
+            children[trouble.pick % len(children)].send(signal.SIGKILL)
+
+    def _freeze(self, trouble: Trouble, node: Node) -> None:
+        server = node.running_server()
+        if trouble.kind is not Kind.FREEZE_AGENT:
+            if server is not None:
+                server.postmaster.go_on()
+            for life in node.live("guardian"):
+                self._world.fibers.freeze(life)
+        if trouble.kind is not Kind.FREEZE_GUARDIAN:
+            self._world.freeze(node.host)
+        self._until(trouble, partial(self._thaw_node, node))
+
+    def _stop_postmaster(self, trouble: Trouble, node: Node) -> None:
+        server, guardian = node.running_server(), node.guardian
+        if server is not None and guardian is not None and guardian.life.runs:
+            server.postmaster.stop()
+            self._until(trouble, server.postmaster.go_on)
+
+    def _freeze_node(self, trouble: Trouble, node: Node) -> None:
+        world = self._world
+        world.freeze(node.host, suspended=trouble.kind is Kind.SUSPEND)
+        for life in node.live("all"):
+            world.fibers.freeze(life)
+        for process in node.machine.processes.values():
+            process.stop()
+        node.is_frozen = True
+        self._until(trouble, partial(self._thaw_node, node))
+
+    def _thaw_node(self, node: Node) -> None:
+        world = self._world
+        world.thaw(node.host)
+        node.is_frozen = False
+        lives = node.live("all")
+        world.random.shuffle(lives)
+        for life in lives:
+            world.fibers.thaw(life)
+        for process in list(node.machine.processes.values()):
+            process.go_on()
+        self.thawed_at[node.name] = world.time.now
+
+    def _lose_power(self, trouble: Trouble, node: Node) -> None:
+        self._thaw_node(node)
+        self._world.end(node.host, restart_after=trouble.lasts, power=True)
+        node.lose_power()
+
+    def _lose_power_everywhere(self, trouble: Trouble, _: Node) -> None:
+        for node in self._world.nodes.values():
+            self._lose_power(trouble, node)
+
+    # Links.
+
+    def _cut(self, trouble: Trouble, node: Node) -> None:
+        others = [name for name in self._world.hosts if name != node.name]
+        out: list[Link] = [(node.name, other) for other in others]
+        back: list[Link] = [(other, node.name) for other in others]
+        raft, data, http = {
+            Kind.ISOLATE: (out + back, out + back, out + back),
+            Kind.DEAF: (back, back, back),
+            Kind.MUTE: (out, out, out),
+            Kind.CUT_RAFT: (out + back, [], []),
+            Kind.CUT_DATA: ([], out + back, []),
+            Kind.CUT_DATA_BACK: ([], back, []),
+            Kind.CUT_HTTP: ([], [], out + back),
+        }[trouble.kind]
+        world = self._world
+        world.wires.stall(raft)
+        world.cables.cut(DATA, data)
+        world.cables.cut(HTTP, http)
+
+        def heal() -> None:
+            world.wires.release(raft)
+            world.cables.heal(DATA, data)
+            world.cables.heal(HTTP, http)
+
+        self._until(trouble, heal)
+
+    # Disks, clocks and people.
+
+    def _hang_disk(self, trouble: Trouble, node: Node) -> None:
+        node.directory.is_hung = True
+        self._until(trouble, partial(setattr, node.directory, "is_hung", False))
+
+    def _slow_raft_disk(self, trouble: Trouble, node: Node) -> None:
+        disk = node.host.disk
+        disk.latency = 0.05 + 0.3 * trouble.strength
+        calm = self._world.traits.disk_latency
+        self._until(trouble, partial(setattr, disk, "latency", calm))
+
+    def _slew(self, trouble: Trouble, node: Node) -> None:
+        self._world.slew(node.host, 0.2 * (trouble.strength - 0.5))
+        self._until(trouble, partial(self._world.slew, node.host, 0.0))
+
+    def _switch_over(self, trouble: Trouble, node: Node) -> None:
+        agent = node.agent
+        if agent is None:
+            return
+        others = sorted(self._world.nodes)
+        candidate = MemberName(others[trouble.pick % len(others)])
+        request = OperationRequest(
+            kind=RequestKind.SWITCHOVER, candidate=candidate if trouble.strength < 0.5 else None
+        )
+
+        def ask() -> None:
+            report = agent.operate(request)
+            self._world.verdicts.note(f"{node.name} says: {report}")
+
+        self._world.fibers.after(0.0, agent.life, ask)
+
+    def _change_ttl(self, trouble: Trouble, node: Node) -> None:
+        self._write_ttl(node, 2.0 + 3.0 * trouble.strength)
+
+    def _cut_ttl(self, trouble: Trouble, node: Node) -> None:
+        """The holder proposes the shorter ttl, and does not hear whether that came true."""
+        self._write_ttl(node, 2.0)
+        deaf = replace(trouble, kind=Kind.DEAF)
+        self._world.schedule.after(trouble.strength, partial(self._deafen, deaf, node))
+
+    def _deafen(self, trouble: Trouble, node: Node) -> None:
+        if not self._is_over:
+            self._cut(trouble, node)
+
+    def _write_ttl(self, node: Node, ttl: float) -> None:
+        """An operator writes another configuration, at whatever node is struck."""
+        agent = node.agent
+        if agent is None:
+            return
+        cluster = agent.reader.read()
+        if cluster.config_revision is None:
+            return
+        changed = shorter(cluster.config, Seconds(round(ttl, 1)))
+        command = Transact(
+            (KeyAt(KEYS.config, cluster.config_revision),),
+            (Put(KEYS.config, encode_config(changed)),),
+        )
+        self._world.verdicts.note(f"ttl {ttl:.1f} is asked for at {node.name}")
+        agent.node.store.submit(command, timeout=Seconds(1.0), done=lambda _outcome: None)

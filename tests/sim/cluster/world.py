@@ -1,0 +1,320 @@
+"""The cluster world: three nodes of the shipped agent, guardian and consensus on made-up machines.
+
+One `Random(seed)` decides everything. First the nodes come to be a cluster; then faults strike for
+`SAFETY_S` of virtual time while clients write; then all of them end, and the cluster must be whole
+again: one primary, every other member streaming from it, rows acknowledged. What is checked all
+the while stands in `promises.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import count
+from random import Random
+from typing import Final
+
+from raftha.consensus.commands import Expire
+from raftha.consensus.node import RaftNode
+from raftha.instants import Seconds
+from raftha.model.settings import DynamicConfig, SynchronousMode
+from raftha.model.store import Snapshot
+from tests.sim.cluster.cables import Cables
+from tests.sim.cluster.clients import Writer
+from tests.sim.cluster.disorder import Disorder
+from tests.sim.cluster.faults import HANGS, Kind, Trouble, draw_troubles
+from tests.sim.cluster.fibers import Fibers, Life
+from tests.sim.cluster.node import Node
+from tests.sim.cluster.postgres import Server
+from tests.sim.cluster.promises import Promises
+from tests.sim.cluster.replication import DATA
+from tests.sim.host import Host
+from tests.sim.stage import Stage
+from tests.sim.traits import LAN, Traits
+from tests.sim.wires import Weather
+
+BIRTH_S: Final = 30.0
+"""Three empty machines are a cluster by then."""
+SAFETY_S: Final = 45.0
+"""Seconds with faults."""
+HEALED_S: Final = 60.0
+"""After the last fault the cluster is whole again by then (L1, L2)."""
+LOOK_S: Final = 0.5
+"""How often it is looked whether the cluster is whole; twice in a row is enough."""
+FEWEST_ROWS: Final = 20
+SIZE: Final = 3
+L1_S: Final = 1.0
+"""What L1 allows beyond the ttl."""
+CLIENT_S: Final = 0.5
+"""What a client may take to find the new primary and to have a row acknowledged."""
+
+
+def draw_settings(random: Random) -> DynamicConfig:
+    """The default or a short ttl; mostly synchronous."""
+    modes = (SynchronousMode.ON, SynchronousMode.ON, SynchronousMode.ON, SynchronousMode.OFF)
+    mode = random.choice(modes)
+    if random.random() < 0.5:
+        return DynamicConfig(synchronous_mode=mode, maximum_lag_on_failover=4096)
+    return DynamicConfig(
+        ttl=Seconds(2.0),
+        heartbeat=Seconds(0.4),
+        loop_wait=Seconds(0.5),
+        retry_timeout=Seconds(0.5),
+        fence_budget=Seconds(0.3),
+        primary_health_timeout=Seconds(1.2),
+        synchronous_mode=mode,
+        maximum_lag_on_failover=4096,
+    )
+
+
+def draw_traits(random: Random) -> Traits:
+    """Three members, or two and a witness."""
+    return Traits(
+        size=SIZE,
+        witnesses=random.choice((0, 0, 0, 0, 1)),
+        timings=LAN,
+        weather=random.choice((Weather(0.001, 0.002), Weather(0.0005, 0.0005))),
+        disk_latency=random.choice((0.0, 0.001)),
+        round_s=0.002,
+        chunk_bytes=256 * 1024,
+        batch_bytes=256 * 1024,
+    )
+
+
+class ClusterWorld(Stage):
+    """`plan` replaces the drawn one; `sabotage` spoils every node whose agent starts, to see
+    whether the checkers notice."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        plan: Sequence[Trouble] | None = None,
+        settings: DynamicConfig | None = None,
+        sabotage: Callable[[Node], None] = lambda _node: None,
+    ) -> None:
+        random = Random(f"cluster {seed}")
+        self.settings = settings or draw_settings(random)
+        traits = draw_traits(random)
+        drawn = draw_troubles(random, SAFETY_S, self.settings.ttl)
+        self.plan = drawn if plan is None else list(plan)
+        super().__init__(random, traits)
+        self.fibers = Fibers(self.schedule)
+        self.cables = Cables(Random(random.getrandbits(64)), traits.weather.delay)
+        self.counts: Counter[str] = Counter()
+        members = {name: host for name, host in self.hosts.items() if not host.is_witness}
+        self.nodes = {name: Node(self, host) for name, host in members.items()}
+        self.promises = Promises(
+            self.verdicts,
+            self.time,
+            self.settings,
+            store=self.newest_store,
+            servers=self.servers,
+            thawed_at=lambda name: self.disorder.thawed_at.get(name, -1.0),
+        )
+        self.disorder = Disorder(self)
+        self._numbers = count(1)
+        self._sabotage = sabotage
+        self.is_over = False
+
+    # The course of a world.
+
+    def run(self) -> list[str]:
+        """Birth, faults, calm; what was violated."""
+        disabled = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            self._run()
+        finally:
+            self.is_over = True
+            self.fibers.close([life for node in self.nodes.values() for life in node.live("all")])
+            logging.disable(disabled)
+            gc.collect()
+        return self.verdicts.violations
+
+    def _run(self) -> None:
+        begun = self.time.now
+        for host in self.hosts.values():
+            self.start(host)
+        self._employ_writers()
+        if not self._become_whole(BIRTH_S):
+            self.verdicts.violate("L1: no cluster has come to be")
+            return
+        self.counts["virtual ms until born"] += int((self.time.now - begun) * 1000)
+        self.disorder.begin(self.plan)
+        self.fibers.run_until(self.time.now + SAFETY_S)
+        self.verdicts.note("all faults end")
+        self.disorder.end()
+        healed = self.time.now
+        if not self._become_whole(HEALED_S):
+            self.verdicts.violate(
+                f"L2: not whole {HEALED_S:.0f} s after the faults: {self.state()}"
+            )
+            return
+        self.counts["virtual ms until whole"] += int((self.time.now - healed) * 1000)
+        primary = self.primary()
+        assert primary is not None
+        others = [s for s in self.servers() if s is not primary]
+        self.promises.check_end(primary, others)
+        if len(self.promises.acknowledged) < FEWEST_ROWS:
+            self.verdicts.violate("too few rows were acknowledged for this to mean anything")
+        self.counts["rows acknowledged"] += len(self.promises.acknowledged)
+        self.counts["promotions"] += self.promises.promotions
+
+    def _become_whole(self, patience: float) -> bool:
+        """Whether the cluster is whole in time, at two looks in a row."""
+        end = self.time.now + patience
+        seen = 0
+        while self.time.now < end and seen < 2:
+            self.fibers.run_until(self.time.now + LOOK_S)
+            seen = seen + 1 if self.is_whole() else 0
+        return seen == 2
+
+    def _employ_writers(self) -> None:
+        pace = self.random.choice(((0.02, 0.1), (0.1, 0.3)))
+        rows = count(1)
+        for node in self.nodes.values():
+            Writer(node, self.fibers, self.random, rows, self.counts, pace).begin()
+
+    # What is known of the whole.
+
+    def servers(self) -> list[Server]:
+        """Every server of which a process lives."""
+        found = (node.running_server() for node in self.nodes.values())
+        return [server for server in found if server is not None]
+
+    def primary(self) -> Server | None:
+        """The server that takes writes, if there is one."""
+        writing = [server for server in self.servers() if server.may_write]
+        return writing[0] if len(writing) == 1 else None
+
+    def is_whole(self) -> bool:
+        """One primary that acknowledges, and every other member streams all it has."""
+        primary = self.primary()
+        if primary is None or self.time.now - self.promises.latest > LOOK_S:
+            return False
+        others = [s for s in self.servers() if s is not primary]
+        attached = {s.standby.number for s in primary.streams if s.is_open_above and s.flush}
+        is_waiting = not primary.names_in_force and self.promises.is_synchronous
+        return (
+            len(others) == len(self.nodes) - 1
+            and not is_waiting
+            and all(server.number in attached for server in others)
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of the whole history, for comparing two runs of one seed."""
+        for node in self.nodes.values():
+            for piece in node.directory.wal.pieces:
+                self.verdicts.trace.update(f"{piece.line.ends} {piece.line.rows}".encode())
+        return self.verdicts.trace.hexdigest()
+
+    def state(self) -> str:
+        """For people: what each node is about."""
+        return "; ".join(_describe(node) for node in self.nodes.values())
+
+    def newest_store(self) -> Snapshot | None:
+        """The key store as the most advanced replica has it."""
+        agents = [node.agent for node in self.nodes.values() if node.agent is not None]
+        snapshots = [agent.node._replica.published for agent in agents]
+        return max(snapshots, key=lambda s: (s.generation, s.revision), default=None)
+
+    def reached_by(self, name: str, host: str, _port: int) -> Server | None:
+        """The server at an address, as seen from a node."""
+        if host not in self.nodes or not self.cables.carry_both(DATA, name, host):
+            return None
+        return self.nodes[host].running_server()
+
+    def raft_carries(self, source: str, target: str) -> bool:
+        stalls = self.wires._stalls
+        return (source, target) not in stalls and (target, source) not in stalls
+
+    def new_server(self, node: Node, life: Life) -> Server:
+        return Server(
+            node.name,
+            next(self._numbers),
+            node.directory,
+            node.machine,
+            life,
+            fibers=self.fibers,
+            cables=self.cables,
+            random=self.random,
+            watcher=self.promises,
+            is_host_up=lambda: node.is_up,
+            server_at=lambda host: self.reached_by(node.name, host, 0),
+        )
+
+    # What happens on the stage.
+
+    def process_started(self, host: Host, node: RaftNode) -> None:
+        self._watch_expiry(node)
+        here = self.nodes.get(host.name)
+        if here is not None:
+            here.is_up = True
+            here.agent_started(node)
+            self._sabotage(here)
+
+    def _watch_expiry(self, node: RaftNode) -> None:
+        """Hear of every lease that this node would end."""
+        replica = node._replica
+        due = replica.due
+
+        def checked(rank: int) -> tuple[Expire, ...]:
+            found = due(rank)
+            if found:
+                self.promises.expiring(node.store.peek())
+            return found
+
+        replica.due = checked  # type: ignore[method-assign]
+
+    def process_ended(self, host: Host) -> None:
+        if host.name in self.nodes:
+            self.nodes[host.name].agent_ended()
+
+    def start(self, host: Host) -> None:
+        if not self.is_over:
+            super().start(host)
+
+    def freeze(self, host: Host, *, suspended: bool = False) -> None:
+        super().freeze(host, suspended=suspended)
+        for life in self._agents_of(host):
+            self.fibers.freeze(life)
+
+    def thaw(self, host: Host) -> None:
+        super().thaw(host)
+        for life in self._agents_of(host):
+            self.fibers.thaw(life)
+
+    def _agents_of(self, host: Host) -> list[Life]:
+        return self.nodes[host.name].live("agent") if host.name in self.nodes else []
+
+    def probe(self, node: Node, kind: Kind) -> None:
+        """A primary is struck, and nothing else is: somebody acknowledges rows again in time."""
+        server = node.running_server()
+        if server is None or not server.may_write:
+            return
+        self.promises.probe(server)
+        settings = self.settings
+        bound = settings.ttl + L1_S + CLIENT_S
+        if kind in HANGS:
+            bound += settings.primary_health_timeout
+        self.schedule.after(bound, self.promises.check_probe)
+
+    def agent_failed(self, node: Node, why: str) -> None:
+        """The agent ended itself: it trusts itself no more."""
+        self.verdicts.violate(f"tripwire on {node.name}: {why}")
+        self.end(node.host, restart_after=0.5, power=False)
+
+
+def _describe(node: Node) -> str:
+    agent, server = node.agent, node.running_server()
+    rule = "no agent"
+    if agent is not None:
+        recent = agent.member.loop._recorder.recent()
+        rule = f"{recent[-1].rule}: {recent[-1].reason}" if recent else "no decision"
+    if server is None:
+        return f"{node.name} {rule}; no server"
+    role = "standby" if server.in_recovery else "primary"
+    return f"{node.name} {rule}; {role} at {server.wal.number}/{server.wal.end}"
