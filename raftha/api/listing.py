@@ -53,7 +53,7 @@ def history_rows(report: ClusterReport) -> list[list[Any]]:
         [
             record.parent,
             None if record.switch is None else record.switch.value,
-            record.reason,
+            "; ".join(filter(None, (record.reason, record.sequel))),
             datetime.fromtimestamp(record.wall, UTC).isoformat(),
             record.leader,
         ]

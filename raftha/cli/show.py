@@ -58,7 +58,7 @@ def history(contact: Contact, output: str) -> Exit:
         begun = f"from {record.switch}" if record.switch is not None else "from initdb"
         if not record.is_promotion:
             begun = "not used"
-        why = "; ".join(filter(None, (record.reason, record.loss)))
+        why = "; ".join(filter(None, (record.reason, record.loss, record.sequel)))
         click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {why}")
     return Exit.DONE
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from raftha.ha.actions import AcquireLeader, Action, Submit
 from raftha.ha.announce import announcement
+from raftha.ha.backoff import backoff
 from raftha.ha.keys import Keys, decode_position
 from raftha.ha.losses import loss_report
 from raftha.ha.memory import LeaderSeen, Memory
-from raftha.ha.rules import bootstrap, election, follower, handover, leader, safety, work
+from raftha.ha.rules import bootstrap, election, follower, handover, leader, restart, safety, work
 from raftha.ha.rules.follower import WAL_REMOVED
-from raftha.ha.rules.server import backoff
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision, Rule, Verdict
 from raftha.instants import longest
@@ -51,6 +51,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *work.RULES,
     *bootstrap.RULES,
     *handover.REQUEST_RULES,
+    *restart.RULES,
     *leader.RULES,
     *election.RULES,
     *follower.RULES,
@@ -109,8 +110,11 @@ def observe_memory(view: View, memory: Memory) -> Memory:
     stop = memory.stop
     if stop is not None and view.guardian.running and stop.process != view.guardian.process:
         stop = None
+    serves = view.lease is not None and view.server is not None and view.server.is_primary
     return replace(
         memory,
+        down_since=None if view.guardian.running else (memory.down_since or view.now),
+        serving_since=(memory.serving_since or view.now) if serves else None,
         lost_since=lost_since,
         live_primary_since=memory.live_primary_since if vacant else None,
         cutting_since=memory.cutting_since if vacant and view.server and not view.cut else None,

@@ -140,6 +140,9 @@ class _RecordDoc(msgspec.Struct):
     time: float
     seen: str | None = None
     lost_bytes: int | None = None
+    strikes: int = 0
+    restarts: tuple[str, ...] = ()
+    ended: str = ""
 
 
 class _HistoryDoc(msgspec.Struct):
@@ -344,6 +347,9 @@ def _record(row: _RecordDoc) -> HistoryRecord:
         wall=row.time,
         seen=None if row.seen is None else Lsn.parse(row.seen),
         lost_bytes=row.lost_bytes,
+        strikes=row.strikes,
+        restarts=row.restarts,
+        ended=row.ended,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from raftha.ha import pledge
+from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.situation import Situation
 from raftha.ha.streams import strangers
 from raftha.instants import Instant, longest
@@ -43,6 +44,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         )
     found += _without_stream(s)
     found += _strange_streams(s)
+    found += _without_peace(s)
     found += [
         Notice(subject="store", what=what, remedy="was it written by a newer version?")
         for what in s.cluster.problems
@@ -82,6 +84,19 @@ def _strange_streams(s: Situation) -> list[Notice]:
         )
         for name in names
     ]
+
+
+def _without_peace(s: Situation) -> list[Notice]:
+    """Said by the leader; by everybody while there is none."""
+    count, leader = strikes(s.cluster), s.cluster.leader
+    if count < FREE_STRIKES or (leader is not None and leader.name != s.me):
+        return []
+    what = (
+        f"the primary was lost {count} times in a row, without {peace_s(s):g} s of peace in "
+        f"between: the next takeover or restart waits {pause(s):g} s"
+    )
+    remedy = "raftha history says why; after that time of peace, and for raftha failover, it ends"
+    return [Notice(subject=s.me, what=what, remedy=remedy, level=Level.WARNING)]
 
 
 def _kept(name: MemberName, kept: Kept) -> Notice:

@@ -17,8 +17,11 @@ from raftha.model.store import Key, LeaseId
 FORMAT: Final = 1
 LEADER_LEASE: Final = LeaseId("leader")
 KEPT_RECORDS: Final = 40
+NOTED_RECORDS: Final = 8
 LONGEST_REASON: Final = 200
-"""Bounds of the `history` document, which one command of the store must carry."""
+LONGEST_HISTORY_BYTES: Final = 15 << 10
+"""Bounds of the `history` document, which one command of the store must carry: the records, those
+of them that keep what became of their leader, each sentence, and all of it."""
 _POSITION: Final = msgspec.json.Decoder(tuple[int, int])
 
 
@@ -133,22 +136,29 @@ def encode_operation(operation: Operation) -> bytes:
 
 
 def encode_history(records: tuple[HistoryRecord, ...]) -> bytes:
-    rows = [
-        {
-            "timeline": record.timeline,
-            "parent": record.parent,
-            "switch": None if record.switch is None else str(record.switch),
-            "generation": record.epoch.generation,
-            "epoch": record.epoch.revision,
-            "leader": record.leader,
-            "reason": record.reason,
-            "time": record.wall,
-            "seen": None if record.seen is None else str(record.seen),
-            "lost_bytes": record.lost_bytes,
-        }
-        for record in records
-    ]
-    return encode({"records": rows})
+    """The records, without the oldest where all of them would be too much."""
+    rows = [_row(record) for record in records]
+    for row, record in tuple(zip(rows, records, strict=True))[-NOTED_RECORDS:]:
+        notes = {"strikes": record.strikes, "restarts": record.restarts, "ended": record.ended}
+        row.update({name: note for name, note in notes.items() if note})
+    while len(document := encode({"records": rows})) > LONGEST_HISTORY_BYTES:
+        del rows[0]
+    return document
+
+
+def _row(record: HistoryRecord) -> dict[str, Any]:
+    return {
+        "timeline": record.timeline,
+        "parent": record.parent,
+        "switch": None if record.switch is None else str(record.switch),
+        "generation": record.epoch.generation,
+        "epoch": record.epoch.revision,
+        "leader": record.leader,
+        "reason": record.reason,
+        "time": record.wall,
+        "seen": None if record.seen is None else str(record.seen),
+        "lost_bytes": record.lost_bytes,
+    }
 
 
 def encode_member(member: Member) -> bytes:

@@ -43,6 +43,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `plan`: the configuration last written; None makes the next tick write it again.
     `stop`: a stop already asked for. `starts`, `started_at`: the starts since the server last
     answered, and the latest of them.
+    `down_since`: no server has run since. `serving_since`: this node's has served as the primary.
     `promoted`: the epoch the guardian was told to promote under, and when.
     `checkpoint_asked`: when the checkpoint after the promotion was asked for.
     `lost_since`: the leader key has been missing since. `live_primary_since`: a peer has said since
@@ -65,6 +66,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     stop: StopSent | None = None
     starts: int = 0
     started_at: Instant | None = None
+    down_since: Instant | None = None
+    serving_since: Instant | None = None
     promoted: Epoch | None = None
     promoted_at: Instant | None = None
     checkpoint_asked: Instant | None = None

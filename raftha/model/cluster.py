@@ -92,6 +92,10 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
     `switch` is where the new timeline leaves `parent`; `wall` is Unix time, for people. `seen` is
     how far the leader before had written, by its last renewal. `lost_bytes` is the WAL of `parent`
     behind the switch, known once the server that holds it has come back.
+
+    `strikes` counts how often the primary went without being asked to, this promotion included,
+    since a primary last served in peace. `restarts` says why this leader started its server again
+    where it was, the newest last; `ended` why it gave the leader key back.
     """
 
     timeline: Timeline
@@ -103,6 +107,9 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
     wall: float
     seen: Lsn | None = None
     lost_bytes: int | None = None
+    strikes: int = 0
+    restarts: tuple[str, ...] = ()
+    ended: str = ""
 
     @property
     def is_promotion(self) -> bool:
@@ -119,6 +126,12 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
             return ""
         known = self.switch.behind(self.seen)
         return f"at least {known} bytes of WAL were left behind, as far as its leader had told"
+
+    @property
+    def sequel(self) -> str:
+        """What became of this leader, in the order in which it happened; empty if nothing did."""
+        ended = f"{self.leader} gave the leader key back: {self.ended}" if self.ended else ""
+        return "; ".join(filter(None, (*self.restarts, ended)))
 
 
 class Initialize(Struct, frozen=True, kw_only=True):

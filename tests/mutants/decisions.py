@@ -10,6 +10,7 @@ _SAFETY: Final = "unit/ha/test_safety.py::"
 _ELECTION: Final = "unit/ha/test_election.py::"
 _CANDIDATES: Final = "unit/ha/test_candidates.py::"
 _SYNC: Final = "unit/ha/test_sync.py::"
+_RESTART: Final = "unit/ha/test_restart.py::"
 _LEADER: Final = "unit/ha/test_leader.py::"
 _FOLLOWER: Final = "unit/ha/test_follower.py::"
 _HANDOVER: Final = "unit/ha/test_handover.py::"
@@ -316,18 +317,18 @@ LEADING: Final = (
         caught_by=_LEADER + "test_the_promotion_waits_for_whom_it_must_from_its_first_commit",
     ),
     Mutant(
-        file="ha/rules/leader.py",
+        file="ha/rules/restart.py",
         without="R20: a primary restarts in place with its gate open",
         text="plan = primary_plan(s.cluster, s.view.me, names, closed=bool(names))",
         instead="plan = primary_plan(s.cluster, s.view.me, names, closed=False)",
-        caught_by=_LEADER + "test_a_crashed_primary_is_restarted_in_place_behind_the_gate",
+        caught_by=_RESTART + "test_a_crashed_primary_is_restarted_in_place_behind_the_gate",
     ),
     Mutant(
-        file="ha/rules/leader.py",
+        file="ha/rules/restart.py",
         without="R11: a promotion cut short is started as a primary",
         text="if control is None or s.view.directory.standby_signal:",
         instead="if control is None:",
-        caught_by=_LEADER + "test_a_promotion_with_its_standby_signal_left_was_cut_short",
+        caught_by=_RESTART + "test_a_promotion_with_its_standby_signal_left_was_cut_short",
     ),
     Mutant(
         file="ha/rules/leader.py",
@@ -337,11 +338,11 @@ LEADING: Final = (
         caught_by=_LEADER + "test_a_promotion_that_does_not_end_is_stopped",
     ),
     Mutant(
-        file="ha/rules/leader.py",
+        file="ha/rules/restart.py",
         without="a fenced epoch is kept, and nobody else can take over",
         text="if lease.epoch in s.view.guardian.burned:",
         instead="if lease.epoch is None:",
-        caught_by=_LEADER + "test_who_cannot_be_the_primary_gives_the_key_back",
+        caught_by=_RESTART + "test_who_cannot_be_the_primary_gives_the_key_back",
     ),
     Mutant(
         file="ha/rules/follower.py",

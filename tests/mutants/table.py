@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutants import (
     agent,
+    backing_off,
     consensus_log,
     consensus_members,
     consensus_room,
@@ -33,7 +34,13 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *consensus_room.MUTANTS,
     ),
     "guardian": (*guardian.MUTANTS, *receipts.MUTANTS),
-    "decisions": (*decisions.MUTANTS, *partings.MUTANTS, *pledges.DECISIONS, *streams.DECISIONS),
+    "decisions": (
+        *decisions.MUTANTS,
+        *backing_off.MUTANTS,
+        *partings.MUTANTS,
+        *pledges.DECISIONS,
+        *streams.DECISIONS,
+    ),
     "postgresql": postgresql.MUTANTS,
     "agent": (*agent.MUTANTS, *pledges.AGENT),
     "recovery": recovery.MUTANTS,

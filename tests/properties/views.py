@@ -88,6 +88,9 @@ RECORDS: Final[st.SearchStrategy[HistoryRecord]] = st.builds(
     switch=st.none() | LSNS,
     epoch=EPOCHS,
     leader=NAMES,
+    strikes=st.integers(0, 5),
+    restarts=st.sampled_from([(), ("PostgreSQL ended",)]),
+    ended=st.sampled_from(["", "its agent was stopped", "PostgreSQL did not start"]),
 )
 LEADERS: Final[st.SearchStrategy[Leader]] = st.builds(
     lambda name, nonce, epoch, note: b.leader(

@@ -11,6 +11,14 @@ from msgspec.structs import replace
 
 from raftha.ha import pledge
 from raftha.ha.actions import AcquireLeader, Action, AskPeers, CutStream, StopMode
+from raftha.ha.backoff import (
+    FIRST_PAUSE_TTLS,
+    FREE_STRIKES,
+    LONGEST_PAUSE_TTLS,
+    PEACE_TTLS,
+    pause,
+    strikes,
+)
 from raftha.ha.candidates import is_ahead, obstacle
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
 from raftha.ha.plans import standby_plan
@@ -176,6 +184,17 @@ def _somebody_is_ahead(s: Situation) -> Verdict | None:
     return None
 
 
+def _too_often(s: Situation) -> Verdict | None:
+    if not _vacant(s) or s.request is not None:
+        return None
+    left = pause(s) - s.since(s.memory.lost_since)
+    if left <= 0:
+        return None
+    count = strikes(s.cluster)
+    reason = f"the primary went {count} times before, without peace since: racing in {left:.1f} s"
+    return Verdict(reason, _ask(s))
+
+
 def _race(s: Situation) -> Verdict | None:
     if not _vacant(s) or s.server is None:
         return None
@@ -198,9 +217,12 @@ def _grounds(s: Situation) -> str:
         who = f"nobody held the leader key, which {old} had last"
     elif old:
         who = f"{old} gave the leader key back" if _given_back(s) else f"the lease of {old} ended"
+    last = s.cluster.history[-1] if s.cluster.history else None
+    if last is not None and last.leader == old and last.ended:
+        who = f"{old} gave the leader key back: {last.ended}"
     if old and _is_buried(s, old):
         who = f"the guardian of {old} told that its agent and its primary are gone"
-    if s.cluster.history and not s.cluster.history[-1].is_promotion:
+    if last is not None and not last.is_promotion:
         who = "an operator recovered the cluster"
     if s.request is not None:
         who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
@@ -318,6 +340,16 @@ RULES = (
         why="whoever holds the most loses the least; but one that never takes it must not keep the "
         "cluster without a leader",
         check=_somebody_is_ahead,
+    ),
+    Rule(
+        id="elect-65",
+        when=f"the primary went {FREE_STRIKES} times or more in a row without being asked to, and "
+        "no operator asks for a leader now",
+        then=f"wait, from {FIRST_PAUSE_TTLS:g} ttl up to {LONGEST_PAUSE_TTLS:g} ttls, since the "
+        f"key was lost; {PEACE_TTLS} ttls of a primary that serves end this",
+        why="what ends one primary after the other does so faster the faster they follow, and "
+        "each leaves something to be rewound",
+        check=_too_often,
     ),
     Rule(
         id="elect-70",

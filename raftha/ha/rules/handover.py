@@ -17,6 +17,8 @@ from raftha.ha.actions import (
     StopMode,
     Submit,
 )
+from raftha.ha.annals import ending
+from raftha.ha.backoff import STOPPED
 from raftha.ha.candidates import refusal
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
@@ -189,7 +191,12 @@ def _stop_server(s: Situation) -> Verdict | None:
         return Verdict("stopping: the checkpoint is running", (), memory)
     verdict = stop(s, StopMode.FAST, "stopping PostgreSQL")
     kept = verdict.memory or s.memory
-    return replace(verdict, memory=replace(kept, drain_since=since, drained="stop"))
+    noted = None if s.lease is None else ending(s, s.lease, STOPPED)
+    return replace(
+        verdict,
+        actions=(*verdict.actions, *(noted.actions if noted is not None else ())),
+        memory=replace(kept, drain_since=since, drained="stop"),
+    )
 
 
 def _end(s: Situation) -> Verdict | None:
@@ -199,9 +206,19 @@ def _end(s: Situation) -> Verdict | None:
         return Verdict("stopped: the key is being given back")
     if s.lease is None or not s.view.guardian.alive:
         return Verdict("stopped", (EndAgent(),))
-    return _find_heir(s, s.lease) or Verdict(
-        "stopped: releasing the key", (ReleaseLeader(s.lease.epoch),)
+    return (
+        _find_heir(s, s.lease)
+        or _note_stop(s, s.lease)
+        or Verdict("stopped: releasing the key", (ReleaseLeader(s.lease.epoch),))
     )
+
+
+def _note_stop(s: Situation, lease: HeldLease) -> Verdict | None:
+    """Say in the history that this was wished, so that it does not count as a primary lost; but
+    not for longer than an heir is looked for."""
+    sent = s.memory.stop
+    is_late = sent is not None and s.since(sent.at) >= 2 * HEIR_WAIT_S
+    return None if is_late else ending(s, lease, STOPPED)
 
 
 def _find_heir(s: Situation, lease: HeldLease) -> Verdict | None:

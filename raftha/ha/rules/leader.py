@@ -1,4 +1,4 @@
-"""What the holder of the leader key does: start, promote, serve. PURE."""
+"""What the holder of the leader key does with a server that runs: promote, serve. PURE."""
 
 from __future__ import annotations
 
@@ -14,91 +14,28 @@ from raftha.ha.actions import (
     EndDoubles,
     EnsureSlots,
     Promote,
-    ReleaseLeader,
     StopMode,
     Submit,
 )
+from raftha.ha.annals import record_of, rewritten
+from raftha.ha.backoff import peace_s, strikes_after
 from raftha.ha.candidates import corrected
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
 from raftha.ha.parting import is_leaving, lasting_members, parting_steps
 from raftha.ha.plans import names_for, primary_plan
-from raftha.ha.rules.server import start, start_standby, stop
+from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.streams import doubled, stream_of
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
 from raftha.model.cluster import HistoryRecord, MemberState
 from raftha.model.ids import Lsn, MemberName, Timeline
-from raftha.model.postgres import ServerRole, ServerStatus
+from raftha.model.postgres import ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
 from raftha.model.view import HeldLease, JobKind
-
-STARTS_PER_EPOCH = 3
-"""Restarts in place before the lease is given to somebody else."""
-
-
-def record_of(s: Situation, lease: HeldLease) -> HistoryRecord | None:
-    """The promotion that was committed for this epoch."""
-    for record in reversed(s.cluster.history):
-        if record.epoch == lease.epoch:
-            return record
-    return None
-
-
-def _release(s: Situation, lease: HeldLease, reason: str) -> Verdict:
-    pause = s.now.plus(2 * s.config.ttl)
-    memory = replace(s.memory, starts=0, promoted=None, retry_at=pause, failed=reason)
-    return Verdict(f"giving the leader key back: {reason}", (ReleaseLeader(lease.epoch),), memory)
-
-
-def _start(s: Situation) -> Verdict | None:
-    lease = s.lease
-    if lease is None or s.running:
-        return None
-    if not s.directory_ready:
-        return _release(s, lease, f"{s.view.directory.path} is {s.view.directory.state}")
-    if lease.epoch in s.view.guardian.burned:
-        # Nothing failed here: the next race may be run at once.
-        verdict = _release(s, lease, "the guardian fenced this epoch")
-        return replace(verdict, memory=replace(s.memory, starts=0, promoted=None))
-    if s.memory.starts >= STARTS_PER_EPOCH:
-        return _release(s, lease, f"PostgreSQL did not start in {STARTS_PER_EPOCH} tries")
-    record = record_of(s, lease)
-    if record is not None and not _is_on(s, record):
-        return _release(s, lease, f"the promotion to timeline {record.timeline} was cut short")
-    if record is None:
-        return start_standby(s, None, "starting as a standby, to be promoted")
-    names = _names_at_restart(s)
-    plan = primary_plan(s.cluster, s.view.me, names, closed=bool(names))
-    return start(s, plan, lease.epoch, "restarting the primary in place")
-
-
-def _names_at_restart(s: Situation) -> str:
-    """Whom commits wait for from the first one on: as before the crash, if this process wrote that,
-    for the store may name a standby by now whose entry has not been seen here."""
-    plan = s.memory.plan
-    if plan is not None and plan.role is ServerRole.PRIMARY:
-        return plan.synchronous_standby_names
-    standbys = s.cluster.sync.standbys if s.cluster.sync else ()
-    return names_for(standbys[0]) if standbys else ""
-
-
-def _is_on(s: Situation, record: HistoryRecord) -> bool:
-    """The directory reached the timeline of this record: the promotion to it was completed."""
-    control = s.view.directory.control
-    if control is None or s.view.directory.standby_signal:
-        return False
-    return max(control.timeline, control.minimum_recovery_timeline) >= record.timeline
-
-
-def _starting(s: Situation) -> Verdict | None:
-    lease = s.lease
-    if lease is None or s.server is not None:
-        return None
-    return Verdict(f"PostgreSQL does not answer yet: {s.view.server_problem or 'starting'}")
 
 
 def _promote(s: Situation) -> Verdict | None:
@@ -152,6 +89,7 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
         reason=(s.memory.race or "promoted")[:LONGEST_REASON],
         wall=s.view.wall,
         seen=_last_written(s, server.timeline),
+        strikes=strikes_after(s),
     )
     revision = s.cluster.history_revision
     key = s.keys.history
@@ -167,15 +105,16 @@ def _last_written(s: Situation, timeline: Timeline) -> Lsn | None:
 
 
 def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:
-    """Put the true switch positions into the records of the line that is written. What was stored
-    before a promotion could only be what had been received by then; others judge by it."""
-    revision = s.cluster.history_revision
+    """Put the true switch positions into the records of the line that is written: what was stored
+    before a promotion could only be what had been received by then, and others judge by it. After
+    a time of peace the strikes are forgotten."""
     records = corrected(s.cluster.history, server.timeline, s.view.forks)
-    if revision is None or records == s.cluster.history or "history" in s.view.pending:
-        return ()
-    put = Put(s.keys.history, encode_history(records))
-    guards = (s.epoch_guard(lease), KeyAt(s.keys.history, revision))
-    return (Submit("history", Transact(guards, (put,))),)
+    if s.since(s.memory.serving_since) >= peace_s(s):
+        records = tuple(
+            replace(record, strikes=0) if record.epoch == lease.epoch else record
+            for record in records
+        )
+    return rewritten(s, lease, records)
 
 
 def _first_standby(s: Situation) -> MemberName | None:
@@ -312,21 +251,6 @@ def _reconfigure(
 
 
 RULES = (
-    Rule(
-        id="lead-10",
-        when="the leader key is held and PostgreSQL does not run",
-        then="restart the primary in place, or start the standby that is to be promoted; after "
-        f"{STARTS_PER_EPOCH} tries, or without a usable directory, give the key back",
-        why="a local restart is the shortest outage while it works",
-        check=_start,
-    ),
-    Rule(
-        id="lead-20",
-        when="the leader key is held and PostgreSQL has not answered yet",
-        then="wait: renewals stop by themselves if it never does",
-        why="recovery takes the time it takes, and the health gate bounds a hang",
-        check=_starting,
-    ),
     Rule(
         id="lead-30",
         when="the leader key is held by a standby",

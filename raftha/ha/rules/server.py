@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from raftha.ha.actions import Start, Stop, StopMode
+from raftha.ha.backoff import backoff
 from raftha.ha.memory import StopSent
 from raftha.ha.plans import standby_plan
 from raftha.ha.situation import Situation
 from raftha.ha.table import Verdict
-from raftha.instants import Seconds
 from raftha.model.cluster import Member
 from raftha.model.ids import Epoch
 from raftha.model.postgres import ServerPlan
@@ -17,11 +17,6 @@ from raftha.model.postgres import ServerPlan
 FIRST_START_PAUSE_S = 1.0
 LONGEST_START_PAUSE_S = 30.0
 """Pause after a start that came to nothing: doubled each time, up to the longest."""
-
-
-def backoff(failures: int, first: float, longest: float) -> Seconds:
-    """The pause after so many failures in a row: doubled with each, up to the longest."""
-    return Seconds(min(first * 2 ** min(max(failures - 1, 0), 16), longest))
 
 
 def start_standby(s: Situation, source: Member | None, reason: str) -> Verdict:

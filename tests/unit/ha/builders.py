@@ -27,7 +27,7 @@ from raftha.model.cluster import (
     MemberState,
     SyncSet,
 )
-from raftha.model.ids import MemberName, Revision, Scope, Timeline
+from raftha.model.ids import Epoch, MemberName, Revision, Scope, Timeline
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.postgres import ServerPlan
 from raftha.model.settings import DynamicConfig, SynchronousMode
@@ -146,6 +146,22 @@ def cluster(**more: Any) -> Cluster:
         "status_revision": Revision(13),
     }
     return Cluster(**{**given, **more})
+
+
+OLD: Final = Epoch(1, 20)
+MINE: Final = record(2)
+"""The record of the promotion that n1, as `won` shows it, is about to make or has made."""
+
+
+def won(*records: HistoryRecord, **more: Any) -> Cluster:
+    """n1 has won the key that was n2's."""
+    given: dict[str, Any] = {
+        "history": (record(1, epoch=OLD, leader=N2), *records),
+        "sync": sync(by=N1),
+        "slots": (),
+        "checkpointed": False,
+    }
+    return cluster(**{**given, **more})
 
 
 def unborn(**more: Any) -> Cluster:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from raftha.consensus.commands import MAX_VALUE_BYTES
 from raftha.ha import keys as k
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import LEADER_LEASE
@@ -107,6 +108,22 @@ def test_an_operation(operation: Operation) -> None:
     found = read({KEYS.operation: k.encode_operation(operation)}).operation
 
     assert found == replace(operation, revision=Revision(55))
+
+
+def test_a_history_never_outgrows_what_one_command_can_carry() -> None:
+    """The newest records are kept, with what became of their leaders."""
+    name = MemberName("n" * 63)
+    told = b.record(
+        99, leader=name, reason="x" * 200, restarts=("r" * 200,) * 3, ended="e" * 200, strikes=9
+    )
+    records = tuple(replace(told, timeline=Timeline(10**9 + n)) for n in range(k.KEPT_RECORDS + 1))
+    document = k.encode_history(records)
+    found = read({KEYS.history: document}).history
+
+    assert len(document) <= MAX_VALUE_BYTES
+    assert found[-k.NOTED_RECORDS :] == records[-k.NOTED_RECORDS :]
+    assert len(found) >= 20
+    assert [record.timeline for record in found] == [r.timeline for r in records[-len(found) :]]
 
 
 @given(st.lists(RECORDS, max_size=4).map(tuple))

@@ -12,8 +12,6 @@ from raftha.ha.actions import (
     Configure,
     EnsureSlots,
     Promote,
-    ReleaseLeader,
-    Start,
     Stop,
     StopMode,
     Submit,
@@ -23,36 +21,21 @@ from raftha.ha.memory import Memory
 from raftha.ha.plans import names_for
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Revision, Timeline
-from raftha.model.postgres import DirectoryState, ServerRole, TimelineSwitch
+from raftha.model.postgres import TimelineSwitch
 from raftha.model.settings import DynamicConfig, DynamicPostgres
 from raftha.model.store import KeyAt, KeyCreatedAt, Put
 from raftha.model.view import JobKind, JobResult, View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
-from tests.unit.ha.servers import N1, N2, N3
+from tests.unit.ha.servers import N2, N3
 
-OLD = Epoch(1, 20)
 FENCE = KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision))
-
-
-def winner(*records: Any, **more: Any) -> Cluster:
-    """n1 has won the key that was n2's."""
-    given: dict[str, Any] = {
-        "history": (b.record(1, epoch=OLD, leader=N2), *records),
-        "sync": b.sync(by=N1),
-        "slots": (),
-        "checkpointed": False,
-    }
-    return b.cluster(**{**given, **more})
-
-
-MINE = b.record(2, epoch=pg.EPOCH, leader=N1)
 
 
 def elected(**more: Any) -> View:
     given: dict[str, Any] = {
-        "cluster": winner(MINE),
+        "cluster": b.won(b.MINE),
         "guardian": pg.STANDBY_GUARDIAN,
         "directory": pg.STANDBY_DIRECTORY,
         "server": pg.standby(slots=("n2", "n3")),
@@ -61,96 +44,11 @@ def elected(**more: Any) -> View:
     return b.view(**{**given, **more})
 
 
-def down(**more: Any) -> View:
-    return b.view(**{"guardian": pg.IDLE_GUARDIAN, "server": None, **more})
-
-
-# lead-10
-
-
-def test_a_crashed_primary_is_restarted_in_place_behind_the_gate() -> None:
-    decision = b.decided(down())
-    start = b.only(decision, Start)
-
-    assert decision.rule == "lead-10"
-    assert start.epoch == pg.EPOCH
-    assert start.plan.role is ServerRole.PRIMARY
-    assert start.plan.synchronous_standby_names == names_for(N2)
-    assert start.plan.closed
-
-
-def test_without_a_synchronous_standby_nothing_is_gated() -> None:
-    start = b.only(b.decided(down(cluster=b.cluster(sync=b.sync()))), Start)
-
-    assert not start.plan.closed
-    assert start.plan.synchronous_standby_names == ""
-
-
-def test_after_three_tries_the_key_is_given_back() -> None:
-    memory = Memory()
-    for _ in range(3):
-        decision = b.decided(down(), replace(memory, started_at=pg.at(-60)))
-        assert b.acts(decision) == ["Start"]
-        memory = decision.memory
-
-    decision = b.decided(down(), memory)
-    assert b.only(decision, ReleaseLeader).epoch == pg.EPOCH
-    assert decision.memory.retry_at is not None
-
-
-def test_between_two_tries_there_is_a_pause() -> None:
-    first = b.decided(down()).memory
-
-    assert b.acts(b.decided(down(), first)) == []
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"directory": pg.EMPTY}, "empty"),
-        ({"guardian": replace(pg.IDLE_GUARDIAN, burned=(pg.EPOCH,))}, "fenced this epoch"),
-        ({"cluster": winner(MINE)}, "cut short"),
-    ],
-)
-def test_who_cannot_be_the_primary_gives_the_key_back(more: dict[str, Any], words: str) -> None:
-    decision = b.decided(down(**more))
-
-    assert b.acts(decision) == ["ReleaseLeader"]
-    assert words in decision.reason
-
-
-def test_a_promotion_that_was_completed_is_restarted() -> None:
-    promoted = pg.directory(control=pg.control(timeline=Timeline(2)))
-
-    assert b.acts(b.decided(down(cluster=winner(MINE), directory=promoted))) == ["Start"]
-
-
-def test_a_promotion_with_its_standby_signal_left_was_cut_short() -> None:
-    half = pg.directory(control=pg.control(timeline=Timeline(2)), standby_signal=True)
-
-    assert b.acts(b.decided(down(cluster=winner(MINE), directory=half))) == ["ReleaseLeader"]
-
-
-def test_a_winner_that_is_down_starts_as_a_standby_first() -> None:
-    start = b.only(b.decided(down(cluster=winner(), directory=pg.STANDBY_DIRECTORY)), Start)
-
-    assert start.epoch is None
-    assert start.plan.role is ServerRole.STANDBY
-
-
-# lead-20 and lead-30
-
-
-def test_a_server_that_starts_is_waited_for() -> None:
-    decision = b.decided(b.view(server=None, server_problem="starting up"))
-
-    assert decision.rule == "lead-20"
-    assert "starting up" in decision.reason
-    assert b.acts(decision) == []
+# lead-30
 
 
 def test_the_record_is_committed_before_the_promotion() -> None:
-    decision = b.decided(elected(cluster=winner()), Memory(race="the lease of n2 ended"))
+    decision = b.decided(elected(cluster=b.won()), Memory(race="the lease of n2 ended"))
     command = b.only(decision, Submit).command
 
     assert decision.rule == "lead-30"
@@ -160,14 +58,14 @@ def test_the_record_is_committed_before_the_promotion() -> None:
 
 
 def test_a_record_in_flight_is_waited_for() -> None:
-    decision = b.decided(elected(cluster=winner(), pending=frozenset({"history"})))
+    decision = b.decided(elected(cluster=b.won(), pending=frozenset({"history"})))
 
     assert b.acts(decision) == []
 
 
 def test_a_timeline_number_is_never_promised_twice() -> None:
     burned = b.record(7, epoch=Epoch(1, 30), leader=N3)
-    command = b.only(b.decided(elected(cluster=winner(burned))), Submit).command
+    command = b.only(b.decided(elected(cluster=b.won(burned))), Submit).command
 
     assert b'"timeline":8,"parent":1' in command.writes[0].value
 
@@ -224,7 +122,7 @@ def test_an_old_checkpoint_is_not_published_for_a_new_promotion() -> None:
 
 
 def test_a_primary_on_another_timeline_than_its_record_is_stopped() -> None:
-    decision = b.decided(b.view(cluster=winner(MINE)))
+    decision = b.decided(b.view(cluster=b.won(b.MINE)))
 
     assert decision.rule == "lead-35"
     assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
@@ -320,10 +218,10 @@ def test_another_standby_to_wait_for_does_not_open_the_gate() -> None:
 def test_the_switch_of_a_promotion_is_corrected_to_where_it_was() -> None:
     """What was stored before the promotion is what had been received by then; others compare their
     own end of WAL with it."""
-    first, second = b.record(1, epoch=OLD, leader=N2), replace(MINE, switch=pg.lsn(5000))
+    first, second = b.record(1, epoch=b.OLD, leader=N2), replace(b.MINE, switch=pg.lsn(5000))
     forks = (TimelineSwitch(timeline=Timeline(1), switch=pg.lsn(4800)),)
     view = b.view(
-        cluster=winner(second, checkpointed=True, sync=b.sync(N2), timeline=Timeline(2)),
+        cluster=b.won(second, checkpointed=True, sync=b.sync(N2), timeline=Timeline(2)),
         server=pg.primary(timeline=Timeline(2)),
         forks=forks,
     )
@@ -346,9 +244,3 @@ def test_the_primary_confirms_the_birth_of_its_directory_once() -> None:
 
 def test_a_run_that_serves_resets_the_count_of_starts() -> None:
     assert serving(b.cluster(), starts=2).memory.starts == 0
-
-
-def test_a_directory_that_was_never_made_is_not_started() -> None:
-    gone = replace(pg.EMPTY, state=DirectoryState.ABSENT)
-
-    assert b.acts(b.decided(down(directory=gone))) == ["ReleaseLeader"]
