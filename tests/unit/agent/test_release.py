@@ -17,6 +17,7 @@ from raftha.pg import versions
 from tests.unit.config.conftest import GOOD
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
+from tests.unit.pg.installations import installed
 
 
 def configured(folder: Path, mode: str, bin_dir: Path) -> NodeConfig:
@@ -26,17 +27,6 @@ def configured(folder: Path, mode: str, bin_dir: Path) -> NodeConfig:
     path.write_text(GOOD + asked)
     path.chmod(0o600)
     return load(path, {}, witness=False).config
-
-
-def installed(folder: Path, version: str) -> Path:
-    """A folder whose programs say that they are of this version, and do nothing else."""
-    bin_dir = folder / "bin"
-    bin_dir.mkdir()
-    for program in versions.PROGRAMS:
-        path = bin_dir / program
-        path.write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version} (Debian {version}-1)'\n")
-        path.chmod(0o755)
-    return bin_dir
 
 
 def binaries(version: str) -> Binaries:
@@ -74,7 +64,7 @@ def test_a_release_with_the_fix_is_taken(tmp_path: Path, version: str) -> None:
 
 
 def test_the_check_of_a_file_names_a_release_with_the_race(tmp_path: Path) -> None:
-    bin_dir = installed(tmp_path, "15.12")
+    bin_dir = installed(tmp_path, "15.12 (Debian 15.12-1)")
 
     def named(mode: str) -> bool:
         found = checkup(configured(tmp_path, mode, bin_dir), SystemClock())

@@ -8,19 +8,14 @@ import pytest
 
 from raftha.errors import ConfigError
 from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig
-from raftha.pg import versions
 from raftha.pg.instance import Instance
+from tests.unit.pg.installations import installed
 
 
 def test_an_installation_is_asked_for_its_version_once(tmp_path: Path) -> None:
     """Each asking runs a program, and between initdb and the first start nobody should wait."""
     asked = tmp_path / "asked"
-    bin_dir = tmp_path / "bin"
-    bin_dir.mkdir()
-    for program in versions.PROGRAMS:
-        path = bin_dir / program
-        path.write_text(f"#!/bin/sh\necho >> {asked}\necho 'postgres (PostgreSQL) 16.14'\n")
-        path.chmod(0o755)
+    bin_dir = installed(tmp_path, "16.14", noting=asked)
     role = Credentials(username="postgres")
     config = PostgresConfig(
         listen_hosts=("127.0.0.1",),
