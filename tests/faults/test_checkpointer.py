@@ -5,11 +5,9 @@ from __future__ import annotations
 import signal
 import time
 
-import psutil
 import pytest
 
-from tests.integration.harness import ClusterHarness
-from tests.integration.processes import Part, is_stopped
+from tests.integration.processes import Part, called, is_stopped
 from tests.integration.scene import (
     TTL_S,
     NewCluster,
@@ -20,16 +18,6 @@ from tests.integration.scene import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-def one_process(cluster: ClusterHarness, name: str, title: str) -> psutil.Process:
-    """The process of a server that calls itself so."""
-    (found,) = [
-        process
-        for process in cluster.processes(name, Part.POSTGRES)
-        if title in " ".join(process.cmdline())
-    ]
-    return found
 
 
 def test_a_standby_that_commits_do_not_wait_for_yet_never_enters_the_set(
@@ -46,7 +34,7 @@ def test_a_standby_that_commits_do_not_wait_for_yet_never_enters_the_set(
     scene.wait_for_writes()
     assert sync_standbys(cluster) == [], "the primary goes on alone"
 
-    checkpointer = one_process(cluster, primary, "checkpointer")
+    (checkpointer,) = called(cluster.processes(primary, Part.POSTGRES), "checkpointer")
     checkpointer.send_signal(signal.SIGSTOP)
     cluster.wait_for(lambda: is_stopped(checkpointer), 5, "the checkpointer stands still")
     back = standbys[0]

@@ -11,7 +11,7 @@ import pytest
 
 from raftha.pg import conf
 from tests.integration.harness import ClusterHarness
-from tests.integration.processes import Part
+from tests.integration.processes import Part, called
 from tests.integration.scene import NewCluster, Probe, first, report, sync_standbys, under_load
 
 pytestmark = pytest.mark.integration
@@ -31,8 +31,7 @@ def upstream_on_disk(cluster: ClusterHarness, name: str) -> str:
 
 def receivers(cluster: ClusterHarness, name: str) -> list[psutil.Process]:
     """The processes that receive WAL on a node."""
-    found = cluster.processes(name, Part.POSTGRES)
-    return [process for process in found if "walreceiver" in " ".join(process.cmdline())]
+    return called(cluster.processes(name, Part.POSTGRES), "walreceiver")
 
 
 def test_a_standby_is_cut_though_its_replay_is_paused_and_follows_again_under_a_newer_epoch(

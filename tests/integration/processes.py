@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def of_postgres(pgdata: Path) -> list[psutil.Process]:
         if is_server or fills_it:
             found.append(process)
     return found
+
+
+def called(found: Sequence[psutil.Process], title: str) -> list[psutil.Process]:
+    """Those whose title holds these words; one that has ended meanwhile has none."""
+    named = []
+    for process in found:
+        with suppress(psutil.Error):
+            if title in " ".join(process.cmdline()):
+                named.append(process)
+    return named
 
 
 def postmaster(pgdata: Path) -> psutil.Process | None:
