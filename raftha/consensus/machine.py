@@ -302,7 +302,9 @@ class Machine:
             return Applied(result=Refused(reason))
         self.revision = Revision(self.revision + 1)
         self.size_bytes -= size_of(self.leases.pop(lease_id))
-        attached = [entry for entry in self.entries.values() if entry.lease == lease_id]
+        # In an order of their own: that of the dictionary is another one after a snapshot.
+        found_keys = [entry.key for entry in self.entries.values() if entry.lease == lease_id]
+        attached = [self.entries[key] for key in sorted(found_keys)]
         for entry in attached:
             del self.entries[entry.key]
             self.size_bytes -= size_of(entry)

@@ -150,7 +150,7 @@ class Model:
             return REFUSED
         self.revision += 1
         del self.leases[lease]
-        for key in [key for key, row in self.keys.items() if row.lease == lease]:
+        for key in sorted(key for key, row in self.keys.items() if row.lease == lease):
             del self.keys[key]
             self.history.append(Occurrence(self.revision, key, None, cause))
         return Answer(Verdict.HAPPENED, self.revision)

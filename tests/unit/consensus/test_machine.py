@@ -101,6 +101,20 @@ def test_expiry_and_revocation_take_the_attached_keys() -> None:
         assert bench.machine.leases == {}
 
 
+def test_the_keys_of_a_lease_go_in_one_order_wherever_they_were_put_first() -> None:
+    """A replica that was restored from a snapshot holds them in another order."""
+    told = []
+    for keys in ("ab", "ba"):
+        bench = Bench()
+        bench.do(grant())
+        for key in keys:
+            bench.do(create(Key(key), LEASE))
+        gone = bench.do(Revoke(LEASE, Revision(1)))
+        told.append([event.previous.key for event in gone.events if isinstance(event, Gone)])
+
+    assert told == [["a", "b"], ["a", "b"]]
+
+
 def test_an_expiry_of_a_renewed_lease_has_no_effect() -> None:
     bench = Bench()
     bench.do(grant())
