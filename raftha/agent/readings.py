@@ -138,6 +138,11 @@ def _of_member(report: NodeReport, now: Instant) -> Iterator[Reading]:
     yield _gauge(
         "raftha_sync_standby", "1 if this is a synchronous standby.", report.is_sync_standby
     )
+    yield _gauge(
+        "raftha_quorum_standby",
+        "1 if this is a standby of the quorum that commits wait for.",
+        report.is_quorum_standby,
+    )
     if report.server_answered is not None:
         yield _gauge(
             "raftha_postgres_silence_seconds",
@@ -173,6 +178,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("primary", "1 if this node is the leader with a primary.", leads),
         ("replica", "1 if this node is a standby.", is_replica),
         ("sync_standby", "1 if this is a synchronous standby.", report.is_sync_standby),
+        ("quorum_standby", "1 if this is a quorum standby.", report.is_quorum_standby),
         ("xlog_location", "WAL position written, 0 on a standby.", _written(server)),
         ("xlog_received_location", "WAL position received, 0 on a primary.", _received(server)),
         ("xlog_replayed_location", "WAL position replayed, 0 on a primary.", _replayed(server)),

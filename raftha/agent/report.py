@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import asdict
 
+from raftha.agent.exposure import exposure
 from raftha.agent.group import (
     change_of,
     last_contact,
@@ -33,7 +34,7 @@ from raftha.model.report import (
     PeerReport,
     ReportedRole,
 )
-from raftha.model.settings import Tags
+from raftha.model.settings import SynchronousMode, Tags
 from raftha.model.store import RaftStatus, VoterStatus
 from raftha.model.view import GuardianView, PeerAnswer
 
@@ -47,7 +48,7 @@ def node_report(
     seen = s.memory.leader_seen
     routed = lease is not None and server is not None and server.is_primary
     if routed and server is not None:
-        routed = is_settled(s, server) and not s.view.directory.closed and s.memory.drained is None
+        routed = is_settled(server) and not s.view.directory.closed and s.memory.drained is None
     return NodeReport(
         taken=view.now,
         scope=scope,
@@ -62,7 +63,8 @@ def node_report(
         holds_leader_key=lease is not None,
         valid_until=None if lease is None else lease.valid_until,
         routed=routed,
-        is_sync_standby=cluster.sync is not None and s.me in cluster.sync.standbys,
+        is_sync_standby=_role_in_sync(cluster, s.me) is ReportedRole.SYNC_STANDBY,
+        is_quorum_standby=_role_in_sync(cluster, s.me) is ReportedRole.QUORUM_STANDBY,
         server=server,
         server_answered=view.server_seen,
         system_id=system_id(cluster),
@@ -163,6 +165,9 @@ def cluster_report(
         group=voter_reports(raft, cluster, answers, now),
         without_vote=without_vote(raft, cluster, now),
         changes=tuple(change_of(wish) for _, wish in sorted(cluster.wishes.items())),
+        sync_quorum=0 if cluster.sync is None else cluster.sync.quorum,
+        synchronous_mode_strict=cluster.config.synchronous_mode_strict,
+        rpo=exposure(cluster, answers) if raft.majority else None,
     )
 
 
@@ -246,15 +251,20 @@ def _note(report: PeerReport | None, answer: PeerAnswer | None) -> str:
 def _role(
     member: Member, report: PeerReport | None, cluster: Cluster, is_leader: bool
 ) -> ReportedRole:
-    sync = cluster.sync
     told = member.role if report is None else report.role
     if told == "primary":
         return ReportedRole.PRIMARY if is_leader or report is not None else ReportedRole.NONE
     if told == "none":
         return ReportedRole.NONE
-    if sync is not None and member.name in sync.standbys:
-        return ReportedRole.SYNC_STANDBY
-    return ReportedRole.STANDBY
+    return _role_in_sync(cluster, member.name)
+
+
+def _role_in_sync(cluster: Cluster, name: MemberName) -> ReportedRole:
+    """Which kind of standby it is, by the store."""
+    if cluster.sync is None or name not in cluster.sync.standbys:
+        return ReportedRole.STANDBY
+    is_quorum = cluster.config.synchronous_mode is SynchronousMode.QUORUM
+    return ReportedRole.QUORUM_STANDBY if is_quorum else ReportedRole.SYNC_STANDBY
 
 
 def _witness(

@@ -1,6 +1,7 @@
 """`/cluster` and `/history` in Patroni's form, with all of raftha's own report beside it.
 
-PURE. Patroni's keys keep Patroni's words (`leader`, `replica`, `sync_standby`); what is ours lies
+PURE. Patroni's keys keep Patroni's words (`leader`, `replica`, `sync_standby`,
+`quorum_standby`); what is ours lies
 under `report`, in the words of the screen, and is what peers and the CLI decode.
 """
 
@@ -15,6 +16,7 @@ from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
 _ROLE_WORDS: Final = {
     ReportedRole.SYNC_STANDBY: "sync_standby",
+    ReportedRole.QUORUM_STANDBY: "quorum_standby",
     ReportedRole.STANDBY: "replica",
     ReportedRole.WITNESS: "witness",
     ReportedRole.NONE: "replica",

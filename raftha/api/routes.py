@@ -119,6 +119,8 @@ def _server_document(report: NodeReport) -> dict[str, Any]:
     }
     if report.is_sync_standby:
         document["sync_standby"] = True
+    if report.is_quorum_standby:
+        document["quorum_standby"] = True
     if (replication := standing.replication_state(server)) is not None:
         document["replication_state"] = replication
     if server.pending_restart:

@@ -84,7 +84,7 @@ def read_only(question: Question) -> Objection:
 
 
 def synchronous(question: Question) -> Objection:
-    """A standby that holds every acknowledged commit."""
+    """A standby that holds every acknowledged commit, by itself."""
     return replica(question) or (
         None if question.report.is_sync_standby else "this standby is not synchronous"
     )
@@ -96,8 +96,10 @@ def read_only_synchronous(question: Question) -> Objection:
 
 
 def quorum(question: Question) -> Objection:
-    """Never: the synchronous set is kept by names, which `/synchronous` answers for."""
-    return replica(question) or "this cluster has no quorum standbys; ask /synchronous"
+    """A standby among those of which any so many hold every acknowledged commit."""
+    return replica(question) or (
+        None if question.report.is_quorum_standby else "this standby is not in the quorum"
+    )
 
 
 def read_only_quorum(question: Question) -> Objection:
@@ -106,10 +108,10 @@ def read_only_quorum(question: Question) -> Objection:
 
 
 def asynchronous(question: Question) -> Objection:
-    """A standby that is not in the synchronous set."""
-    return replica(question) or (
-        "this standby is synchronous" if question.report.is_sync_standby else None
-    )
+    """A standby that commits do not wait for."""
+    report = question.report
+    is_waited_for = report.is_sync_standby or report.is_quorum_standby
+    return replica(question) or ("this standby is synchronous" if is_waited_for else None)
 
 
 def health(question: Question) -> Objection:

@@ -38,7 +38,11 @@ PATIENCE_S: Final = 120.0
 """How long the outcome is waited for; a clean stop of a busy primary may take a minute."""
 
 _POLL_S: Final = 0.2
-_STANDBYS: Final = (ReportedRole.STANDBY, ReportedRole.SYNC_STANDBY)
+_STANDBYS: Final = (
+    ReportedRole.STANDBY,
+    ReportedRole.SYNC_STANDBY,
+    ReportedRole.QUORUM_STANDBY,
+)
 
 
 class NotPossible(RafthaError):

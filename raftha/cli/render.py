@@ -15,7 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from raftha.model.report import ClusterReport, Level, MemberReport, ReportedRole, VoterReport
+from raftha.model.report import (
+    ClusterReport,
+    Exposure,
+    Level,
+    MemberReport,
+    ReportedRole,
+    VoterReport,
+)
 
 PLAIN_WIDTH: Final = 200
 """Columns of what is not shown on a terminal: enough that nothing is folded."""
@@ -131,11 +138,36 @@ def _header(report: ClusterReport) -> Iterator[str]:
         f"commit {report.raft_commit}; "
         f"{voters_of(report)}, {report.voters_connected} in touch, {report.quorum} needed"
     )
-    standbys = ", ".join(report.sync_standbys) or "none"
-    yield f"synchronous mode {report.synchronous_mode}; synchronous standbys: {standbys}"
+    yield _synchronous(report)
+    if report.rpo is not None:
+        yield _loss(report.rpo)
     if report.request:
         words = ", ".join(f"{key} {value}" for key, value in report.request.items())
         yield f"operator's request: {words}"
+
+
+def _synchronous(report: ClusterReport) -> str:
+    strict = ", strict" if report.synchronous_mode_strict else ""
+    mode, standbys = report.synchronous_mode + strict, ", ".join(report.sync_standbys)
+    if report.sync_quorum == 0:
+        return f"synchronous mode {mode}; synchronous standbys: {standbys or 'none'}"
+    holding = len(report.sync_standbys) - report.sync_quorum
+    return (
+        f"synchronous mode {mode}; any {holding} of {standbys} hold each commit, "
+        f"{report.sync_quorum + 1} of them are heard before one is promoted"
+    )
+
+
+def _loss(rpo: Exposure) -> str:
+    if rpo.bytes == 0 and rpo.automatic:
+        return "a failover now would lose nothing"
+    lost = "nobody tells how much"
+    if rpo.bytes is not None:
+        age = "" if not rpo.seconds else f", the last {_seconds(rpo.seconds)}"
+        lost = f"{human_bytes(rpo.bytes)}{age} ({rpo.standby} holds the most)"
+    if rpo.automatic:
+        return f"a failover now would lose: {lost}"
+    return f"there would be no automatic failover now; one by hand would lose: {lost}"
 
 
 def _leader(report: ClusterReport) -> str:

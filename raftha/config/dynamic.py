@@ -82,7 +82,10 @@ def dump_dynamic(config: DynamicConfig) -> dict[str, object]:
         "primary_health_timeout": config.primary_health_timeout,
         "primary_start_timeout": config.primary_start_timeout,
         "maximum_lag_on_failover": config.maximum_lag_on_failover,
+        "maximum_lag_on_syncnode": config.maximum_lag_on_syncnode,
         "synchronous_mode": config.synchronous_mode.value,
+        "synchronous_mode_strict": config.synchronous_mode_strict,
+        "synchronous_node_count": config.synchronous_node_count,
         "postgresql": {
             "use_slots": config.postgresql.use_slots,
             "use_pg_rewind": config.postgresql.use_pg_rewind,
@@ -130,6 +133,7 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
     defaults = DynamicConfig()
     timings = _timings(reading, prefix)
     lag = reading.get(prefix + "maximum_lag_on_failover", int)
+    sync_lag = reading.get(prefix + "maximum_lag_on_syncnode", int)
     start = reading.get(prefix + "primary_start_timeout", float)
     return DynamicConfig(
         profile=timings.profile,
@@ -143,8 +147,12 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
         ),
         primary_start_timeout=defaults.primary_start_timeout if start is None else Seconds(start),
         maximum_lag_on_failover=defaults.maximum_lag_on_failover if lag is None else lag,
+        maximum_lag_on_syncnode=defaults.maximum_lag_on_syncnode if sync_lag is None else sync_lag,
         synchronous_mode=reading.get(prefix + "synchronous_mode", SynchronousMode)
         or defaults.synchronous_mode,
+        synchronous_mode_strict=bool(reading.get(prefix + "synchronous_mode_strict", bool)),
+        synchronous_node_count=reading.get(prefix + "synchronous_node_count", int)
+        or defaults.synchronous_node_count,
         postgresql=_postgres(reading, prefix + "postgresql.", defaults.postgresql),
     )
 

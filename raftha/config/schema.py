@@ -27,7 +27,7 @@ class Kind(StrEnum):
     INTEGER = "whole number"
     BOOLEAN = "true or false"
     WORD = "one word of a list"
-    SYNCHRONOUS = "on or off"
+    SYNCHRONOUS = "quorum, on or off"
     VERIFY = "none or required"
     ADDRESS = "host:port"
     ADDRESSES = "list of host:port"
@@ -175,8 +175,39 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         path="synchronous_mode",
         kind=Kind.SYNCHRONOUS,
         default="on",
-        doc="With `on` every acknowledged commit is on a standby that may be promoted, so that an"
-        " automatic failover loses nothing. With `off` it may lose the last transactions.",
+        doc="With `on` commits wait for named standbys, which alone may be promoted; with `quorum`"
+        " for any of all the standbys, and the one that holds the most is promoted. An automatic"
+        " failover loses no acknowledged commit with either. With `off` it may lose the last"
+        " transactions.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="synchronous_mode_strict",
+        kind=Kind.BOOLEAN,
+        default="false",
+        doc="With `true` commits wait where no synchronous standby is left, for as long as it"
+        " takes. With `false` the primary then goes on alone, and no standby is promoted"
+        " automatically.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="synchronous_node_count",
+        kind=Kind.INTEGER,
+        minimum=1,
+        maximum=9,
+        default="1",
+        doc="How many standbys must have a commit before it is acknowledged; all of them where"
+        " there are fewer.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="maximum_lag_on_syncnode",
+        kind=Kind.INTEGER,
+        minimum=-1,
+        maximum=2**63 - 1,
+        default="-1",
+        doc="How many bytes a synchronous standby may be behind before one that is not takes its"
+        " place. -1 and 0 mean any number.",
         reload=Reload.LIVE,
     ),
     Option(

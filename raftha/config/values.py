@@ -179,8 +179,11 @@ def _word(node: Node, option: Option) -> str:
 
 def _synchronous(node: Node, option: Option) -> SynchronousMode:
     if isinstance(node.value, str) and node.value.lower() == "quorum":
-        raise Invalid("`quorum` is not supported by this version", "use on")
-    return SynchronousMode.ON if _boolean(node, option) else SynchronousMode.OFF
+        return SynchronousMode.QUORUM
+    try:
+        return SynchronousMode.ON if _boolean(node, option) else SynchronousMode.OFF
+    except Invalid:
+        raise _wrong_type(node, Kind.SYNCHRONOUS.value, option) from None
 
 
 def _verify(node: Node, option: Option) -> bool:

@@ -90,7 +90,10 @@ def observe_memory(view: View, memory: Memory) -> Memory:
     leader_key = cluster.leader
     known = cluster.initialize is not None
     vacant = leader_key is None and known and view.raft.majority
-    lost_since = (memory.lost_since or view.now) if vacant else None
+    # Each leader rewrites the status key as it wins: another revision is another vacancy, even
+    # where its whole reign went unseen here, and what was told before it is out of date.
+    goes_on = memory.lost_at == cluster.status_revision
+    lost_since = ((goes_on and memory.lost_since) or view.now) if vacant else None
     alone_since = None if view.raft.majority else (memory.alone_since or view.now)
     seen = memory.leader_seen
     if leader_key is not None and (seen is None or seen.revision != leader_key.lease.revision):
@@ -116,6 +119,7 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         down_since=None if view.guardian.running else (memory.down_since or view.now),
         serving_since=(memory.serving_since or view.now) if serves else None,
         lost_since=lost_since,
+        lost_at=cluster.status_revision,
         live_primary_since=memory.live_primary_since if vacant else None,
         cutting_since=memory.cutting_since if vacant and view.server and not view.cut else None,
         alone_since=alone_since,

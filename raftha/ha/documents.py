@@ -6,13 +6,13 @@ but writing: nothing overwrites what it does not understand, because its revisio
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from raftha.config.dynamic import parse_dynamic
 from raftha.errors import ConfigError
-from raftha.ha.keys import FORMAT, Keys
+from raftha.ha.keys import FORMAT, QUORUM_FORMAT, Keys
 from raftha.model.cluster import (
     Cluster,
     HistoryRecord,
@@ -42,12 +42,12 @@ class UnreadableError(ValueError):
     """A stored document has a shape that this version does not know."""
 
 
-def _decode(value: bytes) -> dict[str, Any]:
+def _decode(value: bytes, newest: int) -> dict[str, Any]:
     document = msgspec.json.decode(value)
     if not isinstance(document, dict):
         raise UnreadableError("not an object")
-    if document.get("format_version") != FORMAT:
-        raise UnreadableError(f"format version {document.get('format_version')!r}, known: {FORMAT}")
+    if (version := document.get("format_version")) not in range(FORMAT, newest + 1):
+        raise UnreadableError(f"format version {version!r}, known: up to {newest}")
     return document
 
 
@@ -62,12 +62,12 @@ class _Reader:
         self.problems: list[str] = []
         self.unreadable: set[Key] = set()
 
-    def read(self, key: Key) -> tuple[Entry, dict[str, Any]] | None:
+    def read(self, key: Key, newest: int = FORMAT) -> tuple[Entry, dict[str, Any]] | None:
         entry = self.snapshot.entries.get(key)
         if entry is None:
             return None
         try:
-            return entry, _decode(entry.value)
+            return entry, _decode(entry.value, newest)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self.refuse(key, str(error))
             return None
@@ -104,6 +104,7 @@ class _ReceiptDoc(msgspec.Struct):
 class _SyncDoc(msgspec.Struct):
     leader: str
     sync_standby: list[str]
+    quorum: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _StatusDoc(msgspec.Struct):
@@ -213,8 +214,10 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
     )
 
 
-def _typed(reader: _Reader, key: Key, kind: type[T]) -> tuple[Entry, T] | None:
-    found = reader.read(key)
+def _typed(
+    reader: _Reader, key: Key, kind: type[T], newest: int = FORMAT
+) -> tuple[Entry, T] | None:
+    found = reader.read(key, newest)
     if found is None:
         return None
     value = reader.convert(key, found[1], kind)
@@ -265,7 +268,7 @@ def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
 
 
 def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
-    found = _typed(reader, keys.sync, _SyncDoc)
+    found = _typed(reader, keys.sync, _SyncDoc, QUORUM_FORMAT)
     if found is None:
         return None
     entry, doc = found
@@ -273,6 +276,7 @@ def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
         leader=MemberName(doc.leader),
         standbys=tuple(MemberName(name) for name in doc.sync_standby),
         revision=entry.mod_revision,
+        quorum=doc.quorum,
     )
 
 

@@ -7,14 +7,16 @@ from typing import Final
 
 from raftha.ha import pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
+from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.situation import Situation
 from raftha.ha.streams import strangers
+from raftha.ha.sync import is_settled
 from raftha.instants import Instant, longest
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
 from raftha.model.membership import MemberWish, WishState
 from raftha.model.postgres import DirectoryState, Kept
-from raftha.model.report import Level, Notice
+from raftha.model.report import Level, Notice, PeerReport
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import MAX_STATE_BYTES, SLOW_FSYNC_S, RaftStatus, VoterStatus
 from raftha.model.view import PeerAnswer
@@ -45,6 +47,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
     found += _without_stream(s)
     found += _strange_streams(s)
     found += _without_peace(s)
+    found += _waiting_for_standbys(s)
     found += [
         Notice(subject="store", what=what, remedy="was it written by a newer version?")
         for what in s.cluster.problems
@@ -97,6 +100,24 @@ def _without_peace(s: Situation) -> list[Notice]:
     )
     remedy = "raftha history says why; after that time of peace, and for raftha failover, it ends"
     return [Notice(subject=s.me, what=what, remedy=remedy, level=Level.WARNING)]
+
+
+def _waiting_for_standbys(s: Situation) -> list[Notice]:
+    """A strict primary whose commits wait: without strictness that ends by itself."""
+    server = s.server
+    if s.lease is None or server is None or not server.is_primary:
+        return []
+    if not s.config.synchronous_mode_strict or is_settled(server):
+        return []
+    return [
+        Notice(
+            subject=s.me,
+            what="commits wait: too few of the synchronous standbys are here, and "
+            "synchronous_mode_strict is on",
+            remedy="start them; or set synchronous_mode_strict to false, and what is committed "
+            "from then on is on this server alone",
+        )
+    ]
 
 
 def _kept(name: MemberName, kept: Kept) -> Notice:
@@ -312,10 +333,9 @@ def cluster_problems(
         return tuple(found)
     if cluster.leader is None and raft.majority:
         reasons = [
-            f"{name}: {reason}"
+            why if why.startswith(name) else f"{name}: {why}"
             for name, answer in sorted(answers.items())
-            if answer.report is not None
-            and (reason := answer.report.obstacle or pledge.objection(cluster, answer.report))
+            if answer.report is not None and (why := _why_not(cluster, answer.report))
         ]
         found.append(
             Notice(
@@ -327,15 +347,22 @@ def cluster_problems(
         )
     wants_sync = cluster.config.synchronous_mode is not SynchronousMode.OFF
     if wants_sync and cluster.leader and not (cluster.sync and cluster.sync.standbys):
+        waits = "for one to come back" if cluster.config.synchronous_mode_strict else "for nobody"
         found.append(
             Notice(
                 subject=cluster.leader.name,
-                what="no synchronous standby: commits wait for nobody, and nobody could take over "
+                what=f"no synchronous standby: commits wait {waits}, and nobody could take over "
                 "automatically",
                 remedy="start another member, or wait for it to catch up",
             )
         )
     return tuple(found)
+
+
+def _why_not(cluster: Cluster, report: PeerReport) -> str | None:
+    """What keeps a member from taking over: itself, or what it has not heard of the others."""
+    own = report.obstacle or pledge.objection(cluster, report)
+    return own or (report.reason if report.rule == RULE_OF_HEARING else None)
 
 
 def _of_wish(wish: MemberWish) -> Notice:

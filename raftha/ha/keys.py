@@ -15,6 +15,8 @@ from raftha.model.settings import DynamicConfig
 from raftha.model.store import Key, LeaseId
 
 FORMAT: Final = 1
+QUORUM_FORMAT: Final = 2
+"""The format of a `sync` with a quorum."""
 LEADER_LEASE: Final = LeaseId("leader")
 KEPT_RECORDS: Final = 40
 NOTED_RECORDS: Final = 8
@@ -100,8 +102,12 @@ def encode_config(config: DynamicConfig) -> bytes:
     return encode(dump_dynamic(config))
 
 
-def encode_sync(leader: MemberName, standbys: tuple[MemberName, ...]) -> bytes:
-    return encode({"leader": leader, "sync_standby": list(standbys)})
+def encode_sync(leader: MemberName, standbys: tuple[MemberName, ...], quorum: int = 0) -> bytes:
+    """A quorum makes it format 2: a version that knows of none would promote any of them."""
+    document = {"leader": leader, "sync_standby": list(standbys)}
+    if quorum == 0:
+        return encode(document)
+    return encode({**document, "quorum": quorum, "format_version": QUORUM_FORMAT})
 
 
 def encode_status(

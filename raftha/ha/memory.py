@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Mapping
+
+from msgspec import Struct, field
 
 from raftha.ha.actions import StopMode
 from raftha.instants import Instant
@@ -19,10 +21,10 @@ class StopSent(Struct, frozen=True, kw_only=True):
 
 
 class Arming(Struct, frozen=True, kw_only=True):
-    """A standby on its way into the synchronous set: its name is in force since `since`; a
-    checkpoint was asked for; it counts once it has flushed `required`."""
+    """A setting whose proof is under way: `names` was written at `since`; a checkpoint was asked
+    for; a standby counts once it has flushed `required`."""
 
-    name: MemberName
+    names: str
     since: Instant
     checkpointed: bool = False
     required: Lsn | None = None
@@ -46,12 +48,14 @@ class Memory(Struct, frozen=True, kw_only=True):
     `down_since`: no server has run since. `serving_since`: this node's has served as the primary.
     `promoted`: the epoch the guardian was told to promote under, and when.
     `checkpoint_asked`: when the checkpoint after the promotion was asked for.
-    `lost_since`: the leader key has been missing since. `live_primary_since`: a peer has said since
-    then that a primary runs without it. `cutting_since`: the old stream is being cut since, without
-    success so far. `alone_since`: no majority has been in touch since;
+    `lost_since`: the leader key has been missing since, all the while with the status key at
+    `lost_at`. `live_primary_since`: a peer has said since then that a primary runs without it.
+    `cutting_since`: the old stream is being cut since, without success so far. `alone_since`: no
+    majority has been in touch since;
     `together_since`: one has.
     `leader_seen`: the last renewal of the leader that reached this node.
-    `arming`, `missing_since`: the synchronous standby being taken in, and the one not attached.
+    `arming`: the proof of the synchronous standbys' setting. `absent`: since when each of them is
+    not attached.
     `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
     `streaming_since`: the standby has streamed since.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
@@ -72,13 +76,14 @@ class Memory(Struct, frozen=True, kw_only=True):
     promoted_at: Instant | None = None
     checkpoint_asked: Instant | None = None
     lost_since: Instant | None = None
+    lost_at: Revision | None = None
     live_primary_since: Instant | None = None
     cutting_since: Instant | None = None
     alone_since: Instant | None = None
     together_since: Instant | None = None
     leader_seen: LeaderSeen | None = None
     arming: Arming | None = None
-    missing_since: Instant | None = None
+    absent: Mapping[MemberName, Instant] = field(default_factory=dict)
     rejoined: Epoch | None = None
     streaming_since: Instant | None = None
     starved_since: Instant | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from raftha.ha.actions import Action, DropSlots, Submit
-from raftha.ha.plans import names_for
+from raftha.ha.plans import waits_of
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
@@ -70,7 +70,8 @@ def _is_unseated(wish: MemberWish | None) -> bool:
 def _is_waited_for(s: Situation, server: ServerStatus, name: MemberName) -> bool:
     sync = s.cluster.sync
     in_store = sync is not None and name in sync.standbys
-    return in_store or server.synchronous_standby_names == names_for(name)
+    waits = waits_of(server.synchronous_standby_names)
+    return in_store or (waits is not None and name in waits.names)
 
 
 def _release(s: Situation, lease: HeldLease, wish: MemberWish) -> Action:

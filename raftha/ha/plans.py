@@ -7,8 +7,11 @@ product could acknowledge nothing; only the rules of `sync.py` put a real name t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Final
 
+from raftha.ha.quorum import Waits
 from raftha.ha.streams import as_streams, quote_name
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
@@ -19,10 +22,45 @@ from raftha.model.view import Identity
 NOBODY: Final = "raftha_nobody"
 """A name that no standby may carry (`config` refuses it)."""
 
+_SETTING: Final = re.compile(r"(?:ANY )?(\d+) \((\"(?:[^\"]|\"\")+\"(?:, \"(?:[^\"]|\"\")+\")*)\)")
+_NAME: Final = re.compile(r"\"((?:[^\"]|\"\")+)\"")
 
-def names_for(standby: MemberName | None) -> str:
-    """The setting that waits for this standby, or for nobody."""
-    return "" if standby is None else f"1 ({quote_name(standby)})"
+
+def names_for(*standbys: MemberName) -> str:
+    """The setting that waits for all of these standbys, or for nobody."""
+    return f"{len(standbys)} ({_listed(standbys)})" if standbys else ""
+
+
+def names_for_any(count: int, standbys: Collection[MemberName]) -> str:
+    """The setting that waits for any `count` of these standbys."""
+    return f"ANY {count} ({_listed(standbys)})"
+
+
+def _listed(standbys: Collection[MemberName]) -> str:
+    return ", ".join(map(quote_name, sorted(standbys)))
+
+
+def setting_of(waits: Waits, mode: SynchronousMode) -> str:
+    """How `synchronous_standby_names` says this."""
+    if waits.never_ends:
+        return NOBODY
+    if mode is SynchronousMode.QUORUM and waits.count:
+        return names_for_any(waits.count, waits.names)
+    return names_for(*waits.names)
+
+
+def waits_of(setting: str) -> Waits | None:
+    """What this setting asks of commits; None if it was not written here."""
+    if setting == "":
+        return Waits(0, frozenset())
+    if setting == NOBODY:
+        return Waits(1, frozenset())
+    found = _SETTING.fullmatch(setting)
+    if found is None:
+        return None
+    names = frozenset(MemberName(n.replace('""', '"')) for n in _NAME.findall(found[2]))
+    count = int(found[1])
+    return Waits(count, names) if 0 < count <= len(names) else None
 
 
 def primary_plan(cluster: Cluster, me: Identity, names: str, *, closed: bool = False) -> ServerPlan:

@@ -106,6 +106,11 @@ def _of_sync(cluster: Cluster, survivor: Survivor) -> str:
             f"{me} is the last leader known here: every commit that it acknowledged is in its WAL, "
             "but those of a later leader, if there was one, are lost"
         )
+    if me in sync.standbys and sync.quorum:
+        return (
+            f"{me} is one of {', '.join(sync.standbys)}, of which any {sync.quorum + 1} together "
+            "hold every acknowledged commit: alone it may lack some, if another one holds more"
+        )
     if me in sync.standbys:
         return (
             f"{me} is the synchronous standby of {sync.leader}: as far as its log tells, it holds "

@@ -78,12 +78,14 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 
 class SyncSet(Struct, frozen=True, kw_only=True):
-    """Who may be promoted automatically: `leader`, and the standbys that hold every acknowledged
-    commit of its epoch."""
+    """Who may be promoted automatically: `leader`, and each of `standbys` that has heard `quorum`
+    others of them of which none holds more than it: every acknowledged commit of this epoch is held
+    by one of any `quorum + 1` of them. With a quorum of 0 each holds all by itself."""
 
     leader: MemberName
     standbys: tuple[MemberName, ...]
     revision: Revision
+    quorum: int = 0
 
 
 class HistoryRecord(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ class ReportedRole(StrEnum):
 
     PRIMARY = "primary"
     SYNC_STANDBY = "sync standby"
+    QUORUM_STANDBY = "quorum standby"
     STANDBY = "standby"
     WITNESS = "witness"
     NONE = "none"
@@ -55,6 +56,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     valid_until: Instant | None = None
     routed: bool = False
     is_sync_standby: bool = False
+    is_quorum_standby: bool = False
     server: ServerStatus | None = None
     server_answered: Instant | None = None
     system_id: SystemId | None = None
@@ -198,9 +200,20 @@ class MemberChange(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Exposure(Struct, frozen=True, kw_only=True):
+    """What a failover at this moment would lose. None is unknown. `automatic` says whether there
+    would be one by itself; `standby` is who would take over, where anything could be lost."""
+
+    automatic: bool
+    bytes: int | None = None
+    seconds: Seconds | None = None
+    standby: MemberName | None = None
+
+
 class ClusterReport(Struct, frozen=True, kw_only=True):
     """The whole cluster as one node can tell it. With `majority` false it is what that node last
-    knew, `age_seconds` old."""
+    knew, `age_seconds` old. `sync_quorum` is how many others of `sync_standbys` one of them must
+    have heard to be promoted."""
 
     scope: str
     answered_by: MemberName
@@ -226,6 +239,9 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     group: tuple[VoterReport, ...] = ()
     without_vote: tuple[VoterReport, ...] = ()
     changes: tuple[MemberChange, ...] = ()
+    sync_quorum: int = 0
+    synchronous_mode_strict: bool = False
+    rpo: Exposure | None = None
 
 
 class OperationRequest(Struct, frozen=True, kw_only=True):

@@ -150,6 +150,7 @@ class Tags(Struct, frozen=True, kw_only=True):
 class SynchronousMode(StrEnum):
     OFF = "off"
     ON = "on"
+    QUORUM = "quorum"
 
 
 class Profile(StrEnum):
@@ -182,7 +183,10 @@ class DynamicConfig(Struct, frozen=True, kw_only=True):
     primary_health_timeout: Seconds = Seconds(2.5)
     primary_start_timeout: Seconds = Seconds(300.0)
     maximum_lag_on_failover: int = 1048576
+    maximum_lag_on_syncnode: int = -1
     synchronous_mode: SynchronousMode = SynchronousMode.ON
+    synchronous_mode_strict: bool = False
+    synchronous_node_count: int = 1
     postgresql: DynamicPostgres = field(default_factory=DynamicPostgres)
 
     @property

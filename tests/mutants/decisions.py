@@ -9,7 +9,6 @@ from tests.mutants.mutant import Mutant
 _SAFETY: Final = "unit/ha/test_safety.py::"
 _ELECTION: Final = "unit/ha/test_election.py::"
 _CANDIDATES: Final = "unit/ha/test_candidates.py::"
-_SYNC: Final = "unit/ha/test_sync.py::"
 _RESTART: Final = "unit/ha/test_restart.py::"
 _LEADER: Final = "unit/ha/test_leader.py::"
 _FOLLOWER: Final = "unit/ha/test_follower.py::"
@@ -206,87 +205,6 @@ ELECTION: Final = (
     ),
 )
 
-SYNC: Final = (
-    Mutant(
-        file="ha/sync.py",
-        without="R4: `sync` is written without the guard on the epoch",
-        text="guards = (s.epoch_guard(lease), guard, *(stays",
-        instead="guards = (guard, *(stays",
-        caught_by=_SYNC + "test_a_standby_counts_once_it_has_flushed_what_is_required",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="R18: a standby enters the store before commits wait for it",
-        text="return _set_names(s, choice, replace(s.memory, arming=Arming(name=choice, "
-        "since=s.now)))",
-        instead="return (_store(s, lease, (choice,)),), s.memory",
-        caught_by=_SYNC + "test_a_standby_enters_the_setting_before_the_store",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="R18: a standby counts without a checkpoint after the reload",
-        text="if not arming.checkpointed:\n        if s.view.job",
-        instead="if arming is None:\n        if s.view.job",
-        caught_by=_SYNC + "test_the_proof_begins_with_a_checkpoint_after_the_reload",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="R18: a checkpoint from before the reload proves it",
-        text="        and longest(arming.since, done.ended) >= 0\n",
-        instead="",
-        caught_by=_SYNC + "test_a_checkpoint_from_before_the_reload_proves_nothing",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="R18: a checkpoint that failed proves it",
-        text="        and done.error is None\n",
-        instead="",
-        caught_by=_SYNC + "test_a_checkpoint_that_failed_proves_nothing",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="R18: a standby counts before it has flushed what is required",
-        text="if row.flush is None or row.flush < arming.required:",
-        instead="if row.flush is None:",
-        caught_by=_SYNC + "test_a_standby_counts_once_it_has_flushed_what_is_required",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="S6: a standby leaves the setting before the store",
-        text="return (_store(s, lease, ()),), replace(s.memory, missing_since=None, arming=None)",
-        instead="return _set_names(s, None, replace(s.memory, missing_since=None, arming=None))",
-        caught_by=_SYNC + "test_a_standby_gone_for_longer_leaves_the_store_first",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="S6: the setting is emptied before the store when the mode goes off",
-        text="    if sync is not None:\n        guards",
-        instead="    if sync is not None and waits_for_nobody(server):\n        guards",
-        caught_by=_SYNC + "test_switching_the_mode_off_empties_the_store_before_the_setting",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="S6: a second write of `sync` goes out while one is open",
-        text="if not WRITES_OF_SYNC.isdisjoint(s.view.pending):",
-        instead="if s.view.pending is None:",
-        caught_by=_SYNC + "test_one_write_at_a_time",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="S6: the set of another leader is taken for ours",
-        text="if s.cluster.sync is None or s.cluster.sync.leader != s.me:",
-        instead="if s.cluster.sync is None:",
-        caught_by=_SYNC + "test_the_set_of_another_leader_is_taken_over_empty",
-    ),
-    Mutant(
-        file="ha/sync.py",
-        without="R23: a standby that is gone is waited for without end",
-        text="if not leaving and longest(since, s.now) < SYNC_WAIT_S:",
-        instead="if not leaving:",
-        caught_by=_SYNC + "test_a_standby_gone_for_longer_leaves_the_store_first",
-    ),
-)
-
 LEADING: Final = (
     Mutant(
         file="ha/rules/leader.py",
@@ -312,8 +230,8 @@ LEADING: Final = (
     Mutant(
         file="ha/rules/leader.py",
         without="R18: the first commits of a promotion wait for nobody",
-        text="plan = primary_plan(s.cluster, s.view.me, names_for(_first_standby(s)))",
-        instead="plan = primary_plan(s.cluster, s.view.me, names_for(None))",
+        text="plan = primary_plan(s.cluster, s.view.me, names_at_promotion(s))",
+        instead='plan = primary_plan(s.cluster, s.view.me, "")',
         caught_by=_LEADER + "test_the_promotion_waits_for_whom_it_must_from_its_first_commit",
     ),
     Mutant(
@@ -374,4 +292,4 @@ LEADING: Final = (
     ),
 )
 
-MUTANTS: Final = (*SAFETY, *ELECTION, *SYNC, *LEADING)
+MUTANTS: Final = (*SAFETY, *ELECTION, *LEADING)

@@ -12,25 +12,25 @@ _SYNC: Final = "unit/ha/test_sync.py::"
 
 MUTANTS: Final = (
     Mutant(
-        file="ha/sync.py",
+        file="ha/standbys.py",
         without="commits go on waiting for a member that is to go",
         text="member.tags.nosync or is_leaving(s.cluster, name)",
         instead="member.tags.nosync",
         caught_by=_PARTING + "test_who_is_to_go_leaves_the_synchronous_set_at_once",
     ),
     Mutant(
-        file="ha/sync.py",
+        file="ha/standbys.py",
         without="S6: whatever streams under the name of a member that has no server is it",
-        text="return member.state not in _WITHOUT_SERVER",
-        instead="return member.state not in (MemberState.STOPPING, MemberState.STOPPED)",
+        text="member.state not in _WITHOUT_SERVER",
+        instead="member.state not in (MemberState.STOPPING, MemberState.STOPPED)",
         caught_by=_SYNC
         + "test_who_streams_under_the_name_of_a_member_that_copies_its_data_is_another",
     ),
     Mutant(
-        file="ha/sync.py",
+        file="ha/standbys.py",
         without="S6: whatever streams under the name of a member that does not stream is it",
-        text="if member.state is not MemberState.STREAMING:",
-        instead="if False:",
+        text="row.flush is not None and member.state is MemberState.STREAMING",
+        instead="row.flush is not None",
         caught_by=_SYNC + "test_only_who_says_itself_that_it_streams_is_chosen",
     ),
     Mutant(
@@ -41,10 +41,10 @@ MUTANTS: Final = (
         caught_by=_PARTING + "test_who_is_to_go_does_not_run_for_the_lead",
     ),
     Mutant(
-        file="ha/sync.py",
+        file="ha/standbys.py",
         without="L1: one that may not lead keeps the place of one that may",
-        text="choice = None if _may_lead(s, name) else _choose(s, server)",
-        instead="choice = None",
+        text="return self.may_lead, self.near, self.kept,",
+        instead="return False, self.near, self.kept,",
         caught_by=_SYNC + "test_one_that_may_lead_takes_the_place_of_one_that_may_not",
     ),
     Mutant(
@@ -71,7 +71,7 @@ MUTANTS: Final = (
     Mutant(
         file="ha/parting.py",
         without="what a member left goes while commits wait for it",
-        text="return in_store or server.synchronous_standby_names == names_for(name)",
+        text="return in_store or (waits is not None and name in waits.names)",
         instead="return in_store",
         caught_by=_PARTING + "test_nothing_is_cleared_away_while_commits_wait_for_it",
     ),

@@ -21,6 +21,7 @@ from tests.mutants import (
     receipts,
     recovery,
     streams,
+    synchronous,
 )
 from tests.mutants.mutant import Mutant
 
@@ -36,6 +37,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
     "guardian": (*guardian.MUTANTS, *receipts.MUTANTS),
     "decisions": (
         *decisions.MUTANTS,
+        *synchronous.MUTANTS,
         *backing_off.MUTANTS,
         *partings.MUTANTS,
         *pledges.DECISIONS,

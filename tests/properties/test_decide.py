@@ -28,6 +28,7 @@ from raftha.ha.memory import Memory
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import longest
+from raftha.model.cluster import SyncSet
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerRole
 from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Transact
@@ -110,6 +111,7 @@ def test_the_race_is_run_only_by_who_may_lead(view: View, memory: Memory) -> Non
             sync = cluster.sync
             assert sync is None or me in (sync.leader, *sync.standbys)
             assert _is_pledged(view), "a position that may still grow races (R17)"
+            assert sync is None or me == sync.leader or _heard(view, sync) > sync.quorum
             assert _names(KEYS.sync, action.command)
             assert _names(KEYS.config, action.command)
 
@@ -130,6 +132,20 @@ def test_nobody_is_followed_before_the_agent_has_caught_up(view: View, memory: M
     for action in decide(replace(view, caught_up=False), memory, KEYS).actions:
         if isinstance(action, Configure | Start) and action.plan.role is ServerRole.STANDBY:
             assert action.plan.upstream is None
+
+
+def _heard(view: View, sync: SyncSet) -> int:
+    """How many standbys of the set are known to hold no more than this one, itself included."""
+    server, found = view.server, 1
+    assert server is not None
+    for name in set(sync.standbys) - {view.me.name}:
+        answer = view.peers.get(name)
+        told = None if answer is None else answer.report
+        if told is None or told.position is None or told.timeline is None:
+            continue
+        mine = server.position is not None and told.position <= server.position
+        found += told.timeline < server.timeline or (told.timeline == server.timeline and mine)
+    return found
 
 
 def _names(key: str, command: Transact) -> bool:

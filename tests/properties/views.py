@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from raftha.ha.actions import StopMode
 from raftha.ha.keys import LEADER_LEASE
 from raftha.ha.memory import Arming, LeaderSeen, Memory, StopSent
-from raftha.ha.plans import names_for
+from raftha.ha.plans import names_for, names_for_any
 from raftha.instants import Seconds
 from raftha.model.cluster import (
     Cluster,
@@ -65,7 +65,10 @@ NAMES: Final = st.sampled_from(b.NAMES)
 LSNS: Final = st.sampled_from([0, 3999, 4000, 4001, 5000, 5001, 9_000_000]).map(Lsn)
 TIMELINES: Final = st.integers(1, 4).map(Timeline)
 INSTANTS: Final = st.sampled_from([-90.0, -9.0, -5.0, -0.6, -0.3, 0.0, 0.4, 7.0]).map(pg.at)
-SETTINGS: Final = st.sampled_from(["", "raftha_nobody", *map(names_for, b.NAMES), '1 ("gone")'])
+ANY: Final = names_for_any(1, (pg.N2, pg.N3))
+SETTINGS: Final = st.sampled_from(
+    ["", "raftha_nobody", *map(names_for, b.NAMES), '1 ("gone")', ANY]
+)
 SYSTEMS: Final = st.sampled_from([pg.SYSTEM, pg.SYSTEM, SystemId("8")])
 REVISIONS: Final = st.integers(1, 60).map(Revision)
 TAGS: Final = st.builds(
@@ -136,11 +139,18 @@ OPERATIONS: Final = st.builds(
     revision=REVISIONS,
 )
 SYNCS: Final = st.builds(
-    SyncSet, leader=NAMES, standbys=st.lists(NAMES, max_size=2).map(tuple), revision=REVISIONS
+    SyncSet,
+    leader=NAMES,
+    standbys=st.lists(NAMES, max_size=2, unique=True).map(tuple),
+    revision=REVISIONS,
+    quorum=st.integers(0, 1),
 )
 CONFIGS: Final = st.builds(
     DynamicConfig,
     synchronous_mode=st.sampled_from(SynchronousMode),
+    synchronous_mode_strict=st.booleans(),
+    synchronous_node_count=st.integers(1, 3),
+    maximum_lag_on_syncnode=st.sampled_from([-1, 0, 1000]),
     ttl=st.sampled_from([Seconds(2.0), Seconds(5.0), Seconds(30.0)]),
     maximum_lag_on_failover=st.sampled_from([0, 1048576]),
 )
@@ -307,6 +317,10 @@ BASES: Final = [
     b.racing(peers={}),
     b.racing(cut=None, server=pg.standby(receiver=pg.receiver(pg.N2))),
     b.following(caught_up=False),
+    b.racing(
+        cluster=b.followed(leader=None, sync=b.sync(pg.N1, pg.N3, by=pg.N2, quorum=1)),
+        peers=pg.answers(silent=(pg.N2, pg.N3)),
+    ),
     b.following(raft=replace(b.raft(), barred="it refuses this node: removed")),
 ]
 VIEWS: Final[st.SearchStrategy[View]] = st.sampled_from(BASES).flatmap(
@@ -343,9 +357,13 @@ MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
         LeaderSeen, revision=REVISIONS, at=INSTANTS, timeline=TIMELINES, position=LSNS
     ),
     "arming": st.builds(
-        Arming, name=NAMES, since=INSTANTS, checkpointed=st.booleans(), required=st.none() | LSNS
+        Arming,
+        names=SETTINGS,
+        since=INSTANTS,
+        checkpointed=st.booleans(),
+        required=st.none() | LSNS,
     ),
-    "missing_since": INSTANTS,
+    "absent": st.dictionaries(NAMES, INSTANTS),
     "drained": st.sampled_from(["op1", "op2", "stop"]),
     "drain_since": INSTANTS,
     "failures": st.integers(0, 3),

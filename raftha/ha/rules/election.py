@@ -20,6 +20,7 @@ from raftha.ha.backoff import (
     strikes,
 )
 from raftha.ha.candidates import is_ahead, obstacle
+from raftha.ha.hearing import RULE_OF_HEARING, unheard
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
 from raftha.ha.plans import standby_plan
 from raftha.ha.rules.server import start_standby, stop
@@ -195,6 +196,15 @@ def _too_often(s: Situation) -> Verdict | None:
     return Verdict(reason, _ask(s))
 
 
+def _too_few_heard(s: Situation) -> Verdict | None:
+    if not _vacant(s):
+        return None
+    why = unheard(s)
+    if why is None:
+        return None
+    return Verdict(f"{s.me} may lack acknowledged commits: {why}", _ask(s))
+
+
 def _race(s: Situation) -> Verdict | None:
     if not _vacant(s) or s.server is None:
         return None
@@ -350,6 +360,14 @@ RULES = (
         why="what ends one primary after the other does so faster the faster they follow, and "
         "each leaves something to be rewound",
         check=_too_often,
+    ),
+    Rule(
+        id=RULE_OF_HEARING,
+        when="commits wait for a quorum, and too few of its standbys have told since that they "
+        "hold no more than this node",
+        then="ask them again, and wait",
+        why="each acknowledged commit is held by one of so many, and by nobody else for sure (S6)",
+        check=_too_few_heard,
     ),
     Rule(
         id="elect-70",

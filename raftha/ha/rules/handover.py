@@ -156,7 +156,7 @@ def _release(
     preferred = [name for name in holders if sync is not None and name in sync.standbys]
     heir = request.candidate or (preferred or list(holders))[0]
     more: tuple[Write, ...] = ()
-    if sync is not None and heir not in sync.standbys:
+    if sync is not None and (heir not in sync.standbys or sync.quorum > 0):
         # Nothing will be written in this epoch any more, so whoever holds all of it may lead.
         more = (Put(s.keys.sync, encode_sync(s.me, (heir,))),)
     actions = note(s, lease, OperationStep.STOPPED, f"{s.me} has stopped", *more)
@@ -226,15 +226,17 @@ def _find_heir(s: Situation, lease: HeldLease) -> Verdict | None:
     the shutdown record, for a moment, and put one of them into the synchronous set."""
     sync = s.cluster.sync
     waited = s.since(s.memory.stop.at) if s.memory.stop else HEIR_WAIT_S
-    if sync is None or sync.standbys or not s.other_members or not s.view.raft.majority:
+    is_known = sync is not None and sync.standbys and sync.quorum == 0
+    if sync is None or is_known or not s.other_members or not s.view.raft.majority:
         return None
     holders = _holders(s)
     if holders:
-        put = Put(s.keys.sync, encode_sync(s.me, (holders[0],)))
+        put = Put(s.keys.sync, encode_sync(s.me, holders))
         kept = KeyAt(s.keys.sync, sync.revision)
-        guards = (s.epoch_guard(lease), kept, stays(s, holders[0]))
+        guards = (s.epoch_guard(lease), kept, *(stays(s, name) for name in holders))
         submit = () if "sync" in s.view.pending else (Submit("sync", Transact(guards, (put,))),)
-        return Verdict(f"stopped: {holders[0]} holds everything, writing it down", submit)
+        told = holders[0] if len(holders) == 1 else f"each of {', '.join(holders)}"
+        return Verdict(f"stopped: {told} holds everything, writing it down", submit)
     if waited >= HEIR_WAIT_S:
         return None
     names = tuple(member.name for member in s.other_members)

@@ -23,17 +23,17 @@ from raftha.ha.candidates import corrected
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
-from raftha.ha.parting import is_leaving, lasting_members, parting_steps
-from raftha.ha.plans import names_for, primary_plan
+from raftha.ha.parting import lasting_members, parting_steps
+from raftha.ha.plans import primary_plan
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
+from raftha.ha.standbys import names_at_promotion
 from raftha.ha.streams import doubled, stream_of
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
-from raftha.model.cluster import HistoryRecord, MemberState
-from raftha.model.ids import Lsn, MemberName, Timeline
+from raftha.model.cluster import HistoryRecord
+from raftha.model.ids import Lsn, Timeline
 from raftha.model.postgres import ServerStatus
-from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Transact
 from raftha.model.view import HeldLease, JobKind
 
@@ -49,7 +49,7 @@ def _promote(s: Situation) -> Verdict | None:
         return Verdict("recording the promotion before it happens", (*slots, *submit))
     if s.memory.promoted == lease.epoch:
         return _promoting(s)
-    plan = primary_plan(s.cluster, s.view.me, names_for(_first_standby(s)))
+    plan = primary_plan(s.cluster, s.view.me, names_at_promotion(s))
     burned = tuple(sorted(r.timeline for r in s.cluster.history if r.timeline < record.timeline))
     memory = replace(s.memory, plan=plan, promoted=lease.epoch, promoted_at=s.now)
     memory = replace(memory, checkpoint_asked=None)
@@ -115,22 +115,6 @@ def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tu
             for record in records
         )
     return rewritten(s, lease, records)
-
-
-def _first_standby(s: Situation) -> MemberName | None:
-    """Whom the first commits wait for: a standby that answered and may serve."""
-    if s.config.synchronous_mode is SynchronousMode.OFF:
-        return None
-    for member in s.other_members:
-        report = s.peer(member.name)
-        alive = report is not None and report.state in (
-            MemberState.RUNNING,
-            MemberState.STREAMING,
-        )
-        may_serve = s.has_vote(member) and not is_leaving(s.cluster, member.name)
-        if alive and may_serve and not member.tags.nosync:
-            return member.name
-    return None
 
 
 def _publish(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:
@@ -240,7 +224,7 @@ def _reconfigure(
     """Write the configuration where it differs from what is wanted: a changed setting, or the gate
     that a restart in place left closed until the synchronous standby is back. The gate is looked
     at, not remembered: the agent may have been restarted meanwhile."""
-    gated = s.view.directory.closed and not sync.is_settled(s, server)
+    gated = s.view.directory.closed and not sync.is_settled(server)
     names = (
         memory.plan.synchronous_standby_names if memory.plan else server.synchronous_standby_names
     )

@@ -16,14 +16,14 @@ from raftha.ha.annals import amended, ending, record_of
 from raftha.ha.backoff import FREE_STRIKES, pause, strikes
 from raftha.ha.keys import LONGEST_REASON
 from raftha.ha.parting import is_leaving
-from raftha.ha.plans import names_for, primary_plan
+from raftha.ha.plans import primary_plan
 from raftha.ha.rules.server import start, start_standby
 from raftha.ha.situation import Situation
+from raftha.ha.standbys import names_at_restart
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import Seconds, longest
 from raftha.model.cluster import HistoryRecord, Member
 from raftha.model.ids import MemberName
-from raftha.model.postgres import ServerRole
 from raftha.model.view import HeldLease
 
 STARTS_PER_EPOCH: Final = 3
@@ -146,19 +146,9 @@ def _is_ready(s: Situation, member: Member) -> bool:
 
 
 def _in_place(s: Situation, lease: HeldLease) -> Verdict:
-    names = _names_at_restart(s)
+    names = names_at_restart(s)
     plan = primary_plan(s.cluster, s.view.me, names, closed=bool(names))
     return start(s, plan, lease.epoch, "restarting the primary in place")
-
-
-def _names_at_restart(s: Situation) -> str:
-    """Whom commits wait for from the first one on: as before the crash, if this process wrote that,
-    for the store may name a standby by now whose entry has not been seen here."""
-    plan = s.memory.plan
-    if plan is not None and plan.role is ServerRole.PRIMARY:
-        return plan.synchronous_standby_names
-    standbys = s.cluster.sync.standbys if s.cluster.sync else ()
-    return names_for(standbys[0]) if standbys else ""
 
 
 def _noted(s: Situation, lease: HeldLease, record: HistoryRecord, what: str) -> Verdict:

@@ -19,6 +19,7 @@ from raftha.agent.recorder import Recorder
 from raftha.consensus.node import RaftNode
 from raftha.ha.keys import LEADER_LEASE, encode_leader
 from raftha.ha.memory import Arming
+from raftha.ha.plans import names_for
 from raftha.instants import Seconds
 from raftha.metrics import Metrics
 from raftha.model.settings import (
@@ -180,7 +181,7 @@ def test_a_renewal_is_looked_at_once_and_leaves_the_loop_at_rest(tmp_path: Path)
 
 def test_while_wal_is_awaited_the_loop_does_not_rest(tmp_path: Path) -> None:
     board, view = quiet()
-    arming = Arming(name=pg.N2, since=pg.T0)
+    arming = Arming(names=names_for(pg.N2), since=pg.T0)
     board.memory = replace(board.memory, arming=arming)
     looked = threading.Semaphore(0)
     loop = resting_loop(lambda: looked.release() or view, board, tmp_path / "log")

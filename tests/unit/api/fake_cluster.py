@@ -11,6 +11,7 @@ from raftha.model.cluster import HistoryRecord
 from raftha.model.ids import Epoch, Lsn, MemberName, SystemId, Timeline
 from raftha.model.report import (
     ClusterReport,
+    Exposure,
     Level,
     MemberReport,
     Notice,
@@ -85,6 +86,7 @@ def cluster_report() -> ClusterReport:
         ttl=Seconds(5.0),
         synchronous_mode="on",
         sync_standbys=("n2",),
+        rpo=Exposure(automatic=True, bytes=0, seconds=Seconds(0.0)),
         raft_leader="n1",
         raft_term=4,
         quorum=2,
@@ -118,6 +120,7 @@ def without_majority() -> ClusterReport:
     return replace(
         healthy,
         majority=False,
+        rpo=None,
         age_seconds=Seconds(42.0),
         leader=None,
         lease_remaining_seconds=None,

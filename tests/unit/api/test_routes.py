@@ -33,6 +33,7 @@ READS = {"/read-only", "/read-only-sync", "/read-only-quorum"}
 LEADER = primary_node()
 SYNC = standby_node()
 ASYNC = replace(standby_node(), is_sync_standby=False)
+IN_QUORUM = replace(ASYNC, is_quorum_standby=True)
 OLD = NOW.plus(-2.5)
 ANCIENT = NOW.plus(-60)
 
@@ -57,6 +58,11 @@ TABLE: list[tuple[str, NodeReport, set[str]]] = [
         SYNC,
         ALIVE
         | {"/replica", "/read-only", "/read-only-sync", "/sync", "/synchronous", "/readiness"},
+    ),
+    (
+        "quorum standby",
+        IN_QUORUM,
+        ALIVE | {"/replica", "/read-only", "/read-only-quorum", "/quorum", "/readiness"},
     ),
     (
         "asynchronous standby",
@@ -179,6 +185,10 @@ def test_the_status_page_has_patronis_keys() -> None:
     assert primary["patroni"] == {"version": "0.1.0", "scope": "main", "name": "n1"}
     assert (standby["role"], standby["sync_standby"]) == ("replica", True)
     assert standby["replication_state"] == "streaming"
+    in_quorum = ask("/patroni", IN_QUORUM).body
+    assert isinstance(in_quorum, dict)
+    assert in_quorum["quorum_standby"] is True
+    assert "sync_standby" not in in_quorum
     assert standby["dcs_last_seen"] == int(WALL - 0.4)
 
 

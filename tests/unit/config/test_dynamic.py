@@ -122,9 +122,10 @@ def test_what_is_accepted_keeps_rule_r7_and_what_is_advised_is_accepted(
         ({"tll": 5}, "did you mean ttl?"),
         ({"maximum_lag_on_failover": 1.5}, "must be a whole number"),
         ({"maximum_lag_on_failover": -1}, "must be at least 0"),
-        ({"synchronous_mode": "quorum"}, "not supported by this version (use on)"),
-        ({"synchronous_mode": 1}, "true or false"),
-        ({"synchronous_mode_strict": True}, "not supported by this version"),
+        ({"synchronous_mode": 1}, "must be quorum, on or off"),
+        ({"synchronous_mode_strict": "perhaps"}, "true or false"),
+        ({"synchronous_node_count": 0}, "must be at least 1"),
+        ({"maximum_lag_on_syncnode": -2}, "must be at least -1"),
         ({"postgresql": []}, "must be a section"),
         ({"postgresql": {"pg_hba": "x"}}, "a list of lines"),
         ({"profile": "moon"}, "use one of fast, lan, slow, wan"),
@@ -137,7 +138,10 @@ def test_a_bad_document_is_refused(document: object, part: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "mode"),
-    [(True, "on"), ("on", "on"), ("ON", "on"), (False, "off"), ("off", "off"), ("false", "off")],
+    [
+        *[(True, "on"), ("on", "on"), ("ON", "on"), (False, "off"), ("off", "off")],
+        *[("false", "off"), ("quorum", "quorum"), ("Quorum", "quorum")],
+    ],
 )
 def test_synchronous_mode_is_written_in_many_ways(value: object, mode: str) -> None:
     config = parse_dynamic({"synchronous_mode": value}, "config")
@@ -196,7 +200,10 @@ def test_the_same_patch_twice_is_the_same_as_once(
             "loop_wait": st.integers(1, 20),
             "primary_start_timeout": st.floats(0, 9000),
             "maximum_lag_on_failover": st.integers(0, 2**40),
-            "synchronous_mode": st.booleans(),
+            "synchronous_mode": st.booleans() | st.just("quorum"),
+            "synchronous_mode_strict": st.booleans(),
+            "synchronous_node_count": st.integers(1, 9),
+            "maximum_lag_on_syncnode": st.integers(-1, 2**40),
             "postgresql": st.fixed_dictionaries(
                 {},
                 optional={

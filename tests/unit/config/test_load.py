@@ -110,7 +110,7 @@ def test_a_missing_section_is_one_problem(refusals: Any) -> None:
 
 def test_all_mistakes_are_told_at_once_with_their_lines(refusals: Any, good: str) -> None:
     text = good.replace("name: n1", "name: -n1").replace("127.0.0.1:7001", "127.0.0.1:70010")
-    text += "bootstrap:\n  dcs:\n    ttl: soon\n    synchronous_mode: quorum\ntags: 7\n"
+    text += "bootstrap:\n  dcs:\n    ttl: soon\n    synchronous_mode: quorom\ntags: 7\n"
     told = refusals(text)
     assert [line.split(": ")[0] + " " + line.split(": ")[1] for line in told] == [
         "node.yml:2 name",

@@ -62,6 +62,7 @@ NAMES: Final = (N1, N2, N3)
 SCOPE: Final = Scope("demo")
 KEYS: Final = Keys(SCOPE)
 OFF: Final = DynamicConfig(synchronous_mode=SynchronousMode.OFF)
+QUORUM: Final = DynamicConfig(synchronous_mode=SynchronousMode.QUORUM)
 
 
 def identity(name: MemberName = N1, **more: Any) -> Identity:
@@ -125,8 +126,8 @@ def record(timeline: int = 1, **more: Any) -> HistoryRecord:
     return HistoryRecord(**{**given, **more})
 
 
-def sync(*standbys: MemberName, by: MemberName = N1) -> SyncSet:
-    return SyncSet(leader=by, standbys=standbys, revision=Revision(41))
+def sync(*standbys: MemberName, by: MemberName = N1, quorum: int = 0) -> SyncSet:
+    return SyncSet(leader=by, standbys=standbys, revision=Revision(41), quorum=quorum)
 
 
 def cluster(**more: Any) -> Cluster:
@@ -255,7 +256,9 @@ def racing(**more: Any) -> View:
 
 
 LOST: Final = Memory(
-    lost_since=at(-0.5), plan=standby_plan(followed(leader=None), identity(), None)
+    lost_since=at(-0.5),
+    lost_at=Revision(13),
+    plan=standby_plan(followed(leader=None), identity(), None),
 )
 """What a member remembers in `racing`: the key has been gone for half a second, and no upstream is
 configured any more."""

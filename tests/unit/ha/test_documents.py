@@ -81,12 +81,35 @@ def test_initialize(by: str, system_id: str | None) -> None:
     assert found == Initialize(by=MemberName(by), system_id=given_id, revision=Revision(55))
 
 
-@given(TEXTS, st.lists(TEXTS, max_size=3).map(tuple))
-def test_the_synchronous_set(by: str, standbys: tuple[MemberName, ...]) -> None:
-    found = read({KEYS.sync: k.encode_sync(MemberName(by), standbys)}).sync
+@given(TEXTS, st.lists(TEXTS, max_size=3).map(tuple), st.integers(0, 8))
+def test_the_synchronous_set(by: str, standbys: tuple[MemberName, ...], quorum: int) -> None:
+    found = read({KEYS.sync: k.encode_sync(MemberName(by), standbys, quorum)}).sync
 
     assert found is not None
-    assert (found.leader, found.standbys) == (by, standbys)
+    assert (found.leader, found.standbys, found.quorum) == (by, standbys, quorum)
+
+
+def test_a_set_without_a_quorum_is_written_and_read_as_ever() -> None:
+    old = b'{"format_version":1,"leader":"n1","sync_standby":["n2"]}'
+
+    assert k.encode_sync(MemberName("n1"), (MemberName("n2"),)) == old
+    found = read({KEYS.sync: old}).sync
+    assert found is not None
+    assert (found.standbys, found.quorum) == (("n2",), 0)
+
+
+def test_a_set_with_a_quorum_is_one_that_older_versions_refuse() -> None:
+    """They would promote any of its standbys."""
+    written = k.encode_sync(MemberName("n1"), (MemberName("n2"), MemberName("n3")), 1)
+
+    assert b'"format_version":2' in written
+
+
+def test_a_quorum_below_zero_is_not_read() -> None:
+    found = read({KEYS.sync: k.encode_sync(MemberName("n1"), (MemberName("n2"),), -1)})
+
+    assert found.sync is None
+    assert "quorum" in found.problems[0]
 
 
 @given(st.lists(TEXTS, max_size=3).map(tuple), st.none() | st.integers(1, 2**31), st.booleans())

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from raftha.ha.explain import group_problems, problems
+from raftha.ha.explain import cluster_problems, group_problems, problems
 from raftha.ha.memory import Memory
 from raftha.instants import Seconds
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
+from raftha.model.settings import DynamicConfig
 from raftha.model.store import MAX_STATE_BYTES, FsyncTimes, RaftStatus, VoterStatus
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import N1, following, raft, situation, view
-from tests.unit.ha.servers import N2, T0, at, receiver, standby
+from tests.unit.ha.servers import N2, N3, T0, at, receiver, standby
 
 MIB = 1 << 20
 
@@ -256,3 +259,33 @@ def test_who_holds_the_log_without_a_vote_is_a_warning(problem: str | None, told
     (notice,) = group_problems(replace(raft(), joiners=(joiner,)), T0)
     assert (notice.subject, notice.level) == ("n9", Level.WARNING)
     assert notice.what.endswith(told)
+
+
+def test_a_strict_primary_whose_commits_wait_says_so() -> None:
+    strict = DynamicConfig(synchronous_mode_strict=True)
+    alone = b.view(cluster=b.cluster(config=strict), server=pg.primary(attached=()))
+    (notice,) = problems(situation(alone))
+    assert notice.what.startswith("commits wait: too few of the synchronous standbys are here")
+
+    assert problems(situation(b.view(cluster=b.cluster(config=strict)))) == ()
+    lenient = b.view(server=pg.primary(attached=()))
+    assert problems(situation(lenient)) == ()
+
+
+def test_without_a_synchronous_standby_it_depends_whether_commits_wait() -> None:
+    def told(strict: bool) -> str:
+        config = DynamicConfig(synchronous_mode_strict=strict)
+        (notice,) = cluster_problems(b.cluster(sync=b.sync(), config=config), raft(), {})
+        return notice.what
+
+    assert "commits wait for nobody" in told(False)
+    assert "commits wait for one to come back" in told(True)
+
+
+def test_without_a_leader_it_is_told_whom_a_candidate_has_not_heard() -> None:
+    unheard = pg.report(N2, rule="elect-68", reason="n2 may lack acknowledged commits")
+    others = pg.report(N3, rule="elect-30", reason="asking")
+    (notice,) = cluster_problems(b.vacant(), raft(), pg.answers(unheard, others))
+
+    assert ". n2 may lack acknowledged commits" in notice.what
+    assert "asking" not in notice.what

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from raftha.ha.actions import AskPeers, ReleaseLeader, Stop, StopMode, Submit
 from raftha.ha.keys import encode_sync
 from raftha.ha.memory import Memory, StopSent
@@ -214,3 +216,12 @@ def test_a_request_for_another_leader_is_not_begun() -> None:
 
 def test_no_request_is_begun_while_the_agent_stops() -> None:
     assert b.decided(asked(stopping=True)).rule == "stop-20"
+
+
+def test_an_heir_in_a_quorum_is_said_to_hold_everything_by_itself() -> None:
+    """Else it would have to hear another one first, which may be gone."""
+    view = down(N3)
+    quorum = replace(view.cluster, sync=b.sync(N2, N3, quorum=1))
+    command = b.only(b.decided(replace(view, cluster=quorum), STOPPED), Submit).command
+
+    assert Put(KEYS.sync, encode_sync(N1, (N3,))) in command.writes

@@ -187,7 +187,7 @@ CLOSED: Final = pg.directory(closed=True)
 def test_the_gate_opens_when_the_synchronous_standby_is_back(memory: dict[str, Any]) -> None:
     alone = b.view(directory=CLOSED, server=pg.primary(attached=()))
     closed_plan = replace(b.plan_of(alone, names_for(N2)), closed=True)
-    missing = {"plan": closed_plan, "missing_since": pg.at(-0.1), **memory}
+    missing = {"plan": closed_plan, "absent": {N2: pg.at(-0.1)}, **memory}
     closed = b.decided(alone, b.leading_memory(alone, **missing))
     assert all(a.plan.closed for a in closed.actions if isinstance(a, Configure))
     assert closed.memory.plan == closed_plan
@@ -198,7 +198,7 @@ def test_the_gate_opens_when_the_synchronous_standby_is_back(memory: dict[str, A
 
 def test_an_open_gate_is_not_closed_when_the_synchronous_standby_goes() -> None:
     alone = b.view(server=pg.primary(attached=()))
-    restarted = b.leading_memory(alone, plan=None, missing_since=pg.at(-0.1))
+    restarted = b.leading_memory(alone, plan=None, absent={N2: pg.at(-0.1)})
 
     assert not b.only(b.decided(alone, restarted), Configure).plan.closed
 
@@ -209,7 +209,7 @@ def test_another_standby_to_wait_for_does_not_open_the_gate() -> None:
         directory=CLOSED,
         server=pg.primary(synchronous_standby_names=names_for(N2), attached=(pg.attached(N3),)),
     )
-    memory = b.leading_memory(unset, missing_since=pg.at(-60))
+    memory = b.leading_memory(unset, absent={N2: pg.at(-60)})
 
     plan = b.only(b.decided(unset, memory), Configure).plan
     assert (plan.synchronous_standby_names, plan.closed) == (names_for(N3), True)

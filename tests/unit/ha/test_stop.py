@@ -137,6 +137,17 @@ def test_without_a_synchronous_standby_an_heir_is_looked_for_first() -> None:
     assert "ReleaseLeader" not in b.acts(held)
 
 
+def test_of_a_quorum_each_that_holds_everything_is_an_heir() -> None:
+    """None of them has to hear another one then."""
+    quorum = b.cluster(sync=b.sync(N2, N3, quorum=1))
+    both = pg.answers(pg.report(N2, 4001), pg.report(N3, 4001))
+
+    command = b.only(without_set(cluster=quorum, peers=both), Submit).command
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N2, N3))),)
+    known = b.cluster(sync=b.sync(N2, N3))
+    assert "sync" not in b.acts(without_set(cluster=known, peers=both))
+
+
 def voters_but(name: MemberName) -> RaftStatus:
     return replace(b.raft(), voters=tuple(v for v in b.raft().voters if v.name != name))
 

@@ -97,7 +97,7 @@ def test_a_setting_that_waits_for_a_stranger_waits_for_no_member() -> None:
     assert server.synchronous_standby_names != names_for(N2)
 
     view = b.view(cluster=named(), server=server)
-    memory = b.leading_memory(view, missing_since=pg.at(-0.6))
+    memory = b.leading_memory(view, absent={N2: pg.at(-0.6)})
     decision = b.decided(view, replace(memory, plan=None))
     assert "sync" in b.acts(decision), "n2 leaves the store: nobody waits for it"
     assert "of another machine" not in b.only(decision, Configure).plan.synchronous_standby_names

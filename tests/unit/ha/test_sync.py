@@ -45,7 +45,7 @@ def step(view: View, memory: Memory | None = None) -> Decision:
 
 
 def armed(**more: Any) -> Memory:
-    return Memory(arming=Arming(**{"name": N2, "since": pg.at(-1), **more}))
+    return Memory(arming=Arming(**{"names": names_for(N2), "since": pg.at(-1), **more}))
 
 
 def test_a_standby_enters_the_setting_before_the_store() -> None:
@@ -89,7 +89,7 @@ def test_the_proof_begins_with_a_checkpoint_after_the_reload() -> None:
     decision = step(leading(names=names_for(N2)))
 
     assert b.only(decision, Checkpoint)
-    assert decision.memory.arming == Arming(name=N2, since=pg.T0, checkpointed=True)
+    assert decision.memory.arming == Arming(names=names_for(N2), since=pg.T0, checkpointed=True)
 
 
 def test_a_checkpoint_that_runs_already_proves_nothing() -> None:
@@ -144,12 +144,12 @@ def test_a_standby_counts_once_it_has_flushed_what_is_required() -> None:
 
 
 def test_a_proof_for_another_standby_does_not_count() -> None:
-    memory = armed(name=N3, checkpointed=True, required=pg.lsn(1))
+    memory = armed(names=names_for(N3), checkpointed=True, required=pg.lsn(1))
     decision = step(leading(names=names_for(N2)), memory)
 
     assert "sync" not in b.acts(decision)
     assert decision.memory.arming is not None
-    assert decision.memory.arming.name == N2
+    assert decision.memory.arming.names == names_for(N2)
 
 
 def test_a_settled_set_is_left_alone() -> None:
@@ -160,28 +160,28 @@ def test_a_standby_gone_for_a_moment_stays() -> None:
     view = leading(b.cluster(), names_for(N2), attached=())
     first = step(view)
     assert b.acts(first) == []
-    assert first.memory.missing_since == pg.T0
+    assert first.memory.absent == {N2: pg.T0}
 
-    assert b.acts(step(view, Memory(missing_since=pg.at(-0.4)))) == []
+    assert b.acts(step(view, Memory(absent={N2: pg.at(-0.4)}))) == []
 
 
 def test_a_standby_gone_for_longer_leaves_the_store_first() -> None:
     view = leading(b.cluster(), names_for(N2), attached=())
-    decision = step(view, Memory(missing_since=pg.at(-0.5)))
+    decision = step(view, Memory(absent={N2: pg.at(-0.5)}))
 
     assert b.acts(decision) == ["sync"]
     assert b.only(decision, Submit).command.writes == (Put(KEYS.sync, encode_sync(N1, ())),)
 
 
 def test_a_standby_that_comes_back_is_not_counted_as_gone_later() -> None:
-    decision = step(leading(b.cluster(), names_for(N2)), Memory(missing_since=pg.at(-0.4)))
+    decision = step(leading(b.cluster(), names_for(N2)), Memory(absent={N2: pg.at(-0.4)}))
 
-    assert decision.memory.missing_since is None
+    assert decision.memory.absent == {}
 
 
 def test_one_that_left_the_store_leaves_the_setting_next() -> None:
     view = leading(names=names_for(N2), attached=())
-    decision = step(view, Memory(missing_since=pg.at(-0.5)))
+    decision = step(view, Memory(absent={N2: pg.at(-0.5)}))
 
     assert b.acts(decision) == ["Configure"]
     assert b.only(decision, Configure).plan.synchronous_standby_names == ""
@@ -189,11 +189,11 @@ def test_one_that_left_the_store_leaves_the_setting_next() -> None:
 
 def test_another_standby_takes_its_place_at_once() -> None:
     view = leading(names=names_for(N2), attached=(pg.attached(N3),))
-    decision = step(view, Memory(missing_since=pg.at(-0.5)))
+    decision = step(view, Memory(absent={N2: pg.at(-0.5)}))
 
     assert b.only(decision, Configure).plan.synchronous_standby_names == names_for(N3)
     assert decision.memory.arming is not None
-    assert decision.memory.arming.name == N3
+    assert decision.memory.arming.names == names_for(N3)
 
 
 def test_a_standby_that_stops_leaves_without_delay() -> None:
@@ -229,7 +229,7 @@ def test_one_that_may_lead_takes_the_place_of_one_that_may_not() -> None:
     held = step(leading(b.cluster(), names_for(N2), raft=raft))
     assert b.only(held, Submit).command.writes == (Put(KEYS.sync, encode_sync(N1, ())),)
 
-    since = Memory(missing_since=pg.at(-0.5))
+    since = Memory(absent={N2: pg.at(-0.5)})
     moved = step(leading(names=names_for(N2), raft=raft), since)
     assert b.only(moved, Configure).plan.synchronous_standby_names == names_for(N3)
 
@@ -299,9 +299,7 @@ def test_a_name_that_is_nobody_s_is_replaced() -> None:
 
 
 def test_commits_are_settled_when_who_is_waited_for_is_here() -> None:
-    s = b.situation(b.view())
-
-    assert is_settled(s, pg.primary())
-    assert not is_settled(s, pg.primary(attached=(pg.attached(N3),)))
-    assert not is_settled(s, pg.primary(attached=(pg.attached(N2, state="catchup"),)))
-    assert is_settled(s, pg.primary(synchronous_standby_names="", attached=()))
+    assert is_settled(pg.primary())
+    assert not is_settled(pg.primary(attached=(pg.attached(N3),)))
+    assert not is_settled(pg.primary(attached=(pg.attached(N2, state="catchup"),)))
+    assert is_settled(pg.primary(synchronous_standby_names="", attached=()))

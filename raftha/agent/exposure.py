@@ -1,0 +1,52 @@
+"""What a failover at this moment would lose: the recovery point that status shows. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raftha.instants import Seconds
+from raftha.model.cluster import Cluster
+from raftha.model.ids import Lsn, MemberName
+from raftha.model.report import Exposure, PeerReport
+from raftha.model.settings import SynchronousMode
+from raftha.model.view import PeerAnswer
+
+_NOTHING = Seconds(0.0)
+
+
+def exposure(cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]) -> Exposure | None:
+    """None without a leader: what there is to lose is lost already, or is not."""
+    if cluster.leader is None:
+        return None
+    is_off = cluster.config.synchronous_mode is SynchronousMode.OFF
+    if not is_off and cluster.sync is not None and cluster.sync.standbys:
+        return Exposure(automatic=True, bytes=0, seconds=_NOTHING)
+    head = _told(cluster.leader.name, answers)
+    best = _best(cluster, head, answers)
+    if head is None or head.position is None or best is None or best.position is None:
+        return Exposure(automatic=is_off)
+    lost = best.position.behind(head.position)
+    seconds = best.replay_lag_seconds if lost else _NOTHING
+    return Exposure(automatic=is_off, bytes=lost, seconds=seconds, standby=best.name)
+
+
+def _told(name: MemberName, answers: Mapping[MemberName, PeerAnswer]) -> PeerReport | None:
+    answer = answers.get(name)
+    return None if answer is None else answer.report
+
+
+def _best(
+    cluster: Cluster, head: PeerReport | None, answers: Mapping[MemberName, PeerAnswer]
+) -> PeerReport | None:
+    """The standby that may lead and holds the most of what the leader writes."""
+    best: tuple[Lsn, PeerReport] | None = None
+    for name, member in cluster.members.items():
+        report = _told(name, answers)
+        if report is None or head is None or name == head.name or not member.tags.may_lead:
+            continue
+        position = report.position
+        if position is None or report.timeline != head.timeline:
+            continue
+        if best is None or position > best[0]:
+            best = (position, report)
+    return None if best is None else best[1]

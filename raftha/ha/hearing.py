@@ -1,0 +1,72 @@
+"""Whether a standby of a quorum has heard enough of the others to know that it holds every
+acknowledged commit. PURE.
+
+Each acknowledged commit is held by one of any `quorum + 1` of the standbys that `sync` names. So
+one that has heard `quorum` others, of which none holds more than it, holds it too. What counts is
+what they said after the leader key was gone, and after they had cut the old stream (`pledge.py`): by
+then nothing was acknowledged any more, and nothing could be.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from raftha.ha import pledge
+from raftha.ha.candidates import switch_point
+from raftha.ha.situation import Situation
+from raftha.instants import longest
+from raftha.model.ids import Lsn, MemberName
+from raftha.model.postgres import ServerStatus
+from raftha.model.report import PeerReport
+
+RULE_OF_HEARING: Final = "elect-68"
+"""The rule of the election that tells of it."""
+
+
+def unheard(s: Situation) -> str | None:
+    """Why it is not known yet that this node holds every acknowledged commit; None if it is, as far
+    as that depends on others: a node that `sync` does not name is no candidate to begin with."""
+    sync, server = s.cluster.sync, s.server
+    if sync is None or sync.quorum == 0 or s.me == sync.leader:
+        return None
+    if server is None or server.position is None:
+        return "its own WAL position is unknown"
+    others = [name for name in sync.standbys if name != s.me]
+    found = {name: _against(s, server, server.position, name) for name in others}
+    against = [f"{name} {why}" for name, why in found.items() if why is not None]
+    if len(others) - len(against) >= sync.quorum:
+        return None
+    names = ", ".join(others)
+    return (
+        f"{sync.quorum} of {names} must have told that they hold no more, "
+        f"{len(others) - len(against)} have: " + ", ".join(against)
+    )
+
+
+def _against(s: Situation, server: ServerStatus, position: Lsn, name: MemberName) -> str | None:
+    """Why what a standby said does not count; None if it counts."""
+    answer, lost = s.view.peers.get(name), s.memory.lost_since
+    if answer is None or lost is None or longest(lost, answer.asked) < 0:
+        return "was not asked yet"
+    report = answer.report
+    if report is None:
+        return "does not answer"
+    if report.timeline is None or report.position is None:
+        return "does not know its WAL position"
+    if not pledge.counts(s.cluster, report):
+        return "has not cut its old stream yet"
+    return _holds_more(s, server, position, report, report.position)
+
+
+def _holds_more(
+    s: Situation, server: ServerStatus, position: Lsn, report: PeerReport, told: Lsn
+) -> str | None:
+    if report.timeline == server.timeline:
+        return f"is {position.behind(told)} bytes ahead" if told > position else None
+    timeline = report.timeline
+    switch = None
+    if timeline is not None and timeline < server.timeline:
+        switch = switch_point(s.cluster.history, server.timeline, timeline)
+    if switch is not None and told <= switch:
+        return None
+    return f"is at {told} on timeline {timeline}, which this node does not hold"

@@ -1,0 +1,65 @@
+"""What a failover at this moment would lose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raftha.agent.exposure import exposure
+from raftha.instants import Seconds
+from raftha.model.ids import Timeline
+from raftha.model.report import Exposure
+from raftha.model.settings import Tags
+from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
+from tests.unit.ha.servers import N1, N2, N3
+
+HEAD = pg.report(N1, 9000)
+
+
+def told(*standbys: Any, **cluster: Any) -> Exposure | None:
+    return exposure(b.cluster(**cluster), pg.answers(HEAD, *standbys))
+
+
+@pytest.mark.parametrize("sync", [b.sync(N2), b.sync(N2, N3, quorum=1)])
+def test_with_a_standby_in_the_store_nothing_is_lost(sync: Any) -> None:
+    behind = pg.report(N2, 8000, replay_lag_seconds=Seconds(2.0))
+
+    assert told(behind, sync=sync) == Exposure(automatic=True, bytes=0, seconds=Seconds(0.0))
+
+
+def test_asynchronously_what_the_best_standby_lacks_is_lost() -> None:
+    found = told(
+        pg.report(N2, 8000),
+        pg.report(N3, 8900, replay_lag_seconds=Seconds(0.4)),
+        config=b.OFF,
+        sync=None,
+    )
+    assert found == Exposure(automatic=True, bytes=100, seconds=Seconds(0.4), standby=N3)
+
+
+def test_alone_nobody_takes_over_and_one_by_hand_would_lose_what_is_missing() -> None:
+    found = told(pg.report(N3, 8000), sync=b.sync())
+
+    assert found == Exposure(automatic=False, bytes=1000, standby=N3)
+
+
+def test_only_who_may_lead_on_the_same_line_counts() -> None:
+    tagged = b.members(b.member(N3, tags=Tags(nofailover=True)))
+    other = pg.report(N2, 9000, timeline=Timeline(2))
+    found = told(other, pg.report(N3), config=b.OFF, sync=None, members=tagged)
+
+    assert found == Exposure(automatic=True), "nobody tells"
+    assert told(config=b.OFF, sync=None) == Exposure(automatic=True)
+
+
+def test_a_standby_that_holds_everything_is_not_late() -> None:
+    idle = pg.report(N2, 9000, replay_lag_seconds=Seconds(700.0))
+
+    found = told(idle, config=b.OFF, sync=None)
+    assert found == Exposure(automatic=True, bytes=0, seconds=Seconds(0.0), standby=N2)
+
+
+def test_without_a_leader_there_is_nothing_to_say() -> None:
+    assert told(leader=None) is None
