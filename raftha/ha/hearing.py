@@ -3,8 +3,8 @@ acknowledged commit. PURE.
 
 Each acknowledged commit is held by one of any `quorum + 1` of the standbys that `sync` names. So
 one that has heard `quorum` others, of which none holds more than it, holds it too. What counts is
-what they said after the leader key was gone, and after they had cut the old stream (`pledge.py`): by
-then nothing was acknowledged any more, and nothing could be.
+what they said after the leader key was gone and the old stream was cut (`pledge.py`): by then
+nothing was acknowledged any more, and nothing could be.
 """
 
 from __future__ import annotations

@@ -96,10 +96,12 @@ class Ledger:
         """How many rows were acknowledged from this instant on."""
         return sum(a.outcome is Outcome.OK and a.ended >= since for a in self.attempts())
 
-    def longest_gap_s(self) -> float:
-        """The longest time between two acknowledgements: the write outage that clients saw."""
+    def longest_gap_s(self, since: float = 0.0) -> float:
+        """The longest time between two acknowledgements, of which the latter came from this instant
+        on: the write outage that clients saw."""
         times = sorted(a.ended for a in self.attempts() if a.outcome is Outcome.OK)
-        return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+        pairs = itertools.pairwise(times)
+        return max((after - before for before, after in pairs if after >= since), default=0.0)
 
     def check(self, session: extensions.connection, at_least: int = 1) -> Counts:
         """Compare with the rows that are there, after the writers ended.
