@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,12 +61,19 @@ class _Attempt:
 
 def write_all(data_dir: Path) -> None:
     """Raises OSError. On the WAL's file system a new block is needed, so that a full disk shows;
-    on another one the same block is written again: a full PGDATA does not stop commits."""
+    the file of the last probe keeps its block until then, else a full disk would lend that one.
+    On another file system the same block is written again: a full PGDATA does not stop commits."""
     wal = data_dir / "pg_wal"
     if data_dir.stat().st_dev != wal.stat().st_dev:
         _write(data_dir / FILE_NAME)
-    (wal / FILE_NAME).unlink(missing_ok=True)
-    _write(wal / FILE_NAME)
+    fresh = wal / f"{FILE_NAME}_new"
+    try:
+        _write(fresh)
+        fresh.rename(wal / FILE_NAME)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
 
 
 def _write(path: Path) -> None:

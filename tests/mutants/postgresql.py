@@ -98,6 +98,13 @@ MUTANTS: Final = (
         caught_by=_FILES + "test_a_disk_that_refuses_is_reported",
     ),
     Mutant(
+        file="pg/probe.py",
+        without="L1: the probe of a full disk lives on the block that it had before",
+        text="        _write(fresh)\n",
+        instead="        (wal / FILE_NAME).unlink(missing_ok=True)\n        _write(fresh)\n",
+        caught_by=_FILES + "test_a_full_disk_is_noticed_though_the_probe_has_a_block_there",
+    ),
+    Mutant(
         file="pg/receiver.py",
         without="R17: a stream counts as cut while its receiver lives",
         text="signal.pidfd_send_signal(handle, signal.SIGTERM)",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -178,3 +181,39 @@ def test_a_disk_that_refuses_is_reported(layout: Layout) -> None:
     probe.start()
     with pytest.raises(PostgresUnavailable, match="refuses writes"):
         probe.finish(5.0)
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from raftha.pg.probe import write_all
+data, filler = Path(sys.argv[1]), Path(sys.argv[1], "pg_wal", "filler")
+write_all(data)
+try:
+    filler.write_bytes(bytes(1 << 20))
+except OSError as error:
+    print("full:", error.errno)
+for _ in range(2):
+    try:
+        write_all(data)
+        print("taken")
+    except OSError as error:
+        print("refused:", error.errno)
+filler.unlink()
+write_all(data)
+print(sorted(path.name for path in (data / "pg_wal").iterdir()))
+"""
+
+
+def test_a_full_disk_is_noticed_though_the_probe_has_a_block_there(layout: Layout) -> None:
+    """On a small disk of its own, in a namespace that gives an ordinary user the right to mount."""
+    alone = ("unshare", "--user", "--map-root-user", "--mount")
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this kernel gives no user namespaces to an ordinary user")
+    wal = layout.data_dir / "pg_wal"
+    mount = f'mount -t tmpfs -o size=256k none {wal} && exec "$@"'
+    words = [*alone, "sh", "-c", mount, "sh", sys.executable, "-c", FULL_DISK, layout.data_dir]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(words, env=paths, capture_output=True, text=True, check=True).stdout
+    refused = f"refused: {errno.ENOSPC}"
+    assert said.splitlines() == [f"full: {errno.ENOSPC}", refused, refused, f"['{FILE_NAME}']"]
