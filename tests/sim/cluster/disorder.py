@@ -189,6 +189,8 @@ class Disorder:
     def _thaw_node(self, node: Node) -> None:
         world = self._world
         world.thaw(node.host)
+        if node.is_frozen:
+            self.thawed_at[node.name] = world.time.now
         node.is_frozen = False
         lives = node.live("all")
         world.random.shuffle(lives)
@@ -196,7 +198,6 @@ class Disorder:
             world.fibers.thaw(life)
         for process in list(node.machine.processes.values()):
             process.go_on()
-        self.thawed_at[node.name] = world.time.now
 
     def _lose_power(self, trouble: Trouble, node: Node) -> None:
         self._thaw_node(node)

@@ -183,6 +183,9 @@ class FakeInstance:
             raise PostgresError("an upstream is still configured")
         return server.cut_stream()
 
+    def terminate_duplicates(self, streams: Any, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ARG002
+        return self._reach(timeout).end_doubles()
+
     def place_history_files(
         self, current: Timeline, burned: Iterable[Timeline]
     ) -> tuple[Timeline, ...]:

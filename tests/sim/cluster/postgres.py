@@ -26,6 +26,7 @@ LOOK_S: Final = 0.2
 """`wal_retrieve_retry_interval`, and how often a stream is looked at."""
 PAGE_SHARE: Final = 0.1
 """In so many of these looks a standby has written pages since the last."""
+_COUNT: Final = re.compile(r"(?:ANY )?(\d+) \(")
 _NAMES: Final = re.compile(r'"([^"]+)"|(raftha_nobody)')
 
 
@@ -58,7 +59,7 @@ class Server:
         self._watcher = watcher
         self._is_host_up = is_host_up
         self._server_at = server_at
-        directory.is_to_promote = False  # what an earlier life left: the postmaster removes it
+        directory.is_to_promote = False  # an earlier life's file: the postmaster removes it
         self.in_recovery = directory.standby_signal
         self.is_answering = False
         self.is_stopping = self.is_draining = False
@@ -182,9 +183,17 @@ class Server:
     def cut_stream(self) -> bool:
         """The receiver is ended; whether there was one."""
         stream, self.upstream = self.upstream, None
-        if stream is not None:
+        if stream:
             stream.close()
         return stream is not None
+
+    def end_doubles(self) -> tuple[str, ...]:
+        """Of the streams of one name the newest stays; who was ended."""
+        newest = {stream.name.lower(): stream for stream in self.streams}
+        old = [s for s in self.streams if newest[s.name.lower()] is not s]
+        for stream in old:
+            stream.close()
+        return tuple(stream.name for stream in old)
 
     # WAL.
 
@@ -258,8 +267,9 @@ class Server:
         names = {a or b for a, b in _NAMES.findall(self.names_in_force)}
         if not names:
             return None
-        flushed = [s.flush for s in self.streams if s.name in names and s.flush is not None]
-        return max(flushed, default=0)
+        count = int((_COUNT.match(self.names_in_force) or "11")[1])
+        ends = sorted(s.flush for s in self.streams if s.name in names and s.flush is not None)
+        return ends[-count] if len(ends) >= count else 0
 
     # Configuration.
 

@@ -30,9 +30,10 @@ from tests.sim.cluster.postgres import Server
 from tests.sim.cluster.wal import Line
 
 LEADER: Final = Key("/raftha/sim/leader")
+SYNC: Final = Key("/raftha/sim/sync")
 THAW_S: Final = 0.5
-"""Where nothing waits for a standby, a machine that was frozen as a whole may acknowledge for so
-long when it goes on: no timer of its own could have run (a stated limit)."""
+"""A machine that was frozen as a whole has processes for so long when it goes on, for no timer of
+its own could run. Where nothing waits for a standby they may acknowledge (a stated limit)."""
 
 
 class Acknowledged(Struct, frozen=True):
@@ -76,6 +77,13 @@ class Promises:
     @property
     def is_synchronous(self) -> bool:
         return self._settings.synchronous_mode is SynchronousMode.ON
+
+    @property
+    def sync_standbys(self) -> list[str]:
+        """Who may take over by itself in synchronous mode, by the store."""
+        snapshot = self._store()
+        entry = None if snapshot is None else snapshot.entries.get(SYNC)
+        return [] if entry is None else list(json.loads(entry.value).get("sync_standby", ()))
 
     @property
     def latest(self) -> float:
@@ -148,7 +156,8 @@ class Promises:
             return  # it was renewed, and the proposal will come to nothing
         leader = _leader_in(snapshot)
         for server in self._servers():
-            if server.node == leader and server.may_write and server.life.runs:
+            was_frozen = self._time.now - self._thawed_at(server.node) < THAW_S
+            if server.node == leader and server.may_write and not was_frozen:
                 self._verdicts.violate(
                     f"S5: the lease of {leader} is ended while its server may commit"
                 )
@@ -175,7 +184,8 @@ class Promises:
     def _check_loss(self, server: Server, lost: list[Acknowledged]) -> None:
         """What is missing may be as old as the last renewal, and by the lag that is allowed."""
         last = max(a.at for a in lost)
-        window = self._longest_ttl + self._settings.heartbeat + self._settings.retry_timeout
+        # A renewal that tells of no position, as while PostgreSQL restarts, lets it grow old.
+        window = 2 * self._longest_ttl + self._settings.heartbeat
         ends = [a.end for a in self.acknowledged.values() if a.at >= last - window]
         allowed = self._settings.maximum_lag_on_failover + max(ends) - min(ends) + 400
         missing = max(a.end for a in lost) - min(a.end for a in lost)

@@ -16,6 +16,8 @@ from itertools import count
 from random import Random
 from typing import Final
 
+from msgspec.structs import replace
+
 from raftha.consensus.commands import Expire
 from raftha.consensus.node import RaftNode
 from raftha.instants import Seconds
@@ -93,11 +95,14 @@ class ClusterWorld(Stage):
         *,
         plan: Sequence[Trouble] | None = None,
         settings: DynamicConfig | None = None,
+        witnesses: int | None = None,
         sabotage: Callable[[Node], None] = lambda _node: None,
     ) -> None:
         random = Random(f"cluster {seed}")
         self.settings = settings or draw_settings(random)
         traits = draw_traits(random)
+        if witnesses is not None:
+            traits = replace(traits, witnesses=witnesses)
         drawn = draw_troubles(random, SAFETY_S, self.settings.ttl)
         self.plan = drawn if plan is None else list(plan)
         super().__init__(random, traits)
@@ -194,6 +199,8 @@ class ClusterWorld(Stage):
         """One primary that acknowledges, and every other member streams all it has."""
         primary = self.primary()
         if primary is None or self.time.now - self.promises.latest > LOOK_S:
+            return False
+        if self.promises.is_synchronous and not self.promises.sync_standbys:
             return False
         others = [s for s in self.servers() if s is not primary]
         attached = {s.standby.number for s in primary.streams if s.is_open_above and s.flush}
