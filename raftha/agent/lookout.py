@@ -72,8 +72,10 @@ class Lookout:
         server = sample.status if is_current and not sample.problem else None
         last = self._listen(guardian, server)
         forks = () if server is None else self._look_at_forks(guardian, server)
-        # What is in flight is read before the replica: a write that is no longer pending shows.
+        # What is in flight is read before the replica: a write that is no longer pending shows, and
+        # what had been caught up with is there.
         pending, lease = self._effects.pending, self._keeper.held
+        caught_up = self._effects.caught_up
         cluster, raft = self._reader.read(), self._store.status()
         me = self._board.identity()
         return View(
@@ -96,7 +98,7 @@ class Lookout:
             finished=result,
             pending=pending,
             cut=self._board.cut,
-            caught_up=self._effects.caught_up,
+            caught_up=caught_up,
             stopping=self._board.stopping.is_set(),
         )
 

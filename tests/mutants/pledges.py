@@ -126,6 +126,14 @@ AGENT: Final = (
         "test_a_new_agent_has_caught_up_once_a_barrier_of_its_own_has_committed",
     ),
     Mutant(
+        file="agent/lookout.py",
+        without="R17: an old replica counts as current if a barrier commits after it was read",
+        text="caught_up=caught_up,",
+        instead="caught_up=self._effects.caught_up,",
+        caught_by="unit/agent/test_lookout.py::"
+        "test_a_barrier_that_commits_after_the_replica_was_read_says_nothing_about_it",
+    ),
+    Mutant(
         file="agent/report.py",
         without="R17: a member tells a position as its last word without a cut",
         text="pledged=pledged(s.view.cut, guardian.process, server, asked),",
