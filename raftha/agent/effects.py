@@ -101,6 +101,8 @@ class Effects:
                 self._keeper.readopt(action.epoch, LEADER_LEASE, action.revision, action.ttl)
             case act.ReleaseLeader():
                 self._keeper.release()
+            case act.ReturnLeader():
+                self._keeper.give_back(action.epoch, LEADER_LEASE, action.revision)
             case act.Start():
                 self._start(action)
             case act.Stop():

@@ -102,6 +102,7 @@ class Guarding:
             epoch=status.server_epoch,
             process="" if server is None else f"{server.pid}@{server.started}",
             burned=status.burned,
+            predecessors=status.predecessors,
             last_exit=None if status.last_exit is None else str(status.last_exit),
         )
 

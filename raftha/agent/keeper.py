@@ -152,6 +152,13 @@ class LeaseKeeper:
         self._releasing = True
         self._post(self._release)
 
+    def give_back(self, epoch: Epoch, lease: LeaseId, revision: Revision) -> None:
+        """The same for a lease that an earlier process of this node held, or this one lost with its
+        guardian: it is not believed in, and nobody renews it any more."""
+        left = HeldLease(lease=lease, epoch=epoch, revision=revision, valid_until=self._clock.now())
+        self._releasing = True
+        self._post(lambda: self._give_back(left))
+
     def forget(self, why: str) -> None:
         """Stop believing in the lease, without a word to the store: it lapses by itself."""
         self._post(lambda: self._forget(why))
@@ -199,13 +206,23 @@ class LeaseKeeper:
             # A renewal in flight would change the revision that giving back has to name; its
             # answer leads here again.
             return
+        if self._burn(held):
+            self._held = None
+            self._revoke(held)
+
+    def _give_back(self, left: HeldLease) -> None:
+        is_idle = self._held is None and self._attempt is None and self._returning is None
+        if is_idle and self._burn(left):
+            self._revoke(left)
+        self._releasing = self._returning is not None
+
+    def _burn(self, held: HeldLease) -> bool:
         try:
             self._guard.burn(held.epoch)
         except GuardianError as error:
             self._forget(f"it is not given back, for its epoch is not burned: {error}")
-            return
-        self._held = None
-        self._revoke(held)
+            return False
+        return True
 
     def _revoke(self, held: HeldLease) -> None:
         self._returning = held

@@ -40,6 +40,7 @@ class GuardianStatus(Struct, frozen=True, kw_only=True):
     started or promoted under `server_epoch`. `epoch`, `renewal` and `kill_at` are the proof last
     armed; `kill_at` is None while disarmed and after a fence. `fencing` is the reason of a kill in
     progress, `remaining` what is left of it. `last_exit` is an exit code, or minus a signal.
+    `predecessors` are the nonces of the guardians that were here before it, for this directory.
     """
 
     nonce: str
@@ -56,6 +57,7 @@ class GuardianStatus(Struct, frozen=True, kw_only=True):
     remaining: int
     last_exit: int | None
     last_fence_s: Seconds | None
+    predecessors: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -131,6 +133,8 @@ def status_from(message: Message) -> GuardianStatus:
             remaining=message["remaining"],
             last_exit=message["last_exit"],
             last_fence_s=message["last_fence_s"],
+            # One of an earlier release does not tell.
+            predecessors=tuple(message.get("predecessors", ())),
         )
     except (KeyError, TypeError) as problem:
         raise Malformed(f"not a status: {problem!r}") from problem

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 
-from raftha.guardian.protocol import EpochPair
+from raftha.guardian.protocol import EpochPair, Message
 
 
 class LedgerDamaged(Exception):
@@ -32,10 +32,15 @@ def load(path: str) -> tuple[EpochPair, ...]:
 
 
 def save(path: str, burned: tuple[EpochPair, ...]) -> None:
-    """Replace the file durably. Raises OSError."""
+    """Write them down durably. Raises OSError."""
+    replace(path, {"burned": burned})
+
+
+def replace(path: str, content: Message) -> None:
+    """Replace a file durably. Raises OSError."""
     temporary = path + ".tmp"
     with open(temporary, "w", encoding="ascii") as file:
-        json.dump({"burned": burned}, file)
+        json.dump(content, file)
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, path)

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 
-from raftha.guardian import kernel, ledger, protocol
+from raftha.guardian import kernel, ledger, lineage, protocol
 from raftha.guardian.journal import Journal
 from raftha.guardian.links import Links
 from raftha.guardian.service import Service
@@ -153,7 +153,14 @@ def _run(options: Options, listener: socket.socket) -> int:
         lambda event: _tell(journal, links, event),
     )
     nonce = os.urandom(16).hex()
-    service = Service(switch, links, journal, options.idle_exit_s, nonce=nonce)
+    service = Service(
+        switch,
+        links,
+        journal,
+        options.idle_exit_s,
+        nonce=nonce,
+        predecessors=_predecessors(options, journal, nonce),
+    )
     try:
         switch.open()
         links.open()
@@ -171,6 +178,15 @@ def _run(options: Options, listener: socket.socket) -> int:
         journal.flush()
         if os.path.exists(options.socket):
             os.unlink(options.socket)
+
+
+def _predecessors(options: Options, journal: Journal, nonce: str) -> tuple[str, ...]:
+    """The nonces of those that held the lock before, with which this one takes its place."""
+    try:
+        return lineage.enter(options.socket + ".guardians", nonce, options.pgdata)
+    except OSError as problem:
+        journal.note(f"the next guardian will not know of this one: {problem}")
+        return ()
 
 
 def _tell(journal: Journal, links: Links, event: protocol.Message) -> None:

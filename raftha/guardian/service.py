@@ -33,6 +33,7 @@ class Service:
         idle_exit_s: float,
         *,
         nonce: str,
+        predecessors: tuple[str, ...] = (),
         clock: Callable[[], Reading] = kernel.read_clocks,
     ) -> None:
         self._switch = switch
@@ -41,6 +42,7 @@ class Service:
         self._idle_exit_s = idle_exit_s or NEVER
         self._idle_since: float | None = None
         self._nonce = nonce
+        self._predecessors = predecessors
         self._clock = clock
         self._awaiting_kill: list[tuple[Peer, object]] = []
         self._end: str | None = None
@@ -153,7 +155,7 @@ class Service:
 
     def _status(self, _peer: Peer, _request: Message) -> Message:
         identity = {"nonce": self._nonce, "guardian_pid": os.getpid()}
-        return {**identity, **self._switch.status()}
+        return {**identity, "predecessors": self._predecessors, **self._switch.status()}
 
     def _report_death(self) -> None:
         """Once neither agent nor primary is there, nor anything of either: tell the others."""

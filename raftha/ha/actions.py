@@ -55,6 +55,14 @@ class ReleaseLeader(Struct, frozen=True):
     epoch: Epoch
 
 
+class ReturnLeader(Struct, frozen=True):
+    """Give back the lease that an earlier guardian of this node left behind, or that its own has
+    burned: it cannot be held any more. Only where nothing of a primary is left."""
+
+    epoch: Epoch
+    revision: Revision
+
+
 class Start(Struct, frozen=True):
     """Configure the server and start it; as a primary only under an epoch."""
 
@@ -163,6 +171,7 @@ Action = (
     | AcquireLeader
     | Readopt
     | ReleaseLeader
+    | ReturnLeader
     | Start
     | Stop
     | Configure

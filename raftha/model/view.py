@@ -49,7 +49,8 @@ class HeldLease(Struct, frozen=True, kw_only=True):
 class GuardianView(Struct, frozen=True, kw_only=True):
     """The guardian's last word. `running` is a postmaster or any process left of its tree;
     `primary` says that it was started or promoted to accept writes, under `epoch`, and `armed` that
-    a deadline stands at which it will be killed."""
+    a deadline stands at which it will be killed. `predecessors` are the nonces of those before it
+    that guarded this directory on this host, and are dead."""
 
     alive: bool
     nonce: str = ""
@@ -59,6 +60,7 @@ class GuardianView(Struct, frozen=True, kw_only=True):
     epoch: Epoch | None = None
     process: str = ""
     burned: tuple[Epoch, ...] = ()
+    predecessors: tuple[str, ...] = ()
     last_exit: str | None = None
 
 

@@ -204,13 +204,15 @@ def refusal_of(cluster: ClusterHarness, name: str) -> str:
 def test_without_its_guardian_a_primary_stops_and_the_agent_mends_it(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe)
+    """And nobody waits for the lease to end, for nothing is left that could live by it."""
+    scene = under_load(new_cluster, probe, ttl=10.0)
     before = postmaster_pid(scene.cluster, scene.primary)
 
     scene.cluster.kill_guardian(scene.primary)
     scene.cluster.wait_for(
         lambda: not psutil.pid_exists(before), 5, "the server went with its guardian"
     )
+    await_line(scene.cluster, scene.primary, "giving the leader key back at once", 8)
     scene.wait_for_writes()
 
     assert len(scene.cluster.processes(scene.primary, Part.GUARDIAN)) == 1

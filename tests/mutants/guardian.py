@@ -8,6 +8,8 @@ from tests.mutants.mutant import Mutant
 
 _RULES: Final = "unit/guardian/test_guardian_protocol.py::"
 _SWITCH: Final = "unit/guardian/test_kill_switch.py::"
+_SAFETY: Final = "unit/ha/test_safety.py::"
+_LINEAGE: Final = "unit/guardian/test_guardian_lineage.py::"
 _RELEASE: Final = "unit/agent/test_keeper_release.py::"
 _PROCESSES: Final = "unit/guardian/test_guardian_procs.py::"
 
@@ -277,10 +279,39 @@ BURNING: Final = (
     Mutant(
         file="agent/keeper.py",
         without="an epoch that could not be burned is given back",
-        text="            return\n        self._held = None\n        self._revoke(held)",
-        instead="        self._held = None\n        self._revoke(held)",
+        text='burned: {error}")\n            return False',
+        instead='burned: {error}")',
         caught_by=_RELEASE
         + "test_an_epoch_that_is_not_burned_is_not_given_back_and_believed_no_more",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="the key of a dead guardian is given back while a primary is left",
+        text="if not is_lost or s.is_primary or not s.view.raft.majority:",
+        instead="if not is_lost or not s.view.raft.majority:",
+        caught_by=_SAFETY + "test_a_key_is_given_back_only_where_nothing_is_left_of_its_holder",
+    ),
+    Mutant(
+        file="ha/rules/safety.py",
+        without="a node that took the place of another machine gives back what is held there",
+        text="is_lost = leader.guardian in guardian.predecessors or",
+        instead="is_lost = leader.guardian != guardian.nonce or",
+        caught_by=_SAFETY + "test_a_key_is_given_back_only_where_nothing_is_left_of_its_holder",
+    ),
+    Mutant(
+        file="guardian/lineage.py",
+        without="what an earlier guardian left in another directory counts as proved dead",
+        text="for before, directory in known if directory == pgdata)",
+        instead="for before, _directory in known)",
+        caught_by=_LINEAGE + "test_a_guardian_of_another_directory_is_no_predecessor",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="what a dead guardian left is given back unburned",
+        text="if is_idle and self._burn(left):",
+        instead="if is_idle:",
+        caught_by=_RELEASE
+        + "test_what_a_dead_guardian_left_is_burned_and_given_back_without_being_believed",
     ),
     Mutant(
         file="agent/keeper.py",

@@ -18,6 +18,7 @@ from raftha.ha.actions import (
     Readopt,
     ReleaseLeader,
     RestoreGuardian,
+    ReturnLeader,
     Start,
     Stop,
     StopMode,
@@ -78,6 +79,15 @@ def test_no_primary_is_started_or_promoted_without_a_lease(view: View, memory: M
             case Start(plan, epoch):
                 assert (plan.role is ServerRole.PRIMARY) == (epoch is not None)
                 assert epoch is None or is_proven(view, epoch)
+            case ReturnLeader(epoch):
+                server = view.server
+                assert not view.guardian.primary, "the key is given back under a primary"
+                assert not view.guardian.running or server is None or server.in_recovery
+                assert view.lease is None
+                leader = view.cluster.leader
+                assert leader is not None
+                known = leader.guardian in view.guardian.predecessors
+                assert known or epoch in view.guardian.burned, "what lives elsewhere is given back"
             case ReleaseLeader(epoch):
                 assert not view.guardian.running, "the key is given back under a running server"
                 assert is_proven(view, epoch)

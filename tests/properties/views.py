@@ -194,6 +194,7 @@ _LIVING_GUARDIANS: Final = st.builds(
     epoch=st.none() | EPOCHS,
     process=st.sampled_from(["77@1", "78@2", ""]),
     burned=st.lists(EPOCHS, max_size=1).map(tuple),
+    predecessors=st.sampled_from([(), ("guardian-n1",), ("guardian-n0", "guardian-n9")]),
 )
 # One that does not answer says nothing at all.
 GUARDIANS: Final[st.SearchStrategy[GuardianView]] = st.sampled_from(
@@ -294,6 +295,7 @@ BASES: Final = [
     b.view(),
     b.view(server=None),
     b.view(guardian=pg.IDLE_GUARDIAN, server=None),
+    b.view(guardian=pg.IDLE_GUARDIAN, server=None, lease=b.lease(valid_until=pg.T0)),
     b.view(guardian=pg.STANDBY_GUARDIAN, directory=pg.STANDBY_DIRECTORY, server=pg.standby()),
     b.view(cluster=b.unborn(), directory=pg.EMPTY, guardian=pg.IDLE_GUARDIAN, server=None),
     b.following(),

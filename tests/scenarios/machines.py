@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from raftha.ha.memory import Memory
 from raftha.model.ids import Epoch, MemberName
 from raftha.model.postgres import DataDirectory
-from raftha.model.view import HeldLease, JobResult, PeerAnswer, StreamCut
+from raftha.model.view import GuardianView, HeldLease, JobResult, PeerAnswer, StreamCut
 from tests.unit.ha import servers as pg
 
 
@@ -55,4 +55,13 @@ class Node:
 
     @property
     def nonce(self) -> str:
-        return f"guardian-{self.name}-{self.boots}"
+        return self._nonce_of(self.boots)
+
+    @property
+    def idle_guardian(self) -> GuardianView:
+        """The guardian's word while no server runs."""
+        before = tuple(self._nonce_of(boot) for boot in range(self.boots))
+        return GuardianView(alive=True, nonce=self.nonce, burned=self.burned, predecessors=before)
+
+    def _nonce_of(self, boot: int) -> str:
+        return f"guardian-{self.name}-{boot}"

@@ -31,7 +31,6 @@ from raftha.model.report import PeerReport
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import Command, Refresh, Revoke, Snapshot
 from raftha.model.view import (
-    GuardianView,
     HeldLease,
     JobKind,
     JobResult,
@@ -186,7 +185,7 @@ class World:
 
     def _view(self, node: Node) -> View:
         server = node.server
-        guardian = GuardianView(alive=True, nonce=node.nonce, burned=node.burned)
+        guardian = node.idle_guardian
         if server is not None:
             guardian = replace(
                 guardian,
@@ -245,6 +244,9 @@ class World:
             case act.ReleaseLeader() if node.lease is not None:
                 self.commit(Revoke(LEADER_LEASE, node.lease.revision))
                 node.lease = None
+            case act.ReturnLeader(epoch, revision) if node in self.reachable():
+                node.burned = (*node.burned, epoch)
+                self.commit(Revoke(LEADER_LEASE, revision))
             case act.Start(plan, epoch):
                 self.start(node, plan.role is ServerRole.PRIMARY, epoch)
                 self._configure(node, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftha.ha.actions import CancelJob, Readopt, RestoreGuardian, StopMode
+from raftha.ha.actions import CancelJob, Readopt, RestoreGuardian, ReturnLeader, StopMode
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -30,6 +30,22 @@ def _readopt(s: Situation) -> Verdict | None:
         return Verdict("the store's answer about the leader key is under way")
     readopt = Readopt(leader.epoch, leader.lease.revision, leader.lease.ttl)
     return Verdict(reason, (readopt,))
+
+
+def _give_back(s: Situation) -> Verdict | None:
+    leader, guardian = s.cluster.leader, s.view.guardian
+    if leader is None or leader.name != s.me or s.view.lease is not None or s.view.stopping:
+        return None
+    is_lost = leader.guardian in guardian.predecessors or leader.epoch in guardian.burned
+    if not is_lost or s.is_primary or not s.view.raft.majority:
+        return None
+    if "leader" in s.view.pending:
+        return Verdict("the leader key is being given back: its guardian is gone, and its server")
+    return Verdict(
+        f"giving the leader key back at once: the guardian of epoch {leader.epoch} is gone, or has "
+        "burned it, and no primary is left here",
+        (ReturnLeader(leader.epoch, leader.lease.revision),),
+    )
 
 
 def _primary_without_lease(s: Situation) -> Verdict | None:
@@ -106,6 +122,17 @@ RULES = (
         why="the guardian keeps the deadline of a running primary meanwhile, so a restarted agent "
         "need not interrupt it",
         check=_readopt,
+    ),
+    Rule(
+        id="safety-25",
+        when="the leader key names this node, but a guardian that was here before this one, or an "
+        "epoch that this one has burned; no lease is held, no primary runs, and a majority is in "
+        "touch",
+        then="have the guardian burn the epoch, and give the key back",
+        why="an epoch dies with its guardian, so the lease can only run out; the guardian that is "
+        "here has proved that nothing is left of the server before it, and nobody need wait. Of a "
+        "guardian on another machine, which this node may have replaced, it has proved nothing",
+        check=_give_back,
     ),
     Rule(
         id="safety-30",

@@ -37,6 +37,7 @@ class Guardian:
         dead_man_s: float,
         *,
         nonce: str,
+        predecessors: tuple[str, ...],
         machine: Machine,
         clock: FakeClock,
         life: Life,
@@ -62,7 +63,13 @@ class Guardian:
         journal = cast(Any, _Journal())
         links = cast(Any, self.links)
         self.service = Service(
-            self.switch, links, journal, IDLE_EXIT_S, nonce=nonce, clock=self._now
+            self.switch,
+            links,
+            journal,
+            IDLE_EXIT_S,
+            nonce=nonce,
+            predecessors=predecessors,
+            clock=self._now,
         )
         self._due: float | None = None
         self.switch.open()

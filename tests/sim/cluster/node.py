@@ -51,6 +51,7 @@ class Node:
         self.machine = Machine(self.directory, self._start_server, self._tell, self._child_ended)
         self.agent: Agent | None = None
         self.guardian: Guardian | None = None
+        self._guardians: list[str] = []
         self.server: Server | None = None
         self.is_up = True
         self.is_frozen = False
@@ -174,12 +175,14 @@ class Node:
             str(self.directory.path),
             dead_man_s,
             nonce=f"{self.name}{world.random.getrandbits(32):x}",
+            predecessors=tuple(self._guardians),
             machine=self.machine,
             clock=self.host.clock,
             life=self._life("guardian"),
             fibers=world.fibers,
             died=died,
         )
+        self._guardians.append(guardian.nonce)
         return guardian
 
     def _peers(

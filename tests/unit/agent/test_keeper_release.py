@@ -104,6 +104,42 @@ def test_a_lease_is_given_back_until_it_is_gone(held: Bench, outcome: Outcome) -
     assert len(held.store.sent) == 3
 
 
+def test_what_a_dead_guardian_left_is_burned_and_given_back_without_being_believed(
+    bench: Bench,
+) -> None:
+    bench.store.revision = bench.store.created = bench.store.lease = 40
+    bench.guard.before = lambda: len(bench.store.sent)
+    bench.keeper.give_back(EPOCH, LEADER_LEASE, Revision(40))
+    assert bench.keeper.held is None
+    assert bench.keeper.busy
+
+    bench.step()
+    assert bench.guard.burned == [EPOCH]
+    assert bench.guard.seen == [0], "given back before it was burned"
+    assert bench.store.last == Revoke(LEADER_LEASE, Revision(40))
+    assert bench.keeper.held is None
+    bench.store.answer(Committed(Revision(41), bench.clock.now()))
+    bench.step()
+    assert not bench.keeper.busy
+
+
+def test_what_is_not_burned_is_left_to_lapse(bench: Bench) -> None:
+    bench.guard.refuses = True
+    bench.keeper.give_back(EPOCH, LEADER_LEASE, Revision(40))
+    bench.step()
+
+    assert bench.store.sent == []
+    assert not bench.keeper.busy
+
+
+def test_who_holds_a_lease_gives_none_back_that_was_left(held: Bench) -> None:
+    held.keeper.give_back(EPOCH, LEADER_LEASE, Revision(40))
+    held.step()
+
+    assert held.keeper.held is not None
+    assert not any(isinstance(command, Revoke) for command, _ in held.store.sent)
+
+
 def test_a_key_that_somebody_else_won_is_left_alone(held: Bench) -> None:
     held.keeper.release()
     held.step()

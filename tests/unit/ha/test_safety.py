@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from raftha.ha.actions import Readopt, RestoreGuardian, Stop, StopMode
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from raftha.ha.actions import Readopt, RestoreGuardian, ReturnLeader, Stop, StopMode
 from raftha.ha.memory import Memory, StopSent
 from raftha.model.cluster import Initialize
 from raftha.model.ids import Epoch, Revision, SystemId
@@ -57,6 +62,70 @@ def test_a_burned_epoch_is_not_renewed() -> None:
     decision = b.decided(b.view(lease=None, guardian=burned, server=None))
 
     assert decision.rule != "safety-20"
+
+
+LEFT = {"lease": None, "server": None}
+SUCCEEDS: dict[str, Any] = {"nonce": "another", "predecessors": ("first", "guardian-n1")}
+REBORN = replace(pg.IDLE_GUARDIAN, **SUCCEEDS)
+STRANGE = replace(pg.IDLE_GUARDIAN, nonce="another", predecessors=("first",))
+
+
+def test_the_key_of_a_guardian_that_is_gone_is_given_back_at_once() -> None:
+    """An epoch dies with its guardian: without this the others would wait for the lease to end."""
+    decision = b.decided(b.view(**LEFT, guardian=REBORN))
+
+    assert decision.rule == "safety-25"
+    assert b.only(decision, ReturnLeader) == ReturnLeader(pg.EPOCH, Revision(50))
+
+
+def test_a_key_whose_epoch_is_burned_is_given_back_by_whoever_finds_it() -> None:
+    burned = replace(pg.IDLE_GUARDIAN, burned=(pg.EPOCH,))
+
+    assert b.acts(b.decided(b.view(**LEFT, guardian=burned))) == ["ReturnLeader"]
+
+
+def test_a_standby_that_runs_already_does_not_keep_the_key() -> None:
+    standby = {"guardian": replace(pg.STANDBY_GUARDIAN, **SUCCEEDS), "server": pg.standby()}
+
+    assert b.acts(b.decided(b.view(**{**LEFT, **standby}))) == ["ReturnLeader"]
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        ({"guardian": pg.guardian(**SUCCEEDS)}, "safety-30"),
+        ({"guardian": STRANGE}, "idle-10"),
+        ({"guardian": GuardianView(alive=False)}, "safety-10"),
+        ({"guardian": pg.IDLE_GUARDIAN}, "safety-20"),
+        ({"guardian": REBORN, "lease": b.lease()}, "lead-10"),
+        ({"guardian": REBORN, "cluster": b.followed()}, "follow-30"),
+        ({"guardian": REBORN, "stopping": True}, "stop-30"),
+        ({"guardian": REBORN, "raft": b.raft(majority=False)}, "boot-10"),
+    ],
+    ids=[
+        "a primary",
+        "another machine",
+        "no guardian",
+        "its own",
+        "held",
+        "another's",
+        "stopping",
+        "no majority",
+    ],
+)
+def test_a_key_is_given_back_only_where_nothing_is_left_of_its_holder(
+    more: dict[str, Any], rule: str
+) -> None:
+    decision = b.decided(b.view(**{**LEFT, **more}))
+
+    assert decision.rule == rule
+    assert "ReturnLeader" not in b.acts(decision)
+
+
+def test_a_key_is_given_back_once_at_a_time() -> None:
+    waiting = b.view(**LEFT, guardian=REBORN, pending=frozenset({"leader"}))
+
+    assert b.acts(b.decided(waiting)) == []
 
 
 def test_a_primary_under_another_epoch_is_not_adopted() -> None:
