@@ -32,6 +32,9 @@ from raftha.instants import Instant, Seconds
 from raftha.model.ids import Epoch, Revision
 
 SPAWN_TIMEOUT: Final = Seconds(10.0)
+SPAWN_TRIES: Final = 4
+"""A guardian is gone within milliseconds of its socket; starting one takes longer than that."""
+
 REPLY_TIMEOUT: Final = Seconds(2.0)
 """The guardian answers within milliseconds; whoever waits longer waits for a stopped process."""
 
@@ -56,8 +59,10 @@ def spawn(
 ) -> None:
     """Have a guardian of this directory running and answering, detached from this process.
 
-    Returns happily if one ran already. `dead_man_seconds` after a deadline the kernel kills a
-    guardian that is stuck; half of the fence budget is right. Raises GuardianError.
+    Returns happily if one ran already. One that is about to end, or has just begun, holds the lock
+    while nobody answers on its socket: then it is tried again. `dead_man_seconds` after a deadline
+    the kernel kills a guardian that is stuck; half of the fence budget is right. Raises
+    GuardianError.
     """
     words = {
         "--socket": os.path.abspath(socket_path),
@@ -68,6 +73,18 @@ def spawn(
     }
     options = [word for pair in words.items() for word in pair]
     command = [*interpreter, "-I", "-S", str(PROGRAM), *options]
+    for _ in range(SPAWN_TRIES):
+        try:
+            _require_same_directory(socket_path, pgdata)
+        except GuardianGone:
+            _start(command, pgdata, log_path)
+        else:
+            return
+    _require_same_directory(socket_path, pgdata)
+
+
+def _start(command: Sequence[str], pgdata: Path, log_path: Path) -> None:
+    """Have one started, if the lock is free."""
     try:
         ended = subprocess.run(
             command,
@@ -82,12 +99,11 @@ def spawn(
     if ended.returncode not in (0, EXIT_RUNS_ALREADY):
         tail = " / ".join(ended.stderr.strip().splitlines()[-3:])
         raise GuardianGone(f"the guardian of {pgdata} did not start: {tail}; see {log_path}")
-    _require_same_directory(socket_path, pgdata)
 
 
 def _require_same_directory(socket_path: Path, pgdata: Path) -> None:
     client = GuardianClient(socket_path, role="observer")
-    client.connect(SPAWN_TIMEOUT)
+    client.connect()
     try:
         guarded = client.status().pgdata
     finally:

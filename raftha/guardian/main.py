@@ -65,7 +65,12 @@ def main(arguments: list[str]) -> NoReturn:
     listener = _listen(options.socket)
     if not options.foreground:
         _detach()
-    sys.exit(_run(options, listener))
+    try:
+        status = _run(options, listener)
+    finally:
+        # Whoever finds no socket starts another one, which needs the lock: not later than that.
+        os.close(lock)
+    sys.exit(status)
 
 
 def parse(arguments: list[str]) -> Options:

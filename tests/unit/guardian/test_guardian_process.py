@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from raftha.guardian import events, launch, ledger, lockfile
+from raftha.guardian.client import EXIT_RUNS_ALREADY, GuardianClient, spawn
 from raftha.guardian.journal import LINES_KEPT, Journal
 from raftha.guardian.main import UsageError, parse
 from raftha.guardian.protocol import Malformed
+from tests.unit.guardian.stand_in import StandIn
 
 REQUIRED = ["--socket", "/run/g.sock", "--pgdata", "/nowhere/data"]
 
@@ -109,3 +114,43 @@ def test_events_are_read_into_values() -> None:
 def test_what_is_no_event_is_refused(message: dict[str, object]) -> None:
     with pytest.raises(Malformed):
         events.event_from(message)
+
+
+HOLD = "import fcntl, os, sys; fcntl.flock(1, fcntl.LOCK_EX); os.write(2, b'.'); sys.stdin.read()"
+
+
+def test_where_a_guardian_is_about_to_end_another_one_is_started_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """It has removed its socket, but holds the lock until the next one was told that it runs."""
+    socket, told = tmp_path / "guardian.sock", tmp_path / "told"
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-I", "-S", "-c", HOLD]
+    with open(f"{socket}.lock", "wb") as lock:
+        leaving = subprocess.Popen(command, stdin=PIPE, stdout=lock, stderr=PIPE)
+    assert leaving.stderr is not None
+    assert leaving.stderr.read(1) == b"."
+    program = tmp_path / "python"
+    program.write_text(
+        f'#!/bin/sh\n{sys.executable} "$@"\nstatus=$?\necho $status >> {told}\n'
+        f"[ $status = 0 ] || {{ kill {leaving.pid}; flock {socket}.lock true; }}\nexit $status\n"
+    )
+    program.chmod(0o700)
+    try:
+        spawn(socket, tmp_path / "data", tmp_path / "log", 5.0, interpreter=[str(program)])
+    finally:
+        leaving.communicate()
+    assert told.read_text().split() == [str(EXIT_RUNS_ALREADY), "0"]
+    guardian = GuardianClient(socket)
+    guardian.connect()
+    guardian.quit()
+    guardian.close()
+
+
+def test_a_guardian_that_answers_is_left_alone(tmp_path: Path) -> None:
+    host = StandIn(tmp_path)
+    host.spawn()
+    before = host.agent.status().guardian_pid
+    spawn(host.socket, host.data, tmp_path / "log", 5.0, interpreter=["/bin/false"])
+    assert host.connect().guardian_pid == before
+    host.close()
