@@ -70,6 +70,8 @@ class Totals(Struct):
 
 def run_seed(seed: int, kind: str = "consensus", size: int | None = None) -> Report:
     """Run one seed of a world to its end."""
+    if not gc.get_freeze_count():
+        gc.freeze()  # What was imported lives on: it need not be looked through after each seed.
     gc.collect()  # Between seeds alone: in one it would find little, and look often.
     gc.disable()
     return _run_cluster(seed) if kind == "cluster" else _run_consensus(seed, size)
