@@ -9,6 +9,7 @@ from raftha.ha import pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.situation import Situation
+from raftha.ha.slots import strain
 from raftha.ha.streams import strangers
 from raftha.ha.sync import is_settled
 from raftha.instants import Instant, longest
@@ -46,6 +47,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         )
     found += _without_stream(s)
     found += _strange_streams(s)
+    found += strain(s)
     found += _without_peace(s)
     found += _waiting_for_standbys(s)
     found += [

@@ -100,6 +100,19 @@ class Attached(Struct, frozen=True, kw_only=True):
     pid: int
 
 
+class StrainedSlot(Struct, frozen=True, kw_only=True):
+    """A slot that has used up four fifths of the WAL that it may keep (`max_slot_wal_keep_size`),
+    or that has lost what it kept: then `left_bytes` is 0."""
+
+    name: str
+    kept_bytes: int
+    left_bytes: int
+
+    @property
+    def is_lost(self) -> bool:
+        return self.left_bytes == 0
+
+
 class Receiver(Struct, frozen=True, kw_only=True):
     """The row of pg_stat_wal_receiver of a standby."""
 
@@ -142,6 +155,7 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     receiver: Receiver | None = None
     attached: tuple[Attached, ...] = ()
     slots: tuple[str, ...] = ()
+    strained_slots: tuple[StrainedSlot, ...] = ()
     synchronous_standby_names: str = ""
     conf_loaded: str = ""  # pg_conf_load_time, as text
     pending_restart: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "wal_receiver_timeout": "10s",
     "wal_sender_timeout": "10s",
 }
-"""What a user may change."""
+"""What a user may change; see also `slot_limit`."""
 
 ENFORCED: Final[Mapping[str, str]] = {
     "hot_standby": "on",
@@ -73,6 +73,9 @@ MANAGED: Final = frozenset(
     }
 )
 """What the agent alone writes."""
+
+SLOT_SHARE: Final = 5
+LEAST_SLOT_LIMIT_MB: Final = 1024  # max_wal_size: a checkpoint later is no reason to lose a slot
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)?")
 _SETTING: Final = re.compile(
@@ -175,6 +178,13 @@ def pgpass(logins: Iterable[tuple[str, str]]) -> str:
     return "".join(dict.fromkeys(lines))
 
 
+def slot_limit(volume_bytes: int) -> str:
+    """`max_slot_wal_keep_size` unless a user sets it: a fifth of the volume that holds the WAL, so
+    that the slot of a standby that is gone never fills it. PostgreSQL's own default has no limit.
+    """
+    return f"{max(volume_bytes // SLOT_SHARE >> 20, LEAST_SLOT_LIMIT_MB)}MB"
+
+
 def settings(
     *,
     config: PostgresConfig,
@@ -183,18 +193,26 @@ def settings(
     run_dir: Path,
     passfile: Path,
     control: ControlData | None,
+    volume_bytes: int,
 ) -> dict[str, str]:
     """Every setting of the server for this plan.
 
     A parameter in the node's own file wins over the cluster's. On a standby the five parameters
     that size shared memory are never below `control`: replay would stop, and a promotion with it.
+    `volume_bytes` is the size of the file system that holds pg_wal.
     """
     lowered = {
         name.lower(): value
         for source in (plan.parameters, config.parameters)
         for name, value in source.items()
     }
-    wanted = {**DEFAULTS, "cluster_name": scope, "wal_level": "replica", **lowered}
+    wanted = {
+        **DEFAULTS,
+        "cluster_name": scope,
+        "max_slot_wal_keep_size": slot_limit(volume_bytes),
+        "wal_level": "replica",
+        **lowered,
+    }
     if control is not None:
         wanted |= _shared_memory(wanted, plan.role, control)
     return {

@@ -40,6 +40,7 @@ def apply(
         run_dir=layout.run_dir,
         passfile=layout.passfile,
         control=control,
+        volume_bytes=_volume_bytes(data_dir / "pg_wal"),
     )
     changed = False
     if plan.role is ServerRole.STANDBY:
@@ -108,6 +109,12 @@ def clear_history_files(data_dir: Path) -> tuple[Timeline, ...]:
     if freed:
         files.sync_directory(data_dir / "pg_wal")
     return tuple(freed)
+
+
+def _volume_bytes(directory: Path) -> int:
+    """The size of the file system that holds it."""
+    volume = os.statvfs(directory)
+    return volume.f_blocks * volume.f_frsize
 
 
 def _check(layout: Layout, config: PostgresConfig, plan: ServerPlan) -> None:

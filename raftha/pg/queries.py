@@ -15,7 +15,14 @@ from msgspec import Struct
 from raftha.errors import PostgresError
 from raftha.instants import Seconds
 from raftha.model.ids import Lsn, SystemId, Timeline
-from raftha.model.postgres import Attached, Receiver, ReplayPause, ServerStatus, SyncState
+from raftha.model.postgres import (
+    Attached,
+    Receiver,
+    ReplayPause,
+    ServerStatus,
+    StrainedSlot,
+    SyncState,
+)
 
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, IndexError)
 
@@ -53,6 +60,16 @@ SELECT pg_catalog.json_build_object(
   'slots', (SELECT pg_catalog.json_agg(p.slot_name ORDER BY p.slot_name)
     FROM pg_catalog.pg_replication_slots AS p
     WHERE p.slot_type = 'physical' AND NOT p.temporary),
+  'strained_slots', CASE WHEN NOT r.recovering THEN
+    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+        'name', k.slot_name, 'kept', k.kept, 'left', k.room) ORDER BY k.slot_name)
+    FROM (SELECT p.slot_name,
+        COALESCE(pg_catalog.pg_current_wal_lsn() - p.restart_lsn, 0) AS kept,
+        CASE WHEN p.wal_status = 'lost' THEN 0
+             WHEN p.safe_wal_size < 1 THEN 1 ELSE p.safe_wal_size END AS room
+      FROM pg_catalog.pg_replication_slots AS p
+      WHERE p.slot_type = 'physical' AND NOT p.temporary) AS k
+    WHERE k.room < k.kept / 4 OR k.room = 0) END,
   'synchronous_standby_names', pg_catalog.current_setting('synchronous_standby_names'),
   'conf_loaded', pg_catalog.pg_conf_load_time()::text,
   'pending_restart', (SELECT pg_catalog.json_agg(g.name ORDER BY g.name)
@@ -197,6 +214,7 @@ def _status(answer: Mapping[str, Any]) -> ServerStatus:
         receiver=None if receiver is None else _receiver(receiver),
         attached=tuple(_attached(row) for row in answer["attached"] or ()),
         slots=tuple(answer["slots"] or ()),
+        strained_slots=tuple(_strained(row) for row in answer["strained_slots"] or ()),
         synchronous_standby_names=str(answer["synchronous_standby_names"]),
         conf_loaded=str(answer["conf_loaded"]),
         pending_restart=tuple(answer["pending_restart"] or ()),
@@ -215,6 +233,11 @@ def _timeline(answer: Mapping[str, Any]) -> Timeline:
 
 def _lsn(text: str | None) -> Lsn | None:
     return None if text is None else Lsn.parse(text)
+
+
+def _strained(row: Mapping[str, Any]) -> StrainedSlot:
+    kept, left = int(row["kept"]), int(row["left"])
+    return StrainedSlot(name=str(row["name"]), kept_bytes=kept, left_bytes=left)
 
 
 def _receiver(row: Mapping[str, Any]) -> Receiver:

@@ -79,6 +79,11 @@ class Node:
             timeout=timeout,
         )
 
+    def set(self, **parameters: str) -> None:
+        """Parameters of the server, in force from its next start on."""
+        config = replace(self.config, parameters={**self.config.parameters, **parameters})
+        self.config = self.instance.config = config
+
     def upstream_for(self, other: str, slot: str | None) -> Upstream:
         return Upstream(address=self.config.connect_address, slot=slot, application_name=other)
 

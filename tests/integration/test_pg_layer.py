@@ -196,6 +196,32 @@ def test_slots_are_made_kept_and_dropped(binaries: Binaries) -> None:
         assert not n1.instance.drop_slot("b")
 
 
+def test_a_slot_that_lost_its_wal_is_told_and_made_anew(binaries: Binaries) -> None:
+    with nodes(binaries, "n1") as (n1,):
+        n1.set(max_slot_wal_keep_size="80MB", wal_keep_size="0", max_wal_size="32MB")
+        first_primary(n1)
+        assert n1.instance.create_slot("away")
+        assert n1.instance.status(2.0).strained_slots == ()
+        write_segments(n1, 5)
+        (near,) = n1.instance.status(2.0).strained_slots
+        assert near.name == "away"
+        assert near.left_bytes < near.kept_bytes / 4
+        assert not near.is_lost
+
+        write_segments(n1, 3)
+        (lost,) = n1.instance.status(2.0).strained_slots
+        assert (lost.name, lost.is_lost) == ("away", True)
+        assert n1.instance.create_slot("away")
+        assert n1.instance.status(2.0).strained_slots == ()
+
+
+def write_segments(node: Node, count: int) -> None:
+    for _ in range(count):
+        node.sql("SELECT pg_logical_emit_message(false, 'x', 'y')")
+        node.sql("SELECT pg_switch_wal()")
+    node.sql("CHECKPOINT")
+
+
 def test_of_two_standbys_with_one_name_the_newer_stays(binaries: Binaries) -> None:
     with nodes(binaries, "n1", "n2", "n3") as (n1, n2, n3):
         system_id = first_primary(n1)

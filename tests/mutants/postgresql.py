@@ -15,6 +15,22 @@ _LAYER: Final = "integration/test_pg_layer.py::"
 MUTANTS: Final = (
     Mutant(
         file="pg/conf.py",
+        without="L2: the slot of a member that is gone may fill the disk of the primary",
+        text='"max_slot_wal_keep_size": slot_limit(volume_bytes),',
+        instead='"max_slot_wal_keep_size": "-1",',
+        caught_by=_CONF
+        + "test_a_slot_may_keep_a_fifth_of_the_volume_unless_somebody_says_otherwise",
+    ),
+    Mutant(
+        file="pg/queries.py",
+        without="L2: a slot that lost its WAL looks like a sound one",
+        text="WHEN p.wal_status = 'lost' THEN 0",
+        instead="WHEN p.wal_status = 'lost' THEN NULL",
+        caught_by=_LAYER + "test_a_slot_that_lost_its_wal_is_told_and_made_anew",
+        limit_s=100,
+    ),
+    Mutant(
+        file="pg/conf.py",
         without="R20: PostgreSQL restarts itself after a crash",
         text='"restart_after_crash": "off",',
         instead='"restart_after_crash": "on",',

@@ -43,6 +43,7 @@ from raftha.model.postgres import (
     DirectoryState,
     ReplayPause,
     ServerStatus,
+    StrainedSlot,
 )
 from raftha.model.report import PeerReport
 from raftha.model.settings import DynamicConfig, SynchronousMode, Tags
@@ -232,6 +233,15 @@ SERVERS: Final[st.SearchStrategy[ServerStatus]] = st.builds(
     replay_pause=st.sampled_from(ReplayPause),
     attached=st.lists(ATTACHED, max_size=3).map(tuple),
     slots=st.sampled_from([(), ("n2",), ("n1", "n2", "n3")]),
+    strained_slots=st.lists(
+        st.builds(
+            StrainedSlot,
+            name=st.sampled_from(["n1", "n2", "n3", "other"]),
+            kept_bytes=st.integers(0, 1 << 40),
+            left_bytes=st.integers(0, 1 << 40),
+        ),
+        max_size=2,
+    ).map(tuple),
     synchronous_standby_names=SETTINGS,
 )
 REPORTS: Final[st.SearchStrategy[PeerReport]] = st.builds(

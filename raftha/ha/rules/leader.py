@@ -23,10 +23,11 @@ from raftha.ha.candidates import corrected
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
-from raftha.ha.parting import lasting_members, parting_steps
+from raftha.ha.parting import parting_steps
 from raftha.ha.plans import primary_plan
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
+from raftha.ha.slots import missing_slots
 from raftha.ha.standbys import names_at_promotion
 from raftha.ha.streams import doubled, stream_of
 from raftha.ha.table import Rule, Verdict
@@ -70,12 +71,8 @@ def _promote_timeout(s: Situation) -> Seconds:
 
 
 def _missing_slots(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
-    missing = tuple(m.slot for m in lasting_members(s) if m.slot not in server.slots)
-    return (EnsureSlots(missing),) if missing and _uses_slots(s) else ()
-
-
-def _uses_slots(s: Situation) -> bool:
-    return s.config.postgresql.use_slots
+    missing = missing_slots(s, server)
+    return (EnsureSlots(missing),) if missing else ()
 
 
 def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
@@ -121,7 +118,7 @@ def _publish(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Acti
     """Say which slots exist here and which timeline is written, if the store says otherwise."""
     cluster = s.cluster
     wanted = {member.slot for member in s.other_members}
-    slots = tuple(sorted(wanted & set(server.slots))) if _uses_slots(s) else ()
+    slots = tuple(sorted(wanted & set(server.slots))) if s.config.postgresql.use_slots else ()
     timeline = server.timeline if server.is_primary else cluster.timeline
     done = cluster.checkpointed or (server.is_primary and _has_checkpointed(s))
     known = (cluster.slots, cluster.timeline, cluster.checkpointed)

@@ -57,6 +57,7 @@ def settings_for(plan: ServerPlan, config: PostgresConfig = CONFIG) -> dict[str,
         run_dir=Path("/run/raftha"),
         passfile=Path("/run/raftha/pgpass"),
         control=CONTROL,
+        volume_bytes=100 << 30,
     )
 
 
@@ -141,6 +142,14 @@ def test_a_standby_never_has_less_shared_memory_than_pg_control_demands() -> Non
     assert settings_for(lower)["max_connections"] == "500"
     as_primary = replace(lower, role=ServerRole.PRIMARY)
     assert settings_for(as_primary)["max_connections"] == "100"
+
+
+def test_a_slot_may_keep_a_fifth_of_the_volume_unless_somebody_says_otherwise() -> None:
+    plan = ServerPlan(role=ServerRole.PRIMARY)
+    assert settings_for(plan)["max_slot_wal_keep_size"] == "20480MB"
+    assert conf.slot_limit(1 << 30) == "1024MB"
+    unlimited = replace(plan, parameters={"max_slot_wal_keep_size": "-1"})
+    assert settings_for(unlimited)["max_slot_wal_keep_size"] == "-1"
 
 
 def test_the_nodes_own_parameter_wins_over_the_clusters() -> None:

@@ -65,6 +65,7 @@ def status_answer(**changes: Any) -> str:
         "receiver": None,
         "attached": None,
         "slots": None,
+        "strained_slots": None,
         "synchronous_standby_names": "",
         "conf_loaded": "now",
         "pending_restart": None,
