@@ -24,7 +24,7 @@ from raftha.guardian.events import StopMode as GuardianStop
 from raftha.ha import actions as act
 from raftha.ha.keys import LEADER_LEASE
 from raftha.instants import Seconds
-from raftha.logs import event
+from raftha.logs import RateLimiter, event
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Timeline
 from raftha.model.postgres import ServerPlan
@@ -36,6 +36,9 @@ LOG = logging.getLogger(__name__)
 
 LONGEST_LOG_BYTES = 32 << 20
 """Of postgresql.log, and of the part before it: it lies on the volume of the Raft store."""
+
+SAY_AGAIN = Seconds(60.0)
+"""What fails in the same words, tick after tick, is told once in so long."""
 
 SQL_TIMEOUT = 2.0
 """For statements that take milliseconds; a server that hangs longer is found out by the probe."""
@@ -68,6 +71,7 @@ class Effects:
         self._log_path = log_path
         self._board = board
         self._clock = clock
+        self._failures = RateLimiter(clock, SAY_AGAIN)
         self._pending: set[str] = set()
         self._unsettled: set[str] = set()
         self._is_settling = False
@@ -86,10 +90,15 @@ class Effects:
         try:
             self._perform(action, cluster)
         except (RafthaError, OSError) as error:
-            name = type(action).__name__
-            event(LOG, logging.ERROR, "act failed", act=name, why=str(error))
+            self._tell(type(action).__name__, str(error))
             return False
         return True
+
+    def _tell(self, act: str, why: str) -> None:
+        held_back = self._failures.admit(f"{act}: {why}")
+        if held_back is not None:
+            more = {"held_back": held_back} if held_back else {}
+            event(LOG, logging.ERROR, "act failed", act=act, why=why, **more)
 
     def _perform(self, action: act.Action, cluster: Cluster) -> None:
         match action:

@@ -1,6 +1,7 @@
 """The loop: observe, decide, record, perform. It wakes on events, and at least each `loop_wait`.
 
-Nothing here decides. While things change it looks again soon; while nothing does, its pauses grow.
+Nothing here decides. While things change it looks again soon; while nothing does, or the same acts
+fail again and again, its pauses grow.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Loop:
         self._publish = publish
         self._ticked = ticked
         self._pause = FIRST_PAUSE_S
+        self._failed: list[Action] = []
         self._said = ""
 
     def run(self) -> None:
@@ -85,17 +87,24 @@ class Loop:
         self._recorder.record(view, decision)
         is_quiet = _is_quiet(decision, self._board.memory)
         self._board.memory = decision.memory
-        for action in decision.actions:
-            if not self._effects.perform(action, view.cluster):
-                self._board.memory = _undone(self._board.memory, action)
+        is_stuck = self._perform(decision, view)
         # What is published speaks of a configuration only once it was written.
         self._publish(view, replace(decision, memory=self._board.memory))
         self._effects.settle(view.cluster.config.retry_timeout)
         self._effects.bound_log()
         self._board.last_tick = self._clock.now()
         longest_pause = view.cluster.config.loop_wait
-        self._pause = min(self._pause * GROWTH, longest_pause) if is_quiet else FIRST_PAUSE_S
+        is_slow = is_quiet or is_stuck
+        self._pause = min(self._pause * GROWTH, longest_pause) if is_slow else FIRST_PAUSE_S
         return view
+
+    def _perform(self, decision: Decision, view: View) -> bool:
+        """Attempt what was decided. True if something failed that failed in the round before."""
+        failed = [a for a in decision.actions if not self._effects.perform(a, view.cluster)]
+        for action in failed:
+            self._board.memory = _undone(self._board.memory, action)
+        before, self._failed = self._failed, failed
+        return bool(failed) and failed == before
 
     def rest(self, view: View) -> Seconds:
         """How long to rest after this round, unless something happens."""

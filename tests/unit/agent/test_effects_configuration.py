@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+import pytest
+
 from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.errors import PostgresUnavailable
 from raftha.ha.actions import Configure, CutStream, EndDoubles
+from raftha.logs import Plain
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerPlan, ServerRole
@@ -62,7 +66,9 @@ class FakeInstance:
         return ()
 
 
-def effects_on(instance: FakeInstance, board: Board | None = None) -> Effects:
+def effects_on(
+    instance: FakeInstance, board: Board | None = None, clock: FakeClock | None = None
+) -> Effects:
     nothing = cast(Any, None)
     return Effects(
         instance=cast(Any, instance),
@@ -73,7 +79,7 @@ def effects_on(instance: FakeInstance, board: Board | None = None) -> Effects:
         worker=nothing,
         jobs=nothing,
         board=board or Board(config=nothing, postgres=nothing, last_tick=T0),
-        clock=FakeClock(),
+        clock=clock or FakeClock(),
         log_path=Path("none"),
     )
 
@@ -97,6 +103,34 @@ def test_a_reload_that_failed_is_made_up_for() -> None:
     assert effects.perform(Configure(PLAN), CLUSTER)
 
     assert instance.read == PLAN
+
+
+def test_what_fails_tick_after_tick_is_told_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, instance = FakeClock(), FakeInstance(answers=False)
+    effects = effects_on(instance, clock=clock)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(590):
+            assert not effects.perform(Configure(PLAN), CLUSTER)
+            clock.advance(0.1)
+        assert len(caplog.records) == 1
+        clock.advance(2.0)
+        assert not effects.perform(Configure(PLAN), CLUSTER)
+    lines = [Plain().format(record) for record in caplog.records]
+    assert len(lines) == 2
+    assert lines[1].endswith('act failed act=Configure why="not within 2.0 s" held_back=589')
+
+
+def test_another_failure_of_the_same_act_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    instance = FakeInstance(answers=False, receiver_ends=False)
+    effects = effects_on(instance, standby_board())
+    with caplog.at_level(logging.ERROR):
+        effects.perform(CUT, CLUSTER)
+        instance.answers = True
+        effects.perform(CUT, CLUSTER)
+
+    assert len(caplog.records) == 2
 
 
 def test_streams_of_one_name_are_ended_and_looked_at_again() -> None:

@@ -17,6 +17,7 @@ from raftha.agent.effects import LONGEST_LOG_BYTES, Effects
 from raftha.agent.loop import FIRST_PAUSE_S, Loop
 from raftha.agent.recorder import Recorder
 from raftha.consensus.node import RaftNode
+from raftha.errors import GuardianRefused
 from raftha.ha.keys import LEADER_LEASE, encode_leader
 from raftha.ha.memory import Arming
 from raftha.ha.plans import names_for
@@ -33,7 +34,7 @@ from raftha.model.settings import (
     RestConfig,
 )
 from raftha.model.store import Grant, KeyAbsent, Put, Transact
-from raftha.model.view import View
+from raftha.model.view import GuardianView, View
 from tests.sim.group import Group
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -69,11 +70,20 @@ def member_on(node: RaftNode, folder: Path) -> Member:
     return build_member(config, postgres, node, instance, clock, metrics, pytest.fail, tuple)
 
 
-def resting_loop(observe: Callable[[], View], board: Board, log: Path) -> Loop:
+class NoGuardian:
+    """One that cannot be had."""
+
+    def restore(self) -> None:
+        raise GuardianRefused("it is of another release")
+
+
+def resting_loop(
+    observe: Callable[[], View], board: Board, log: Path, guarding: object = NOTHING
+) -> Loop:
     """A loop whose pauses have grown to an hour, for a member that has nothing to do."""
     effects = Effects(
         instance=NOTHING,
-        guarding=NOTHING,
+        guarding=cast(Any, guarding),
         keeper=NOTHING,
         store=NOTHING,
         peers=NOTHING,
@@ -192,6 +202,22 @@ def test_while_wal_is_awaited_the_loop_does_not_rest(tmp_path: Path) -> None:
     threading.Thread(target=loop.run, daemon=True).start()
     for _ in range(3):
         assert looked.acquire(timeout=PATIENCE_S)
+
+
+def test_what_fails_again_and_again_is_tried_ever_more_seldom(tmp_path: Path) -> None:
+    """Such as a guardian of another release, which refuses at once whoever asks."""
+    board, view = quiet()
+    written = frozenset({"member"})
+    views = [replace(view, guardian=GuardianView(alive=False), pending=written)]
+    loop = resting_loop(lambda: views[-1], board, tmp_path / "log", guarding=NoGuardian())
+
+    rests = [loop.rest(loop.tick()) for _ in range(40)]
+    assert rests[0] == FIRST_PAUSE_S, "it may go well the next time"
+    assert rests[-1] > 100 * FIRST_PAUSE_S
+    views.append(replace(views[0], stopping=True))
+    loop.tick()
+    views.append(views[0])
+    assert loop.rest(loop.tick()) == FIRST_PAUSE_S, "it did not fail the last time"
 
 
 def test_each_tick_keeps_the_servers_log_within_its_bound(tmp_path: Path) -> None:
