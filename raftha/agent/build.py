@@ -40,6 +40,7 @@ from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
 from raftha.guardian.client import GuardianClient, spawn
 from raftha.ha.keys import Keys
+from raftha.ha.telling import telling
 from raftha.instants import Seconds
 from raftha.logs import set_up
 from raftha.metrics import Metrics
@@ -231,6 +232,9 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         settings=settings,
         hold_back=health.hold_back,
         note=health.note,
+        telling=lambda held, note: telling(
+            ground.keys, ground.node.store.peek(), held, ground.board.config.name, note
+        ),
         renewed=ground.board.glance,
         changed=ground.board.wake,
         settled=ground.metrics.settled,

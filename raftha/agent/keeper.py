@@ -71,7 +71,8 @@ class LeaseKeeper:
     """`step` is called by one thread at a time; the others only read `held` or ask for something.
 
     `hold_back` answers why a renewal must not go out now (the loop stands still, PostgreSQL does
-    not answer), or None; `note` is what the renewal carries. `renewed` is called for a renewal of
+    not answer), or None; `note` is what the renewal carries, and `telling` the command, if any,
+    that keeps it beyond the lease and goes before the renewal. `renewed` is called for a renewal of
     the lease that was held already, `changed` for everything else that shows in `held` or `busy`.
     """
 
@@ -85,6 +86,7 @@ class LeaseKeeper:
         settings: Callable[[], DynamicConfig],
         hold_back: Callable[[], str | None],
         note: Callable[[], bytes],
+        telling: Callable[[HeldLease, bytes], Command | None] = lambda _held, _note: None,
         renewed: Callable[[], None],
         changed: Callable[[], None],
         settled: Callable[[str], object] = lambda _outcome: None,
@@ -96,6 +98,7 @@ class LeaseKeeper:
         self._settings = settings
         self._hold_back = hold_back
         self._note = note
+        self._telling = telling
         self._renewed = renewed
         self._changed = changed
         self._settled = settled
@@ -257,7 +260,13 @@ class LeaseKeeper:
         self._held_back = reason or ""
         if reason is not None:
             return Seconds(settings.heartbeat / 4)
-        command = Refresh(held.lease, held.revision, settings.ttl, self._note())
+        note = self._note()
+        told = self._telling(held, note)
+        if told is not None:
+            # First, so that the log holds no renewal without it. What became of it shows in the
+            # store, where the next one looks.
+            self._store.submit(told, timeout=settings.retry_timeout, done=lambda _outcome: None)
+        command = Refresh(held.lease, held.revision, settings.ttl, note)
         self._hand_over(command, _Attempt(ttl=settings.ttl, lease=held.lease, renews=held.epoch))
         return settings.heartbeat
 

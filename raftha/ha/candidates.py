@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from raftha.ha.parting import is_given_up, is_leaving
 from raftha.ha.situation import Situation
+from raftha.ha.telling import last_told
 from raftha.model.cluster import Cluster, HistoryRecord
 from raftha.model.ids import Lsn, MemberName, Timeline
 from raftha.model.operation import OperatorRequest, RequestKind
@@ -118,17 +119,27 @@ def corrected(
 
 
 def _lag_obstacle(s: Situation, server: ServerStatus) -> str | None:
-    """Without a synchronous set, the bound is what the last leader said of itself (S7)."""
-    seen = s.memory.leader_seen
-    position = server.position
-    if s.cluster.sync is not None or seen is None or seen.position is None or position is None:
+    """Without a synchronous set, the bound is what the last leader said of itself (S7). Itself it
+    holds all of it, but for what a power cut took before it was acknowledged."""
+    told, known, position = s.cluster.told, last_told(s), server.position
+    if s.cluster.sync is not None or position is None:
         return None
-    if seen.timeline is not None and server.timeline > seen.timeline:
+    if s.keys.position in s.cluster.unreadable:
+        return "how far the last leader had written cannot be read from the store"
+    if known is None:
         return None
-    lag = position.behind(seen.position)
+    timeline, end = known
+    if server.timeline > timeline:
+        return None
+    if told is not None and (told.leader, told.timeline) == (s.me, timeline):
+        return None
+    lag = position.behind(end)
     if lag <= s.config.maximum_lag_on_failover:
         return None
-    return f"it is {lag} bytes behind, more than maximum_lag_on_failover allows"
+    return (
+        f"it is {lag} bytes behind what the last leader told, more than maximum_lag_on_failover "
+        "allows"
+    )
 
 
 def is_ahead(peer: PeerReport, timeline: Timeline, position: Lsn) -> bool:

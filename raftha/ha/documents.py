@@ -6,35 +6,44 @@ but writing: nothing overwrites what it does not understand, because its revisio
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from raftha.config.dynamic import parse_dynamic
 from raftha.errors import ConfigError
 from raftha.ha.keys import FORMAT, QUORUM_FORMAT, Keys
+from raftha.ha.shapes import (
+    HistoryDoc,
+    InitializeDoc,
+    LeaderDoc,
+    MemberDoc,
+    OperationDoc,
+    PositionDoc,
+    ReceiptDoc,
+    RecordDoc,
+    RequestDoc,
+    StatusDoc,
+    SyncDoc,
+)
 from raftha.model.cluster import (
     Cluster,
     HistoryRecord,
     Initialize,
     Leader,
     Member,
-    MemberRole,
-    MemberState,
     Receipt,
     SyncSet,
+    Told,
 )
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
 from raftha.model.membership import MemberWish, UnreadableWish, below, read_wish
 from raftha.model.operation import (
     Operation,
-    OperationState,
-    OperationStep,
     OperatorRequest,
-    RequestKind,
     Step,
 )
-from raftha.model.settings import Address, DynamicConfig, Tags
+from raftha.model.settings import Address, DynamicConfig
 from raftha.model.store import Entry, Key, Snapshot
 
 
@@ -85,111 +94,12 @@ class _Reader:
             return None
 
 
-class _LeaderDoc(msgspec.Struct):
-    name: str
-    guardian: str
-
-
-class _InitializeDoc(msgspec.Struct):
-    by: str
-    system_id: str | None
-
-
-class _ReceiptDoc(msgspec.Struct):
-    name: str
-    generation: int
-    epoch: int
-
-
-class _SyncDoc(msgspec.Struct):
-    leader: str
-    sync_standby: list[str]
-    quorum: Annotated[int, msgspec.Meta(ge=0)] = 0
-
-
-class _StatusDoc(msgspec.Struct):
-    slots: list[str]
-    timeline: int | None
-    checkpointed: bool
-
-
-class _RequestDoc(msgspec.Struct):
-    id: str
-    kind: RequestKind
-    leader: str | None
-    candidate: str | None
-
-
-class _OperationDoc(msgspec.Struct):
-    id: str
-    kind: RequestKind
-    leader: str | None
-    candidate: str | None
-    state: OperationState
-    message: str
-    steps: list[tuple[OperationStep, str]]
-
-
-class _RecordDoc(msgspec.Struct):
-    timeline: int
-    parent: int | None
-    switch: str | None
-    generation: int
-    epoch: int
-    leader: str
-    reason: str
-    time: float
-    seen: str | None = None
-    lost_bytes: int | None = None
-    strikes: int = 0
-    restarts: tuple[str, ...] = ()
-    ended: str = ""
-
-
-class _HistoryDoc(msgspec.Struct):
-    records: list[_RecordDoc]
-
-
-class _MemberDoc(msgspec.Struct):
-    api_url: str
-    host: str
-    port: int
-    raft: str
-    slot: str
-    state: MemberState
-    role: MemberRole
-    timeline: int | None
-    postgres_version: int | None
-    version: str
-    tags: Tags
-    has_data: bool
-    stream: str = ""
-
-
-# Made here, at import: msgspec learns about a type when it first meets it, and two threads that
-# meet one at the same time crash the process (seen: SIGSEGV in 3 of 40 starts).
-_LEARNED = tuple(
-    msgspec.json.Decoder(kind)
-    for kind in (
-        _LeaderDoc,
-        _InitializeDoc,
-        _SyncDoc,
-        _ReceiptDoc,
-        _StatusDoc,
-        _RequestDoc,
-        _OperationDoc,
-        _HistoryDoc,
-        _MemberDoc,
-    )
-)
-
-
 def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
     """Decode everything under the prefix. Total: what cannot be read is named in `problems`."""
     reader = _Reader(snapshot)
     config, config_revision = _read_config(keys, reader)
     history, history_revision = _read_history(keys, reader)
-    status = _typed(reader, keys.status, _StatusDoc)
+    status = _typed(reader, keys.status, StatusDoc)
     return Cluster(
         revision=snapshot.revision,
         generation=snapshot.generation,
@@ -201,6 +111,7 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
         wishes=_read_wishes(keys, reader),
         sync=_read_sync(keys, reader),
         receipt=_read_receipt(keys, reader),
+        told=_read_told(keys, reader),
         request=_read_request(keys, reader),
         operation=_read_operation(keys, reader),
         history=history,
@@ -214,6 +125,12 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
     )
 
 
+def may_tell(keys: Keys, snapshot: Snapshot) -> bool:
+    """The `position` is absent or can be read: only then a leader of this version may write it."""
+    reader = _Reader(snapshot)
+    return _read_told(keys, reader) is not None or keys.position not in reader.unreadable
+
+
 def _typed(
     reader: _Reader, key: Key, kind: type[T], newest: int = FORMAT
 ) -> tuple[Entry, T] | None:
@@ -225,7 +142,7 @@ def _typed(
 
 
 def _read_initialize(keys: Keys, reader: _Reader) -> Initialize | None:
-    found = _typed(reader, keys.initialize, _InitializeDoc)
+    found = _typed(reader, keys.initialize, InitializeDoc)
     if found is None:
         return None
     entry, doc = found
@@ -250,7 +167,7 @@ def _read_config(keys: Keys, reader: _Reader) -> tuple[DynamicConfig, Revision |
 
 
 def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
-    found = _typed(reader, keys.leader, _LeaderDoc)
+    found = _typed(reader, keys.leader, LeaderDoc)
     if found is None:
         return None
     entry, doc = found
@@ -268,7 +185,7 @@ def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
 
 
 def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
-    found = _typed(reader, keys.sync, _SyncDoc, QUORUM_FORMAT)
+    found = _typed(reader, keys.sync, SyncDoc, QUORUM_FORMAT)
     if found is None:
         return None
     entry, doc = found
@@ -281,7 +198,7 @@ def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
 
 
 def _read_receipt(keys: Keys, reader: _Reader) -> Receipt | None:
-    found = _typed(reader, keys.receipt, _ReceiptDoc)
+    found = _typed(reader, keys.receipt, ReceiptDoc)
     if found is None:
         return None
     entry, doc = found
@@ -292,12 +209,30 @@ def _read_receipt(keys: Keys, reader: _Reader) -> Receipt | None:
     )
 
 
+def _read_told(keys: Keys, reader: _Reader) -> Told | None:
+    found = _typed(reader, keys.position, PositionDoc)
+    if found is None:
+        return None
+    entry, doc = found
+    try:
+        position = Lsn.parse(doc.position)
+    except ValueError as error:
+        reader.refuse(keys.position, str(error))
+        return None
+    return Told(
+        leader=MemberName(doc.leader),
+        timeline=Timeline(doc.timeline),
+        position=position,
+        revision=entry.mod_revision,
+    )
+
+
 def _name(text: str | None) -> MemberName | None:
     return None if text is None else MemberName(text)
 
 
 def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
-    found = _typed(reader, keys.failover, _RequestDoc)
+    found = _typed(reader, keys.failover, RequestDoc)
     if found is None:
         return None
     entry, doc = found
@@ -311,7 +246,7 @@ def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
 
 
 def _read_operation(keys: Keys, reader: _Reader) -> Operation | None:
-    found = _typed(reader, keys.operation, _OperationDoc)
+    found = _typed(reader, keys.operation, OperationDoc)
     if found is None:
         return None
     entry, doc = found
@@ -328,7 +263,7 @@ def _read_operation(keys: Keys, reader: _Reader) -> Operation | None:
 
 
 def _read_history(keys: Keys, reader: _Reader) -> tuple[tuple[HistoryRecord, ...], Revision | None]:
-    found = _typed(reader, keys.history, _HistoryDoc)
+    found = _typed(reader, keys.history, HistoryDoc)
     if found is None:
         return (), None
     entry, doc = found
@@ -340,7 +275,7 @@ def _read_history(keys: Keys, reader: _Reader) -> tuple[tuple[HistoryRecord, ...
     return records, entry.mod_revision
 
 
-def _record(row: _RecordDoc) -> HistoryRecord:
+def _record(row: RecordDoc) -> HistoryRecord:
     return HistoryRecord(
         timeline=Timeline(row.timeline),
         parent=None if row.parent is None else Timeline(row.parent),
@@ -376,7 +311,7 @@ def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
     for key in sorted(reader.snapshot.entries):
         if not key.startswith(keys.members):
             continue
-        found = _typed(reader, key, _MemberDoc)
+        found = _typed(reader, key, MemberDoc)
         if found is None:
             continue
         entry, doc = found

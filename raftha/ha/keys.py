@@ -70,6 +70,10 @@ class Keys:
         return self._key("receipt")
 
     @property
+    def position(self) -> Key:
+        return self._key("position")
+
+    @property
     def history(self) -> Key:
         return self._key("history")
 
@@ -185,6 +189,10 @@ def encode_member(member: Member) -> bytes:
             "stream": member.stream,
         }
     )
+
+
+def encode_told(leader: MemberName, timeline: Timeline, position: Lsn) -> bytes:
+    return encode({"leader": leader, "timeline": timeline, "position": str(position)})
 
 
 def encode_position(timeline: Timeline, position: Lsn) -> bytes:

@@ -1,9 +1,9 @@
 """What an operator is told before a recovery, and what it writes into the store. PURE.
 
 Whoever recovers a cluster says with it that this member may be promoted though it may lack commits:
-`sync` names it alone then. Requests of the past are over. And promotions that this member never
-heard of may have used timeline numbers, so a run of them is set aside: two servers that write one
-number cannot be told apart later.
+`sync` names it alone then, and how far a lost leader had written is forgotten. Requests of the past
+are over. And promotions that this member never heard of may have used timeline numbers, so a run of
+them is set aside: two servers that write one number cannot be told apart later.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def amendment(
     """What the new generation's store says differently; None if nothing."""
     changes = [
         *_sync(keys, cluster, survivor),
+        *_position(keys, cluster, survivor),
         *_request(keys, cluster),
         *_wishes(keys, cluster),
         *_history(keys, cluster, survivor, generation, lost, wall),
@@ -88,8 +89,11 @@ def holders(cluster: Cluster) -> tuple[MemberName, ...]:
 
 
 def last_told(cluster: Cluster) -> tuple[Timeline, Lsn] | None:
-    """How far the last leader had written, by the last renewal that this node holds."""
-    return None if cluster.leader is None else decode_position(cluster.leader.lease.note)
+    """How far leaders had written, by the last renewal that this node holds and by the key."""
+    told, leader = cluster.told, cluster.leader
+    note = None if leader is None else decode_position(leader.lease.note)
+    known = [] if told is None else [(told.timeline, told.position)]
+    return max((*known, note) if note is not None else known, default=None)
 
 
 def _of_sync(cluster: Cluster, survivor: Survivor) -> str:
@@ -148,6 +152,13 @@ def _sync(keys: Keys, cluster: Cluster, survivor: Survivor) -> list[_Change]:
         return []
     put = Put(keys.sync, encode_sync(survivor.name, ()))
     return [(KeyAt(keys.sync, sync.revision), put)]
+
+
+def _position(keys: Keys, cluster: Cluster, survivor: Survivor) -> list[_Change]:
+    """This member may lead however far it is behind what a lost leader had told."""
+    if cluster.told is None or survivor.timeline is None:
+        return []
+    return [(KeyAt(keys.position, cluster.told.revision), Remove(keys.position))]
 
 
 def _request(keys: Keys, cluster: Cluster) -> list[_Change]:

@@ -77,6 +77,16 @@ class Receipt(Struct, frozen=True, kw_only=True):
     revision: Revision
 
 
+class Told(Struct, frozen=True, kw_only=True):
+    """How far `leader` had written `timeline`, as it told with one of its last renewals. It
+    outlives the lease, and is told only where no commit waits for a standby."""
+
+    leader: MemberName
+    timeline: Timeline
+    position: Lsn
+    revision: Revision
+
+
 class SyncSet(Struct, frozen=True, kw_only=True):
     """Who may be promoted automatically: `leader`, and each of `standbys` that has heard `quorum`
     others of them of which none holds more than it: every acknowledged commit of this epoch is held
@@ -163,6 +173,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     wishes: Mapping[MemberName, MemberWish] = field(default_factory=dict)
     sync: SyncSet | None = None
     receipt: Receipt | None = None
+    told: Told | None = None
     request: OperatorRequest | None = None
     operation: Operation | None = None
     history: tuple[HistoryRecord, ...] = ()

@@ -43,6 +43,14 @@ LEASE: Final = (
     ),
     Mutant(
         file="agent/keeper.py",
+        without="S7: a renewal goes before what is to outlive it",
+        text="        if told is not None:\n",
+        instead="        if told is not None and self._ttl < 0:\n",
+        caught_by=_KEEPER
+        + "test_what_outlives_the_lease_goes_before_the_renewal_and_holds_none_up",
+    ),
+    Mutant(
+        file="agent/keeper.py",
         without="R2: a shorter ttl is proposed before it is lived by",
         text="self._shorten(settings)\n",
         instead="pass\n",

@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _SAFETY: Final = "unit/ha/test_safety.py::"
+_TELLING: Final = "unit/ha/test_telling.py::"
 _ELECTION: Final = "unit/ha/test_election.py::"
 _CANDIDATES: Final = "unit/ha/test_candidates.py::"
 _RESTART: Final = "unit/ha/test_restart.py::"
@@ -136,9 +137,45 @@ ELECTION: Final = (
     Mutant(
         file="ha/candidates.py",
         without="S7: the bound of loss is not looked at",
-        text='if lag <= s.config.maximum_lag_on_failover:\n        return None\n    return f"it is',
-        instead='if lag >= 0:\n        return None\n    return f"it is',
+        text="if lag <= s.config.maximum_lag_on_failover:\n        return None\n    return (\n",
+        instead="if lag >= 0:\n        return None\n    return (\n",
         caught_by=_CANDIDATES + "test_the_bound_of_loss",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S7: a position that cannot be read is none",
+        text="if s.keys.position in s.cluster.unreadable:",
+        instead="if False:",
+        caught_by=_TELLING + "test_what_cannot_be_read_may_be_anything",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S7: the last leader itself may be behind what it told",
+        text="if told is not None and (told.leader, told.timeline) == (s.me, timeline):",
+        instead="if False:",
+        caught_by=_TELLING + "test_who_told_it_holds_it",
+    ),
+    Mutant(
+        file="ha/telling.py",
+        without="S7: what was told goes with the lease",
+        text="known = [] if kept is None else [(kept.timeline, kept.position)]",
+        instead="known: list[tuple[Timeline, Lsn]] = []",
+        caught_by=_TELLING + "test_who_saw_no_renewal_is_bounded_by_what_the_leader_told",
+    ),
+    Mutant(
+        file="ha/telling.py",
+        without="R4: a leader of the past tells how far it is",
+        text="return Transact((epoch, here),",
+        instead="return Transact((here,),",
+        caught_by=_TELLING
+        + "test_a_leader_that_waits_for_no_standby_tells_how_far_it_is_under_its_epoch",
+    ),
+    Mutant(
+        file="ha/telling.py",
+        without="L4: a leader writes though nobody would ask",
+        text="if told is None or keys.sync in store.entries:",
+        instead="if told is None:",
+        caught_by=_TELLING + "test_nothing_is_told_that_is_known_or_that_nobody_would_ask_for",
     ),
     Mutant(
         file="ha/candidates.py",

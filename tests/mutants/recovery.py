@@ -88,6 +88,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="ha/recovery.py",
+        without="R9: what a lost leader had told keeps the survivor from leading",
+        text="    if cluster.told is None or survivor.timeline is None:",
+        instead="    if survivor.end is not None or cluster.told is None:",
+        caught_by=_STORE + "test_what_a_lost_leader_had_told_stands_against_nobody_any_more",
+    ),
+    Mutant(
+        file="ha/recovery.py",
         without="the survivor may not lead unless it holds every commit",
         text="encode_sync(survivor.name, ())",
         instead="encode_sync(sync.leader, sync.standbys)",

@@ -25,6 +25,7 @@ from raftha.model.cluster import (
     MemberRole,
     MemberState,
     SyncSet,
+    Told,
 )
 from raftha.model.ids import Epoch, Lsn, Revision, SystemId, Timeline
 from raftha.model.membership import MemberVerb, MemberWish, WishState
@@ -173,6 +174,8 @@ CLUSTER_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "members": st.lists(MEMBERS, max_size=3).map(lambda found: {m.name: m for m in found}),
     "wishes": st.lists(WISHES, max_size=2).map(lambda found: {w.name: w for w in found}),
     "sync": st.none() | SYNCS,
+    "told": st.none()
+    | st.builds(Told, leader=NAMES, timeline=TIMELINES, position=LSNS, revision=REVISIONS),
     "request": REQUESTS,
     "operation": OPERATIONS,
     "history": st.lists(RECORDS, max_size=3).map(tuple),

@@ -128,6 +128,11 @@ def nobody_looks_after_postgresql(node: Node) -> None:
     spoil(node.agent.member.keeper, "_hold_back", lambda: None)
 
 
+def nothing_is_told_beyond_the_lease(node: Node) -> None:
+    assert node.agent is not None
+    spoil(node.agent.member.keeper, "_telling", lambda _held, _note: None)
+
+
 def spoil(target: object, name: str, replacement: object) -> None:
     setattr(target, name, replacement)
 
@@ -141,6 +146,7 @@ FAST: Final = DynamicConfig(
     primary_health_timeout=Seconds(1.2),
 )
 OFF: Final = replace(FAST, synchronous_mode=SynchronousMode.OFF)
+BOUNDED: Final = replace(OFF, maximum_lag_on_failover=4096)
 
 
 def strike(at: float, kind: Kind, lasts: float = 12.0, **more: Any) -> Trouble:
@@ -163,6 +169,18 @@ FROZEN_PROMOTER: Final = (
 """Whoever takes over is frozen between its decision and its promotion."""
 DEAF_POSTMASTER: Final = (strike(3.0, Kind.STOP_POSTMASTER), strike(3.2, Kind.KILL_AGENT))
 """It does not hear SIGQUIT, so its children live if nobody kills them."""
+STANDBY_KILLED: Final = Trouble(
+    at=12.0, kind=Kind.KILL_AGENT, victim=Victim.STANDBY, pick=0, lasts=3.0
+)
+STARTS_LATE: Final = (
+    strike(3.0, Kind.CUT_DATA, 20.0),
+    STANDBY_KILLED,
+    strike(12.5, Kind.POWER_LOSS, 20.0),
+    replace(STANDBY_KILLED, at=18.0),
+    replace(STANDBY_KILLED, at=18.0, pick=1),  # of both, the one that is there
+)
+"""The only one that could take over is far behind, and was not there when the leader told how far
+it was. When it is back the witness ends the lease; after its next start it knows nothing of it."""
 
 
 SEEDS: Final = range(12)
@@ -175,6 +193,7 @@ class Planted(Struct, frozen=True, kw_only=True):
     noticed_as: tuple[str, ...]
     plan: Sequence[Trouble]
     settings: DynamicConfig = FAST
+    witnesses: int | None = None
 
 
 PLANTED: Final = (
@@ -219,6 +238,13 @@ PLANTED: Final = (
         noticed_as=("L1",),
         plan=(strike(3.0, Kind.STOP_POSTMASTER, is_probe=True),),
     ),
+    Planted(
+        sabotage=nothing_is_told_beyond_the_lease,
+        noticed_as=("S7",),
+        plan=STARTS_LATE,
+        settings=BOUNDED,
+        witnesses=1,
+    ),
 )
 
 
@@ -238,4 +264,10 @@ def test_nothing_is_noticed_where_nothing_is_planted(planted: Planted) -> None:
 
 
 def world_of(planted: Planted, seed: int, sabotage: Sabotage) -> ClusterWorld:
-    return ClusterWorld(seed, plan=planted.plan, settings=planted.settings, sabotage=sabotage)
+    return ClusterWorld(
+        seed,
+        plan=planted.plan,
+        settings=planted.settings,
+        witnesses=planted.witnesses,
+        sabotage=sabotage,
+    )

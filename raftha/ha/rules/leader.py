@@ -31,6 +31,7 @@ from raftha.ha.slots import missing_slots
 from raftha.ha.standbys import names_at_promotion
 from raftha.ha.streams import doubled, stream_of
 from raftha.ha.table import Rule, Verdict
+from raftha.ha.telling import last_told
 from raftha.instants import Seconds, longest
 from raftha.model.cluster import HistoryRecord
 from raftha.model.ids import Lsn, Timeline
@@ -96,9 +97,9 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
 
 
 def _last_written(s: Situation, timeline: Timeline) -> Lsn | None:
-    """How far the leader before had written the timeline that ends here, by its last renewal."""
-    seen = s.memory.leader_seen
-    return seen.position if seen is not None and seen.timeline == timeline else None
+    """How far the leader before had written the timeline that ends here, as it told last."""
+    known = last_told(s)
+    return known[1] if known is not None and known[0] == timeline else None
 
 
 def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple[Action, ...]:

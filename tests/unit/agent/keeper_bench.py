@@ -113,6 +113,7 @@ class Bench:
     guard: FakeGuard = field(default_factory=FakeGuard)
     settings: DynamicConfig = field(default_factory=DynamicConfig)
     reason: str | None = None
+    told: Transact | None = None
     rung: list[str] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     keeper: LeaseKeeper = field(init=False)
@@ -126,6 +127,7 @@ class Bench:
             settings=lambda: self.settings,
             hold_back=lambda: self.reason,
             note=lambda: b"[1,5000]",
+            telling=lambda _held, note: self.told if note == b"[1,5000]" else None,
             renewed=lambda: self.rung.append("renewed"),
             changed=lambda: self.rung.append("changed"),
             settled=self.outcomes.append,

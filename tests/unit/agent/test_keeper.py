@@ -9,12 +9,16 @@ from raftha.instants import Seconds
 from raftha.model.ids import Revision
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import (
+    KeyAbsent,
     NotSent,
+    Put,
     Refresh,
     Rejected,
+    Transact,
     Unknown,
 )
 from tests.unit.agent.keeper_bench import CLAIM, EPOCH, Bench, holding
+from tests.unit.ha.builders import KEYS
 from tests.unit.ha.servers import T0
 
 
@@ -71,6 +75,19 @@ def test_each_renewal_is_a_new_command_that_expects_the_last_revision(held: Benc
     assert [r.expect for r in renewals] == [40, 41], "or two at a time"
     assert renewals[0].note == b"[1,5000]"
     assert held.rung == ["changed", "renewed"], "a renewal is no news"
+
+
+def test_what_outlives_the_lease_goes_before_the_renewal_and_holds_none_up(held: Bench) -> None:
+    held.told = Transact((KeyAbsent(KEYS.position),), (Put(KEYS.position, b"{}"),))
+    held.step()
+
+    assert [type(command) for command, _ in held.store.sent[1:]] == [Transact, Refresh]
+    held.store.answer(NotSent("the queue is full"), which=-2)
+    held.commit(held.clock.now())
+    held.step()
+    held.step(after=1.0)
+    assert held.outcomes == ["committed"]
+    assert [type(command) for command, _ in held.store.sent[3:]] == [Transact, Refresh]
 
 
 def test_no_renewal_is_sent_before_a_heartbeat_has_passed() -> None:

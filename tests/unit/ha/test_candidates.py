@@ -82,7 +82,7 @@ def bounded(position: int, bound: int, mode: SynchronousMode = SynchronousMode.O
 def test_the_bound_of_loss() -> None:
     assert bounded(4990, bound=10) is None
     assert bounded(4989, bound=10) == (
-        "it is 11 bytes behind, more than maximum_lag_on_failover allows"
+        "it is 11 bytes behind what the last leader told, more than maximum_lag_on_failover allows"
     )
     assert bounded(4989, bound=10, mode=SynchronousMode.ON) is None
 

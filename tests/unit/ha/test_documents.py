@@ -14,7 +14,7 @@ from raftha.ha import keys as k
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import LEADER_LEASE
 from raftha.instants import Seconds
-from raftha.model.cluster import Cluster, HistoryRecord, Initialize, Member
+from raftha.model.cluster import Cluster, HistoryRecord, Initialize, Member, Told
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Scope, SystemId, Timeline
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
 from raftha.model.operation import Operation, OperatorRequest
@@ -35,6 +35,7 @@ EVERY_KEY: Final = [
     KEYS.failover,
     KEYS.operation,
     KEYS.status,
+    KEYS.position,
     KEYS.history,
     KEYS.member(pg.N1),
 ]
@@ -117,6 +118,26 @@ def test_the_status(slots: tuple[str, ...], timeline: Timeline | None, done: boo
     found = read({KEYS.status: k.encode_status(slots, timeline, checkpointed=done)})
 
     assert (found.slots, found.timeline, found.checkpointed) == (slots, timeline, done)
+
+
+@given(TEXTS, st.integers(1, 2**31), st.integers(0, 2**64 - 1))
+def test_how_far_a_leader_had_written(by: str, timeline: int, position: int) -> None:
+    written = k.encode_told(MemberName(by), Timeline(timeline), Lsn(position))
+    found = read({KEYS.position: written}).told
+
+    assert found == Told(
+        leader=MemberName(by),
+        timeline=Timeline(timeline),
+        position=Lsn(position),
+        revision=Revision(55),
+    )
+
+
+def test_a_position_that_is_none_is_reported() -> None:
+    found = read({KEYS.position: b'{"format_version":1,"leader":"","timeline":1,"position":"?"}'})
+
+    assert found.told is None
+    assert "not a WAL position" in found.problems[0]
 
 
 @given(REQUESTS)

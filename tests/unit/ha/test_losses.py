@@ -10,6 +10,7 @@ from raftha.ha.actions import Submit
 from raftha.ha.keys import encode_history
 from raftha.ha.losses import with_loss
 from raftha.ha.memory import LeaderSeen
+from raftha.model.cluster import Told
 from raftha.model.ids import Epoch, Revision, Timeline
 from raftha.model.store import KeyAt, Put
 from raftha.model.view import Diverged, JobKind, JobResult
@@ -72,6 +73,9 @@ def test_the_record_of_a_promotion_holds_what_the_leader_before_had_written() ->
     other = b.Memory(leader_seen=replace(seen, timeline=Timeline(7)))
 
     assert b'"seen":"0/1770"' in told
+    kept = Told(leader=N2, timeline=Timeline(1), position=pg.lsn(7000), revision=Revision(9))
+    later = replace(view, cluster=replace(won, told=kept))
+    assert b'"seen":"0/1B58"' in b.only(b.decided(later), Submit).command.writes[0].value
     untold = b.only(b.decided(view, other), Submit).command.writes[0].value
     assert b'"seen":null' in untold
 

@@ -11,8 +11,8 @@ from raftha.ha.actions import AcquireLeader, Promote
 from raftha.ha.candidates import obstacle
 from raftha.ha.keys import encode_position, encode_sync
 from raftha.ha.recovery import SET_ASIDE, Survivor, amendment, holders, stakes
-from raftha.model.cluster import Cluster, HistoryRecord
-from raftha.model.ids import Epoch, Timeline
+from raftha.model.cluster import Cluster, HistoryRecord, Told
+from raftha.model.ids import Epoch, Revision, Timeline
 from raftha.model.membership import MemberVerb, WishState, key_of
 from raftha.model.operation import Operation, OperationState, RequestKind
 from raftha.model.store import KeyAt, Put, Remove, Transact
@@ -59,6 +59,17 @@ def test_a_member_that_holds_less_than_others_may_lead_once_an_operator_says_so(
     decision = b.decided(b.racing(cluster=recovered, cut=cut), b.LOST)
     assert b.only(decision, AcquireLeader)
     assert decision.memory.race.startswith("an operator recovered the cluster")
+
+
+def test_what_a_lost_leader_had_told_stands_against_nobody_any_more() -> None:
+    far = Told(leader=N2, timeline=Timeline(1), position=pg.lsn(9000), revision=Revision(44))
+    cluster = b.followed(leader=None, sync=None, told=far)
+    command = amended(cluster)
+
+    assert Remove(KEYS.position) in command.writes
+    assert KeyAt(KEYS.position, Revision(44)) in command.guards
+    assert "here it is known to go to 0/1388" in " ".join(stakes(cluster, ME))
+    assert Remove(KEYS.position) not in amended(cluster, WITNESS).writes, "it may not lead anyway"
 
 
 def test_without_data_here_those_who_hold_every_commit_stay_named() -> None:
