@@ -22,6 +22,9 @@ from raftha.model.view import Identity
 NOBODY: Final = "raftha_nobody"
 """A name that no standby may carry (`config` refuses it)."""
 
+SENDER_SHARE: Final = 0.5
+"""The part of the ttl after which a standby that does not answer is let go."""
+
 _SETTING: Final = re.compile(r"(?:ANY )?(\d+) \((\"(?:[^\"]|\"\")+\"(?:, \"(?:[^\"]|\"\")+\")*)\)")
 _NAME: Final = re.compile(r"\"((?:[^\"]|\"\")+)\"")
 
@@ -91,10 +94,14 @@ def _plan(
     closed: bool,
 ) -> ServerPlan:
     dynamic = cluster.config.postgresql
-    # A sender or receiver that hears nothing for a ttl must let go: PostgreSQL's own 60 s would
-    # keep commits waiting for a standby that is gone (loss of the last synchronous standby).
-    patience = f"{round(cluster.config.ttl * 1000)}ms"
-    defaults = {"wal_sender_timeout": patience, "wal_receiver_timeout": patience}
+    # Commits wait for a standby that hangs until its sender lets go (PostgreSQL's own 60 s would be
+    # a minute), and then until that was seen, for SYNC_WAIT_S, and for the set to change: less than
+    # a ttl in all (R23).
+    ttl = cluster.config.ttl
+    defaults = {
+        "wal_sender_timeout": _milliseconds(ttl * SENDER_SHARE),
+        "wal_receiver_timeout": _milliseconds(ttl),
+    }
     return ServerPlan(
         role=role,
         upstream=upstream,
@@ -103,3 +110,7 @@ def _plan(
         pg_hba=me.pg_hba or dynamic.pg_hba,
         closed=closed,
     )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

@@ -19,6 +19,9 @@ _OURS: Final = frozenset(
     {"username", "pwprompt", "auth", "auth-local", "auth-host", "help", "show"}
 )
 _OPTION: Final = re.compile(r"[a-z][a-z0-9-]*")
+COPY_PATIENCE: Final = "60s"
+"""PostgreSQL's own default of `wal_sender_timeout`."""
+
 _DEFAULTS: Final[Mapping[str, str]] = {
     "encoding": "UTF8",
     "locale": "C.UTF-8",  # does not depend on the version of glibc, which may differ per machine
@@ -63,12 +66,15 @@ def basebackup(
 ) -> list[str]:
     """Copy a running server to `target`, with the WAL that the copy needs.
 
-    `--progress` is also what ends an orphan: once nobody reads its lines, it dies writing one.
+    `--progress` is also what ends an orphan: once nobody reads its lines, it dies writing one. Its
+    streams need not answer as soon as those of standbys: no commit waits for a copy, and its disk
+    is busy.
     """
+    patient = {**connection, "options": f"-c wal_sender_timeout={COPY_PATIENCE}"}
     return [
         str(binaries.bin_dir / "pg_basebackup"),
         f"--pgdata={target}",
-        f"--dbname={conninfo(connection)}",
+        f"--dbname={conninfo(patient)}",
         "--wal-method=stream",
         "--checkpoint=fast",
         "--no-password",

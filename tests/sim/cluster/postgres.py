@@ -143,9 +143,8 @@ class Server:
 
     def _look_around(self) -> None:
         """Each `LOOK_S`: whom to stream from, and whether the streams are sound."""
-        timeout = float(self.plan.parameters.get("wal_receiver_timeout", "60000ms")[:-2]) / 1000
         for stream in (*self.streams, *filter(None, (self.upstream,))):
-            stream.look(timeout)
+            stream.look()
         before = len(self.streams)
         self.streams = [stream for stream in self.streams if stream.is_open_above]
         if self.upstream is not None and not self.upstream.is_open_below:

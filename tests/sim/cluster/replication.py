@@ -62,7 +62,7 @@ class Stream:
         end = self.standby.wal.end
         self._fibers.after(self._cables.delay, self.upstream.life, lambda: self._acknowledged(end))
 
-    def look(self, timeout: float) -> None:
+    def look(self) -> None:
         """Both sides look at the clock, and at what got lost on the way."""
         now = self._fibers.schedule.time.now
         up, down = self.upstream, self.standby
@@ -79,9 +79,9 @@ class Stream:
             if self.flush is None or self.flush < down.wal.end:
                 self.answer()
         self._note_deaths()
-        if now - self._heard_below > timeout:
+        if now - self._heard_below > _patience_s(down, "wal_receiver_timeout"):
             self.is_open_below = False
-        if now - self._heard_above > timeout:
+        if now - self._heard_above > _patience_s(up, "wal_sender_timeout"):
             self.is_open_above = False
 
     def close(self) -> None:
@@ -110,3 +110,8 @@ class Stream:
         if self.is_open_above and self._is_carried(self.standby, self.upstream):
             self.flush = max(end, self.flush or 0)
             self.upstream.release()
+
+
+def _patience_s(server: Server, setting: str) -> float:
+    """How long this side goes on without a word of the other."""
+    return float(server.plan.parameters.get(setting, "60000ms")[:-2]) / 1000

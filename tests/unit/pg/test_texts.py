@@ -196,6 +196,7 @@ def test_a_base_backup_goes_through_the_slot_and_writes_no_configuration() -> No
     command = argv.basebackup(BINARIES, Path("/d"), {"host": "h"}, "n2")
     assert "--slot=n2" in command
     assert "--no-password" in command
+    assert "--dbname=host='h' options='-c wal_sender_timeout=60s'" in command
     assert not {"-R", "--write-recovery-conf"} & set(command)
     assert argv.waldump(BINARIES, Path("/d"), Timeline(2), Lsn(255))[-1] == "--start=0/FF"
 
