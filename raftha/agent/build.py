@@ -31,6 +31,7 @@ from raftha.agent.responder import MemberResponder
 from raftha.agent.wiring import (
     build_member_changes,
     build_operations,
+    build_pauses,
     build_peers,
     build_store_reader,
 )
@@ -269,6 +270,7 @@ def _responder(
         operations=lambda: operations,
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
         changes=build_member_changes(ground.board.config, ground.node, ground.reader),
+        pauses=build_pauses(ground.board.config, ground.node, ground.reader),
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),

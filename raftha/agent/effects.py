@@ -15,8 +15,9 @@ from typing import assert_never
 from raftha.agent.board import Board
 from raftha.agent.guarding import Guarding
 from raftha.agent.jobs import Jobs
-from raftha.agent.keeper import LeaseKeeper, Store
+from raftha.agent.keeper import LeaseKeeper
 from raftha.agent.peers import Peers
+from raftha.agent.sides import Store
 from raftha.agent.worker import Worker
 from raftha.clock import Clock
 from raftha.errors import RafthaError
@@ -105,9 +106,13 @@ class Effects:
             case act.Submit():
                 self._submit(action, cluster.config.retry_timeout)
             case act.AcquireLeader():
-                self._keeper.acquire(action.command, action.lease, action.ttl)
+                self._keeper.acquire(action.command, action.lease, action.ttl, armed=action.armed)
             case act.Readopt():
-                self._keeper.readopt(action.epoch, LEADER_LEASE, action.revision, action.ttl)
+                self._readopt(action)
+            case act.Disarm():
+                self._keeper.disarm(action.epoch)
+            case act.Rearm():
+                self._keeper.rearm()
             case act.ReleaseLeader():
                 self._keeper.release()
             case act.ReturnLeader():
@@ -159,6 +164,11 @@ class Effects:
             self._board.wake()
 
         self._store.submit(action.command, timeout=timeout, done=done)
+
+    def _readopt(self, action: act.Readopt) -> None:
+        self._keeper.readopt(
+            action.epoch, LEADER_LEASE, action.revision, action.ttl, armed=action.armed
+        )
 
     def settle(self, timeout: Seconds) -> None:
         """Find out what became of writes whose answer was lost; until then they stay pending, since

@@ -19,15 +19,17 @@ def exposure(cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]) -> Expo
     if cluster.leader is None:
         return None
     is_off = cluster.config.synchronous_mode is SynchronousMode.OFF
+    # While the primary may run without a deadline nobody is promoted in its place, pause or not.
+    is_free = not cluster.paused and not cluster.disarmed
     if not is_off and cluster.sync is not None and cluster.sync.standbys:
-        return Exposure(automatic=True, bytes=0, seconds=_NOTHING)
+        return Exposure(automatic=is_free, bytes=0, seconds=_NOTHING)
     head = _told(cluster.leader.name, answers)
     best = _best(cluster, head, answers)
     if head is None or head.position is None or best is None or best.position is None:
-        return Exposure(automatic=is_off)
+        return Exposure(automatic=is_off and is_free)
     lost = best.position.behind(head.position)
     seconds = best.replay_lag_seconds if lost else _NOTHING
-    return Exposure(automatic=is_off, bytes=lost, seconds=seconds, standby=best.name)
+    return Exposure(automatic=is_off and is_free, bytes=lost, seconds=seconds, standby=best.name)
 
 
 def _told(name: MemberName, answers: Mapping[MemberName, PeerAnswer]) -> PeerReport | None:

@@ -99,6 +99,8 @@ class Guarding:
             running=server is not None or status.remaining > 0,
             primary=status.is_primary,
             armed=status.kill_at is not None,
+            # A fence takes the deadline away, too, but then the server is being killed.
+            disarmed=status.is_primary and status.kill_at is None and status.fencing is None,
             epoch=status.server_epoch,
             process="" if server is None else f"{server.pid}@{server.started}",
             burned=status.burned,
@@ -114,6 +116,10 @@ class Guarding:
     def burn(self, epoch: Epoch) -> None:
         """Have nothing started or promoted under this epoch any more, by whomever it is asked."""
         self._ask().burn(epoch, ASK_TIMEOUT)
+
+    def disarm(self, epoch: Epoch) -> None:
+        """Take the deadline away; the store tells everybody."""
+        self._ask().disarm(epoch, ASK_TIMEOUT)
 
     def start(
         self, argv: Sequence[str], env: Mapping[str, str], log: Path, epoch: Epoch | None

@@ -2,7 +2,8 @@
 
 A lease is counted from the hand-over of the very command that won or renewed it, and only if that
 command is known to have committed. The guardian's deadline is moved before the lease is believed,
-so that whoever sees `held` can rely on the kill switch behind it.
+so that whoever sees `held` can rely on the kill switch behind it; but for a maintenance pause, in
+which the lease is kept without a deadline, and `held` says so.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from raftha.agent.sides import Attempt, Guard, Store, standing
 from raftha.clock import Clock
 from raftha.errors import GuardianError
 from raftha.instants import RHO, Instant, Seconds, longest
@@ -32,39 +32,12 @@ from raftha.model.store import (
     Refresh,
     Rejected,
     Revoke,
-    Snapshot,
     Transact,
     Unknown,
 )
 from raftha.model.view import HeldLease
 
 LOG = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """The part of the key store that the keeper uses."""
-
-    def submit(
-        self, command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]
-    ) -> None: ...
-
-    def peek(self) -> Snapshot: ...
-
-
-class Guard(Protocol):
-    """The part of the guardian that the keeper uses. Raises GuardianError."""
-
-    def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None: ...
-
-    def burn(self, epoch: Epoch) -> None: ...
-
-
-class _Attempt(Struct, frozen=True, kw_only=True):
-    """A command in flight, and what its commit would mean."""
-
-    ttl: Seconds
-    lease: LeaseId
-    renews: Epoch | None
 
 
 class LeaseKeeper:
@@ -105,11 +78,14 @@ class LeaseKeeper:
         self._held: HeldLease | None = None
         self._ttl = Seconds(0.0)
         self._counted_from: Instant | None = None
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._attempted: Instant | None = None
         self._releasing = False
         self._returning: HeldLease | None = None
         self._is_revoking = False
+        self._arms = True
+        self._disarms_asked = 0
+        self._disarms_done = 0
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake = threading.Event()
         self._held_back = ""
@@ -117,8 +93,13 @@ class LeaseKeeper:
     @property
     def held(self) -> HeldLease | None:
         """The lease as last counted; its validity is for the reader's clock to judge. None from the
-        very call of `release` on: whoever gave it up must not act on it again."""
-        return None if self._releasing else self._held
+        very call of `release` on: whoever gave it up must not act on it again. Not armed from the
+        very call of `disarm` on, until a later renewal has armed the guardian again: who saw an
+        arming that is about to be undone would let the others loose."""
+        # In this order: what is done by now shows in what is read after it.
+        is_undone = self._disarms_asked != self._disarms_done
+        held = None if self._releasing else self._held
+        return held if held is None or not is_undone else replace(held, armed=False)
 
     @property
     def busy(self) -> bool:
@@ -129,18 +110,40 @@ class LeaseKeeper:
 
     # What others ask for: queued, so that one thread alone changes the state.
 
-    def acquire(self, command: Transact, lease: LeaseId, ttl: Seconds) -> None:
-        """Hand the race for the leader key over; `held` tells whether it was won."""
-        self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=None)))
+    def acquire(
+        self, command: Transact, lease: LeaseId, ttl: Seconds, *, armed: bool = True
+    ) -> None:
+        """Hand the race for the leader key over; `held` tells whether it was won. Not `armed`, the
+        guardian is left without a deadline."""
+        attempt = Attempt(ttl=ttl, lease=lease, renews=None, armed=armed)
+        self._post(lambda: self._take(command, attempt))
 
-    def readopt(self, epoch: Epoch, lease: LeaseId, revision: Revision, ttl: Seconds) -> None:
+    def readopt(
+        self,
+        epoch: Epoch,
+        lease: LeaseId,
+        revision: Revision,
+        ttl: Seconds,
+        *,
+        armed: bool = True,
+    ) -> None:
         """Renew a lease that an earlier process of this node held and left its guardian with.
 
         `ttl` is the one the lease has: the guardian's deadline may rest on it, so a shorter one
-        must wait until the deadline is known to be moved back.
+        must wait until the deadline is known to be moved back. `armed` as for `acquire`.
         """
         command = Refresh(lease, revision, ttl, self._note())
-        self._post(lambda: self._take(command, _Attempt(ttl=ttl, lease=lease, renews=epoch)))
+        attempt = Attempt(ttl=ttl, lease=lease, renews=epoch, armed=armed)
+        self._post(lambda: self._take(command, attempt))
+
+    def disarm(self, epoch: Epoch) -> None:
+        """Take the guardian's deadline away, and go on renewing without it."""
+        self._disarms_asked += 1
+        self._post(lambda: self._disarm(epoch))
+
+    def rearm(self) -> None:
+        """Renew at once, and with that move the guardian's deadline again."""
+        self._post(self._rearm)
 
     def release(self) -> None:
         """Stop believing in the lease at once, and give it back. Only after a verified stop.
@@ -196,9 +199,31 @@ class LeaseKeeper:
             return Seconds(settings.heartbeat - waited)
         return self._renew(held, settings)
 
-    def _take(self, command: Command, attempt: _Attempt) -> None:
+    def _take(self, command: Command, attempt: Attempt) -> None:
         if self._attempt is None and self._held is None:
+            self._arms = attempt.armed
             self._hand_over(command, attempt)
+
+    def _disarm(self, epoch: Epoch) -> None:
+        """If the guardian does not answer it may do so late: then the next renewal arms it, and it
+        is asked again."""
+        held = self._held
+        if held is not None and held.epoch == epoch:
+            self._arms = False
+            self._held = replace(held, armed=False)
+            try:
+                self._guard.disarm(epoch)
+            except GuardianError as error:
+                event(LOG, logging.WARNING, "the guardian was not disarmed", why=str(error))
+                self._arms = True
+        self._disarms_done += 1
+        self._changed()
+
+    def _rearm(self) -> None:
+        """Only a newer renewal arms a guardian that was disarmed; there is one soon."""
+        if not self._arms:
+            self._arms = True
+            self._attempted = None
 
     def _release(self) -> None:
         held = self._held
@@ -267,7 +292,7 @@ class LeaseKeeper:
             # store, where the next one looks.
             self._store.submit(told, timeout=settings.retry_timeout, done=lambda _outcome: None)
         command = Refresh(held.lease, held.revision, settings.ttl, note)
-        self._hand_over(command, _Attempt(ttl=settings.ttl, lease=held.lease, renews=held.epoch))
+        self._hand_over(command, Attempt(ttl=settings.ttl, lease=held.lease, renews=held.epoch))
         return settings.heartbeat
 
     def _shorten(self, settings: DynamicConfig) -> None:
@@ -278,9 +303,10 @@ class LeaseKeeper:
         shorter = replace(held, valid_until=start.plus(settings.ttl * (1 - RHO)))
         self._ttl = settings.ttl
         self._held = shorter
-        self._arm(shorter)
+        if shorter.armed:
+            self._arm(shorter)
 
-    def _hand_over(self, command: Command, attempt: _Attempt) -> None:
+    def _hand_over(self, command: Command, attempt: Attempt) -> None:
         self._attempt = attempt
         self._attempted = self._clock.now()
 
@@ -293,20 +319,14 @@ class LeaseKeeper:
         """Take the answer in. If it was not a yes, and the key still stands under this epoch, then
         a renewal may have committed unheard: ask again, with the revision that it has now."""
         self._is_revoking = False
-        self._returning = None if isinstance(outcome, Committed) else self._standing(held)
+        self._returning = None
+        if not isinstance(outcome, Committed):
+            self._returning = standing(held, self._store.peek(), self._leader_key)
         self._releasing = self._returning is not None
         event(LOG, logging.INFO, "leader key released", outcome=type(outcome).__name__)
         self._changed()
 
-    def _standing(self, held: HeldLease) -> HeldLease | None:
-        """The same lease as the local replica has it; None once the key is not this epoch's."""
-        snapshot = self._store.peek()
-        lease = snapshot.leases.get(held.lease)
-        if lease is None or snapshot.epoch_of(self._leader_key) != held.epoch:
-            return None
-        return replace(held, revision=lease.revision)
-
-    def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         """Take an answer in. The attempt counts as under way until `held` says what came of it."""
         if attempt is not self._attempt:
             return  # forgotten meanwhile: what it won or renewed must not be believed
@@ -320,7 +340,7 @@ class LeaseKeeper:
         is_routine = was_held and self._held is not None and isinstance(outcome, Committed)
         (self._renewed if is_routine else self._changed)()
 
-    def _judge(self, attempt: _Attempt, outcome: Outcome) -> None:
+    def _judge(self, attempt: Attempt, outcome: Outcome) -> None:
         match outcome:
             case Committed():
                 self._count(attempt, outcome)
@@ -329,7 +349,7 @@ class LeaseKeeper:
             case NotSent() | Unknown():
                 self._catch_up(outcome.reason, is_final=False)
 
-    def _count(self, attempt: _Attempt, outcome: Committed) -> None:
+    def _count(self, attempt: Attempt, outcome: Committed) -> None:
         generation = self._store.peek().generation
         epoch = attempt.renews or Epoch(generation, outcome.revision)
         held = HeldLease(
@@ -337,10 +357,11 @@ class LeaseKeeper:
             epoch=epoch,
             revision=outcome.revision,
             valid_until=outcome.handed_over.plus(attempt.ttl * (1 - RHO)),
+            armed=self._arms,
         )
         self._ttl = attempt.ttl
         self._counted_from = outcome.handed_over
-        if self._arm(held):
+        if not self._arms or self._arm(held):
             if self._held is None:
                 event(LOG, logging.INFO, "leader lease held", epoch=str(epoch))
             self._held = held
@@ -354,7 +375,7 @@ class LeaseKeeper:
             return False
         return True
 
-    def _rejected(self, attempt: _Attempt, reason: str) -> None:
+    def _rejected(self, attempt: Attempt, reason: str) -> None:
         if attempt.renews is None:
             event(LOG, logging.INFO, "race lost", why=reason)
             return

@@ -13,7 +13,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from raftha.config.values import Invalid, parse_address
 from raftha.instants import Seconds
+from raftha.model.cluster import Member
 from raftha.model.settings import Address
 
 TIMEOUT: Final = Seconds(1.0)
@@ -67,6 +69,28 @@ def look(suspects: Sequence[Suspect], timeout: Seconds = TIMEOUT) -> tuple[LifeS
     return tuple(
         _sign(suspect, {place: next(answers) for place in suspect.places}) for suspect in suspects
     )
+
+
+def suspect(member: Member) -> Suspect:
+    """A member that may be gone."""
+    return Suspect(name=member.name, places=places_of(member.raft, member))
+
+
+def places_of(raft: str, member: Member | None) -> tuple[Place, ...]:
+    """Where the node with this Raft address would answer."""
+    places = [Place(what="Raft at", address=parse_address(raft))]
+    if member is not None:
+        api = _host_of(member.api_url)
+        places += [] if api is None else [Place(what="HTTP at", address=api)]
+        places.append(Place(what="PostgreSQL at", address=member.postgres))
+    return tuple(places)
+
+
+def _host_of(url: str) -> Address | None:
+    try:
+        return parse_address(url.partition("//")[2].partition("/")[0])
+    except Invalid:
+        return None
 
 
 def _sign(suspect: Suspect, answers: dict[Place, bool | None]) -> LifeSign:

@@ -10,13 +10,16 @@ import logging
 from collections.abc import Callable
 from random import Random
 
+from raftha.agent.lifesigns import LifeSign
 from raftha.clock import Clock
 from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
 from raftha.ha.candidates import refusal
 from raftha.ha.operations import open_request
+from raftha.ha.pausing import is_another_machine
 from raftha.ha.situation import Situation
 from raftha.instants import Instant, Seconds, longest
 from raftha.logs import event
+from raftha.model.cluster import Member
 from raftha.model.ids import MemberName, Revision
 from raftha.model.operation import (
     Operation,
@@ -33,7 +36,7 @@ LOG = logging.getLogger(__name__)
 
 class Operations:
     """`situation` gives this node's last view with fresh answers of the members; `execute` commits
-    a command and raises the store's errors."""
+    a command and raises the store's errors; `look` tries whether anything of a member answers."""
 
     def __init__(
         self,
@@ -43,12 +46,14 @@ class Operations:
         situation: Callable[[], Situation],
         execute: Callable[[Transact], None],
         operation: Callable[[], Operation | None],
+        look: Callable[[Member], LifeSign],
     ) -> None:
         self._clock = clock
         self._random = random
         self._situation = situation
         self._execute = execute
         self._operation = operation
+        self._look = look
         self._seen: dict[tuple[str, OperationStep], Instant] = {}
 
     def operate(self, asked: OperationRequest) -> OperationReport:
@@ -61,13 +66,24 @@ class Operations:
             leader=asked.leader or (leader.name if leader else None),
             candidate=asked.candidate,
             revision=Revision(0),
+            fenced=asked.fenced,
         )
-        reason = refusal(s, request)
+        reason = refusal(s, request) or self._life(s, request)
         if reason is None and s.request is not None:
             reason = f"a {s.request.kind} is under way already"
         if reason is not None:
             return _ended(request, OperationState.REFUSED, reason)
         return self._commit(s, request)
+
+    def _life(self, s: Situation, request: OperatorRequest) -> str | None:
+        """Why a member that the operator says is off does not seem to be."""
+        member = None if request.fenced is None else s.cluster.members.get(request.fenced)
+        if member is None or is_another_machine(s, member.name):
+            return None
+        sign = self._look(member)
+        if not sign.is_alive:
+            return None
+        return f"{sign}; stop what runs there, or let its agent settle it. Nothing was changed"
 
     def _commit(self, s: Situation, request: OperatorRequest) -> OperationReport:
         command = open_request(s.keys, s.cluster, request, s.me)
@@ -80,6 +96,14 @@ class Operations:
         except OutcomeUnknown as error:
             return _ended(request, OperationState.UNKNOWN, f"the answer was lost: {error}")
         event(LOG, logging.INFO, "operator request", kind=request.kind, id=request.id)
+        if request.fenced is not None:
+            event(
+                LOG,
+                logging.WARNING,
+                "an operator says that a member is off, whose primary had no deadline",
+                name=request.fenced,
+                id=request.id,
+            )
         return _ended(request, OperationState.RUNNING, f"{request.kind} requested")
 
     def notice(self) -> None:

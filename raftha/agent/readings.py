@@ -65,6 +65,7 @@ def _of_agent(report: NodeReport, now: Instant) -> Iterator[Reading]:
         sum(1 for notice in report.problems if notice.level is Level.PROBLEM),
     )
     yield _gauge("raftha_leader_known", "1 if the cluster has a leader.", report.leader is not None)
+    yield _gauge("raftha_paused", "1 in a maintenance pause.", report.paused)
     yield _gauge("raftha_ttl_seconds", "How long the leader lease lasts.", report.ttl)
 
 
@@ -182,6 +183,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("xlog_location", "WAL position written, 0 on a standby.", _written(server)),
         ("xlog_received_location", "WAL position received, 0 on a primary.", _received(server)),
         ("xlog_replayed_location", "WAL position replayed, 0 on a primary.", _replayed(server)),
+        ("is_paused", "1 in a maintenance pause.", report.paused),
         ("xlog_paused", "1 if replay is paused.", paused),
         ("postgres_streaming", "1 if this standby streams.", streaming),
         ("postgres_server_version", "Version of PostgreSQL as a number.", _server_version(server)),

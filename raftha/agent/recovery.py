@@ -17,11 +17,10 @@ from msgspec import Struct
 
 from raftha.agent import lifesigns
 from raftha.agent.build import build_instance
-from raftha.agent.lifesigns import LifeSign, Place, Suspect
+from raftha.agent.lifesigns import LifeSign, Suspect
 from raftha.agent.oldserver import end_primary, is_guarded
 from raftha.agent.process import guardian_socket, run_directory
 from raftha.clock import Clock
-from raftha.config.values import Invalid, parse_address
 from raftha.consensus import remains
 from raftha.consensus.configuration import Seat
 from raftha.consensus.refounding import SurvivorDirectory
@@ -33,10 +32,10 @@ from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
 from raftha.ha.recovery import Survivor
 from raftha.instants import RHO, Seconds, shortest
-from raftha.model.cluster import Cluster, Member
+from raftha.model.cluster import Cluster
 from raftha.model.ids import Lsn, Timeline
 from raftha.model.postgres import ControlData, DataDirectory
-from raftha.model.settings import Address, NodeConfig
+from raftha.model.settings import NodeConfig
 from raftha.model.store import Snapshot
 from raftha.pg import rewind
 from raftha.pg.directory import running_pid
@@ -198,7 +197,7 @@ class Recovery:
             member = members.get(address)
             known = name or (member.name if member is not None else address)
             if address != own and known.casefold() != self._config.name.casefold():
-                others.append(Suspect(name=known, places=_places(address, member)))
+                others.append(Suspect(name=known, places=lifesigns.places_of(address, member)))
         return sorted(others, key=lambda other: other.name)
 
     def _refuse_majority(self, found: Remains, kept: Sequence[str]) -> None:
@@ -276,22 +275,6 @@ def refuse_the_living(signs: Sequence[LifeSign]) -> None:
             f"{'; '.join(alive)}. Stop what runs there, or if it is a survivor that shall join "
             "again, name it with --with. Nothing was changed."
         )
-
-
-def _places(raft: str, member: Member | None) -> tuple[Place, ...]:
-    places = [Place(what="Raft at", address=parse_address(raft))]
-    if member is not None:
-        api = _host_of(member.api_url)
-        places += [] if api is None else [Place(what="HTTP at", address=api)]
-        places.append(Place(what="PostgreSQL at", address=member.postgres))
-    return tuple(places)
-
-
-def _host_of(url: str) -> Address | None:
-    try:
-        return parse_address(url.partition("//")[2].partition("/")[0])
-    except Invalid:
-        return None
 
 
 def _end_of_wal(

@@ -73,6 +73,7 @@ def node_report(
         store_seen=view.now if view.raft.majority else None,
         maximum_lag_on_failover=s.config.maximum_lag_on_failover,
         tags=view.me.tags,
+        paused=cluster.paused,
         rule=decision.rule,
         reason=decision.reason,
         problems=(*problems(s), *more),
@@ -112,12 +113,19 @@ def peer_report(
         rule=node.rule,
         reason=node.reason,
         group=peer_group(s.view.raft),
+        paused=guardian.disarmed or (s.cluster.paused and not guardian.primary),
         notices=tuple(notice for notice in node.problems if notice.subject == s.me),
     )
 
 
 def system_id(cluster: Cluster) -> SystemId | None:
     return None if cluster.initialize is None else cluster.initialize.system_id
+
+
+def _newest(cluster: Cluster) -> str | None:
+    """The newest release of PostgreSQL that a member has announced."""
+    versions = [m.postgres_version for m in cluster.members.values() if m.postgres_version]
+    return version_text(max(versions)) if versions else None
 
 
 def cluster_report(
@@ -139,14 +147,13 @@ def cluster_report(
     lease_left = None
     if leader is not None and seen is not None:
         lease_left = Seconds(max(0.0, remaining(seen.plus(leader.lease.ttl), now)))
-    versions = [m.postgres_version for m in cluster.members.values() if m.postgres_version]
     return ClusterReport(
         scope=scope,
         answered_by=me,
         majority=raft.majority,
         age_seconds=Seconds(0.0) if raft.majority or seen is None else longest(seen, now),
         system_id=system_id(cluster),
-        postgres_version=version_text(max(versions)) if versions else None,
+        postgres_version=_newest(cluster),
         leader=None if leader is None else leader.name,
         lease_remaining_seconds=lease_left,
         ttl=cluster.config.ttl,
@@ -168,6 +175,8 @@ def cluster_report(
         sync_quorum=0 if cluster.sync is None else cluster.sync.quorum,
         synchronous_mode_strict=cluster.config.synchronous_mode_strict,
         rpo=exposure(cluster, answers) if raft.majority else None,
+        paused=cluster.paused,
+        disarmed=tuple(sorted(cluster.disarmed)),
     )
 
 
@@ -239,6 +248,8 @@ def _member(
         last_seen_seconds=last_contact(voter, now),
         is_leader=is_leader,
         note=_note(report, answer),
+        answers=report is not None,
+        paused=report is not None and report.paused,
     )
 
 

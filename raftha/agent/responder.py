@@ -11,6 +11,7 @@ from raftha.agent.guarding import Guarding
 from raftha.agent.membership import MemberChanges
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
+from raftha.agent.pauses import Pauses
 from raftha.agent.peers import ASK_S, Peers, Witness, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
@@ -55,6 +56,7 @@ class MemberResponder:
         operations: Callable[[], Operations],
         stored: StoreReader,
         changes: MemberChanges,
+        pauses: Pauses,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -70,6 +72,7 @@ class MemberResponder:
         self._operations = operations
         self.stored = stored
         self.changes = changes
+        self.pauses = pauses
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks

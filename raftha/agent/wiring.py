@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from raftha.agent import lifesigns
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations
+from raftha.agent.pauses import Pauses
 from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader
 from raftha.agent.stored import StoreReader
@@ -65,6 +67,7 @@ def build_operations(
         situation=situation,
         execute=execute,
         operation=lambda: reader.read().operation,
+        look=lambda member: lifesigns.look((lifesigns.suspect(member),))[0],
     )
 
 
@@ -82,6 +85,15 @@ def build_member_changes(
         cluster=reader.read,
         raft=node.store.status,
         execute=execute,
+    )
+
+
+def build_pauses(config: NodeConfig, node: RaftNode, reader: ClusterReader) -> Pauses:
+    """The operator's word about the maintenance pause, of a member or a witness."""
+    return Pauses(
+        store=node.store,
+        keys=Keys(config.scope),
+        timeout=lambda: reader.settings().retry_timeout,
     )
 
 

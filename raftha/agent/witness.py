@@ -13,6 +13,7 @@ from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.group import peer_group
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
+from raftha.agent.pauses import Pauses
 from raftha.agent.peers import ASK_S, Asked, Peers, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
@@ -47,6 +48,7 @@ class WitnessResponder:
         operations: Operations,
         stored: StoreReader,
         changes: MemberChanges,
+        pauses: Pauses,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -59,6 +61,7 @@ class WitnessResponder:
         self._operations = operations
         self.stored = stored
         self.changes = changes
+        self.pauses = pauses
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
@@ -81,6 +84,7 @@ class WitnessResponder:
             leader=None if cluster.leader is None else cluster.leader.name,
             store_seen=now if raft.majority else None,
             tags=self._config.tags,
+            paused=cluster.paused,
             reason="a witness votes and stores; it has no PostgreSQL",
             problems=(*group_problems(raft, now), *self._clocks.look(now)),
         )

@@ -16,6 +16,7 @@ from raftha.agent.reader import ClusterReader
 from raftha.agent.wiring import (
     build_member_changes,
     build_operations,
+    build_pauses,
     build_peers,
     build_store_reader,
 )
@@ -87,6 +88,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         operations=operations,
         stored=build_store_reader(config, node, reader, clock),
         changes=build_member_changes(config, node, reader),
+        pauses=build_pauses(config, node, reader),
         metrics=metrics,
         first_term=node.store.status().term,
         clocks=ClockWatch(config.name),

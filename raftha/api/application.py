@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct, field
 
-from raftha.api import auth, codec, listing, members, operations, routes, stored
+from raftha.api import auth, codec, listing, members, operations, pauses, routes, stored
 from raftha.api.auth import Caller
 from raftha.api.reply import Reply, Text, refusal
 from raftha.api.responder import Responder
@@ -31,7 +31,8 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_CHANGES: Final = (*operations.PATHS, members.PATH)
+_ACTS: Final = (*operations.PATHS, *pauses.PATHS)
+_CHANGES: Final = (*_ACTS, members.PATH)
 _OWN_PATHS: Final = (
     "/patroni",
     "/cluster",
@@ -147,6 +148,8 @@ class Application(Struct, frozen=True, kw_only=True):
     def _perform(self, path: str, body: bytes) -> Reply:
         if path == members.PATH:
             return members.perform(body, self.responder.changes, self.clock, self.stopping)
+        if path in pauses.PATHS:
+            return pauses.perform(path, body, self.responder.pauses)
         return operations.perform(path, body, self.responder, self.clock, self.stopping)
 
     def _in_place(self, work: Callable[[], Reply]) -> Reply:
@@ -171,11 +174,10 @@ def _reported(document: dict[str, Any] | None) -> Reply:
 
 
 def _not_here(request: Request) -> Reply:
-    known = request.path in (*routes.CHECKS, *_OWN_PATHS, *operations.PATHS)
-    if known:
-        allowed = "POST" if request.path in operations.PATHS else ", ".join(_READS)
+    known = (*routes.CHECKS, *_OWN_PATHS, *_ACTS)
+    if request.path in known:
+        allowed = "POST" if request.path in _ACTS else ", ".join(_READS)
         if request.path == members.PATH:
             allowed += ", POST"
         return refusal(405, f"{request.path} takes {allowed}", (("Allow", allowed),))
-    paths = " ".join((*routes.CHECKS, *_OWN_PATHS, *operations.PATHS))
-    return refusal(404, f"there is no {request.path}; there are: {paths}")
+    return refusal(404, f"there is no {request.path}; there are: {' '.join(known)}")

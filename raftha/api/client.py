@@ -24,6 +24,7 @@ from raftha.model.report import (
     MemberChangeRequest,
     OperationReport,
     OperationRequest,
+    PauseChange,
     PeerReport,
     RequestKind,
 )
@@ -99,11 +100,24 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         may have been accepted."""
         path = "/switchover" if request.kind is RequestKind.SWITCHOVER else "/failover"
         body = {"leader": request.leader, "candidate": request.candidate, "wait": False}
+        if request.fenced is not None:
+            body["fenced"] = request.fenced
         answer = self._exchange("POST", path, codec.encode(body), known=True)
         if answer.status not in (200, 202, 412, 503):
             raise Refused(answer.status, self._reason(answer))
         try:
             return codec.operation_report(codec.parse(answer.body))
+        except BadDocument:
+            raise Refused(answer.status, self._reason(answer)) from None
+
+    def change_pause(self, *, paused: bool) -> PauseChange:
+        """Begin or end the maintenance pause. After Unreachable with `sent` it may have been
+        done."""
+        answer = self._exchange("POST", "/pause" if paused else "/resume", b"{}", known=True)
+        if answer.status not in (200, 412, 503):
+            raise Refused(answer.status, self._reason(answer))
+        try:
+            return codec.pause_change(codec.parse(answer.body))
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
 

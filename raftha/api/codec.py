@@ -18,6 +18,7 @@ from raftha.model.report import (
     ClusterReport,
     MemberChange,
     OperationReport,
+    PauseChange,
     PeerReport,
     VoterReport,
 )
@@ -32,6 +33,7 @@ _Report = TypeVar(
     ClusterReport,
     OperationReport,
     MemberChange,
+    PauseChange,
     StoreReport,
     StoreEvents,
 )
@@ -50,6 +52,7 @@ _LEARNED: Final = tuple(
         ClusterReport,
         OperationReport,
         MemberChange,
+        PauseChange,
         StoreReport,
         StoreEvents,
     )
@@ -61,6 +64,7 @@ def document(
     | ClusterReport
     | OperationReport
     | MemberChange
+    | PauseChange
     | VoterReport
     | StoreReport
     | StoreEvents,
@@ -97,6 +101,11 @@ def operation_report(raw: object) -> OperationReport:
 def member_change(raw: object) -> MemberChange:
     """Read what `document` wrote. Raises BadDocument."""
     return _convert(raw, MemberChange)
+
+
+def pause_change(raw: object) -> PauseChange:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, PauseChange)
 
 
 def cluster_report(raw: object) -> ClusterReport:

@@ -29,6 +29,7 @@ def cluster_document(report: ClusterReport) -> dict[str, Any]:
     return {
         "scope": report.scope,
         "members": [_member_document(member, position) for member in report.members],
+        **({"pause": True} if report.paused else {}),
         "majority": report.majority,
         "age_seconds": report.age_seconds,
         "answered_by": report.answered_by,

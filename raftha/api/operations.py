@@ -28,6 +28,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     leader: str | None = None
     candidate: str | None = None
     scheduled_at: str | None = None
+    fenced: str | None = None
     wait: bool = True
 
 
@@ -60,10 +61,13 @@ def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
         kind = RequestKind.SWITCHOVER
     elif kind is RequestKind.SWITCHOVER:
         return refusal(400, "a switchover needs the leader's name, so that it cannot hit another")
+    if asked.fenced is not None and kind is not RequestKind.FAILOVER:
+        return refusal(400, "fenced goes with a failover without a leader only")
     if asked.leader is not None and asked.leader == asked.candidate:
         return refusal(400, f"leader and candidate are the same member, {asked.leader}")
     return OperationRequest(
         kind=kind,
         leader=None if asked.leader is None else MemberName(asked.leader),
         candidate=None if asked.candidate is None else MemberName(asked.candidate),
+        fenced=None if asked.fenced is None else MemberName(asked.fenced),
     )

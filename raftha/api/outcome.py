@@ -10,7 +10,7 @@ from raftha.api import codec
 from raftha.api.reply import Reply
 from raftha.clock import Clock
 from raftha.instants import remaining
-from raftha.model.report import MemberChange, OperationReport, OperationState
+from raftha.model.report import MemberChange, OperationReport, OperationState, PauseChange
 
 WAIT_S: Final = 30.0
 """How long a caller that waits is kept; a hand-over takes about a second, a slow stop longer."""
@@ -42,6 +42,6 @@ def wait_for_end(
     return newest
 
 
-def answer(told: OperationReport | MemberChange) -> Reply:
+def answer(told: OperationReport | MemberChange | PauseChange) -> Reply:
     """200 done, 202 under way, 412 refused, 503 outcome not known."""
     return Reply(status=_STATUS[told.state], body={**codec.document(told), "age_seconds": 0.0})

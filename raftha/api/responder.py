@@ -1,4 +1,4 @@
-"""What the HTTP layer needs of the agent behind it: three Protocols, a few questions."""
+"""What the HTTP layer needs of the agent behind it: four Protocols, a few questions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from raftha.model.report import (
     NodeReport,
     OperationReport,
     OperationRequest,
+    PauseChange,
     PeerReport,
 )
 from raftha.model.stored import StoreEvents, StoreReport
@@ -36,6 +37,13 @@ class MemberChanges(Protocol):
         """The last wish for a name, and how far it has come; never blocks."""
 
 
+class PauseChanges(Protocol):
+    """Begins and ends the maintenance pause. Called from several threads at once."""
+
+    def change(self, *, paused: bool) -> PauseChange:
+        """Commit the operator's word; blocks a few seconds at most."""
+
+
 class Responder(Protocol):
     """Answers for the node. Every method is called from several threads at once.
 
@@ -49,6 +57,10 @@ class Responder(Protocol):
     @property
     def changes(self) -> MemberChanges:
         """Who changes the voters on this node."""
+
+    @property
+    def pauses(self) -> PauseChanges:
+        """Who begins and ends the maintenance pause on this node."""
 
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""

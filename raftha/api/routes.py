@@ -71,6 +71,7 @@ def status_document(report: NodeReport, now: Instant, wall: float) -> dict[str, 
     Patroni; `rule` and `reason` are those of the last decision."""
     return {
         **_server_document(report),
+        **({"pause": True} if report.paused else {}),
         "dcs_last_seen": _wall_of(report.store_seen, now, wall),
         "tags": standing.tags_document(report.tags),
         "patroni": {"version": report.agent_version, "scope": report.scope, "name": report.name},

@@ -120,8 +120,11 @@ def health(question: Question) -> Objection:
 
 
 def liveness(question: Question) -> Objection:
-    """The loop makes progress: false is a reason to restart the agent."""
+    """The loop makes progress: false is a reason to restart the agent, but not in a maintenance
+    pause."""
     report = question.report
+    if report.paused:
+        return None
     limit = report.ttl if report.holds_leader_key else 2 * report.ttl
     if question.age <= limit:
         return None

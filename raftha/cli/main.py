@@ -3,58 +3,28 @@ command runs, so that `raftha status` starts fast."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec import Struct
 
 from raftha import __version__
 from raftha.cli.exits import Exit
-from raftha.errors import ConfigError
+from raftha.cli.where import FILE, Where, contact_of, where_options
 
 if TYPE_CHECKING:
     from raftha.cli.discover import Contact
     from raftha.model.report import RequestKind
 
-SYSTEM_FOLDER: Final = Path("/etc/raftha")
-_FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
-"""Whether it can be read is told by whoever reads it, with what to do about it."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class Where(Struct, frozen=True, kw_only=True):
-    """The options that say which cluster is meant."""
-
-    file: Path | None = None
-    urls: tuple[str, ...] = ()
-    insecure: bool = False
-
-    def over(self, general: Where) -> Where:
-        """These, and where they say nothing those given before the command."""
-        return Where(
-            file=self.file or (None if self.urls else general.file),
-            urls=self.urls or (() if self.file else general.urls),
-            insecure=self.insecure or general.insecure,
-        )
-
-
-def _where_options(command: _Command) -> _Command:
-    for option in (
-        click.option("-k", "--insecure", is_flag=True, help="Accept any server certificate."),
-        click.option("--url", "urls", multiple=True, help="Address of a node, http://host:port."),
-        click.option("-c", "--config-file", "file", type=_FILE, help="A node's file."),
-    ):
-        command = option(command)
-    return command
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@_where_options
+@where_options
 @click.pass_context
 def cli(context: click.Context, file: Path | None, urls: tuple[str, ...], insecure: bool) -> None:
     """Keep a PostgreSQL cluster available: run its nodes, see it, hand the lead over."""
@@ -62,7 +32,7 @@ def cli(context: click.Context, file: Path | None, urls: tuple[str, ...], insecu
 
 
 @cli.command()
-@click.argument("config", type=_FILE)
+@click.argument("config", type=FILE)
 @click.pass_context
 def run(context: click.Context, config: Path) -> None:
     """Run a member: PostgreSQL and a vote."""
@@ -72,7 +42,7 @@ def run(context: click.Context, config: Path) -> None:
 
 
 @cli.command()
-@click.argument("config", type=_FILE)
+@click.argument("config", type=FILE)
 @click.pass_context
 def witness(context: click.Context, config: Path) -> None:
     """Run a witness: a vote without PostgreSQL."""
@@ -82,7 +52,7 @@ def witness(context: click.Context, config: Path) -> None:
 
 
 @cli.command("check-config")
-@click.argument("config", type=_FILE)
+@click.argument("config", type=FILE)
 @click.option("--witness", "as_witness", is_flag=True, help="Check it as a witness's file.")
 @click.pass_context
 def check_config(context: click.Context, config: Path, as_witness: bool) -> None:
@@ -93,7 +63,7 @@ def check_config(context: click.Context, config: Path, as_witness: bool) -> None
 
 
 @cli.command()
-@click.option("-c", "--config-file", "file", type=_FILE, help="This node's file.")
+@click.option("-c", "--config-file", "file", type=FILE, help="This node's file.")
 @click.option("--with", "kept", multiple=True, help="Another survivor, which joins again.")
 @click.option("--fenced", multiple=True, help="A lost node that cannot come back; name each.")
 @click.option("--confirm", metavar="SCOPE", help="The cluster's name, instead of typing it.")
@@ -128,7 +98,7 @@ def version() -> None:
 
 
 @cli.command()
-@_where_options
+@where_options
 @click.option(
     "-o",
     "--output",
@@ -150,7 +120,7 @@ def status(context: click.Context, /, output: str, watch: float | None, **where:
     """Show who leads, who follows how closely, what is wrong."""
     from raftha.cli import show
 
-    contact = _contact(context, Where(**where))
+    contact = contact_of(context, Where(**where))
     if watch is None:
         context.exit(show.status(contact, output))
     context.exit(show.repeat(lambda: show.status(contact, output), watch, Event().wait))
@@ -160,7 +130,7 @@ cli.add_command(status, "list")
 
 
 @cli.command()
-@_where_options
+@where_options
 @click.option(
     "-o",
     "--output",
@@ -173,7 +143,7 @@ def history(context: click.Context, /, output: str, **where: Any) -> None:
     """Show each timeline: where it began, who led it, and why."""
     from raftha.cli import show
 
-    context.exit(show.history(_contact(context, Where(**where)), output))
+    context.exit(show.history(contact_of(context, Where(**where)), output))
 
 
 def _operation_options(command: _Command) -> _Command:
@@ -182,7 +152,7 @@ def _operation_options(command: _Command) -> _Command:
         click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask."),
     ):
         command = option(command)
-    return _where_options(command)
+    return where_options(command)
 
 
 @cli.command()
@@ -202,22 +172,59 @@ def switchover(
     """Hand the lead over to a standby, planned and lossless."""
     from raftha.model.report import RequestKind
 
-    contact = _contact(context, Where(**where))
+    contact = contact_of(context, Where(**where))
     context.exit(_operate(contact, RequestKind.SWITCHOVER, leader, candidate, yes, wait))
 
 
 @cli.command()
 @_operation_options
 @click.option("--candidate", required=True, help="The member that is to take over.")
+@click.option("--fenced", metavar="NAME", help="A disarmed member that is off for certain.")
 @click.pass_context
 def failover(
-    context: click.Context, /, candidate: str, yes: bool, wait: bool, **where: Any
+    context: click.Context,
+    /,
+    candidate: str,
+    fenced: str | None,
+    yes: bool,
+    wait: bool,
+    **where: Any,
 ) -> None:
-    """Make a member the leader, whether there is one or not."""
+    """Make a member the leader, whether there is one or not.
+
+    --fenced is your word that the machine of a member is off, which was left with a primary in a
+    maintenance pause. If it is not, there are two primaries.
+    """
     from raftha.model.report import RequestKind
 
-    contact = _contact(context, Where(**where))
-    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, yes, wait))
+    contact = contact_of(context, Where(**where))
+    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, yes, wait, fenced))
+
+
+def _pause_options(command: _Command) -> _Command:
+    option = click.option(
+        "--wait", is_flag=True, help="Stay until every member that answers keeps to it."
+    )
+    return where_options(option(command))
+
+
+@cli.command()
+@_pause_options
+@click.pass_context
+def pause(context: click.Context, /, wait: bool, **where: Any) -> None:
+    """Begin a maintenance pause.
+
+    Nobody is promoted, restarted or stopped by itself, and PostgreSQL runs on without its agent.
+    """
+    context.exit(_change_pause(contact_of(context, Where(**where)), True, wait))
+
+
+@cli.command()
+@_pause_options
+@click.pass_context
+def resume(context: click.Context, /, wait: bool, **where: Any) -> None:
+    """End the maintenance pause."""
+    context.exit(_change_pause(contact_of(context, Where(**where)), False, wait))
 
 
 @cli.group()
@@ -230,7 +237,7 @@ def store() -> None:
 
 def _output_option(command: _Command) -> _Command:
     choice = click.Choice(["table", "json", "yaml"])
-    return click.option("-o", "--output", type=choice, default="table")(_where_options(command))
+    return click.option("-o", "--output", type=choice, default="table")(where_options(command))
 
 
 def _read_options(command: _Command) -> _Command:
@@ -250,7 +257,7 @@ def store_get(
     """Show the value of a key, or of all keys that begin so."""
     from raftha.cli import store as work
 
-    context.exit(work.get(_contact(context, Where(**where)), prefix, local, output))
+    context.exit(work.get(contact_of(context, Where(**where)), prefix, local, output))
 
 
 @store.command("list")
@@ -263,7 +270,7 @@ def store_list(
     """Show the keys, their revisions and sizes, and the leases."""
     from raftha.cli import store as work
 
-    context.exit(work.keys(_contact(context, Where(**where)), prefix, local, output))
+    context.exit(work.keys(contact_of(context, Where(**where)), prefix, local, output))
 
 
 @store.command("watch")
@@ -277,7 +284,7 @@ def store_watch(
     """Follow the changes of the keys that begin so, in the order of their revisions."""
     from raftha.cli import store as work
 
-    contact = _contact(context, Where(**where))
+    contact = contact_of(context, Where(**where))
     context.exit(work.watch(contact, prefix, after, output, Event().wait))
 
 
@@ -293,7 +300,7 @@ def member_list(context: click.Context, /, output: str, **where: Any) -> None:
     """Show who votes, who does not, and what was wished last."""
     from raftha.cli import member as work
 
-    context.exit(work.show(_contact(context, Where(**where)), output))
+    context.exit(work.show(contact_of(context, Where(**where)), output))
 
 
 @member.command("add")
@@ -306,7 +313,7 @@ def member_add(
 ) -> None:
     """Give a running node a vote; ADDRESS is its raft.self_addr."""
     wish = _MemberWish("add", name, address, yes, wait)
-    context.exit(_change_member(_contact(context, Where(**where)), wish))
+    context.exit(_change_member(contact_of(context, Where(**where)), wish))
 
 
 @member.command("remove")
@@ -318,7 +325,7 @@ def member_remove(
 ) -> None:
     """Take a node out of the cluster, with all that is kept for it."""
     wish = _MemberWish("remove", name, None, yes, wait)
-    context.exit(_change_member(_contact(context, Where(**where)), wish))
+    context.exit(_change_member(contact_of(context, Where(**where)), wish))
 
 
 @member.command("replace")
@@ -334,7 +341,7 @@ def member_replace(
     ADDRESS is the new node's raft.self_addr, if that is another than before.
     """
     wish = _MemberWish("replace", name, address, yes, wait)
-    context.exit(_change_member(_contact(context, Where(**where)), wish))
+    context.exit(_change_member(contact_of(context, Where(**where)), wish))
 
 
 class _MemberWish(Struct, frozen=True):
@@ -367,23 +374,20 @@ def _operate(
     candidate: str | None,
     yes: bool,
     wait: bool,
+    fenced: str | None = None,
 ) -> Exit:
     from raftha.cli import operate
     from raftha.clock import SystemClock
 
-    wish = operate.Wish(kind=kind, leader=leader, candidate=candidate, yes=yes, wait=wait)
+    wish = operate.Wish(
+        kind=kind, leader=leader, candidate=candidate, fenced=fenced, yes=yes, wait=wait
+    )
     return operate.perform(contact, wish, SystemClock(), Event().wait)
 
 
-def _contact(context: click.Context, where: Where) -> Contact:
-    """Whom to ask; ends the command with a usage error if that cannot be told."""
-    from raftha.cli import discover
+def _change_pause(contact: Contact, paused: bool, waiting: bool) -> Exit:
+    from raftha.cli import pause as work
+    from raftha.clock import SystemClock
 
-    chosen = where.over(context.obj)
-    folders = (SYSTEM_FOLDER, Path("~/.config/raftha").expanduser())
-    try:
-        return discover.contact(
-            chosen.file, chosen.urls, os.environ, folders, verify=not chosen.insecure
-        )
-    except (ConfigError, discover.NotNamed) as error:
-        raise click.UsageError(str(error)) from error
+    clock, wait = SystemClock(), Event().wait
+    return work.change(contact, paused=paused, waiting=waiting, clock=clock, wait=wait)

@@ -57,6 +57,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     candidate: str | None
     yes: bool
     wait: bool
+    fenced: str | None = None
 
 
 def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
@@ -77,7 +78,7 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         complain(str(error))
         return Exit.REFUSED
     _explain(found.report, request)
-    if not wish.yes and not click.confirm(f"Start the {request.kind.value}?"):
+    if not wish.yes and not _confirmed(request):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
     clients = clients_of(contact, found)
@@ -86,6 +87,15 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         "the request",
         "raftha status",
     )
+
+
+def _confirmed(request: OperationRequest) -> bool:
+    """The operator says so; for a machine that must be off by its name, which nobody types by
+    accident."""
+    if request.fenced is None:
+        return click.confirm(f"Start the {request.kind.value}?")
+    typed = click.prompt(f"Type the name of the member that is off ({request.fenced})")
+    return str(typed).strip() == request.fenced
 
 
 def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
@@ -100,6 +110,8 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
     if wish.candidate is not None and members[wish.candidate].role is ReportedRole.WITNESS:
         raise NotPossible(f"{wish.candidate} is a witness and holds no PostgreSQL")
     candidate = wish.candidate
+    if wish.fenced is not None and wish.fenced not in report.disarmed:
+        raise NotPossible(f"nothing waits for the end of {wish.fenced}: leave --fenced out")
     if wish.kind is RequestKind.SWITCHOVER:
         _check_leader(report, wish.leader)
         if not standbys:
@@ -109,6 +121,7 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
         kind=wish.kind,
         leader=report.leader if wish.kind is RequestKind.SWITCHOVER else None,
         candidate=None if candidate is None else MemberName(candidate),
+        fenced=None if wish.fenced is None else MemberName(wish.fenced),
     )
 
 
@@ -154,6 +167,12 @@ def _explain(report: ClusterReport, request: OperationRequest) -> None:
         )
         return
     click.echo(f"There is no leader: {takes_over} takes over if it provably holds every commit.")
+    if request.fenced is not None:
+        click.secho(
+            f"The machine of {request.fenced} must be off: its PostgreSQL was left running without "
+            "a deadline, and if it still runs there are two primaries.",
+            fg="red",
+        )
 
 
 def _short(member: MemberReport) -> str:

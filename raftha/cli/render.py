@@ -162,7 +162,9 @@ def _loss(rpo: Exposure) -> str:
     if rpo.bytes == 0 and rpo.automatic:
         return "a failover now would lose nothing"
     lost = "nobody tells how much"
-    if rpo.bytes is not None:
+    if rpo.bytes == 0:
+        lost = "nothing"
+    elif rpo.bytes is not None:
         age = "" if not rpo.seconds else f", the last {_seconds(rpo.seconds)}"
         lost = f"{human_bytes(rpo.bytes)}{age} ({rpo.standby} holds the most)"
     if rpo.automatic:

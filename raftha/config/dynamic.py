@@ -86,6 +86,7 @@ def dump_dynamic(config: DynamicConfig) -> dict[str, object]:
         "synchronous_mode": config.synchronous_mode.value,
         "synchronous_mode_strict": config.synchronous_mode_strict,
         "synchronous_node_count": config.synchronous_node_count,
+        "pause": config.pause,
         "postgresql": {
             "use_slots": config.postgresql.use_slots,
             "use_pg_rewind": config.postgresql.use_pg_rewind,
@@ -153,6 +154,7 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
         synchronous_mode_strict=bool(reading.get(prefix + "synchronous_mode_strict", bool)),
         synchronous_node_count=reading.get(prefix + "synchronous_node_count", int)
         or defaults.synchronous_node_count,
+        pause=reading.get(prefix + "pause", bool) or defaults.pause,
         postgresql=_postgres(reading, prefix + "postgresql.", defaults.postgresql),
     )
 

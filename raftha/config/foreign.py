@@ -125,7 +125,6 @@ DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
     "master_stop_timeout": _later(0),
     "max_timelines_history": _idle("the whole history is kept"),
     "member_slots_ttl": _LATER,
-    "pause": Foreign("this version has no maintenance pause", "leave it out", harmless=(False,)),
     "primary_race_backoff": _later(0),
     "primary_stop_timeout": _later(0),
     "slots": _LATER,

@@ -211,6 +211,14 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         reload=Reload.LIVE,
     ),
     Option(
+        path="pause",
+        kind=Kind.BOOLEAN,
+        default="false",
+        doc="The maintenance pause: nobody is promoted, restarted or stopped by itself, and"
+        " PostgreSQL runs on without its agent. Set by `raftha pause`, ended by `raftha resume`.",
+        reload=Reload.LIVE,
+    ),
+    Option(
         path="postgresql.use_slots",
         kind=Kind.BOOLEAN,
         default="true",

@@ -33,20 +33,34 @@ class Submit(Struct, frozen=True):
 
 
 class AcquireLeader(Struct, frozen=True):
-    """Race for the leader key: `command` creates it and grants `lease`. `reason` is kept."""
+    """Race for the leader key: `command` creates it and grants `lease`. Not `armed`, the guardian
+    of a primary that runs without a deadline is left so."""
 
     command: Transact
     lease: LeaseId
     ttl: Seconds
+    armed: bool = True
 
 
 class Readopt(Struct, frozen=True):
     """Renew the lease that an earlier process of this node left behind, with its guardian and its
-    server still there: from then on it is held as if this process had won it."""
+    server still there: from then on it is held as if this process had won it. `armed` as above."""
 
     epoch: Epoch
     revision: Revision
     ttl: Seconds
+    armed: bool = True
+
+
+class Disarm(Struct, frozen=True):
+    """Take the guardian's deadline away, and renew without it from now on. Only while the committed
+    `disarmed/<name>` keeps everybody else from a promotion (R16)."""
+
+    epoch: Epoch
+
+
+class Rearm(Struct, frozen=True):
+    """Renew at once, and let the guardian have the deadline again."""
 
 
 class ReleaseLeader(Struct, frozen=True):
@@ -170,6 +184,8 @@ Action = (
     Submit
     | AcquireLeader
     | Readopt
+    | Disarm
+    | Rearm
     | ReleaseLeader
     | ReturnLeader
     | Start

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from raftha.ha.parting import is_given_up, is_leaving
+from raftha.ha.pausing import words_for
 from raftha.ha.situation import Situation
 from raftha.ha.telling import last_told
 from raftha.model.cluster import Cluster, HistoryRecord
@@ -161,9 +162,40 @@ def refusal(s: Situation, request: OperatorRequest) -> str | None:
         return f"{request.leader} is not the leader: {holder} holds the leader key"
     if leader is None and request.kind is RequestKind.SWITCHOVER:
         return "there is no leader to switch over from: use failover --candidate"
+    name = leader.name if leader is not None else None
+    reason = _fence_refusal(s, request, name) or _pause_refusal(s, request, name)
+    if reason is not None:
+        return reason
     if request.candidate is None:
-        return _no_candidate(s, leader.name) if leader is not None else "name a candidate"
-    return _candidate_refusal(s, request.candidate, leader.name if leader else None)
+        return _no_candidate(s, name) if name is not None else "name a candidate"
+    return _candidate_refusal(s, request.candidate, name)
+
+
+def _fence_refusal(s: Situation, request: OperatorRequest, leader: MemberName | None) -> str | None:
+    """Why the word that a machine is off is not taken; None if it is, or if none was given."""
+    name = request.fenced
+    if name is None:
+        return None
+    if name not in s.cluster.disarmed:
+        return f"nothing waits for the end of {name}: leave --fenced out"
+    if name == request.candidate:
+        return f"{name} cannot take over if it is off"
+    if leader is not None:
+        return f"{leader} holds the leader key: wait {s.config.ttl:g} s if it is off"
+    report = s.peer(name)
+    if report is not None and report.primary_alive:
+        return f"{name} is not off: it answers, and runs a primary; stop that first"
+    return None
+
+
+def _pause_refusal(s: Situation, request: OperatorRequest, leader: MemberName | None) -> str | None:
+    known = (leader, request.candidate, request.fenced)
+    others = tuple(name for name in sorted(s.cluster.disarmed) if name not in known)
+    if others:
+        return words_for(others)
+    if s.cluster.paused and request.candidate is None:
+        return "the cluster is paused: name the candidate"
+    return None
 
 
 def _no_candidate(s: Situation, leader: MemberName) -> str | None:

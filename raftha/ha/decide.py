@@ -1,7 +1,8 @@
 """`decide`: the ordered table of rules, and the one function that applies it. PURE.
 
 The first rule that matches decides. What it returns is data; nothing has happened yet. The member's
-announcement, and what a rejoin undid, go along with every decision: they never conflict with one.
+announcement, what a rejoin undid, and the end of what a pause needed go along with every decision:
+they never conflict with one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from raftha.ha.backoff import backoff
 from raftha.ha.keys import Keys, decode_position
 from raftha.ha.losses import loss_report
 from raftha.ha.memory import LeaderSeen, Memory
-from raftha.ha.rules import bootstrap, election, follower, handover, leader, restart, safety, work
+from raftha.ha.pausing import leaving
+from raftha.ha.rules import (
+    bootstrap,
+    election,
+    follower,
+    handover,
+    leader,
+    pause,
+    restart,
+    safety,
+    work,
+)
 from raftha.ha.rules.follower import WAL_REMOVED
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision, Rule, Verdict
@@ -47,6 +59,7 @@ IDLE = Rule(
 
 RULES: Final[tuple[Rule, ...]] = (
     *safety.RULES,
+    *pause.RULES,
     *handover.RULES,
     *work.RULES,
     *bootstrap.RULES,
@@ -65,7 +78,12 @@ def decide(view: View, memory: Memory, keys: Keys) -> Decision:
     for rule in RULES:
         verdict = rule.check(situation)
         if verdict is not None:
-            actions = (*verdict.actions, *announcement(situation), *loss_report(situation))
+            actions = (
+                *verdict.actions,
+                *announcement(situation),
+                *loss_report(situation),
+                *leaving(situation),
+            )
             return Decision(
                 rule=rule.id,
                 reason=verdict.reason,

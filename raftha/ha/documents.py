@@ -14,6 +14,7 @@ from raftha.config.dynamic import parse_dynamic
 from raftha.errors import ConfigError
 from raftha.ha.keys import FORMAT, QUORUM_FORMAT, Keys
 from raftha.ha.shapes import (
+    DisarmedDoc,
     HistoryDoc,
     InitializeDoc,
     LeaderDoc,
@@ -28,6 +29,7 @@ from raftha.ha.shapes import (
 )
 from raftha.model.cluster import (
     Cluster,
+    Disarmed,
     HistoryRecord,
     Initialize,
     Leader,
@@ -112,6 +114,7 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
         sync=_read_sync(keys, reader),
         receipt=_read_receipt(keys, reader),
         told=_read_told(keys, reader),
+        disarmed=_read_disarmed(keys, reader),
         request=_read_request(keys, reader),
         operation=_read_operation(keys, reader),
         history=history,
@@ -227,6 +230,28 @@ def _read_told(keys: Keys, reader: _Reader) -> Told | None:
     )
 
 
+def _read_disarmed(keys: Keys, reader: _Reader) -> dict[MemberName, Disarmed]:
+    """One that cannot be read stands nevertheless: that it is there is all that the others need."""
+    found = {}
+    for key, entry in reader.snapshot.entries.items():
+        if not key.startswith(keys.disarmed):
+            continue
+        name, revision = MemberName(key.removeprefix(keys.disarmed)), entry.mod_revision
+        read = _typed(reader, key, DisarmedDoc)
+        found[name] = Disarmed(name=name, revision=revision)
+        if read is not None:
+            doc = read[1]
+            found[name] = Disarmed(
+                name=name,
+                revision=revision,
+                epoch=Epoch(doc.generation, Revision(doc.epoch)),
+                guardian=doc.guardian,
+                process=doc.process,
+                incarnation=doc.incarnation,
+            )
+    return found
+
+
 def _name(text: str | None) -> MemberName | None:
     return None if text is None else MemberName(text)
 
@@ -242,6 +267,7 @@ def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
         leader=_name(doc.leader),
         candidate=_name(doc.candidate),
         revision=entry.mod_revision,
+        fenced=_name(doc.fenced),
     )
 
 

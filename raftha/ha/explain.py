@@ -8,6 +8,7 @@ from typing import Final
 from raftha.ha import pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.hearing import RULE_OF_HEARING
+from raftha.ha.pausing import notices_of_pause
 from raftha.ha.situation import Situation
 from raftha.ha.slots import strain
 from raftha.ha.streams import strangers
@@ -330,7 +331,8 @@ def cluster_problems(
     cluster: Cluster, raft: RaftStatus, answers: Mapping[MemberName, PeerAnswer]
 ) -> tuple[Notice, ...]:
     """What is wrong with the cluster as a whole."""
-    found = [_of_wish(wish) for _, wish in sorted(cluster.wishes.items()) if wish.is_open]
+    found = notices_of_pause(cluster)
+    found += [_of_wish(wish) for _, wish in sorted(cluster.wishes.items()) if wish.is_open]
     if cluster.initialize is None or cluster.initialize.system_id is None:
         return tuple(found)
     if cluster.leader is None and raft.majority:

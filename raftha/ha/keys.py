@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from raftha.config.dynamic import dump_dynamic
-from raftha.model.cluster import HistoryRecord, Member
+from raftha.model.cluster import Disarmed, HistoryRecord, Member
 from raftha.model.ids import Epoch, Lsn, MemberName, Scope, SystemId, Timeline
 from raftha.model.operation import Operation, OperatorRequest
 from raftha.model.settings import DynamicConfig
@@ -78,6 +78,13 @@ class Keys:
         return self._key("history")
 
     @property
+    def disarmed(self) -> str:
+        return self._key("disarmed/")
+
+    def disarmed_of(self, name: MemberName) -> Key:
+        return self._key(f"disarmed/{name}")
+
+    @property
     def members(self) -> str:
         return self._key("members/")
 
@@ -96,6 +103,18 @@ def encode_leader(name: MemberName, guardian: str) -> bytes:
 
 def encode_receipt(name: MemberName, epoch: Epoch) -> bytes:
     return encode({"name": name, "generation": epoch.generation, "epoch": epoch.revision})
+
+
+def encode_disarmed(entry: Disarmed, epoch: Epoch) -> bytes:
+    return encode(
+        {
+            "generation": epoch.generation,
+            "epoch": epoch.revision,
+            "guardian": entry.guardian,
+            "process": entry.process,
+            "incarnation": entry.incarnation,
+        }
+    )
 
 
 def encode_initialize(by: MemberName, system_id: SystemId | None) -> bytes:
@@ -127,6 +146,7 @@ def encode_request(request: OperatorRequest) -> bytes:
             "kind": request.kind,
             "leader": request.leader,
             "candidate": request.candidate,
+            "fenced": request.fenced,
         }
     )
 

@@ -27,22 +27,33 @@ ATTACH_TTLS = 2
 def open_request(
     keys: Keys, cluster: Cluster, request: OperatorRequest, by: MemberName
 ) -> Transact:
-    """Put a request: refused by its guards if another one is under way."""
+    """Put a request: refused by its guards if another one is under way. With it goes the entry of
+    the member that the operator said is off, unless that has just taken the leader key again."""
     operation = Operation(
         id=request.id,
         kind=request.kind,
         leader=request.leader,
         candidate=request.candidate,
         state=OperationState.RUNNING,
-        message=f"{request.kind} requested",
+        message=_requested(request),
         steps=(Step(step=OperationStep.REQUESTED, by=by),),
     )
-    guards = (KeyAbsent(keys.failover), _operation_guard(keys, cluster))
-    writes = (
+    guards: tuple[Guard, ...] = (KeyAbsent(keys.failover), _operation_guard(keys, cluster))
+    writes: tuple[Write, ...] = (
         Put(keys.failover, encode_request(request)),
         Put(keys.operation, encode_operation(operation)),
     )
+    entry = None if request.fenced is None else cluster.disarmed.get(request.fenced)
+    if entry is not None:
+        key = keys.disarmed_of(entry.name)
+        guards = (*guards, KeyAt(key, entry.revision), KeyAbsent(keys.leader))
+        writes = (*writes, Remove(key))
     return Transact(guards, writes)
+
+
+def _requested(request: OperatorRequest) -> str:
+    fenced = "" if request.fenced is None else f"; an operator said that {request.fenced} is off"
+    return f"{request.kind} requested{fenced}"
 
 
 def _operation_guard(keys: Keys, cluster: Cluster) -> Guard:

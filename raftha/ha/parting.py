@@ -13,6 +13,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from raftha.ha.actions import Action, DropSlots, Submit
+from raftha.ha.pausing import words_for
 from raftha.ha.plans import waits_of
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, Member
@@ -109,6 +110,8 @@ def objection(cluster: Cluster, verb: MemberVerb, name: MemberName) -> str | Non
     if verb is MemberVerb.ADD:
         return None
     leader, sync = cluster.leader, cluster.sync
+    if name in cluster.disarmed:
+        return f"{words_for((name,))}; then {verb} it"
     if leader is not None and leader.name == name:
         return (
             f"{name} is the primary: hand the lead over first (raftha switchover), or let the "

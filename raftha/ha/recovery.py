@@ -60,6 +60,7 @@ def amendment(
         *_position(keys, cluster, survivor),
         *_request(keys, cluster),
         *_wishes(keys, cluster),
+        *_disarmed(keys, cluster, {survivor.name, *lost}),
         *_history(keys, cluster, survivor, generation, lost, wall),
     ]
     if not changes:
@@ -70,6 +71,12 @@ def amendment(
 def stakes(cluster: Cluster, survivor: Survivor) -> tuple[str, ...]:
     """What may be lost, in sentences, as far as this member can know."""
     found = [_of_sync(cluster, survivor), _of_wal(cluster, survivor)]
+    found += [
+        f"{name} was left without a deadline by a maintenance pause: its PostgreSQL runs on until "
+        "somebody stops it"
+        for name in sorted(cluster.disarmed)
+        if name != survivor.name
+    ]
     request = cluster.request
     if request is not None:
         found.append(f"the {request.kind} that was asked for is given up")
@@ -183,6 +190,16 @@ def _wishes(keys: Keys, cluster: Cluster) -> list[_Change]:
             writing(keys.scope, wish.became(WishState.REFUSED, _GIVEN_UP)),
         )
         for wish in asked
+    ]
+
+
+def _disarmed(keys: Keys, cluster: Cluster, ended: set[str]) -> list[_Change]:
+    """Whoever recovers has said of each lost node that it is off, and ends its own primary."""
+    names = {name.casefold() for name in ended}
+    return [
+        (KeyAt(keys.disarmed_of(name), entry.revision), Remove(keys.disarmed_of(name)))
+        for name, entry in sorted(cluster.disarmed.items())
+        if name.casefold() in names
     ]
 
 

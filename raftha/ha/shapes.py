@@ -50,6 +50,15 @@ class RequestDoc(msgspec.Struct):
     kind: RequestKind
     leader: str | None
     candidate: str | None
+    fenced: str | None = None
+
+
+class DisarmedDoc(msgspec.Struct):
+    generation: int
+    epoch: int
+    guardian: str
+    process: str
+    incarnation: str
 
 
 class OperationDoc(msgspec.Struct):
@@ -110,6 +119,7 @@ _LEARNED = tuple(
         PositionDoc,
         StatusDoc,
         RequestDoc,
+        DisarmedDoc,
         OperationDoc,
         HistoryDoc,
         MemberDoc,

@@ -87,6 +87,23 @@ class Told(Struct, frozen=True, kw_only=True):
     revision: Revision
 
 
+class Disarmed(Struct, frozen=True, kw_only=True):
+    """The primary of `name` may run without a deadline, for a maintenance pause; so nobody else is
+    promoted while this stands.
+
+    `epoch` is the one it was disarmed under, `process` the server, `guardian` the nonce of its
+    guardian and `incarnation` the identity of its Raft directory: these two tell its machine from
+    another of that name. All are empty where the entry cannot be read.
+    """
+
+    name: MemberName
+    revision: Revision
+    epoch: Epoch | None = None
+    guardian: str = ""
+    process: str = ""
+    incarnation: str = ""
+
+
 class SyncSet(Struct, frozen=True, kw_only=True):
     """Who may be promoted automatically: `leader`, and each of `standbys` that has heard `quorum`
     others of them of which none holds more than it: every acknowledged commit of this epoch is held
@@ -160,7 +177,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     `config_revision` is None while no configuration was stored, and `config` then holds the
     defaults. `slots` are those that the leader says it has made, `timeline` the one it writes;
     `checkpointed` says that its checkpoint after the promotion is done, which pg_rewind needs.
-    `wishes` are what operators last wished of who votes, by name.
+    `wishes` are what operators last wished of who votes, by name; `disarmed` are the members whose
+    primary may run without a deadline.
     """
 
     revision: Revision
@@ -174,6 +192,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     sync: SyncSet | None = None
     receipt: Receipt | None = None
     told: Told | None = None
+    disarmed: Mapping[MemberName, Disarmed] = field(default_factory=dict)
     request: OperatorRequest | None = None
     operation: Operation | None = None
     history: tuple[HistoryRecord, ...] = ()
@@ -184,6 +203,12 @@ class Cluster(Struct, frozen=True, kw_only=True):
     status_revision: Revision | None = None
     problems: tuple[str, ...] = ()
     unreadable: frozenset[Key] = frozenset()
+
+    @property
+    def paused(self) -> bool:
+        """An operator has put the cluster into maintenance pause. A cluster that is not born yet
+        cannot be paused, whatever the file of a node says."""
+        return self.config.pause and self.config_revision is not None
 
     @property
     def highest_timeline(self) -> Timeline:

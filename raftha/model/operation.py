@@ -35,13 +35,15 @@ class OperationStep(StrEnum):
 
 
 class OperatorRequest(Struct, frozen=True, kw_only=True):
-    """The `failover` key: a planned hand-over, or the operator's choice of a new leader."""
+    """The `failover` key: a planned hand-over, or the operator's choice of a new leader. `fenced`
+    is the member that the operator said is off, so that its `disarmed` entry went."""
 
     id: str
     kind: RequestKind
     leader: MemberName | None
     candidate: MemberName | None
     revision: Revision
+    fenced: MemberName | None = None
 
 
 class Step(Struct, frozen=True, kw_only=True):

@@ -38,8 +38,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     """This node at its last tick; whoever answers from it says its age.
 
     `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
-    to clients: promoted, and its synchronous set settled. `rule` and `reason` are the last
-    decision's.
+    to clients: promoted, and its synchronous set settled. `paused` says that the cluster is in
+    maintenance pause. `rule` and `reason` are the last decision's.
     """
 
     taken: Instant
@@ -65,6 +65,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     store_seen: Instant | None = None
     maximum_lag_on_failover: int = 1048576
     tags: Tags = field(default_factory=Tags)
+    paused: bool = False
     rule: str = ""
     reason: str = ""
     problems: tuple[Notice, ...] = ()
@@ -104,7 +105,8 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     the old stream was cut before, and no leader older than that is followed any more; None if it
     still may grow (R17), or if a version tells it that knows no pledge. `stopped_at` is the
     shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
-    member would not take over. `notices` are those about this member itself.
+    member would not take over. `paused` says that it keeps to a maintenance pause, and a primary
+    here has no deadline. `notices` are those about this member itself.
     """
 
     name: MemberName
@@ -126,6 +128,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     rule: str = ""
     reason: str = ""
     group: PeerGroup | None = None
+    paused: bool = False
     notices: tuple[Notice, ...] = ()
 
 
@@ -178,6 +181,8 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     last_seen_seconds: Seconds | None
     is_leader: bool = False
     note: str = ""
+    answers: bool = True
+    paused: bool = False
 
 
 class MemberChangeRequest(Struct, frozen=True, kw_only=True):
@@ -210,10 +215,19 @@ class Exposure(Struct, frozen=True, kw_only=True):
     standby: MemberName | None = None
 
 
+class PauseChange(Struct, frozen=True, kw_only=True):
+    """What became of the word that begins (`paused`) or ends the maintenance pause."""
+
+    paused: bool
+    state: OperationState
+    message: str
+
+
 class ClusterReport(Struct, frozen=True, kw_only=True):
     """The whole cluster as one node can tell it. With `majority` false it is what that node last
     knew, `age_seconds` old. `sync_quorum` is how many others of `sync_standbys` one of them must
-    have heard to be promoted."""
+    have heard to be promoted. `disarmed` are the members whose primary may run without a deadline.
+    """
 
     scope: str
     answered_by: MemberName
@@ -242,14 +256,18 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     sync_quorum: int = 0
     synchronous_mode_strict: bool = False
     rpo: Exposure | None = None
+    paused: bool = False
+    disarmed: tuple[str, ...] = ()
 
 
 class OperationRequest(Struct, frozen=True, kw_only=True):
-    """A switchover or failover that an operator asks for, as it came in."""
+    """A switchover or failover that an operator asks for, as it came in. `fenced` is a member that
+    the operator says is off, though its primary was left without a deadline."""
 
     kind: RequestKind
     leader: MemberName | None = None
     candidate: MemberName | None = None
+    fenced: MemberName | None = None
 
 
 class StepTaken(Struct, frozen=True, kw_only=True):

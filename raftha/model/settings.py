@@ -187,6 +187,7 @@ class DynamicConfig(Struct, frozen=True, kw_only=True):
     synchronous_mode: SynchronousMode = SynchronousMode.ON
     synchronous_mode_strict: bool = False
     synchronous_node_count: int = 1
+    pause: bool = False
     postgresql: DynamicPostgres = field(default_factory=DynamicPostgres)
 
     @property

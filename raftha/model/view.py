@@ -35,12 +35,14 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 class HeldLease(Struct, frozen=True, kw_only=True):
     """The leader lease as its holder may count on it: `valid_until` is already shortened by the
-    clock bound, and was counted from the hand-over of the last renewal that committed."""
+    clock bound, and was counted from the hand-over of the last renewal that committed. `armed`
+    says that the guardian got that deadline, and that nobody has asked since to take it away."""
 
     lease: LeaseId
     epoch: Epoch
     revision: Revision
     valid_until: Instant
+    armed: bool = True
 
     def is_valid(self, now: Instant) -> bool:
         return remaining(self.valid_until, now) > 0
@@ -49,14 +51,16 @@ class HeldLease(Struct, frozen=True, kw_only=True):
 class GuardianView(Struct, frozen=True, kw_only=True):
     """The guardian's last word. `running` is a postmaster or any process left of its tree;
     `primary` says that it was started or promoted to accept writes, under `epoch`, and `armed` that
-    a deadline stands at which it will be killed. `predecessors` are the nonces of those before it
-    that guarded this directory on this host, and are dead."""
+    a deadline stands at which it will be killed; `disarmed` that it runs and none stands, for a
+    maintenance pause. `predecessors` are the nonces of those before it that guarded this directory
+    on this host, and are dead."""
 
     alive: bool
     nonce: str = ""
     running: bool = False
     primary: bool = False
     armed: bool = False
+    disarmed: bool = False
     epoch: Epoch | None = None
     process: str = ""
     burned: tuple[Epoch, ...] = ()

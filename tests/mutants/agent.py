@@ -66,7 +66,7 @@ LEASE: Final = (
     Mutant(
         file="agent/keeper.py",
         without="S8: a lease is believed before the guardian has its deadline",
-        text="        if self._arm(held):\n",
+        text="        if not self._arms or self._arm(held):\n",
         instead="        previous, self._held = self._held, held\n"
         "        if self._arm(held):\n            self._held = previous\n",
         caught_by=_KEEPER + "test_the_guardian_is_told_first_and_sooner_by_the_budget",

@@ -16,6 +16,7 @@ from tests.mutants import (
     decisions,
     guardian,
     partings,
+    pauses,
     pledges,
     postgresql,
     receipts,
@@ -40,11 +41,12 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *synchronous.MUTANTS,
         *backing_off.MUTANTS,
         *partings.MUTANTS,
+        *pauses.DECISIONS,
         *pledges.DECISIONS,
         *streams.DECISIONS,
     ),
     "postgresql": postgresql.MUTANTS,
-    "agent": (*agent.MUTANTS, *pledges.AGENT),
-    "recovery": recovery.MUTANTS,
+    "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT),
+    "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

@@ -13,6 +13,7 @@ from raftha.ha.actions import (
     AcquireLeader,
     CancelJob,
     Configure,
+    Disarm,
     EndAgent,
     Promote,
     Readopt,
@@ -26,15 +27,17 @@ from raftha.ha.actions import (
 )
 from raftha.ha.decide import RULES, decide, observe_memory
 from raftha.ha.memory import Memory
+from raftha.ha.pausing import others_disarmed
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import longest
 from raftha.model.cluster import SyncSet
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerRole
-from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Transact
+from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Remove, Transact
 from raftha.model.view import View
-from tests.properties.views import BASES, MEMORIES, SERVING, VIEWS
+from tests.properties.memories import MEMORIES
+from tests.properties.views import BASES, SERVING, VIEWS
 from tests.unit.ha.builders import KEYS, LOST
 from tests.unit.ha.servers import at, lsn
 
@@ -116,7 +119,13 @@ def test_the_race_is_run_only_by_who_may_lead(view: View, memory: Memory) -> Non
         assert [w.holder for w in action.command.writes if isinstance(w, Grant)] == [me]
         born = cluster.initialize is not None and cluster.initialize.system_id is not None
         if born:
+            others = others_disarmed(Situation(view, memory, KEYS))
+            assert not others, "another primary may run"
+            if decide(view, memory, KEYS).rule == "safety-27":
+                assert _is_covered(view)
+                return
             assert not view.guardian.primary, "a primary without a lease races"
+            assert not cluster.paused or (cluster.request and cluster.request.candidate == me)
             assert view.me.tags.may_lead
             sync = cluster.sync
             assert sync is None or me in (sync.leader, *sync.standbys)
@@ -174,6 +183,8 @@ def test_every_write_of_a_leader_is_fenced_by_its_epoch(view: View, memory: Memo
     for action in decide(view, memory, KEYS).actions:
         if not isinstance(action, Submit) or action.intent == "member":
             continue
+        if action.intent == "disarmed" and not view.guardian.primary:
+            continue  # after a verified stop, for which no lease is needed
         assert action.intent not in view.pending, "a second write of the same intent"
         lease = view.lease
         assert lease is not None
@@ -202,6 +213,10 @@ def test_a_primary_without_a_lease_is_stopped_at_once(view: View, memory: Memory
     if decision.rule == "safety-20":
         assert _is_readoption(view, decision)
         return
+    if decision.rule == "safety-27":
+        assert view.guardian.disarmed
+        assert not view.caught_up or _is_covered(view)
+        return
     sent = decision.memory.stop
     assert decision.rule == "safety-30"
     assert Stop(StopMode.IMMEDIATE) in decision.actions or (
@@ -219,7 +234,51 @@ def _is_readoption(view: View, decision: Decision) -> bool:
         return False
     asked = [a for a in decision.actions if isinstance(a, Readopt)]
     is_asked = all(a.epoch == leader.epoch for a in asked) and len(asked) <= 1
+    if guardian.disarmed:
+        return is_asked and _is_covered(view)
     return is_asked and (not guardian.primary or guardian.epoch == leader.epoch)
+
+
+def _is_covered(view: View) -> bool:
+    """The store says of this very server that it has no deadline."""
+    entry, guardian = view.cluster.disarmed.get(view.me.name), view.guardian
+    if entry is None or entry.process != guardian.process:
+        return False
+    return entry.guardian == guardian.nonce
+
+
+@given(VIEWS, MEMORIES)
+def test_a_deadline_is_taken_away_only_behind_its_entry(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if isinstance(action, Disarm):
+            assert view.cluster.paused
+            assert is_proven(view, action.epoch)
+            assert "disarmed" not in view.pending
+            assert _is_covered(view)
+
+
+@given(VIEWS, MEMORIES)
+def test_an_entry_goes_only_when_no_primary_is_left_without_a_deadline(
+    view: View, memory: Memory
+) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if not isinstance(action, Submit) or action.intent != "disarmed":
+            continue
+        if not isinstance(action.command.writes[0], Remove):
+            continue
+        guardian, lease, server = view.guardian, view.lease, view.server
+        is_armed = guardian.armed and lease is not None and lease.armed
+        is_down = not guardian.running or (server is not None and not server.is_primary)
+        assert guardian.alive
+        assert (is_armed and not view.cluster.paused) or (is_down and not guardian.primary)
+
+
+@given(VIEWS, MEMORIES)
+def test_a_server_that_may_write_is_started_under_a_deadline(view: View, memory: Memory) -> None:
+    for action in decide(view, memory, KEYS).actions:
+        if isinstance(action, Start | Promote) and action.epoch is not None:
+            assert view.lease is not None
+            assert view.lease.armed or view.guardian.primary
 
 
 @given(VIEWS, MEMORIES)

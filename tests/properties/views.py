@@ -1,4 +1,4 @@
-"""Strategies for views and memories, contradictory ones too.
+"""Strategies for views, contradictory ones too; those for memories are in `memories.py`.
 
 A view is a healthy one in which any part may have been exchanged for an arbitrary one; so the rules
 are reached that stand far down the table, and every pair of parts comes together sometimes.
@@ -11,9 +11,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from raftha.ha.actions import StopMode
 from raftha.ha.keys import LEADER_LEASE
-from raftha.ha.memory import Arming, LeaderSeen, Memory, StopSent
 from raftha.ha.plans import names_for, names_for_any
 from raftha.instants import Seconds
 from raftha.model.cluster import (
@@ -61,6 +59,7 @@ from raftha.model.view import (
 )
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
+from tests.unit.ha.paused import IN_A_PAUSE, entry, with_entry
 
 EPOCHS: Final = st.sampled_from([pg.EPOCH, Epoch(1, 30), Epoch(1, 44), Epoch(2, 40)])
 NAMES: Final = st.sampled_from(b.NAMES)
@@ -155,6 +154,15 @@ CONFIGS: Final = st.builds(
     maximum_lag_on_syncnode=st.sampled_from([-1, 0, 1000]),
     ttl=st.sampled_from([Seconds(2.0), Seconds(5.0), Seconds(30.0)]),
     maximum_lag_on_failover=st.sampled_from([0, 1048576]),
+    pause=st.booleans(),
+)
+DISARMED: Final = st.builds(
+    entry,
+    NAMES,
+    revision=REVISIONS,
+    guardian=st.sampled_from(["guardian-n1", "guardian-n9"]),
+    process=st.sampled_from(["77@1", "78@2"]),
+    incarnation=st.sampled_from(["directory-n1", "directory-n9"]),
 )
 WISHES: Final = st.builds(
     MemberWish,
@@ -173,6 +181,7 @@ CLUSTER_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "leader": st.none() | LEADERS,
     "members": st.lists(MEMBERS, max_size=3).map(lambda found: {m.name: m for m in found}),
     "wishes": st.lists(WISHES, max_size=2).map(lambda found: {w.name: w for w in found}),
+    "disarmed": st.lists(DISARMED, max_size=2).map(lambda found: {e.name: e for e in found}),
     "sync": st.none() | SYNCS,
     "told": st.none()
     | st.builds(Told, leader=NAMES, timeline=TIMELINES, position=LSNS, revision=REVISIONS),
@@ -186,7 +195,15 @@ CLUSTER_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "status_revision": st.none() | REVISIONS,
 }
 CLUSTERS: Final[st.SearchStrategy[Cluster]] = st.sampled_from(
-    [b.cluster(), b.followed(), b.vacant(), b.followed(leader=None), b.unborn()]
+    [
+        b.cluster(),
+        b.followed(),
+        b.vacant(),
+        b.followed(leader=None),
+        b.unborn(),
+        with_entry(b.cluster(), entry()),
+        with_entry(b.vacant(), entry()),
+    ]
 ).flatmap(lambda base: variants(base, **CLUSTER_PARTS))
 
 _LIVING_GUARDIANS: Final = st.builds(
@@ -195,6 +212,8 @@ _LIVING_GUARDIANS: Final = st.builds(
     nonce=st.sampled_from(["guardian-n1", "guardian-n9"]),
     running=st.booleans(),
     primary=st.booleans(),
+    armed=st.booleans(),
+    disarmed=st.booleans(),
     epoch=st.none() | EPOCHS,
     process=st.sampled_from(["77@1", "78@2", ""]),
     burned=st.lists(EPOCHS, max_size=1).map(tuple),
@@ -272,6 +291,7 @@ LEASES: Final = st.builds(
     epoch=EPOCHS,
     revision=REVISIONS,
     valid_until=INSTANTS,
+    armed=st.booleans(),
 )
 INTENTS: Final = [
     "leader",
@@ -282,6 +302,7 @@ INTENTS: Final = [
     "operation",
     "member",
     "parting",
+    "disarmed",
 ]
 VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "me": st.builds(b.identity, tags=TAGS),
@@ -337,6 +358,7 @@ BASES: Final = [
         peers=pg.answers(silent=(pg.N2, pg.N3)),
     ),
     b.following(raft=replace(b.raft(), barred="it refuses this node: removed")),
+    *IN_A_PAUSE,
 ]
 VIEWS: Final[st.SearchStrategy[View]] = st.sampled_from(BASES).flatmap(
     lambda base: variants(base, **VIEW_PARTS)
@@ -351,39 +373,3 @@ SERVING: Final[st.SearchStrategy[View]] = st.sampled_from(
     ]
 ).flatmap(lambda base: variants(base, **{part: VIEW_PARTS[part] for part in SERVING_PARTS}))
 """Of a node that holds the lease: among all views such ones are few, and most writes are theirs."""
-
-MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
-    "plan": st.sampled_from([b.plan_of(b.view(), names) for names in ("", names_for(pg.N2))]),
-    "stop": st.builds(
-        StopSent,
-        process=st.sampled_from(["77@1", "76@1"]),
-        mode=st.sampled_from(StopMode),
-        at=INSTANTS,
-    ),
-    "starts": st.integers(0, 4),
-    "promoted": EPOCHS,
-    "promoted_at": INSTANTS,
-    "checkpoint_asked": INSTANTS,
-    "lost_since": INSTANTS,
-    "cutting_since": INSTANTS,
-    "live_primary_since": INSTANTS,
-    "alone_since": INSTANTS,
-    "leader_seen": st.builds(
-        LeaderSeen, revision=REVISIONS, at=INSTANTS, timeline=TIMELINES, position=LSNS
-    ),
-    "arming": st.builds(
-        Arming,
-        names=SETTINGS,
-        since=INSTANTS,
-        checkpointed=st.booleans(),
-        required=st.none() | LSNS,
-    ),
-    "absent": st.dictionaries(NAMES, INSTANTS),
-    "drained": st.sampled_from(["op1", "op2", "stop"]),
-    "drain_since": INSTANTS,
-    "failures": st.integers(0, 3),
-    "retry_at": INSTANTS,
-}
-MEMORIES: Final[st.SearchStrategy[Memory]] = variants(Memory(), **MEMORY_PARTS) | variants(
-    b.LOST, **MEMORY_PARTS
-)

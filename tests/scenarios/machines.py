@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from raftha.ha.memory import Memory
+from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, MemberName
 from raftha.model.postgres import DataDirectory
 from raftha.model.view import GuardianView, HeldLease, JobResult, PeerAnswer, StreamCut
@@ -25,6 +26,7 @@ class Server:
     epoch: Epoch | None = None
     forks: dict[int, int] = field(default_factory=dict)
     promoting: int | None = None
+    disarmed: bool = False
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Node:
     answers: dict[MemberName, PeerAnswer] = field(default_factory=dict)
     said: tuple[str, str] = ("", "")
     boots: int = 0
+    is_current: bool = True
+    known: Cluster | None = None
 
     @property
     def nonce(self) -> str:

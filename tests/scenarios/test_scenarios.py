@@ -8,9 +8,12 @@ A script is plain text. Lines with `->` are decisions and are compared; all othe
     die N, back N        the machine goes, with everything on it; it comes back
     crash N              the PostgreSQL server alone goes
     cut N, heal N        nobody reaches the node, nor does it reach anybody
+    pause, resume        an operator begins or ends the maintenance pause
+    kill N               the agent alone goes; `back N` starts it again
+    forget N, learn N    its replica may be of any time; it holds what was committed before
     freeze N, thaw N     agent and guardian stand still; what answers its peers does not
     lag N, write BYTES   a standby receives nothing more; the primary writes
-    ask KIND N [M]       an operator asks for a switchover or failover from N, to M
+    ask KIND N [M [F]]   an operator asks for a switchover or failover from N, to M; F is off
     stop N               the agent is told to stop
     recover N            an operator recovers the cluster from this node, which is down
     wipe N               its data directory is emptied
@@ -29,13 +32,17 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
+from raftha.ha.keys import encode_config
 from raftha.ha.operations import open_request
+from raftha.ha.recovery import Survivor, amendment
 from raftha.ha.wishing import command_of
-from raftha.model.ids import MemberName, Revision
+from raftha.model.ids import Lsn, MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, answering
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.settings import DynamicConfig
+from raftha.model.store import KeyAt, Put, Revoke, Transact
 from tests.scenarios.machines import Node
 from tests.scenarios.world import TICK_S, World
 from tests.unit.ha import builders as b
@@ -71,10 +78,15 @@ class Player:
             "empty": lambda: None,
             "die": lambda n: self.world.die(self._node(n)),
             "back": lambda n: setattr(self._node(n), "up", True),
-            "recover": lambda n: self.world.recover(self._node(n)),
+            "recover": lambda n: self._recover(self._node(n)),
             "crash": lambda n: self.world.crash(self._node(n)),
             "cut": lambda n: setattr(self._node(n), "cut", True),
             "heal": lambda n: setattr(self._node(n), "cut", False),
+            "pause": lambda: self._pause(on=True),
+            "resume": lambda: self._pause(on=False),
+            "kill": lambda n: self._kill(self._node(n)),
+            "forget": lambda n: setattr(self._node(n), "is_current", False),
+            "learn": lambda n: setattr(self._node(n), "is_current", True),
             "freeze": lambda n: setattr(self._node(n), "frozen", True),
             "thaw": lambda n: setattr(self._node(n), "frozen", False),
             "lag": lambda n: setattr(self._node(n), "lagging", True),
@@ -117,16 +129,57 @@ class Player:
             if node.server is not None and node.server.is_primary:
                 node.server.position += int(size)
 
-    def _ask(self, kind: str, leader: str, candidate: str | None = None) -> None:
+    def _ask(
+        self, kind: str, leader: str, candidate: str | None = None, fenced: str | None = None
+    ) -> None:
         request = OperatorRequest(
             id=f"op-{self.world.machine.revision}",
             kind=RequestKind(kind),
             leader=None if leader == "nobody" else MemberName(leader),
             candidate=None if candidate is None else MemberName(candidate),
             revision=Revision(0),
+            fenced=None if fenced is None else MemberName(fenced),
         )
         command = open_request(b.KEYS, self.world.cluster(), request, pg.N1)
         assert self.world.commit(command) is not None, "another request is under way"
+
+    def _pause(self, *, on: bool) -> None:
+        cluster = self.world.cluster()
+        assert cluster.config_revision is not None
+        wanted = encode_config(replace(cluster.config, pause=on))
+        guard = KeyAt(b.KEYS.config, cluster.config_revision)
+        command = Transact((guard,), (Put(b.KEYS.config, wanted),))
+        assert self.world.commit(command) is not None
+
+    @staticmethod
+    def _kill(node: Node) -> None:
+        """What the agent knew is gone; guardian and server go on as they are."""
+        fresh = Node(node.name)
+        node.up, node.lease, node.memory, node.said = False, None, fresh.memory, fresh.said
+        node.answers, node.finished, node.stopping, node.ended = {}, None, False, False
+
+    def _recover(self, node: Node) -> None:
+        """An operator begins a new generation from this node alone, whose agent is stopped. The
+        others come back without their Raft directories, and vote again."""
+        world = self.world
+        assert not node.up
+        control = node.disk.control
+        assert control is not None
+        cluster = world.cluster()
+        for lease in list(world.machine.leases.values()):
+            world.commit(Revoke(lease.id, lease.revision))
+        world.machine.generation += 1
+        change = amendment(
+            b.KEYS,
+            cluster,
+            Survivor(name=node.name, timeline=control.timeline, end=Lsn(node.position)),
+            generation=world.machine.generation,
+            lost=sorted(world.voters - {node.name}),
+            wall=0.0,
+        )
+        assert change is not None
+        assert world.commit(change) is not None
+        world.voters = {node.name}
 
     def _remove(self, name: str) -> None:
         wish = MemberWish(

@@ -20,7 +20,6 @@ from raftha.ha.decide import decide
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import LEADER_LEASE, encode_position
 from raftha.ha.pledge import pledged
-from raftha.ha.recovery import Survivor, amendment
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import Instant
@@ -119,7 +118,8 @@ class World:
                 self._renew(node, node.lease)
             held, server = node.lease, node.server
             over = held is None or not held.is_valid(self.now.plus(self.config.fence_budget))
-            if server is not None and server.epoch is not None and over:
+            is_guarded = server is not None and server.epoch is not None and not server.disarmed
+            if server is not None and is_guarded and over:
                 node.burned = (*node.burned, server.epoch)
                 self.crash(node)
         lease = self.machine.leases.get(LEADER_LEASE)
@@ -134,9 +134,11 @@ class World:
             if node.server is not None and node.server.is_primary:
                 note = encode_position(Timeline(node.server.timeline), Lsn(node.server.position))
             again = Refresh(LEADER_LEASE, held.revision, self.config.ttl, note)
-            self._hold(node, held.epoch, again)
+            self._hold(node, held.epoch, again, armed=held.armed)
 
-    def _hold(self, node: Node, epoch: Epoch | None, command: Command) -> None:
+    def _hold(
+        self, node: Node, epoch: Epoch | None, command: Command, *, armed: bool = True
+    ) -> None:
         revision = self.commit(command)
         node.lease = None
         if revision is not None:
@@ -145,7 +147,10 @@ class World:
                 epoch=epoch or Epoch(self.machine.generation, revision),
                 revision=revision,
                 valid_until=self.now.plus(self.config.holder_ttl),
+                armed=armed,
             )
+            if armed and node.server is not None and node.server.epoch is not None:
+                node.server.disarmed, node.server.epoch = False, node.lease.epoch
 
     def _live(self, node: Node) -> None:
         """Promotions end, standbys receive."""
@@ -191,6 +196,8 @@ class World:
                 guardian,
                 running=True,
                 primary=server.epoch is not None,
+                armed=server.epoch is not None and not server.disarmed,
+                disarmed=server.disarmed,
                 epoch=server.epoch,
                 process=server.process,
             )
@@ -199,7 +206,7 @@ class World:
             wall=0.0,
             me=b.identity(node.name, bootstrap=self.config),
             raft=replace(b.raft(node.name, majority=node in self.reachable()), barred=node.barred),
-            cluster=self.cluster(),
+            cluster=self._replica(node),
             guardian=guardian,
             directory=node.disk,
             lease=node.lease,
@@ -209,7 +216,14 @@ class World:
             finished=node.finished,
             stopping=node.stopping,
             cut=node.pledge,
+            caught_up=node.is_current,
         )
+
+    def _replica(self, node: Node) -> Cluster:
+        """What the node's own replica holds: nothing new while nobody reaches it."""
+        if node.known is None or node in self.reachable():
+            node.known = self.cluster()
+        return node.known
 
     def _status(self, node: Node, server: Server) -> ServerStatus:
         common = {"timeline": Timeline(server.timeline), "slots": node.slots}
@@ -237,10 +251,15 @@ class World:
             case act.Submit() if node in self.reachable():
                 self.commit(action.command)
             case act.AcquireLeader() if node in self.reachable():
-                self._hold(node, None, action.command)
+                self._hold(node, None, action.command, armed=action.armed)
             case act.Readopt():
                 again = Refresh(LEADER_LEASE, action.revision, self.config.ttl)
-                self._hold(node, action.epoch, again)
+                self._hold(node, action.epoch, again, armed=action.armed)
+            case act.Disarm() if node.lease is not None and server is not None:
+                node.lease, server.disarmed = replace(node.lease, armed=False), True
+            case act.Rearm() if node.lease is not None:
+                again = Refresh(LEADER_LEASE, node.lease.revision, self.config.ttl)
+                self._hold(node, node.lease.epoch, again)
             case act.ReleaseLeader() if node.lease is not None:
                 self.commit(Revoke(LEADER_LEASE, node.lease.revision))
                 node.lease = None
@@ -367,28 +386,6 @@ class World:
             self.fill(node, server.timeline, server.position, standby=not server.is_primary)
             node.forks = dict(server.forks)
             node.server = None
-
-    def recover(self, node: Node) -> None:
-        """An operator begins a new generation from this node alone, whose agent is stopped. The
-        others come back without their Raft directories, and vote again."""
-        assert not node.up
-        control = node.disk.control
-        assert control is not None
-        cluster = self.cluster()
-        for lease in list(self.machine.leases.values()):
-            self.commit(Revoke(lease.id, lease.revision))
-        self.machine.generation += 1
-        change = amendment(
-            b.KEYS,
-            cluster,
-            Survivor(name=node.name, timeline=control.timeline, end=Lsn(node.position)),
-            generation=self.machine.generation,
-            lost=sorted(self.voters - {node.name}),
-            wall=0.0,
-        )
-        assert change is not None
-        assert self.commit(change) is not None
-        self.voters = {node.name}
 
     def die(self, node: Node) -> None:
         """The machine is gone: its agent, guardian and server."""

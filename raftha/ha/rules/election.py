@@ -20,8 +20,10 @@ from raftha.ha.backoff import (
     strikes,
 )
 from raftha.ha.candidates import is_ahead, obstacle
+from raftha.ha.grounds import grounds
 from raftha.ha.hearing import RULE_OF_HEARING, unheard
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
+from raftha.ha.pausing import claim_guards, others_disarmed, words_for
 from raftha.ha.plans import standby_plan
 from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
@@ -29,7 +31,6 @@ from raftha.ha.table import Rule, Verdict
 from raftha.instants import longest
 from raftha.model.ids import MemberName, Revision
 from raftha.model.postgres import ServerStatus
-from raftha.model.report import PeerReport
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Grant, Guard, Key, KeyAbsent, KeyAt, Put, Transact, Write
 
@@ -62,6 +63,21 @@ def _not_running(s: Situation) -> Verdict | None:
     if not s.directory_ready:
         return Verdict("there is no leader to clone from yet")
     return start_standby(s, None, "there is no leader: starting as a standby")
+
+
+def _disarmed(s: Situation) -> Verdict | None:
+    others = others_disarmed(s)
+    if not _vacant(s) or not others:
+        return None
+    return Verdict(f"there is no leader, and nobody is promoted: {words_for(others)}", _ask(s))
+
+
+def _paused(s: Situation) -> Verdict | None:
+    if not _vacant(s) or not s.cluster.paused:
+        return None
+    if s.request is not None and s.request.candidate == s.me:
+        return None
+    return Verdict("there is no leader, and nobody is promoted by itself in a pause", _ask(s))
 
 
 def _cutting(s: Situation) -> Verdict | None:
@@ -210,68 +226,21 @@ def _race(s: Situation) -> Verdict | None:
         return None
     if "leader" in s.view.pending:
         return Verdict("racing for the leader key")
-    acquire = AcquireLeader(_claim(s), LEADER_LEASE, s.config.ttl)
+    acquire = AcquireLeader(claim(s), LEADER_LEASE, s.config.ttl)
     reason = f"racing for the leader key at {_position(s.server)}"
     memory = replace(
-        s.memory, promoted=None, starts=0, stop=None, checkpoint_asked=None, race=_grounds(s)
+        s.memory, promoted=None, starts=0, stop=None, checkpoint_asked=None, race=grounds(s)
     )
     return Verdict(reason, (acquire,), memory)
-
-
-def _grounds(s: Situation) -> str:
-    """Why this node takes over, for people who read the history later."""
-    old = s.cluster.sync.leader if s.cluster.sync else None
-    seen = [f"{name} {_told(answer.report)}" for name, answer in sorted(s.view.peers.items())]
-    who = "nobody held the leader key"
-    if old and s.memory.leader_seen is None:
-        who = f"nobody held the leader key, which {old} had last"
-    elif old:
-        who = f"{old} gave the leader key back" if _given_back(s) else f"the lease of {old} ended"
-    last = s.cluster.history[-1] if s.cluster.history else None
-    if last is not None and last.leader == old and last.ended:
-        who = f"{old} gave the leader key back: {last.ended}"
-    if old and _is_buried(s, old):
-        who = f"the guardian of {old} told that its agent and its primary are gone"
-    if last is not None and not last.is_promotion:
-        who = "an operator recovered the cluster"
-    if s.request is not None:
-        who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
-    position = s.server.position if s.server else None
-    return f"{who}; positions: {s.me} {position}, " + (", ".join(seen) or "no other member")
-
-
-def _is_buried(s: Situation, old: MemberName) -> bool:
-    """The guardian's word came after the last renewal that was seen."""
-    receipt, seen = s.cluster.receipt, s.memory.leader_seen
-    if receipt is None or seen is None:
-        return False
-    return receipt.name == old and receipt.revision > seen.revision
-
-
-def _given_back(s: Situation) -> bool:
-    """The key went when its last renewal was younger than any that a lease ends by: renewals come
-    each heartbeat. Told only by a node that saw renewals come; one just started cannot date them.
-    """
-    seen, lost, together = s.memory.leader_seen, s.memory.lost_since, s.memory.together_since
-    if seen is None or lost is None or together is None:
-        return False
-    watched = longest(together, lost) >= s.config.ttl
-    return watched and longest(seen.at, lost) < s.config.heartbeat + s.config.retry_timeout
-
-
-def _told(report: PeerReport | None) -> str:
-    if report is None:
-        return "did not answer"
-    return "unknown" if report.position is None else str(report.position)
 
 
 def _position(server: ServerStatus) -> str:
     return f"timeline {server.timeline}, {server.position}"
 
 
-def _claim(s: Situation) -> Transact:
-    """Create the key, judged by exactly the `sync` and `config` that eligibility was judged by;
-    take `sync` over, and forget the slots of the old leader."""
+def claim(s: Situation) -> Transact:
+    """Create the key, judged by exactly the `sync` and `config` that eligibility was judged by,
+    and by nobody else being disarmed; take `sync` over, and forget the slots of the old leader."""
     keys = s.keys
     sync = s.cluster.sync
     guards: tuple[Guard, ...] = (
@@ -279,6 +248,7 @@ def _claim(s: Situation) -> Transact:
         _at(keys.sync, None if sync is None else sync.revision),
         _at(keys.config, s.cluster.config_revision),
         _at(keys.status, s.cluster.status_revision),
+        *claim_guards(s),
     )
     writes: tuple[Write, ...] = (
         Grant(LEADER_LEASE, s.me, s.config.ttl),
@@ -302,6 +272,21 @@ RULES = (
         why="only a running standby knows its position; every node starts as a standby, so that "
         "none is a primary without a promotion",
         check=_not_running,
+    ),
+    Rule(
+        id="elect-15",
+        when="nobody holds the leader key, and another member's primary may run without a deadline",
+        then="say whose, and what an operator can do; wait",
+        why="it was cut off in a pause and never heard of the end of it: no lease ends it, and "
+        "nobody here can know that it is dead (R16)",
+        check=_disarmed,
+    ),
+    Rule(
+        id="elect-17",
+        when="nobody holds the leader key, the cluster is paused, and no operator named this node",
+        then="wait",
+        why="nobody is promoted by itself in a maintenance pause",
+        check=_paused,
     ),
     Rule(
         id="elect-18",

@@ -125,6 +125,8 @@ def _diverged(s: Situation) -> Verdict | None:
         return None
     if _has_rejoined(s) or not diverged(s, server.timeline, server.position):
         return None
+    if s.cluster.paused:
+        return Verdict(f"not on the line of {leader.name}, and left as it is in a pause")
     reason = (
         f"timeline {server.timeline} at {server.position} is not on the line of {leader.name}: "
         "stopping to join it again"
@@ -135,6 +137,8 @@ def _diverged(s: Situation) -> Verdict | None:
 def _wal_gone(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None or not s.leader_is_ready:
+        return None
+    if s.cluster.paused:
         return None
     if s.since(s.memory.starved_since) < 2 * s.config.ttl:
         return None
@@ -197,7 +201,7 @@ RULES = (
     Rule(
         id="follow-50",
         when="the standby here holds WAL that the leader's line does not",
-        then="stop it, to join again",
+        then="stop it, to join again; in a pause leave it",
         why="it can never stream from there, and must not be promoted",
         check=_diverged,
     ),

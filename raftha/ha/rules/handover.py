@@ -23,6 +23,7 @@ from raftha.ha.candidates import refusal
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
 from raftha.ha.parting import is_leaving, stays
+from raftha.ha.pausing import INTENT, leaving
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -204,6 +205,8 @@ def _end(s: Situation) -> Verdict | None:
         return None
     if "leader" in s.view.pending and s.view.raft.majority:
         return Verdict("stopped: the key is being given back")
+    if s.view.raft.majority and (leaving(s) or INTENT in s.view.pending):
+        return Verdict("stopped: the others are told that no primary is left here")
     if s.lease is None or not s.view.guardian.alive:
         return Verdict("stopped", (EndAgent(),))
     return (

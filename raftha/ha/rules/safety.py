@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from raftha.ha.actions import CancelJob, Readopt, RestoreGuardian, ReturnLeader, StopMode
+from raftha.ha.pausing import covers, own_entry
+from raftha.ha.rules.pause import WITHOUT_LEASE
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -23,12 +25,16 @@ def _readopt(s: Situation) -> Verdict | None:
     is_ours = leader.name == s.me and leader.guardian == guardian.nonce
     if not is_ours or leader.epoch in guardian.burned:
         return None
-    if guardian.primary and guardian.epoch != leader.epoch:
+    if guardian.disarmed:
+        if not covers(s, own_entry(s)):
+            return None
+    elif guardian.primary and guardian.epoch != leader.epoch:
         return None
     reason = f"the leader key is this node's, under epoch {leader.epoch}: renewing its lease"
     if "leader" in s.view.pending:
         return Verdict("the store's answer about the leader key is under way")
-    readopt = Readopt(leader.epoch, leader.lease.revision, leader.lease.ttl)
+    is_armed = not (guardian.disarmed and s.cluster.paused)
+    readopt = Readopt(leader.epoch, leader.lease.revision, leader.lease.ttl, is_armed)
     return Verdict(reason, (readopt,))
 
 
@@ -120,7 +126,7 @@ RULES = (
         "was restarted, or the answer to the race was lost",
         then="renew the lease; from then on it is held",
         why="the guardian keeps the deadline of a running primary meanwhile, so a restarted agent "
-        "need not interrupt it",
+        "need not interrupt it; one that a pause left without a deadline stays so",
         check=_readopt,
     ),
     Rule(
@@ -134,6 +140,7 @@ RULES = (
         "guardian on another machine, which this node may have replaced, it has proved nothing",
         check=_give_back,
     ),
+    WITHOUT_LEASE,
     Rule(
         id="safety-30",
         when="a primary runs here and no valid lease is held",

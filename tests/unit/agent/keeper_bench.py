@@ -81,9 +81,10 @@ class FakeStore:
 
 @dataclass(slots=True)
 class FakeGuard:
-    """Notes each deadline and each epoch burned; `refuses` makes it say no."""
+    """Notes each deadline, the end of one, and each epoch burned; `refuses` makes it say no."""
 
     armed: list[tuple[Epoch, Revision, Instant]] = field(default_factory=list)
+    disarmed: list[Epoch] = field(default_factory=list)
     burned: list[Epoch] = field(default_factory=list)
     refuses: bool = False
     before: Callable[[], object] | None = None
@@ -102,6 +103,11 @@ class FakeGuard:
         if self.before is not None:
             self.seen.append(self.before())
         self.burned.append(epoch)
+
+    def disarm(self, epoch: Epoch) -> None:
+        if self.refuses:
+            raise GuardianRefused("no")
+        self.disarmed.append(epoch)
 
 
 @dataclass(slots=True)

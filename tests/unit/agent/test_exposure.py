@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.agent.exposure import exposure
 from raftha.instants import Seconds
-from raftha.model.ids import Timeline
+from raftha.model.cluster import Disarmed
+from raftha.model.ids import Revision, Timeline
 from raftha.model.report import Exposure
-from raftha.model.settings import Tags
+from raftha.model.settings import DynamicConfig, SynchronousMode, Tags
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.servers import N1, N2, N3
@@ -43,6 +45,24 @@ def test_alone_nobody_takes_over_and_one_by_hand_would_lose_what_is_missing() ->
     found = told(pg.report(N3, 8000), sync=b.sync())
 
     assert found == Exposure(automatic=False, bytes=1000, standby=N3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"config": DynamicConfig(pause=True)},
+        {"disarmed": {N1: Disarmed(name=N1, revision=Revision(57))}},
+    ],
+    ids=["paused", "resumed and not armed yet"],
+)
+def test_nobody_takes_over_by_itself_while_the_primary_may_have_no_deadline(more: Any) -> None:
+    nothing = Exposure(automatic=False, bytes=0, seconds=Seconds(0.0))
+    assert told(pg.report(N2, 8000), sync=b.sync(N2), **more) == nothing
+
+    more.setdefault("config", b.OFF)
+    config = replace(more["config"], synchronous_mode=SynchronousMode.OFF)
+    found = told(pg.report(N3, 8900), **{**more, "config": config}, sync=None)
+    assert found == Exposure(automatic=False, bytes=100, standby=N3)
 
 
 def test_only_who_may_lead_on_the_same_line_counts() -> None:

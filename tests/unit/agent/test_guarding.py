@@ -11,7 +11,7 @@ import pytest
 
 from raftha.agent.guarding import Guarding
 from raftha.errors import GuardianRefused
-from raftha.guardian.events import Fenced
+from raftha.guardian.events import Fenced, GuardianStatus, ServerProcess, Ticks
 from raftha.instants import Instant, Seconds
 from raftha.model.ids import Epoch, Revision
 
@@ -26,6 +26,10 @@ class FakeClient:
         self.armed = 0
         self.wills: list[tuple[str, ...]] = []
         self._refuses = refuses
+        self.answer: GuardianStatus | None = None
+
+    def status(self, *_: object) -> GuardianStatus | None:
+        return self.answer
 
     def arm(self, *_: object) -> None:
         self.armed += 1
@@ -91,3 +95,40 @@ def test_a_guardian_that_takes_no_will_guards_all_the_same(
         arm(held, client)
     assert client.armed == 3
     assert caplog.text.count("takes no will") == 1
+
+
+@pytest.mark.parametrize(
+    ("is_primary", "kill_at", "fencing", "expected"),
+    [
+        (True, None, None, True),
+        (True, Instant(9.0, 9.0), None, False),
+        (True, None, "deadline", False),
+        (False, None, None, False),
+    ],
+    ids=["paused", "armed", "being killed", "a standby"],
+)
+def test_a_primary_without_a_deadline_is_disarmed_unless_it_is_being_killed(
+    is_primary: bool, kill_at: Instant | None, fencing: str | None, expected: bool
+) -> None:
+    status = GuardianStatus(
+        nonce="n",
+        guardian_pid=1,
+        pgdata="/data",
+        server=ServerProcess(pid=7, started=Ticks(8)),
+        is_primary=is_primary,
+        server_epoch=EPOCH,
+        epoch=EPOCH,
+        renewal=Revision(8),
+        kill_at=kill_at,
+        burned=(),
+        fencing=fencing,
+        remaining=1,
+        last_exit=None,
+        last_fence_s=None,
+    )
+    client = FakeClient()
+    client.answer = status
+    held = guarding()
+    held._connection = cast(Any, client)
+
+    assert held.view().disarmed is expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState
-from raftha.model.report import MemberChange, MemberChangeRequest
+from raftha.model.report import MemberChange, MemberChangeRequest, PauseChange
 
 
 def change(
@@ -37,3 +37,17 @@ class FakeChanges:
         if name != self.accepted.name:
             return None
         return self.progress.pop(0) if len(self.progress) > 1 else self.progress[0]
+
+
+class FakePauses:
+    """Who begins and ends a pause on a node; `asked` keeps what was asked for."""
+
+    def __init__(self) -> None:
+        self.answer = PauseChange(
+            paused=True, state=OperationState.DONE, message="the cluster is paused"
+        )
+        self.asked: list[bool] = []
+
+    def change(self, *, paused: bool) -> PauseChange:
+        self.asked.append(paused)
+        return self.answer

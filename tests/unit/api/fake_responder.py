@@ -28,7 +28,7 @@ from raftha.model.report import (
 )
 from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
-from tests.unit.api.fake_changes import FakeChanges
+from tests.unit.api.fake_changes import FakeChanges, FakePauses
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
 from tests.unit.api.fake_store import FakeKeyStore
 
@@ -227,6 +227,7 @@ class FakeResponder:
         self.requests: list[OperationRequest] = []
         self.failure: RafthaError | None = None
         self.changes = FakeChanges()
+        self.pauses = FakePauses()
         self.key_store = FakeKeyStore()
         self.stored = StoreReader(
             name=MemberName("n1"),

@@ -330,3 +330,35 @@ def test_nonsense_from_an_agent_harms_nobody(host: StandIn) -> None:
     status = host.connect()
     assert status.guardian_pid == guardian
     assert status.is_primary
+
+
+class NotedTimer(DeadMan):
+    """Notes what it would be set to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instants: list[float | None] = []
+
+    def set(self, boot: float | None) -> None:
+        self.instants.append(boot)
+
+
+def test_a_disarmed_primary_has_no_deadline_and_no_timer(tmp_path: Path) -> None:
+    now = Reading(100.0, 100.0)
+    timer = NotedTimer()
+    files = Files(str(tmp_path), str(tmp_path / "burned"))
+    switch = KillSwitch(files, timer, 0.25, lambda: now, lambda _: None)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        switch._server = Server(child.pid, 1, is_primary=True, epoch=(1, 40))
+        switch.arm(protocol.Arm((1, 40), 41, Reading(104.0, 104.0)))
+        assert timer.instants[-1] == 104.25
+
+        switch.disarm((1, 40))
+        assert timer.instants[-1] is None
+        now = Reading(200.0, 200.0)
+        switch.tick()
+        assert switch.status()["fencing"] is None
+        assert child.poll() is None
+        child.kill()
+    switch._reap()
+    assert switch.death is None, "no receipt in a pause"

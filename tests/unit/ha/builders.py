@@ -177,7 +177,13 @@ def vacant(**more: Any) -> Cluster:
 
 def raft(me: MemberName = N1, *, majority: bool = True) -> RaftStatus:
     voters = tuple(
-        VoterStatus(address=identity(name).raft, name=name, is_self=name == me, connected=majority)
+        VoterStatus(
+            address=identity(name).raft,
+            name=name,
+            is_self=name == me,
+            connected=majority,
+            incarnation=f"directory-{name}" if name == me else None,
+        )
         for name in NAMES
     )
     return RaftStatus(

@@ -24,6 +24,7 @@ from tests.properties.views import MEMBERS, OPERATIONS, RECORDS, REQUESTS
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
+from tests.unit.ha.paused import entry
 
 LEASE: Final = Lease(id=LEADER_LEASE, holder="n1", ttl=Seconds(5.0), revision=Revision(50))
 TEXTS: Final = st.text(max_size=8)
@@ -38,6 +39,7 @@ EVERY_KEY: Final = [
     KEYS.position,
     KEYS.history,
     KEYS.member(pg.N1),
+    KEYS.disarmed_of(pg.N1),
 ]
 
 
@@ -319,3 +321,19 @@ def test_names_of_other_clusters_are_not_read() -> None:
 
     assert read({other.member(pg.N2): k.encode_member(b.member(pg.N2))}).members == {}
     assert Tags() == b.member(pg.N2).tags
+
+
+def test_an_entry_of_a_disarmed_member_that_cannot_be_read_counts() -> None:
+    """A newer version wrote it: nobody is promoted beside it, and nobody removes it."""
+    key = KEYS.disarmed_of(pg.N2)
+    cluster = read({key: b'{"format_version": 9}'})
+
+    assert cluster.disarmed[pg.N2].guardian == ""
+    assert key in cluster.unreadable
+
+
+def test_an_entry_of_a_disarmed_member_is_read_as_it_was_written() -> None:
+    wanted = entry(pg.N2, revision=Revision(55))
+    cluster = read({KEYS.disarmed_of(pg.N2): k.encode_disarmed(wanted, pg.EPOCH)})
+
+    assert cluster.disarmed == {pg.N2: wanted}

@@ -142,6 +142,7 @@ def test_the_claim_is_judged_by_what_eligibility_was_judged_by() -> None:
         KeyAt(KEYS.sync, Revision(41)),
         KeyAt(KEYS.config, Revision(11)),
         KeyAt(KEYS.status, Revision(13)),
+        *(KeyAbsent(KEYS.disarmed_of(name)) for name in b.NAMES),
     }
     writes = acquire.command.writes
     assert Put(KEYS.sync, encode_sync(N1, ())) in writes

@@ -12,13 +12,14 @@ from raftha.ha.candidates import obstacle
 from raftha.ha.keys import encode_position, encode_sync
 from raftha.ha.recovery import SET_ASIDE, Survivor, amendment, holders, stakes
 from raftha.model.cluster import Cluster, HistoryRecord, Told
-from raftha.model.ids import Epoch, Revision, Timeline
+from raftha.model.ids import Epoch, MemberName, Revision, Timeline
 from raftha.model.membership import MemberVerb, WishState, key_of
 from raftha.model.operation import Operation, OperationState, RequestKind
 from raftha.model.store import KeyAt, Put, Remove, Transact
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
+from tests.unit.ha.paused import entry, with_entry
 from tests.unit.ha.servers import N1, N2, N3
 from tests.unit.ha.test_documents import read
 from tests.unit.ha.test_parting import wish
@@ -165,3 +166,13 @@ def test_what_is_at_stake_is_said(cluster: Cluster, survivor: Survivor, said: st
 def test_who_holds_every_commit_is_the_leader_and_whom_commits_waited_for() -> None:
     assert holders(b.followed(sync=b.sync(N3, by=N2))) == (N2, N3)
     assert holders(b.followed(sync=None)) == ()
+
+
+def test_who_is_lost_for_good_keeps_nobody_from_a_promotion() -> None:
+    """Each was named as fenced, and the own primary is ended; a survivor speaks for itself."""
+    entries = (entry(N1), entry(N2), entry(MemberName("n4")))
+    cluster = with_entry(b.followed(leader=None), *entries)
+    removed = {write.key for write in amended(cluster).writes if isinstance(write, Remove)}
+
+    assert removed == {KEYS.disarmed_of(N1), KEYS.disarmed_of(N2)}
+    assert any("n2 was left without a deadline" in words for words in stakes(cluster, ME))
