@@ -30,9 +30,11 @@ from raftha.model.store import (
     LeaseAt,
     Put,
     RaftStatus,
+    Remove,
     Revoke,
     Snapshot,
     Transact,
+    Write,
 )
 
 LOG = logging.getLogger(__name__)
@@ -109,11 +111,19 @@ class Receipts:
         return None
 
     def _note(self, cluster: Cluster, leader: Leader, renewal: Revision) -> Transact:
-        """For the history, before the key goes: whoever races next may read it."""
+        """For the history, before the key goes: whoever races next may read it. And the end of what
+        the same guardian was about to run without a deadline in a maintenance pause: a server that
+        died before it was disarmed keeps nobody from a promotion. At this renewal there is no later
+        epoch, so the guardian can have started nothing since."""
         key, known = self._keys.receipt, cluster.receipt
         here: Guard = KeyAbsent(key) if known is None else KeyAt(key, known.revision)
-        write = Put(key, encode_receipt(leader.name, leader.epoch))
-        return Transact((LeaseAt(leader.lease.id, renewal), here), (write,))
+        guards: tuple[Guard, ...] = (LeaseAt(leader.lease.id, renewal), here)
+        writes: tuple[Write, ...] = (Put(key, encode_receipt(leader.name, leader.epoch)),)
+        entry = cluster.disarmed.get(leader.name)
+        if entry is not None and entry.guardian == leader.guardian:
+            dead = self._keys.disarmed_of(entry.name)
+            guards, writes = (*guards, KeyAt(dead, entry.revision)), (*writes, Remove(dead))
+        return Transact(guards, writes)
 
 
 def will_of(group: Group, file: Path) -> tuple[str, ...]:

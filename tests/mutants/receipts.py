@@ -86,6 +86,21 @@ MUTANTS: Final = (
         caught_by=_TAKEN + "test_a_renewal_that_comes_between_keeps_the_key",
     ),
     Mutant(
+        file="agent/receipts.py",
+        without="R16: what died before it was disarmed keeps everybody from a promotion",
+        text="if entry is not None and entry.guardian == leader.guardian:",
+        instead="if entry is None and not leader.guardian:",
+        caught_by=_TAKEN
+        + "test_a_server_that_died_before_it_was_disarmed_keeps_nobody_from_a_promotion",
+    ),
+    Mutant(
+        file="agent/receipts.py",
+        without="R16: a guardian vouches for a server of another one",
+        text="if entry is not None and entry.guardian == leader.guardian:",
+        instead="if entry is not None:",
+        caught_by=_TAKEN + "test_a_guardian_vouches_for_no_server_of_another_one",
+    ),
+    Mutant(
         file="consensus/handshake.py",
         without="R14: a visitor shows no certificate of the node it speaks for",
         text="self.security.check_identity(secured, visitor)",

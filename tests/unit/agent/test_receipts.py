@@ -10,25 +10,28 @@ import pytest
 from raftha.agent.receipts import Receipts
 from raftha.consensus.store import _committed
 from raftha.ha.documents import read_cluster
-from raftha.ha.keys import LEADER_LEASE, Keys, encode_leader
+from raftha.ha.keys import LEADER_LEASE, Keys, encode_disarmed, encode_leader
 from raftha.instants import Seconds
-from raftha.model.cluster import Cluster
-from raftha.model.ids import MemberName, Scope
+from raftha.model.cluster import Cluster, Disarmed
+from raftha.model.ids import MemberName, Revision, Scope
 from raftha.model.store import (
     Command,
     Committed,
     Grant,
     Key,
     KeyAbsent,
+    KeyAt,
     Outcome,
     Put,
     Refresh,
+    Remove,
     Snapshot,
     Transact,
 )
 from tests.sim.group import Group
 
 KEYS = Keys(Scope("sim"))
+OWN = KEYS.disarmed_of(MemberName("n1"))
 TTL = Seconds(1000.0)
 
 
@@ -155,6 +158,58 @@ def test_a_renewal_that_comes_between_keeps_the_key() -> None:
     why = Receipts(store, KEYS).take("n1", word(store))
     assert "did not free the leader key" in (why or "")
     assert store.cluster.leader is not None
+
+
+def about_to_be_disarmed(store: SteppedStore, guardian: str) -> None:
+    """A maintenance pause has begun: the entry is committed, the deadline still stands."""
+    leader = store.cluster.leader
+    assert leader is not None
+    entry = Disarmed(
+        name=leader.name, revision=Revision(0), guardian=guardian, process="7@1", incarnation="i"
+    )
+    key = KEYS.disarmed_of(leader.name)
+    put = Put(key, encode_disarmed(entry, leader.epoch))
+    store.execute(Transact((KeyAbsent(key),), (put,)), timeout=TTL)
+
+
+def test_a_server_that_died_before_it_was_disarmed_keeps_nobody_from_a_promotion() -> None:
+    store = SteppedStore()
+    led(store)
+    about_to_be_disarmed(store, "g1")
+
+    assert Receipts(store, KEYS).take("n1", word(store)) is None
+    assert store.cluster.leader is None
+    assert not store.cluster.disarmed
+
+
+def test_a_guardian_vouches_for_no_server_of_another_one() -> None:
+    """A machine that took the name of a lost one may lead beside what that one left running."""
+    store = SteppedStore()
+    led(store)
+    about_to_be_disarmed(store, "guardian of the lost machine")
+
+    assert Receipts(store, KEYS).take("n1", word(store)) is None
+    assert store.cluster.leader is None
+    assert set(store.cluster.disarmed) == {"n1"}
+
+
+def test_an_entry_that_was_written_anew_meanwhile_stays_and_so_does_the_key() -> None:
+    class Rewriting(SteppedStore):
+        def execute(self, command: Command, *, timeout: Seconds) -> Committed:
+            entry = self.cluster.disarmed.get(MemberName("n1"))
+            if isinstance(command, Transact) and Remove(OWN) in command.writes and entry:
+                same = self.peek().entries[OWN].value
+                again = Transact((KeyAt(OWN, entry.revision),), (Put(OWN, same),))
+                super().execute(again, timeout=timeout)
+            return super().execute(command, timeout=timeout)
+
+    store = Rewriting()
+    led(store)
+    about_to_be_disarmed(store, "g1")
+
+    assert "did not free the leader key" in (Receipts(store, KEYS).take("n1", word(store)) or "")
+    assert store.cluster.leader is not None
+    assert set(store.cluster.disarmed) == {"n1"}
 
 
 def test_a_refusal_is_logged_once_however_often_the_word_is_said(
