@@ -48,6 +48,7 @@ class Node:
     raft_port: int
     rest_port: int
     postgres_port: int | None
+    data: str = "pgdata"
 
     @property
     def folder(self) -> Path:
@@ -55,7 +56,7 @@ class Node:
 
     @property
     def pgdata(self) -> Path:
-        return self.folder / "pgdata"
+        return self.folder / self.data
 
     @property
     def log(self) -> Path:
@@ -68,15 +69,15 @@ class Node:
 
 class ClusterHarness:
     """Writes the nodes' files; starts, hurts, asks and at the end removes them.
-
-    Use it as a context manager: at the end every process is killed, and that none is left is
-    verified. `folder` must have a short path, for Unix sockets lie below it. `scheme`, `host` and
-    `context` say how its REST interfaces are reached.
+    Use it as a context manager: at the end all processes are killed, verified. `folder` must have
+    a short path, for Unix sockets lie below it. `scheme`, `host` and `context` say how its REST
+    interfaces are reached, `data` where in its folder a node's data is.
     """
 
     scheme = "http"
     host = "127.0.0.1"
     context: ssl.SSLContext | None = None
+    data = "pgdata"
 
     def __init__(
         self,
@@ -123,6 +124,7 @@ class ClusterHarness:
                 raft_port=self._ports.take(),
                 rest_port=self._ports.take(),
                 postgres_port=self._ports.take() if name in self._names else None,
+                data=self.data,
             )
         key = self._folder / "raft.key"
         key.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
@@ -188,7 +190,7 @@ class ClusterHarness:
         node.folder.mkdir(mode=0o700, exist_ok=True)
         with node.log.open("ab") as log:
             self._agents[name] = subprocess.Popen(
-                [sys.executable, "-m", "raftha", verb, str(node.file)],
+                [*self.surroundings(name), sys.executable, "-m", "raftha", verb, str(node.file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -196,6 +198,10 @@ class ClusterHarness:
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
+
+    def surroundings(self, _name: str) -> Sequence[str]:
+        """The program, with its arguments, that runs a node's agent in its place; none here."""
+        return ()
 
     def start_all(self) -> None:
         """Start every node that does not run, all at once."""

@@ -64,12 +64,18 @@ def called(found: Sequence[psutil.Process], title: str) -> list[psutil.Process]:
 
 
 def postmaster(pgdata: Path) -> psutil.Process | None:
-    """The server's first process, as its lock file names it; None when none runs."""
-    try:
-        pid = int((pgdata / "postmaster.pid").read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return None
-    return next((process for process in of_postgres(pgdata) if process.pid == pid), None)
+    """The server's first process; None when none runs. Its lock file is not read: the directory may
+    be on a disk that this process does not see, or have another name by now."""
+    found = [process for process in of_postgres(pgdata) if _is_server(process)]
+    pids = {process.pid for process in found}
+    # A child has the arguments of its parent until it says what it is.
+    return next((process for process in found if process.ppid() not in pids), None)
+
+
+def _is_server(process: psutil.Process) -> bool:
+    """Not a child, whose title says what it does, nor a program that fills a directory."""
+    words = process.cmdline()
+    return "-D" in words and Path(words[0]).name == "postgres"
 
 
 def send(processes: Sequence[psutil.Process], number: signal.Signals) -> int:

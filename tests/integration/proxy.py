@@ -11,7 +11,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -24,6 +24,23 @@ LIMIT_S: Final = 5.0
 
 Link = tuple[str, str]
 """From one node to another, by name."""
+
+
+STRANGER: Final = "somebody"
+"""Who dials and is no node: its connections always pass."""
+
+
+def by_pid(pids: Callable[[], Mapping[str, int]]) -> Callable[[int], str]:
+    """Finds the node whose only process dialled from a port."""
+
+    def who(port: int) -> str:
+        for name, pid in pids().items():
+            found = psutil.Process(pid).net_connections("tcp")
+            if any(each.laddr and each.laddr.port == port for each in found):
+                return name
+        return STRANGER
+
+    return who
 
 
 @dataclass(slots=True, eq=False)
@@ -40,16 +57,17 @@ class _Pipe:
 
 
 class LinkProxy:
-    """Use it as a context manager. `pids` tells each node's process."""
+    """Use it as a context manager. `who` names the node that dials from a port of this machine."""
 
-    def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
-        self._pids = pids
+    def __init__(self, who: Callable[[int], str]) -> None:
+        self._who = who
         self._selector = selectors.DefaultSelector()
         self._listeners: dict[socket.socket, tuple[str, int]] = {}
         self._pipes: list[_Pipe] = []
         self._stalled: set[Link] = set()
         self._cut: set[Link] = set()
         self._delays: dict[Link, float] = {}
+        self._passed: Counter[Link] = Counter()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
@@ -108,6 +126,11 @@ class LinkProxy:
         with self._lock:
             return sum(pipe.carried for pipe in self._pipes if pipe.link == (source, target))
 
+    def passed(self, source: str, target: str) -> int:
+        """Bytes that ever went from one node to the other."""
+        with self._lock:
+            return self._passed[source, target]
+
     def _run(self) -> None:
         while not self._ended.is_set():
             ready = self._selector.select(LOOK_S)
@@ -137,14 +160,6 @@ class LinkProxy:
         self._pipes.append(_Pipe((dialler, name), True, connection, inner))
         self._pipes.append(_Pipe((name, dialler), False, inner, connection))
 
-    def _who(self, port: int) -> str:
-        """The node whose process dialled from this port."""
-        for name, pid in self._pids().items():
-            found = psutil.Process(pid).net_connections("tcp")
-            if any(each.laddr and each.laddr.port == port for each in found):
-                return name
-        return "somebody"
-
     def _pump(self, pipe: _Pipe) -> None:
         """Read unless the direction is stalled, write what is due."""
         now = time.monotonic()
@@ -167,6 +182,7 @@ class LinkProxy:
                 due, part = pipe.waiting.popleft()
                 sent = pipe.target.send(part)
                 pipe.carried += sent
+                self._passed[pipe.link] += sent
                 if sent < len(part):
                     pipe.waiting.appendleft((due, part[sent:]))
         except BlockingIOError:

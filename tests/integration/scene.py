@@ -64,7 +64,7 @@ class Scene:
         self.wait_for_writes()
         return name
 
-    def finish(self, at_least: int = 30) -> Counts:
+    def finish(self, at_least: int = 30, *, may_lose: bool = False) -> Counts:
         """The three checks. Raises AssertionError."""
         self.cluster.wait_until_whole()
         self.wait_for_writes(10)
@@ -72,7 +72,7 @@ class Scene:
         primary = check_quiet(self.cluster)
         session = self.cluster.connect(primary)
         try:
-            return self.ledger.check(session, at_least)
+            return self.ledger.check(session, at_least, may_lose=may_lose)
         finally:
             session.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import make_certificates
-from tests.integration.proxy import LinkProxy
+from tests.integration.proxy import LinkProxy, by_pid
 from tests.integration.voters import Voters, certificate_options
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def test_voters_with_certificates_work_behind_other_addresses(tmp_path: Path) ->
     """As behind a NAT: `bind_addr` is not `self_addr`, and the others know only the latter."""
     with ExitStack() as stack:
         group = stack.enter_context(Voters(tmp_path, proxied=True))
-        proxy = stack.enter_context(LinkProxy(group.pids))
+        proxy = stack.enter_context(LinkProxy(by_pid(group.pids)))
         make_certificates(tmp_path, *group.nodes, address="192.0.2.1")
         for node in group.nodes.values():
             node.configure(certificate_options(tmp_path, node.name))

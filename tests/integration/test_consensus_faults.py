@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.proxy import LinkProxy
+from tests.integration.proxy import LinkProxy, by_pid
 from tests.integration.voters import Voters
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def proxied(tmp_path: Path) -> Iterator[tuple[Voters, LinkProxy]]:
     """Three nodes, each behind its own advertised address."""
     with ExitStack() as stack:
         made = stack.enter_context(Voters(tmp_path, proxied=True))
-        proxy = stack.enter_context(LinkProxy(made.pids))
+        proxy = stack.enter_context(LinkProxy(by_pid(made.pids)))
         for node in made.nodes.values():
             proxy.stand_before(node.name, node.advertised_port, node.raft_port)
         yield made, proxy

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import make_certificates
-from tests.integration.proxy import LinkProxy
+from tests.integration.proxy import LinkProxy, by_pid
 from tests.integration.voters import START_LIMIT_S, Voters, certificate_options
 
 pytestmark = pytest.mark.slow
@@ -170,7 +170,7 @@ def test_what_was_recorded_on_a_link_opens_no_other(tmp_path: Path) -> None:
     with ExitStack() as stack:
         options = {"key_file": str(tmp_path / "key")}
         group = stack.enter_context(Voters(tmp_path, raft=options, proxied=True))
-        proxy = stack.enter_context(LinkProxy(group.pids))
+        proxy = stack.enter_context(LinkProxy(by_pid(group.pids)))
         for node in group.nodes.values():
             proxy.stand_before(node.name, node.advertised_port, node.raft_port)
         leader = group.start_all()

@@ -62,12 +62,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """A summary to assert on: a run with few acknowledged rows proves nothing."""
+    """A summary to assert on: a run with few acknowledged rows proves nothing. `lost` rows were
+    acknowledged (S6), for `overlap_s` two servers acknowledged (S1), for `gap_s` nobody did."""
 
     ok: int
     unknown: int
     failed: int
     rows: int
+    lost: int = 0
+    overlap_s: float = 0.0
+    gap_s: float = 0.0
 
 
 class Ledger:
@@ -103,26 +107,36 @@ class Ledger:
         pairs = itertools.pairwise(times)
         return max((after - before for before, after in pairs if after >= since), default=0.0)
 
-    def check(self, session: extensions.connection, at_least: int = 1) -> Counts:
-        """Compare with the rows that are there, after the writers ended.
-
-        Raises AssertionError on any violation, and when fewer than `at_least` rows were
-        acknowledged.
-        """
+    def check(
+        self, session: extensions.connection, at_least: int = 1, *, may_lose: bool = False
+    ) -> Counts:
+        """Compare with the rows that are there, after the writers ended. Raises AssertionError."""
         with session.cursor() as cursor:
             cursor.execute(f"SELECT id FROM {TABLE}")
             rows = {int(row[0]) for row in cursor.fetchall()}
+        return self.judge(rows, at_least, may_lose=may_lose)
+
+    def judge(self, rows: set[int], at_least: int, *, may_lose: bool = False) -> Counts:
+        """Raises AssertionError on any violation, and when fewer than `at_least` rows were
+        acknowledged. `may_lose`: without synchronous replication acknowledged rows may be lost."""
         attempts = self.attempts()
-        problems = [*set_violations(attempts, rows), *writer_violations(attempts)]
-        assert not problems, "\n".join(problems)
+        problems = writer_violations(attempts)
+        if not may_lose:
+            problems += set_violations(attempts, rows)
         count = {word: sum(a.outcome is word for a in attempts) for word in Outcome}
-        assert count[Outcome.OK] >= at_least, f"only {count[Outcome.OK]} rows were acknowledged"
-        return Counts(
+        counts = Counts(
             ok=count[Outcome.OK],
             unknown=count[Outcome.UNKNOWN],
             failed=count[Outcome.FAILED],
             rows=len(rows),
+            lost=len({a.id for a in attempts if a.outcome is Outcome.OK} - rows),
+            overlap_s=overlap_s(attempts),
+            gap_s=self.longest_gap_s(),
         )
+        assert not problems, "\n".join([*problems, str(counts)])
+        assert counts.overlap_s == 0, f"two servers acknowledged for {counts.overlap_s:.3f} s"
+        assert counts.ok >= at_least, f"only {counts.ok} rows were acknowledged"
+        return counts
 
 
 def set_violations(attempts: Iterable[Attempt], rows: set[int]) -> list[str]:
@@ -139,16 +153,34 @@ def set_violations(attempts: Iterable[Attempt], rows: set[int]) -> list[str]:
     return [f"{len(ids)} rows {what}: {sorted(ids)[:10]}" for what, ids in findings if ids]
 
 
-def writer_violations(attempts: Iterable[Attempt]) -> list[str]:
-    """The single writer (S1): a reign is one server on one timeline.
-
-    It acknowledged before its first answer came and after its last acknowledged request went out; a
-    row that another reign took in certainly between the two is a second writer.
-    """
+def reigns_of(attempts: Iterable[Attempt]) -> dict[tuple[str, int], list[Attempt]]:
+    """What each server acknowledged on each timeline: a reign is one server on one timeline."""
     reigns: dict[tuple[str, int], list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         if attempt.outcome is Outcome.OK:
             reigns[attempt.server, attempt.timeline].append(attempt)
+    return reigns
+
+
+def overlap_s(attempts: Iterable[Attempt]) -> float:
+    """The longest time for which two reigns both acknowledged for certain (S1): each did from when
+    its first answer came to when its last acknowledged request went out. 0 if none did."""
+    spans = [
+        (min(a.ended for a in own), max(a.started for a in own))
+        for own in reigns_of(attempts).values()
+    ]
+    pairs = itertools.combinations(spans, 2)
+    common = (min(one[1], other[1]) - max(one[0], other[0]) for one, other in pairs)
+    return max(0.0, *common, 0.0)
+
+
+def writer_violations(attempts: Iterable[Attempt]) -> list[str]:
+    """The single writer (S1).
+
+    A reign acknowledged before its first answer came and after its last acknowledged request went
+    out; a row that another one took in certainly between the two is a second writer.
+    """
+    reigns = reigns_of(attempts)
     found = []
     for reign, own in reigns.items():
         since, until = min(a.ended for a in own), max(a.started for a in own)
@@ -163,7 +195,8 @@ def writer_violations(attempts: Iterable[Attempt]) -> list[str]:
 
 
 class WriteProber:
-    """Tries to write to every server each 50 ms, one thread for each, whatever its role."""
+    """Tries to write to every server each 50 ms, one thread and session for each, whatever its
+    role. An attempt without an answer after `limit_s` is given up, with its session."""
 
     def __init__(
         self,
@@ -171,10 +204,15 @@ class WriteProber:
         servers: Sequence[str],
         connect: Callable[[str], extensions.connection],
         period_s: float = PROBE_PERIOD_S,
+        *,
+        statement: str = INSERT,
+        limit_s: float = ATTEMPT_LIMIT_S,
     ) -> None:
         self.ledger = ledger
-        self._connect = connect
+        self.connect = connect
         self._period_s = period_s
+        self._statement = statement
+        self._limit_s = limit_s
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(
@@ -188,7 +226,7 @@ class WriteProber:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads, once or again. A frozen server is given up at the attempt's limit."""
+        """End the threads, once or again. An attempt under way is given up after a moment."""
         self._ended.set()
         for thread in self._threads:
             thread.join(2 * ATTEMPT_LIMIT_S + 5)
@@ -205,7 +243,7 @@ class WriteProber:
 
     def _open(self, server: str) -> extensions.connection | None:
         try:
-            return self._connect(server)
+            return self.connect(server)
         except psycopg2.Error:
             return None
 
@@ -213,7 +251,8 @@ class WriteProber:
         """One row; False if the session is of no more use."""
         number = self.ledger.next_id()
         started = time.monotonic()
-        outcome, timeline = offer(session, number, server)
+        row = (number, server)
+        outcome, timeline = offer(session, self._statement, row, self._limit_s, self._ended)
         self.ledger.record(
             Attempt(
                 id=number,
@@ -227,13 +266,20 @@ class WriteProber:
         return outcome is not Outcome.UNKNOWN
 
 
-def offer(session: extensions.connection, number: int, server: str) -> tuple[Outcome, int]:
-    """Insert one row through an asynchronous session; its outcome, and the timeline if it is ok."""
+def offer(
+    session: extensions.connection,
+    statement: str,
+    row: tuple[int, str],
+    limit_s: float,
+    ended: threading.Event,
+) -> tuple[Outcome, int]:
+    """Insert one row through an asynchronous session; its outcome, and the timeline if it is ok.
+    The end of the test cuts a long wait short."""
     session.notices.clear()
     try:
         cursor = session.cursor()
-        cursor.execute(INSERT, (number, server))
-        wait_until_ready(session, ATTEMPT_LIMIT_S)
+        cursor.execute(statement, row)
+        wait_until_ready(session, limit_s, ended)
         (timeline,) = cursor.fetchone() or (0,)
     except TimeoutError:
         return Outcome.UNKNOWN, 0
@@ -261,16 +307,22 @@ def open_session(host: str, port: int, user: str, password: str) -> extensions.c
     return session
 
 
-def wait_until_ready(session: extensions.connection, timeout_s: float) -> None:
-    """Let libpq work until its answer is there. Raises psycopg2.Error or TimeoutError."""
+def wait_until_ready(
+    session: extensions.connection, timeout_s: float, ended: threading.Event | None = None
+) -> None:
+    """Let libpq work until its answer is there; once `ended` is set for no longer than a usual
+    attempt. Raises psycopg2.Error or TimeoutError."""
     deadline = time.monotonic() + timeout_s
     while (state := session.poll()) != extensions.POLL_OK:
+        if ended is not None and ended.is_set():
+            deadline = min(deadline, time.monotonic() + ATTEMPT_LIMIT_S)
+            ended = None
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         readers = [session] if state == extensions.POLL_READ else []
         writers = [session] if state == extensions.POLL_WRITE else []
-        select.select(readers, writers, [], left)
+        select.select(readers, writers, [], min(left, ATTEMPT_LIMIT_S))
 
 
 def create_table(session: extensions.connection) -> None:

@@ -9,6 +9,7 @@ from tests.integration.workload import (
     Attempt,
     Ledger,
     Outcome,
+    overlap_s,
     set_violations,
     writer_violations,
 )
@@ -54,6 +55,54 @@ def test_a_second_writer_within_a_reign_is_found() -> None:
     (found,) = writer_violations(attempts)
 
     assert "within the reign of ('n1', 1)" in found
+
+
+def test_the_time_with_two_writers_is_measured() -> None:
+    """n2 serves from 1 to 4 s; n1 answers until 0.5 s, and once more at 3.5 s."""
+    first = [attempt(1, "n1", 0.0), attempt(2, "n1", 0.5)]
+    second = [attempt(3 + n, "n2", 1.0 + n, timeline=2) for n in range(4)]
+
+    assert overlap_s([*first, *second]) == 0.0
+    late = attempt(9, "n1", 3.5)
+    assert overlap_s([*first, *second, late]) == pytest.approx(3.5 - 1.01)
+
+
+def test_one_acknowledged_row_before_the_fault_and_one_after_it_are_no_two_writers() -> None:
+    assert overlap_s([attempt(1, "n1", 0.0), attempt(2, "n2", 0.005, timeline=2)]) == 0.0
+    assert overlap_s([]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("planted", "words"),
+    [
+        (attempt(9, "n1", 3.5), "lie within the reign"),
+        (attempt(9, "n2", 4.0, timeline=2), "are lost"),
+    ],
+)
+def test_the_check_of_a_run_fails_on_what_is_planted(planted: Attempt, words: str) -> None:
+    ledger = Ledger()
+    honest = [attempt(1), attempt(2, "n2", 3.0, timeline=2), attempt(3, "n2", 4.0, timeline=2)]
+    for each in honest:
+        ledger.record(each)
+    rows = {1, 2, 3}
+    assert ledger.judge(rows, at_least=3).gap_s == pytest.approx(3.0)
+    with pytest.raises(AssertionError, match="only 3 rows"):
+        ledger.judge(rows, at_least=4)
+
+    ledger.record(planted)
+    with pytest.raises(AssertionError, match=words):
+        ledger.judge(rows | ({9} if words != "are lost" else set()), at_least=3)
+
+
+def test_rows_may_be_lost_where_nobody_waits_for_a_standby_but_nobody_may_write_beside() -> None:
+    ledger = Ledger()
+    for each in (attempt(1), attempt(2, "n2", 3.0, timeline=2), attempt(3, "n2", 4.0, timeline=2)):
+        ledger.record(each)
+    assert ledger.judge({2, 3}, at_least=3, may_lose=True).lost == 1
+
+    ledger.record(attempt(4, "n1", 3.5))
+    with pytest.raises(AssertionError, match="lie within the reign"):
+        ledger.judge({2, 3}, at_least=3, may_lose=True)
 
 
 def test_two_servers_on_one_timeline_are_found() -> None:
