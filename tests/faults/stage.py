@@ -8,6 +8,7 @@ frozen server says when it thaws, and 200 idle sessions on the primary. All writ
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,7 +103,11 @@ def is_busy(scene: Scene) -> bool:
 
 def clients_of(cluster: ClusterHarness, name: str) -> list[psutil.Process]:
     """The processes that serve sessions; those of the agent are among them."""
-    return [psutil.Process(row[0]) for row in cluster.query(name, CLIENTS)]
+    found = []
+    for (pid,) in cluster.query(name, CLIENTS):
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def parts_of(scene: Scene, words: tuple[str, ...]) -> list[psutil.Process]:

@@ -50,7 +50,7 @@ def strike(scene: Scene, parts: tuple[str, ...], number: signal.Signals) -> list
     those that it reached. Sessions come and go: one that has just ended is none to hit."""
     scene.cluster.wait_for(lambda: is_busy(scene), 20, "a busy transaction")
     found = parts_of(scene, parts)
-    reached = [process for process in found if processes.send([process], number)]
+    reached = processes.send_at_once(found, number)
     assert len(reached) >= len(parts), f"too few were hit: {reached} of {found}"
     return reached
 
@@ -114,9 +114,8 @@ def test_fifty_kills_in_a_row_end_with_every_row(
         primaries.add(scene.primary)
         wait_for_sync(cluster)
         parts = draw.choice(COMBINATIONS)
-        killed = parts_of(scene, parts)
+        killed = processes.send_at_once(parts_of(scene, parts), signal.SIGKILL)
         assert killed, f"kill {number} of seed {SEED}: nothing of {parts} is there"
-        processes.send(killed, signal.SIGKILL)
         processes.wait_until_gone(killed, 5)
         if "agent" in parts:
             cluster.start(scene.primary)

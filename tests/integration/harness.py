@@ -69,6 +69,7 @@ class Node:
 
 class ClusterHarness:
     """Writes the nodes' files; starts, hurts, asks and at the end removes them.
+
     Use it as a context manager: at the end all processes are killed, verified. `folder` must have
     a short path, for Unix sockets lie below it. `scheme`, `host` and `context` say how its REST
     interfaces are reached, `data` where in its folder a node's data is.
@@ -248,11 +249,9 @@ class ClusterHarness:
 
     def kill(self, name: str) -> None:
         """The machine is gone: SIGKILL of agent, guardian and servers, until none is left."""
-
-        def everything() -> Sequence[psutil.Process]:
-            return [process for part in Part for process in self.processes(name, part)]
-
-        processes.kill_all(everything, KILL_LIMIT_S)
+        processes.kill_all(
+            lambda: [each for part in Part for each in self.processes(name, part)], KILL_LIMIT_S
+        )
 
     def kill_agent(self, name: str) -> None:
         """SIGKILL of the agent alone."""

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -87,6 +87,24 @@ def send(processes: Sequence[psutil.Process], number: signal.Signals) -> int:
             reached += 1
         except psutil.NoSuchProcess:
             continue
+    return reached
+
+
+def send_at_once(found: Sequence[psutil.Process], number: signal.Signals) -> list[psutil.Process]:
+    """Signal all of them, with nothing done between two; those that were still there. Whoever looks
+    after them has no time to clear away the others meanwhile."""
+    reached = []
+    with ExitStack() as handles:
+        named = []
+        for process in found:
+            with suppress(ProcessLookupError):
+                named.append((process, os.pidfd_open(process.pid)))
+                handles.callback(os.close, named[-1][1])
+        present = [(process, handle) for process, handle in named if process.is_running()]
+        for process, handle in present:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+                reached.append(process)
     return reached
 
 

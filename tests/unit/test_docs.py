@@ -26,6 +26,9 @@ PROMISES: Final = (
     "W1",
     *(f"R{number}" for number in range(1, 28)),
 )
+NAMING: Final = ("promises.md", "faults.md")
+"""The pages that say which test tries what."""
+
 UNBUILT: Final = "not built yet"
 UNTESTED: Final = "no test yet"
 
@@ -56,7 +59,10 @@ def test_every_promise_has_one_row() -> None:
     assert [identity for identity, _, _ in _rows()] == list(PROMISES)
 
 
-@pytest.mark.parametrize("row", list(_TEST.findall((ROOT / "docs/promises.md").read_text())))
+@pytest.mark.parametrize(
+    "row",
+    [row for page in NAMING for row in _TEST.findall((ROOT / "docs" / page).read_text())],
+)
 def test_every_named_test_exists(row: tuple[str, str]) -> None:
     file, name = row
 
