@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -70,9 +71,9 @@ class Node:
 class ClusterHarness:
     """Writes the nodes' files; starts, hurts, asks and at the end removes them.
 
-    Use it as a context manager: at the end all processes are killed, verified. `folder` must have
-    a short path, for Unix sockets lie below it. `scheme`, `host` and `context` say how its REST
-    interfaces are reached, `data` where in its folder a node's data is.
+    Use it as a context manager: at the end all processes are killed, verified. `folder` must be
+    a short path, for Unix sockets. `scheme`, `host` and `context` say how its REST interfaces are
+    reached, `data` where in its folder a node's data is.
     """
 
     scheme = "http"
@@ -228,11 +229,9 @@ class ClusterHarness:
         """Kill everything and give the ports back. Raises AssertionError if anything is left."""
         for process in self._paused:
             processes.send([process], signal.SIGCONT)
-        try:
+        with closing(self._ports):
             for name in self.nodes:
                 self.kill(name)
-        finally:
-            self._ports.close()
 
     # Faults
 
@@ -394,8 +393,8 @@ class ClusterHarness:
     def tail(self, name: str, lines: int = 25) -> str:
         """The end of a node's log."""
         log = self.nodes[name].log
-        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else "(no log)"
+        text = log.read_text("utf-8", "replace") if log.exists() else "(no log)"
         agent = self._agents.get(name)
-        ended = "was not started" if agent is None else f"ended with {agent.returncode}"
+        ended = f"ended with {agent.returncode}" if agent else "was not started"
         state = "runs" if self.runs(name) else ended
         return "\n".join([f"--- {name} ({state}) {log}", *text.splitlines()[-lines:]])
