@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from raftha.ha.documents import read_cluster
+from raftha.ha.documents import read_cluster, renewed
 from raftha.ha.keys import Keys
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Revision
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import RaftStatus, Snapshot
+
+_EMPTY: Final = Revision(0)
 
 
 class Store(Protocol):
@@ -23,7 +25,7 @@ class Store(Protocol):
 
 
 class ClusterReader:
-    """The cluster as the local replica holds it; decoded once for each revision.
+    """The cluster as the local replica holds it; decoded once for each change of its keys.
 
     `before_birth` are the settings while the store holds none."""
 
@@ -31,18 +33,28 @@ class ClusterReader:
         self._store = store
         self._keys = keys
         self._before_birth = before_birth
-        self._known: Cluster | None = None
+        self._known: tuple[Snapshot, Cluster] | None = None
 
     def read(self) -> Cluster:
         """May be called from any thread."""
         snapshot = self._store.peek()
-        known = self._known
-        if known is None or known.revision != snapshot.revision or snapshot.revision == Revision(0):
-            known = read_cluster(self._keys, snapshot)
-            if known.config_revision is None:
-                known = replace(known, config=self._before_birth)
-            self._known = known
+        before, known = self._known or (None, None)
+        if before is None or known is None or snapshot.revision == _EMPTY:
+            return self._decoded(snapshot)
+        if snapshot.revision == before.revision:
+            return known
+        if snapshot.entries != before.entries or snapshot.generation != before.generation:
+            return self._decoded(snapshot)
+        known = renewed(known, snapshot)
+        self._known = (snapshot, known)
         return known
+
+    def _decoded(self, snapshot: Snapshot) -> Cluster:
+        cluster = read_cluster(self._keys, snapshot)
+        if cluster.config_revision is None:
+            cluster = replace(cluster, config=self._before_birth)
+        self._known = (snapshot, cluster)
+        return cluster
 
     def settings(self) -> DynamicConfig:
         """The cluster-wide settings as this node knows them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from raftha.config.dynamic import parse_dynamic
 from raftha.errors import ConfigError
@@ -126,6 +127,15 @@ def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
         problems=tuple(reader.problems),
         unreadable=frozenset(reader.unreadable),
     )
+
+
+def renewed(cluster: Cluster, snapshot: Snapshot) -> Cluster:
+    """The cluster as `read_cluster` read it, at a later revision with the same keys: a lease was
+    renewed, which on a healthy cluster is all that happens."""
+    leader = cluster.leader
+    if leader is not None:
+        leader = replace(leader, lease=snapshot.leases[leader.lease.id])
+    return replace(cluster, revision=snapshot.revision, leader=leader)
 
 
 def may_tell(keys: Keys, snapshot: Snapshot) -> bool:
