@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from raftha.ha.actions import AcquireLeader, Action, Submit
 from raftha.ha.announce import announcement
 from raftha.ha.backoff import backoff
+from raftha.ha.foresight import early_questions
 from raftha.ha.keys import Keys, decode_position
 from raftha.ha.losses import loss_report
 from raftha.ha.memory import LeaderSeen, Memory
@@ -83,6 +84,7 @@ def decide(view: View, memory: Memory, keys: Keys) -> Decision:
                 *announcement(situation),
                 *loss_report(situation),
                 *leaving(situation),
+                *early_questions(situation),
             )
             return Decision(
                 rule=rule.id,
@@ -119,6 +121,7 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         seen = LeaderSeen(
             revision=leader_key.lease.revision,
             at=view.now,
+            name=leader_key.name,
             timeline=note[0] if note else (seen.timeline if seen else None),
             position=note[1] if note else (seen.position if seen else None),
         )

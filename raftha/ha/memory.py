@@ -35,6 +35,7 @@ class LeaderSeen(Struct, frozen=True, kw_only=True):
 
     revision: Revision
     at: Instant
+    name: MemberName | None = None
     timeline: Timeline | None = None
     position: Lsn | None = None
 

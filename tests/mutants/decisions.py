@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _SAFETY: Final = "unit/ha/test_safety.py::"
 _TELLING: Final = "unit/ha/test_telling.py::"
 _ELECTION: Final = "unit/ha/test_election.py::"
+_FORESIGHT: Final = "unit/ha/test_foresight.py::"
 _CANDIDATES: Final = "unit/ha/test_candidates.py::"
 _RESTART: Final = "unit/ha/test_restart.py::"
 _LEADER: Final = "unit/ha/test_leader.py::"
@@ -211,6 +212,21 @@ ELECTION: Final = (
         text="return answer is not None and lost is not None and longest(lost, answer.asked) >= 0",
         instead="return answer is not None and lost is not None",
         caught_by=_ELECTION + "test_an_answer_from_before_the_key_lapsed_does_not_count",
+    ),
+    Mutant(
+        file="ha/foresight.py",
+        without="whoever was silent before the key was gone is not waited for, leader or not",
+        text="if answer is None or seen is None or seen.name != name:",
+        instead="if answer is None or seen is None:",
+        caught_by=_FORESIGHT + "test_another_member_is_waited_for_though_it_was_silent",
+    ),
+    Mutant(
+        file="ha/foresight.py",
+        without="a leader that has renewed since it was silent is taken for silent",
+        text="return answer.report is None and longest(seen.at, answer.asked) >= 0",
+        instead="return answer.report is None",
+        caught_by=_FORESIGHT
+        + "test_a_leader_that_was_silent_before_its_lease_ended_holds_nobody_up",
     ),
     Mutant(
         file="ha/rules/election.py",

@@ -20,6 +20,7 @@ from raftha.ha.backoff import (
     strikes,
 )
 from raftha.ha.candidates import is_ahead, obstacle
+from raftha.ha.foresight import was_silent
 from raftha.ha.grounds import grounds
 from raftha.ha.hearing import RULE_OF_HEARING, unheard
 from raftha.ha.keys import LEADER_LEASE, encode_leader, encode_status, encode_sync
@@ -144,7 +145,8 @@ def _may_pledge(s: Situation, name: MemberName) -> bool:
 def _asking(s: Situation) -> Verdict | None:
     if not _vacant(s):
         return None
-    waiting = [m.name for m in s.other_members if not _answered(s, m.name)]
+    names = [member.name for member in s.other_members]
+    waiting = [name for name in names if not (_answered(s, name) or was_silent(s, name))]
     if waiting:
         return Verdict(f"there is no leader: asking {', '.join(waiting)}", _ask(s))
     unpledged = [m.name for m in s.other_members if _may_pledge(s, m.name)]
@@ -308,10 +310,11 @@ RULES = (
     Rule(
         id="elect-30",
         when="nobody holds the leader key and not every member was asked since",
-        then="ask all the others directly, the vanished primary too; for at most "
+        then="ask all the others directly, the vanished primary too, but do not wait for that one "
+        "if it has been silent since its last renewal; for at most "
         f"{PLEDGE_WAIT_S:g} s ask a standby again that has not cut its old stream",
         why="positions told before the key lapsed may be old, and one that may still grow does not "
-        "count (R17)",
+        "count (R17); a machine that is off would cost a whole time-out",
         check=_asking,
     ),
     Rule(
