@@ -64,6 +64,7 @@ class Guarding:
         self._connection: GuardianClient | None = None
         self._connecting = threading.Lock()
         self._is_quitting = False
+        self._problem = ""
 
     def restore(self) -> None:
         """Have a guardian and a connection to it. Raises GuardianError.
@@ -73,25 +74,33 @@ class Guarding:
         """
         with self._connecting:
             self._drop()
-            self._spawn(
-                self._socket_path,
-                self._data_dir,
-                self._log_path,
-                IDLE_EXIT_S,
-                dead_man_seconds=max(SHORTEST_DEAD_MAN_S, self._fence_budget() / 2),
-            )
-            connection = self._client(self._socket_path, on_event=self._heard)
-            connection.connect()
-            if connection.status(ASK_TIMEOUT).server is None:
-                connection.kill(KILL_TIMEOUT)
-            self._connection = connection
+            try:
+                self._connection = self._find()
+            except GuardianError as error:
+                self._problem = str(error)
+                raise
+            self._problem = ""
+
+    def _find(self) -> GuardianClient:
+        self._spawn(
+            self._socket_path,
+            self._data_dir,
+            self._log_path,
+            IDLE_EXIT_S,
+            dead_man_seconds=max(SHORTEST_DEAD_MAN_S, self._fence_budget() / 2),
+        )
+        connection = self._client(self._socket_path, on_event=self._heard)
+        connection.connect()
+        if connection.status(ASK_TIMEOUT).server is None:
+            connection.kill(KILL_TIMEOUT)
+        return connection
 
     def view(self) -> GuardianView:
         """Its state at this moment; not alive if it does not answer. Never raises."""
         try:
             status = self._ask().status(ASK_TIMEOUT)
         except GuardianError:
-            return GuardianView(alive=False)
+            return GuardianView(alive=False, problem=self._problem)
         server = status.server
         return GuardianView(
             alive=True,

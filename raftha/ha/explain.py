@@ -35,7 +35,10 @@ one in a hundred where a quiet group writes once a second."""
 def problems(s: Situation) -> tuple[Notice, ...]:
     """Those that this node knows of itself."""
     found = list(group_problems(s.view.raft, s.view.now))
-    directory = s.view.directory
+    directory, guardian = s.view.directory, s.view.guardian
+    if guardian.problem:
+        what = f"no guardian, and so no server is started or stopped here: {guardian.problem}"
+        found.append(Notice(subject=s.me, what=what, remedy="see the message; it is tried again"))
     if directory.problem is not None:
         remedy = "see the message; the directory is left as it is"
         if directory.state is DirectoryState.FOREIGN:

@@ -53,7 +53,7 @@ class GuardianView(Struct, frozen=True, kw_only=True):
     `primary` says that it was started or promoted to accept writes, under `epoch`, and `armed` that
     a deadline stands at which it will be killed; `disarmed` that it runs and none stands, for a
     maintenance pause. `predecessors` are the nonces of those before it that guarded this directory
-    on this host, and are dead."""
+    on this host, and are dead. `problem` says why none could be had."""
 
     alive: bool
     nonce: str = ""
@@ -66,6 +66,7 @@ class GuardianView(Struct, frozen=True, kw_only=True):
     burned: tuple[Epoch, ...] = ()
     predecessors: tuple[str, ...] = ()
     last_exit: str | None = None
+    problem: str = ""
 
 
 class JobKind(StrEnum):

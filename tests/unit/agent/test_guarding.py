@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from raftha.agent.guarding import Guarding
-from raftha.errors import GuardianRefused
+from raftha.errors import GuardianGone, GuardianRefused
 from raftha.guardian.events import Fenced, GuardianStatus, ServerProcess, Ticks
 from raftha.instants import Instant, Seconds
 from raftha.model.ids import Epoch, Revision
@@ -40,7 +41,22 @@ class FakeClient:
             raise GuardianRefused("unknown request")
 
 
-def guarding(will: Sequence[str] = ()) -> Guarding:
+class Answering:
+    """A guardian that is there, and then gone."""
+
+    def connect(self) -> None: ...
+
+    def kill(self, _timeout: Seconds) -> None: ...
+
+    def status(self, _timeout: Seconds) -> Any:
+        self.status = self.gone  # type: ignore[method-assign]
+        return SimpleNamespace(server=None)
+
+    def gone(self, _timeout: Seconds) -> Any:
+        raise GuardianGone("it is gone")
+
+
+def guarding(will: Sequence[str] = (), **more: Any) -> Guarding:
     return Guarding(
         socket_path=Path("none"),
         data_dir=Path("none"),
@@ -49,7 +65,24 @@ def guarding(will: Sequence[str] = ()) -> Guarding:
         changed=lambda: None,
         lost=pytest.fail,
         will=lambda: will,
+        **more,
     )
+
+
+def test_why_no_guardian_can_be_had_is_known_until_there_is_one() -> None:
+    problems = ["it is of another release"]
+
+    def spawn(*_: object, **__: object) -> None:
+        if problems:
+            raise GuardianRefused(problems[0])
+
+    held = guarding(spawn=spawn, client=lambda *_, **__: Answering())
+    with pytest.raises(GuardianRefused):
+        held.restore()
+    assert held.view().problem == "it is of another release"
+    problems.clear()
+    held.restore()
+    assert held.view().problem == ""
 
 
 def arm(held: Guarding, client: FakeClient) -> None:

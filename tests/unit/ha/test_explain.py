@@ -14,6 +14,7 @@ from raftha.model.postgres import Kept
 from raftha.model.report import Level
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import MAX_STATE_BYTES, FsyncTimes, RaftStatus, VoterStatus
+from raftha.model.view import GuardianView
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import N1, following, raft, situation, view
@@ -24,6 +25,14 @@ MIB = 1 << 20
 
 def test_a_healthy_group_has_no_problems() -> None:
     assert group_problems(replace(raft(), free_bytes=256 * MIB), T0) == ()
+
+
+def test_a_node_that_gets_no_guardian_says_why() -> None:
+    none = GuardianView(alive=False, problem="it is of another release: stop the node with that")
+    (notice,) = problems(situation(following(guardian=none, server=None)))
+    assert notice.subject == "n1"
+    assert notice.what.startswith("no guardian, and so no server is started or stopped here: it is")
+    assert not problems(situation(following(guardian=GuardianView(alive=False), server=None)))
 
 
 @pytest.mark.parametrize(("free", "told"), [(256 * MIB - 1, "255 MiB"), (20 * MIB, "20 MiB")])
