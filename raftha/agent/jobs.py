@@ -23,7 +23,7 @@ from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
 from raftha.model.view import Diverged, JobKind
-from raftha.pg import bootstrap, clone, configuration, rewind
+from raftha.pg import bootstrap, clone, configuration, progress, rewind
 from raftha.pg.argv import InitdbOptions
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
@@ -102,7 +102,13 @@ class Jobs:
             stamp=datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y%m%dT%H%M%S"),
             timeout=timeout,
             cancel=cancel,
+            progress=self._hear,
         )
+
+    def _hear(self, line: str) -> None:
+        copied = progress.copied(line)
+        if copied is not None:
+            self._worker.tell(copied)
 
     def _initdb(self, cancel: Cancelled) -> None:
         options = self._board.config.bootstrap.initdb

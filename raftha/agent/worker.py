@@ -7,9 +7,12 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from msgspec.structs import replace
+
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.logs import event
+from raftha.model.postgres import Copied
 from raftha.model.view import Diverged, JobKind, JobResult, JobView
 
 LOG = logging.getLogger(__name__)
@@ -63,6 +66,11 @@ class Worker:
         event(LOG, logging.DEBUG, "job started", kind=kind)
         self._aside(partial(self._run, kind, work))
         return True
+
+    def tell(self, copied: Copied) -> None:
+        """How far the running job has come. To be called by its work."""
+        if self._job is not None:
+            self._job = replace(self._job, copied=copied)
 
     def cancel(self) -> None:
         """Ask the running job to give up."""

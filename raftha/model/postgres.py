@@ -213,6 +213,13 @@ class Binaries(Struct, frozen=True, kw_only=True):
     origin: str  # "configured", "system", "path" or "embedded"
 
 
+class Copied(Struct, frozen=True, kw_only=True):
+    """How far a copy is; the total is an estimate that may grow."""
+
+    done_bytes: int
+    total_bytes: int
+
+
 class Kept(Struct, frozen=True, kw_only=True):
     """A directory kept beside the data directory: evidence, for people to remove."""
 

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from raftha.instants import Instant, remaining
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
-from raftha.model.postgres import DataDirectory, Kept, ServerStatus, TimelineSwitch
+from raftha.model.postgres import Copied, DataDirectory, Kept, ServerStatus, TimelineSwitch
 from raftha.model.report import PeerReport
 from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import LeaseId, RaftStatus
@@ -80,11 +80,13 @@ class JobKind(StrEnum):
 
 
 class JobView(Struct, frozen=True, kw_only=True):
-    """The job that runs; `source` is the member it copies from, if it does."""
+    """The job that runs; `source` is the member it copies from, if it does, and `copied` how far
+    the program that copies said last that it is."""
 
     kind: JobKind
     started: Instant
     source: str = ""
+    copied: Copied | None = None
 
 
 class Diverged(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from raftha.model.settings import Address, Authentication, Credentials, Postgres
 from raftha.pg import bootstrap, clone
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
+from raftha.pg.run import Progress, ignore
 
 CLOCK = SystemClock()
 SECRETS = ("super: \\'pass", "repl:pass'\\word", "rewind pass")
@@ -69,7 +70,7 @@ class Node:
         self.name = name
         self.process: subprocess.Popen[bytes] | None = None
 
-    def job(self, timeout: float = 60.0, stamp: str = "stamp") -> Job:
+    def job(self, timeout: float = 60.0, stamp: str = "stamp", progress: Progress = ignore) -> Job:
         return new_job(
             config=self.config,
             run_dir=self.instance.layout.run_dir,
@@ -77,6 +78,7 @@ class Node:
             clock=CLOCK,
             stamp=stamp,
             timeout=timeout,
+            progress=progress,
         )
 
     def set(self, **parameters: str) -> None:
@@ -176,10 +178,10 @@ def first_primary(node: Node) -> SystemId:
     return system_id
 
 
-def attach(primary: Node, standby: Node, system_id: SystemId) -> None:
+def attach(primary: Node, standby: Node, system_id: SystemId, progress: Progress = ignore) -> None:
     upstream = primary.upstream_for(standby.name, standby.name)
     primary.instance.create_slot(standby.name)
-    clone.clone(standby.job(), upstream, system_id)
+    clone.clone(standby.job(progress=progress), upstream, system_id)
     standby.start(standby_of(upstream))
     until(lambda: is_streaming(standby))
 

@@ -19,7 +19,7 @@ from raftha.errors import (
 )
 from raftha.model.postgres import Binaries, DirectoryState, ServerPlan, ServerRole
 from raftha.model.settings import Credentials, Secret
-from raftha.pg import argv, bootstrap, clone, conf
+from raftha.pg import argv, bootstrap, clone, conf, progress
 from tests.integration.pg_support import (
     CLOCK,
     SECRETS,
@@ -44,9 +44,11 @@ def test_a_cluster_of_two_is_made_and_streams(binaries: Binaries) -> None:
     with nodes(binaries, "n1", "n2") as (n1, n2):
         system_id = first_primary(n1)
         assert not n1.instance.create_roles(n1.config.authentication), "it must be idempotent"
-        attach(n1, n2, system_id)
+        heard: list[str] = []
+        attach(n1, n2, system_id, heard.append)
         n1.sql("INSERT INTO public.t VALUES (1)")
         until(lambda: caught_up(n1, n2))
+        assert [told for told in map(progress.copied, heard) if told], heard
 
         primary, standby = n1.instance.status(2.0), n2.instance.status(2.0)
         assert primary.is_primary

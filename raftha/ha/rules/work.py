@@ -5,7 +5,7 @@ from __future__ import annotations
 from raftha.ha.actions import Action, CancelJob
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
-from raftha.model.view import JobKind
+from raftha.model.view import JobKind, JobView
 
 CANCEL: tuple[Action, ...] = (CancelJob(),)
 
@@ -17,7 +17,20 @@ def _job_runs(s: Situation) -> Verdict | None:
     leader = s.cluster.leader
     if job.source and leader is not None and leader.name != job.source:
         return Verdict(f"{leader.name} leads now: giving up {job.kind} from {job.source}", CANCEL)
-    return Verdict(f"{job.kind} has been running for {s.since(job.started):.0f} s")
+    return Verdict(_told(job, s.since(job.started)))
+
+
+def _told(job: JobView, seconds: float) -> str:
+    running = f"{job.kind} has been running for {seconds:.0f} s"
+    copied = job.copied
+    if copied is None or seconds <= 0:
+        return running
+    done, total = copied.done_bytes, copied.total_bytes
+    percent = min(100 * done // max(1, total), 100)
+    rate = done / seconds / (1 << 20)
+    return (
+        f"{running}: {percent} % of {total / (1 << 30):.1f} GiB are copied, {rate:.0f} MiB a second"
+    )
 
 
 RULES = (

@@ -16,6 +16,7 @@ from raftha.ha.memory import Memory, StopSent
 from raftha.ha.reference import reference
 from raftha.instants import Seconds
 from raftha.model.ids import Lsn, Revision, Timeline
+from raftha.model.postgres import Copied
 from raftha.model.store import Lease
 from raftha.model.view import JobKind, JobResult, JobView
 from tests.unit.ha import builders as b
@@ -106,6 +107,15 @@ def test_a_job_is_waited_for() -> None:
 
     assert decision.rule == "job-10"
     assert decision.reason == "pg_basebackup has been running for 7 s"
+
+
+def test_how_far_a_copy_is_is_told() -> None:
+    copied = Copied(done_bytes=3 << 30, total_bytes=12 << 30)
+    job = JobView(kind=JobKind.CLONE, started=pg.at(-64), copied=copied)
+    view = b.following(directory=pg.EMPTY, guardian=pg.IDLE_GUARDIAN, server=None, job=job)
+
+    told = "pg_basebackup has been running for 64 s: 25 % of 12.0 GiB are copied, 48 MiB a second"
+    assert b.decided(view).reason == told
 
 
 def test_a_checkpoint_holds_nothing_up() -> None:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from raftha.errors import PostgresError
 from raftha.instants import Seconds
 from raftha.model.ids import Lsn, Timeline
-from raftha.model.postgres import Binaries, ControlState, ReplayPause, SyncState
+from raftha.model.postgres import Binaries, ControlState, Copied, ReplayPause, SyncState
 from raftha.model.settings import Authentication, Credentials
-from raftha.pg import argv, controldata, hba, queries, scram, slots, versions
+from raftha.pg import argv, controldata, hba, progress, queries, scram, slots, versions
 from raftha.pg.layout import Layout
 
 BINARIES = Binaries(bin_dir=Path("/bin15"), major=15, version="15.1", origin="system")
@@ -272,3 +272,20 @@ def test_psycopg2_reads_what_libpq_reads() -> None:
     dsn = next(part for part in command if part.startswith("--source-server="))
     parsed = psycopg2.extensions.parse_dsn(dsn.partition("=")[2])
     assert parsed == {"host": "h", "user": "it's"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "31235/31236 kB (99%), 0/1 tablespace (/data/n2.new-1/base/5/2606)",
+        "31235/31236 kB ( 99%), 0/1 tablespace",
+        "31235/31236 kB (99%) copied",
+    ],
+)
+def test_how_far_a_copy_is_is_read(line: str) -> None:
+    assert progress.copied(line) == Copied(done_bytes=31235 << 10, total_bytes=31236 << 10)
+
+
+def test_other_lines_of_a_copy_tell_nothing() -> None:
+    assert progress.copied("waiting for checkpoint") is None
+    assert progress.copied("pg_rewind: servers diverged at WAL location 0/3000000") is None
