@@ -31,6 +31,7 @@ from raftha.ha.quorum import (
 )
 from raftha.ha.situation import Situation
 from raftha.ha.standbys import SYNC_WAIT_S, absences, attached, may_serve, wanted
+from raftha.ha.telling import told_meanwhile
 from raftha.instants import longest
 from raftha.model.cluster import SyncSet
 from raftha.model.ids import MemberName
@@ -82,7 +83,9 @@ def _towards_off(s: Situation, lease: HeldLease, server: ServerStatus) -> Done:
     sync = s.cluster.sync
     if sync is not None:
         guards = (s.epoch_guard(lease), KeyAt(s.keys.sync, sync.revision))
-        return (Submit("sync", Transact(guards, (Remove(s.keys.sync),))),), memory
+        told, position = told_meanwhile(s, server)
+        command = Transact((*guards, *told), (Remove(s.keys.sync), *position))
+        return (Submit("sync", command),), memory
     if waits_for_nobody(server):
         return (), memory
     return _set_names(s, "", memory)

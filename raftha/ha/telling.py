@@ -11,7 +11,17 @@ from raftha.ha.documents import may_tell
 from raftha.ha.keys import Keys, decode_position, encode_told
 from raftha.ha.situation import Situation
 from raftha.model.ids import Lsn, MemberName, Revision, Timeline
-from raftha.model.store import Guard, KeyAbsent, KeyCreatedAt, Put, Snapshot, Transact
+from raftha.model.postgres import ServerStatus
+from raftha.model.store import (
+    Guard,
+    KeyAbsent,
+    KeyAt,
+    KeyCreatedAt,
+    Put,
+    Snapshot,
+    Transact,
+    Write,
+)
 from raftha.model.view import HeldLease
 
 
@@ -32,6 +42,19 @@ def telling(
         here = KeyCreatedAt(keys.position, known.create_revision)
     epoch = KeyCreatedAt(keys.leader, Revision(lease.epoch.revision))
     return Transact((epoch, here), (Put(keys.position, value),))
+
+
+def told_meanwhile(
+    s: Situation, server: ServerStatus
+) -> tuple[tuple[Guard, ...], tuple[Write, ...]]:
+    """What goes with the end of a synchronous set, so that from then on a position is there: that
+    of an earlier time without a set may be far behind. Nothing if what stands there, or how far the
+    server has written, is not known."""
+    known, key = s.cluster.told, s.keys.position
+    if server.written is None or key in s.cluster.unreadable:
+        return (), ()
+    here: Guard = KeyAbsent(key) if known is None else KeyAt(key, known.revision)
+    return (here,), (Put(key, encode_told(s.me, server.timeline, server.written)),)
 
 
 def last_told(s: Situation) -> tuple[Timeline, Lsn] | None:

@@ -165,6 +165,13 @@ ELECTION: Final = (
     ),
     Mutant(
         file="ha/telling.py",
+        without="S7: a synchronous set ends before a position is there",
+        text="return (here,), (Put(key, encode_told(s.me, server.timeline, server.written)),)",
+        instead="return (here,), ()",
+        caught_by=_TELLING + "test_a_synchronous_set_ends_with_a_position_in_its_place",
+    ),
+    Mutant(
+        file="ha/telling.py",
         without="R4: a leader of the past tells how far it is",
         text="return Transact((epoch, here),",
         instead="return Transact((here,),",

@@ -18,6 +18,7 @@ from raftha.guardian.will import Death
 from raftha.instants import Seconds
 from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.store import Command, Committed, Outcome, Refresh
+from raftha.model.view import View
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
 from tests.sim.cluster.guardian import Guardian
 from tests.sim.cluster.node import Node
@@ -133,6 +134,22 @@ def nothing_is_told_beyond_the_lease(node: Node) -> None:
     spoil(node.agent.member.keeper, "_telling", lambda _held, _note: None)
 
 
+def nobody_asks_what_others_of_a_quorum_hold(node: Node) -> None:
+    """Whoever does not lead takes each standby for one that holds everything."""
+    assert node.agent is not None
+    loop = node.agent.member.loop
+    observe = loop._observe
+
+    def alone() -> View:
+        view = observe()
+        sync = view.cluster.sync
+        if view.lease is not None or sync is None:
+            return view
+        return replace(view, cluster=replace(view.cluster, sync=replace(sync, quorum=0)))
+
+    spoil(loop, "_observe", alone)
+
+
 def spoil(target: object, name: str, replacement: object) -> None:
     setattr(target, name, replacement)
 
@@ -146,6 +163,7 @@ FAST: Final = DynamicConfig(
     primary_health_timeout=Seconds(1.2),
 )
 OFF: Final = replace(FAST, synchronous_mode=SynchronousMode.OFF)
+QUORUM: Final = replace(FAST, synchronous_mode=SynchronousMode.QUORUM)
 BOUNDED: Final = replace(OFF, maximum_lag_on_failover=4096)
 
 
@@ -181,6 +199,13 @@ STARTS_LATE: Final = (
 )
 """The only one that could take over is far behind, and was not there when the leader told how far
 it was. When it is back the witness ends the lease; after its next start it knows nothing of it."""
+ONE_OF_TWO_HAS_MORE: Final = (
+    Trouble(at=3.0, kind=Kind.CUT_HTTP, victim=Victim.STANDBY, pick=0, lasts=12.0),
+    Trouble(at=4.0, kind=Kind.CUT_DATA, victim=Victim.STANDBY, pick=0, lasts=12.0),
+    strike(4.3, Kind.POWER_LOSS),
+)
+"""Commits are held by the other standby alone, before the one that is cut off has left the quorum,
+and each hears nothing of the other."""
 
 
 SEEDS: Final = range(12)
@@ -237,6 +262,13 @@ PLANTED: Final = (
         sabotage=nobody_looks_after_postgresql,
         noticed_as=("L1",),
         plan=(strike(3.0, Kind.STOP_POSTMASTER, is_probe=True),),
+    ),
+    Planted(
+        sabotage=nobody_asks_what_others_of_a_quorum_hold,
+        noticed_as=("S6",),
+        plan=ONE_OF_TWO_HAS_MORE,
+        settings=QUORUM,
+        witnesses=0,
     ),
     Planted(
         sabotage=nothing_is_told_beyond_the_lease,

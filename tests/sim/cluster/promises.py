@@ -76,7 +76,7 @@ class Promises:
 
     @property
     def is_synchronous(self) -> bool:
-        return self._settings.synchronous_mode is SynchronousMode.ON
+        return self._settings.synchronous_mode is not SynchronousMode.OFF
 
     @property
     def sync_standbys(self) -> list[str]:
@@ -95,6 +95,7 @@ class Promises:
     def renewed(self, node: str, handed_over: float, ttl: float) -> None:
         """A claim or a renewal of this node has committed."""
         self._renewed[node] = handed_over + ttl
+        self._store()  # A look at it now, while this replica is there.
         self._longest_ttl = max(self._longest_ttl, ttl)
 
     def told_to_promote(self, server: Server) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from raftha.ha.actions import Submit
 from raftha.ha.candidates import obstacle
 from raftha.ha.keys import encode_position, encode_sync, encode_told
 from raftha.ha.memory import LeaderSeen, Memory
@@ -13,7 +14,18 @@ from raftha.ha.telling import last_told, telling
 from raftha.model.cluster import Told
 from raftha.model.ids import MemberName, Revision, Timeline
 from raftha.model.settings import DynamicConfig, SynchronousMode
-from raftha.model.store import Entry, Key, KeyAbsent, KeyCreatedAt, Put, Snapshot, Transact
+from raftha.model.store import (
+    Entry,
+    Key,
+    KeyAbsent,
+    KeyAt,
+    KeyCreatedAt,
+    Put,
+    Remove,
+    Snapshot,
+    Transact,
+)
+from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
@@ -56,6 +68,31 @@ def test_nothing_is_told_that_is_known_or_that_nobody_would_ask_for() -> None:
 def test_what_a_newer_version_told_is_left_alone() -> None:
     assert told_by_n1(position=b'{"format_version":2,"leader":"n1"}') is None
     assert told_by_n1(position=b'{"format_version":1,"leader":"n1","timeline":1}') is None
+
+
+def test_a_synchronous_set_ends_with_a_position_in_its_place() -> None:
+    """What an earlier time without one has left there may be far behind."""
+    old = kept(10, by=N1)
+    cluster = b.cluster(config=b.OFF, told=old)
+    view = b.view(cluster=cluster, server=pg.primary(written=pg.lsn(7000)))
+    put = Put(KEYS.position, encode_told(N1, Timeline(1), pg.lsn(7000)))
+
+    def ending(view: View) -> Transact:
+        command = b.only(b.decided(view, b.leading_memory(view)), Submit).command
+        assert isinstance(command, Transact)
+        assert Remove(KEYS.sync) in command.writes
+        assert EPOCH in command.guards
+        return command
+
+    assert put in ending(view).writes
+    assert KeyAt(KEYS.position, old.revision) in ending(view).guards
+    first = replace(view, cluster=replace(cluster, told=None))
+    assert put in ending(first).writes
+    assert KeyAbsent(KEYS.position) in ending(first).guards
+    newer = replace(cluster, told=None, unreadable=frozenset({KEYS.position}))
+    assert ending(replace(view, cluster=newer)).writes == (Remove(KEYS.sync),)
+    unknown = replace(view, server=pg.primary(written=None))
+    assert ending(unknown).writes == (Remove(KEYS.sync),)
 
 
 def kept(position: int, by: MemberName = N2, timeline: int = 1) -> Told:
