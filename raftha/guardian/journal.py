@@ -13,6 +13,9 @@ from raftha.guardian.typed import Final
 
 LINES_KEPT: Final = 200
 
+LONGEST_BYTES: Final = 1 << 20
+"""Of the file, and of the one before it: it lies on the volume of the Raft store."""
+
 
 class Journal:
     """Lines with a time for people. An empty path keeps nothing on disk."""
@@ -38,7 +41,8 @@ class Journal:
         self.note(f"failed: {problem!r} at {' > '.join(places)}")
 
     def flush(self) -> None:
-        """Append what is remembered to the file. A failure to write loses the lines, no more."""
+        """Append what is remembered to the file, which becomes `.1` once it is long. A failure to
+        write loses the lines, no more."""
         if not self._lines:
             return
         lines, self._lines = self._lines, []
@@ -47,5 +51,8 @@ class Journal:
         try:
             with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(lines)
+                is_long = file.tell() > LONGEST_BYTES
+            if is_long:
+                os.replace(self._path, self._path + ".1")
         except OSError:
             return

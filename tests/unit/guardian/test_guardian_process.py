@@ -12,7 +12,7 @@ import pytest
 
 from raftha.guardian import events, launch, ledger, lockfile
 from raftha.guardian.client import EXIT_RUNS_ALREADY, GuardianClient, spawn
-from raftha.guardian.journal import LINES_KEPT, Journal
+from raftha.guardian.journal import LINES_KEPT, LONGEST_BYTES, Journal
 from raftha.guardian.main import UsageError, parse
 from raftha.guardian.protocol import Malformed
 from tests.unit.guardian.stand_in import StandIn
@@ -80,6 +80,24 @@ def test_the_journal_waits_for_flush_and_forgets_the_oldest(tmp_path: Path) -> N
     lines = path.read_text().splitlines()
     assert len(lines) == LINES_KEPT
     assert lines[-1].endswith(f"line {LINES_KEPT + 4}")
+
+
+def test_the_journals_file_is_bounded_and_the_part_before_it_kept(tmp_path: Path) -> None:
+    """A guardian of another release may refuse an agent each second while nobody looks."""
+    path = tmp_path / "log"
+    journal = Journal(str(path))
+    longest = 0
+    for number in range(2500):
+        journal.note(f"line {number} " + "x" * 1000)
+        journal.flush()
+        sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+        longest = max(longest, *sizes)
+
+    assert LONGEST_BYTES < longest < LONGEST_BYTES + 2000
+    kept = (tmp_path / "log.1").read_text() + path.read_text()
+    numbers = [int(line.split()[3]) for line in kept.splitlines()]
+    assert numbers == list(range(numbers[0], 2500))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["log", "log.1"]
 
 
 def test_a_file_is_created_by_a_child_or_the_reason_told(tmp_path: Path) -> None:
