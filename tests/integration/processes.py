@@ -66,16 +66,31 @@ def called(found: Sequence[psutil.Process], title: str) -> list[psutil.Process]:
 def postmaster(pgdata: Path) -> psutil.Process | None:
     """The server's first process; None when none runs. Its lock file is not read: the directory may
     be on a disk that this process does not see, or have another name by now."""
-    found = [process for process in of_postgres(pgdata) if _is_server(process)]
+    return first_server(of_postgres(pgdata))
+
+
+def first_server(among: Sequence[psutil.Process]) -> psutil.Process | None:
+    """The one that is no child of another; whoever ends meanwhile is none."""
+    found = [process for process in among if _is_server(process)]
     pids = {process.pid for process in found}
     # A child has the arguments of its parent until it says what it is.
-    return next((process for process in found if process.ppid() not in pids), None)
+    parents = ((process, _parent(process)) for process in found)
+    return next((p for p, parent in parents if parent is not None and parent not in pids), None)
 
 
 def _is_server(process: psutil.Process) -> bool:
-    """Not a child, whose title says what it does, nor a program that fills a directory."""
-    words = process.cmdline()
-    return "-D" in words and Path(words[0]).name == "postgres"
+    """Not a child, whose title says what it does, nor a program that fills a directory, nor one
+    that has just ended."""
+    with suppress(psutil.Error):
+        words = process.cmdline()
+        return "-D" in words and Path(words[0]).name == "postgres"
+    return False
+
+
+def _parent(process: psutil.Process) -> int | None:
+    with suppress(psutil.Error):
+        return process.ppid()
+    return None
 
 
 def send(processes: Sequence[psutil.Process], number: signal.Signals) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 from psycopg2 import extensions
@@ -160,6 +161,16 @@ def test_killing_the_postmaster_leaves_nothing_after_kill_all(server: Server) ->
     processes.kill_all(lambda: processes.of_postgres(server.pgdata), 10)
 
     assert processes.of_postgres(server.pgdata) == []
+
+
+def test_what_ends_while_the_postmaster_is_looked_for_is_none() -> None:
+    """Sessions come and go: one that was found may be gone when it is asked for its title."""
+    short = subprocess.Popen(["sleep", "60"])
+    ended = psutil.Process(short.pid)
+    short.kill()
+    short.wait()
+
+    assert processes.first_server([ended]) is None
 
 
 def test_the_files_of_a_cluster_are_accepted_without_a_warning(
