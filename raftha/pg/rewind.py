@@ -33,6 +33,9 @@ _END_OF_WAL: Final = re.compile(
 """The last whole record, and where what follows cannot be read."""
 
 _NOTHING_THERE: Final = "could not find a valid record after"
+_CUT_OFF: Final = re.compile(r'could not find file "([0-9A-F]{24})"')
+"""The last record goes on in a segment that could not be made any more, as on a full disk."""
+
 _ASK_TIMEOUT: Final = 10.0
 _STANDBY_FILES: Final = ("standby.signal", "recovery.signal")
 
@@ -214,8 +217,22 @@ def _last_record(job: Job, line: Timeline, start: Lsn) -> tuple[Lsn, Lsn] | None
             return begin, begin if match[2] is None else max(begin, Lsn.parse(match[2]))
         if _NOTHING_THERE in str(error):
             return None
+        if (missing := _CUT_OFF.search(str(error))) is not None:
+            end = _end_of_segments(job.layout.data_dir / "pg_wal", line, missing[1])
+            if end is not None and end > start:
+                # Where that record begins is not told. Too late is safe: what could have followed
+                # is rewound; too early, and what has diverged would be started (S9).
+                return Lsn(end.value - 1), end
         raise PostgresError(f"the end of the local WAL cannot be found: {error}") from error
     raise PostgresError("the end of the local WAL cannot be found: pg_waldump met none")
+
+
+def _end_of_segments(pg_wal: Path, line: Timeline, missing: str) -> Lsn | None:
+    """Where the segment of this name would begin; None if it is a gap, with later ones behind."""
+    size = _segment_bytes(pg_wal)
+    end = timeline.start_of_segment(missing, size)
+    names = (path.name for path in pg_wal.iterdir())
+    return None if timeline.segments_from(names, line, end, size) else end
 
 
 def _segment_bytes(pg_wal: Path) -> int:

@@ -112,6 +112,14 @@ def segments_from(
     return tuple(chosen)
 
 
+def start_of_segment(name: str, segment_bytes: int) -> Lsn:
+    """The first position in the WAL file of this name. Raises ValueError."""
+    match = _SEGMENT.fullmatch(name)
+    if match is None:
+        raise ValueError(f"not the name of a WAL segment: {name!r}")
+    return Lsn((int(match[2], 16) << 32) + int(match[3], 16) * segment_bytes)
+
+
 def _switch(line: str) -> TimelineSwitch:
     match = _LINE.fullmatch(line)
     if match is None:

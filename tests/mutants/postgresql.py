@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _CONF: Final = "unit/pg/test_conf.py::"
 _FILES: Final = "unit/pg/test_files.py::"
+_REWIND: Final = "unit/pg/test_rewind.py::"
 _TEXTS: Final = "unit/pg/test_texts.py::"
 _TIMELINE: Final = "unit/pg/test_timeline.py::"
 _LAYER: Final = "integration/test_pg_layer.py::"
@@ -28,6 +29,14 @@ MUTANTS: Final = (
         instead="WHEN p.wal_status = 'lost' THEN NULL",
         caught_by=_LAYER + "test_a_slot_that_lost_its_wal_is_told_and_made_anew",
         limit_s=100,
+    ),
+    Mutant(
+        file="pg/rewind.py",
+        without="S9: a record cut short by a full disk counts as the first after the checkpoint",
+        text="return Lsn(end.value - 1), end",
+        instead="return start, end",
+        caught_by=_REWIND
+        + "test_a_record_that_goes_on_in_a_segment_never_made_counts_as_late_as_it_may_begin",
     ),
     Mutant(
         file="pg/conf.py",
