@@ -1,0 +1,79 @@
+"""Without synchronous replication nothing but the fence keeps a lost primary from acknowledging.
+
+In synchronous mode a primary whose standby has gone over to another waits for its answer for ever,
+fenced or not; here it would go on, and so would its busy and its idle sessions. One that is cut off
+from the others is in `test_networks`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.faults.stage import (
+    ALLOWANCE_S,
+    LEASE_S,
+    PROMISED_S,
+    BusyCluster,
+    Crowd,
+    is_busy,
+)
+from tests.integration.processes import Part
+from tests.integration.scene import NewCluster, Probe, Scene, under_load
+from tests.integration.workload import Counts, Outcome
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+
+Conclude = Callable[..., Counts]
+OFF: Final = {"synchronous_mode": "off", "maximum_lag_on_failover": 64 << 20, "ttl": LEASE_S}
+LASTS_S: Final = 2 * LEASE_S
+"""How long a fault goes on after another primary has taken writes."""
+
+
+def last_row_of(scene: Scene, name: str) -> float:
+    """When a server last acknowledged one, of `time.monotonic()`."""
+    own = (a for a in scene.ledger.attempts() if a.server == name and a.outcome is Outcome.OK)
+    return max(a.ended for a in own)
+
+
+def await_end(scene: Scene) -> None:
+    """Another one is primary, and for a while both could be written to by whoever reaches them."""
+    struck = time.monotonic()
+    scene.await_successor()
+    time.sleep(LASTS_S)
+    scene.wait_for_writes()
+    assert last_row_of(scene, scene.primary) > struck, "it should have served until its deadline"
+
+
+@pytest.mark.smoke
+def test_a_primary_whose_agent_is_killed_writes_no_more_when_another_does(
+    new_cluster: NewCluster, probe: Probe, crowd: Callable[..., Crowd], conclude: Conclude
+) -> None:
+    scene = under_load(new_cluster, probe, kind=BusyCluster, **OFF)
+    load = crowd(scene)
+    scene.cluster.wait_for(lambda: is_busy(scene), 20, "a busy transaction")
+
+    scene.cluster.kill_agent(scene.primary)
+    await_end(scene)
+    assert not scene.cluster.processes(scene.primary, Part.POSTGRES), "the old server is there"
+    scene.cluster.start(scene.primary)
+
+    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=True)
+
+
+def test_a_primary_whose_agent_is_frozen_writes_no_more_when_another_does(
+    new_cluster: NewCluster, probe: Probe, crowd: Callable[..., Crowd], conclude: Conclude
+) -> None:
+    scene = under_load(new_cluster, probe, kind=BusyCluster, **OFF)
+    load = crowd(scene)
+    scene.cluster.wait_for(lambda: is_busy(scene), 20, "a busy transaction")
+
+    scene.cluster.pause(scene.primary, Part.AGENT)
+    await_end(scene)
+    assert not scene.cluster.processes(scene.primary, Part.POSTGRES), "the old server is there"
+    scene.cluster.resume(scene.primary)
+
+    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=True)
