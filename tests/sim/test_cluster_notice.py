@@ -15,10 +15,13 @@ from raftha.guardian import procs
 from raftha.guardian.protocol import EpochPair
 from raftha.guardian.switch import KillSwitch
 from raftha.guardian.will import Death
+from raftha.ha.keys import encode_sync
 from raftha.instants import Seconds
+from raftha.model.ids import MemberName
 from raftha.model.settings import DynamicConfig, SynchronousMode
-from raftha.model.store import Command, Committed, Outcome, Refresh
+from raftha.model.store import Command, Committed, Outcome, Put, Refresh, Transact
 from raftha.model.view import View
+from tests.sim.cluster.agent import KEYS
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
 from tests.sim.cluster.guardian import Guardian
 from tests.sim.cluster.node import Node
@@ -150,6 +153,21 @@ def nobody_asks_what_others_of_a_quorum_hold(node: Node) -> None:
     spoil(loop, "_observe", alone)
 
 
+def everybody_is_named_without_a_proof(node: Node) -> None:
+    """A leader that begins a synchronous set names all others as its holders at once."""
+    assert node.agent is not None
+    store, others = node.agent.node.store, sorted(set(node.world.nodes) - {node.name})
+    submit, alone = store.submit, encode_sync(MemberName(node.name), ())
+    named = encode_sync(MemberName(node.name), tuple(MemberName(name) for name in others))
+
+    def naming(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
+        if isinstance(command, Transact) and command.writes == (Put(KEYS.sync, alone),):
+            command = replace(command, writes=(Put(KEYS.sync, named),))
+        submit(command, timeout=timeout, done=done)
+
+    spoil(store, "submit", naming)
+
+
 def spoil(target: object, name: str, replacement: object) -> None:
     setattr(target, name, replacement)
 
@@ -199,6 +217,12 @@ STARTS_LATE: Final = (
 )
 """The only one that could take over is far behind, and was not there when the leader told how far
 it was. When it is back the witness ends the lease; after its next start it knows nothing of it."""
+SWITCHED_ON_WHILE_CUT: Final = (
+    strike(3.0, Kind.CUT_DATA, 12.0),
+    strike(6.0, Kind.MODE),
+    strike(7.0, Kind.POWER_LOSS, 20.0),
+)
+"""The first set begins while no standby gets anything."""
 ONE_OF_TWO_HAS_MORE: Final = (
     Trouble(at=3.0, kind=Kind.CUT_HTTP, victim=Victim.STANDBY, pick=0, lasts=12.0),
     Trouble(at=4.0, kind=Kind.CUT_DATA, victim=Victim.STANDBY, pick=0, lasts=12.0),
@@ -262,6 +286,12 @@ PLANTED: Final = (
         sabotage=nobody_looks_after_postgresql,
         noticed_as=("L1",),
         plan=(strike(3.0, Kind.STOP_POSTMASTER, is_probe=True),),
+    ),
+    Planted(
+        sabotage=everybody_is_named_without_a_proof,
+        noticed_as=("S6",),
+        plan=SWITCHED_ON_WHILE_CUT,
+        settings=OFF,
     ),
     Planted(
         sabotage=nobody_asks_what_others_of_a_quorum_hold,

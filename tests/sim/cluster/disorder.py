@@ -14,6 +14,7 @@ from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.operation import RequestKind
 from raftha.model.report import OperationRequest
+from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.store import KeyAt, Put, Transact
 from tests.sim.cluster.agent import KEYS
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
@@ -69,6 +70,7 @@ class Disorder:
             Kind.SLEW: self._slew,
             Kind.SWITCHOVER: self._switch_over,
             Kind.TTL: self._change_ttl,
+            Kind.MODE: self._change_mode,
             Kind.SHORTER_TTL: self._cut_ttl,
         }
 
@@ -267,6 +269,13 @@ class Disorder:
 
         self._world.fibers.after(0.0, agent.life, ask)
 
+    def _change_mode(self, trouble: Trouble, node: Node) -> None:
+        def changed(config: DynamicConfig) -> DynamicConfig:
+            others = [mode for mode in SynchronousMode if mode is not config.synchronous_mode]
+            return replace(config, synchronous_mode=others[trouble.pick % len(others)])
+
+        self._write_config(node, changed)
+
     def _change_ttl(self, trouble: Trouble, node: Node) -> None:
         self._write_ttl(node, 2.0 + 3.0 * trouble.strength)
 
@@ -281,6 +290,9 @@ class Disorder:
             self._cut(trouble, node)
 
     def _write_ttl(self, node: Node, ttl: float) -> None:
+        self._write_config(node, lambda config: shorter(config, Seconds(round(ttl, 1))))
+
+    def _write_config(self, node: Node, change: Callable[[DynamicConfig], DynamicConfig]) -> None:
         """An operator writes another configuration, at whatever node is struck."""
         agent = node.agent
         if agent is None:
@@ -288,10 +300,11 @@ class Disorder:
         cluster = agent.reader.read()
         if cluster.config_revision is None:
             return
-        changed = shorter(cluster.config, Seconds(round(ttl, 1)))
+        changed = change(cluster.config)
         command = Transact(
             (KeyAt(KEYS.config, cluster.config_revision),),
             (Put(KEYS.config, encode_config(changed)),),
         )
-        self._world.verdicts.note(f"ttl {ttl:.1f} is asked for at {node.name}")
+        words = f"ttl {changed.ttl:.1f} and mode {changed.synchronous_mode}"
+        self._world.verdicts.note(f"{words} are asked for at {node.name}")
         agent.node.store.submit(command, timeout=Seconds(1.0), done=lambda _outcome: None)

@@ -42,6 +42,7 @@ class Kind(Enum):
     SLEW = "clock slewed"
     SWITCHOVER = "switchover asked for"
     TTL = "ttl changed"
+    MODE = "synchronous mode changed"
     SHORTER_TTL = "ttl cut, then hears nobody"
 
 
@@ -73,6 +74,7 @@ WEIGHTS: Final = {
     Kind.SLEW: 2,
     Kind.SWITCHOVER: 3,
     Kind.TTL: 2,
+    Kind.MODE: 3,
     Kind.SHORTER_TTL: 1,
 }
 

@@ -31,6 +31,7 @@ from tests.sim.cluster.wal import Line
 
 LEADER: Final = Key("/raftha/sim/leader")
 SYNC: Final = Key("/raftha/sim/sync")
+CONFIG: Final = Key("/raftha/sim/config")
 THAW_S: Final = 0.5
 """A machine that was frozen as a whole has processes for so long when it goes on, for no timer of
 its own could run. Where nothing waits for a standby they may acknowledge (a stated limit)."""
@@ -43,6 +44,15 @@ class Acknowledged(Struct, frozen=True):
     at: float
     node: str
     end: int
+
+
+class Reign(Struct):
+    """One incarnation of the leader key. `is_bound` says whether the store named who may follow it,
+    when it was seen last; `has_served`, whether its holder came to take writes."""
+
+    revision: int = -1
+    is_bound: bool = False
+    has_served: bool = False
 
 
 class Promises:
@@ -71,12 +81,18 @@ class Promises:
         self._lines: dict[int, Line] = {}
         self._longest_ttl: float = settings.ttl
         self._renewed: dict[str, float] = {}
+        self._reigns: dict[tuple[int, int], Reign] = {}
         self._probe: tuple[Server, float] | None = None
         self.gaps: list[float] = []
 
     @property
     def is_synchronous(self) -> bool:
-        return self._settings.synchronous_mode is not SynchronousMode.OFF
+        """Commits are to wait for standbys, by the store."""
+        snapshot = self._store()
+        entry = None if snapshot is None else snapshot.entries.get(CONFIG)
+        if entry is None:
+            return self._settings.synchronous_mode is not SynchronousMode.OFF
+        return bool(json.loads(entry.value)["synchronous_mode"] != SynchronousMode.OFF)
 
     @property
     def sync_standbys(self) -> list[str]:
@@ -91,6 +107,15 @@ class Promises:
         return max((a.at for a in reversed(self.acknowledged.values())), default=0.0)
 
     # What nodes and servers do.
+
+    def saw(self, snapshot: Snapshot) -> None:
+        """A replica shows this now."""
+        entry = snapshot.entries.get(LEADER)
+        if entry is None:
+            return
+        reign = self._reigns.setdefault((snapshot.generation, entry.create_revision), Reign())
+        if snapshot.revision > reign.revision:
+            reign.revision, reign.is_bound = snapshot.revision, SYNC in snapshot.entries
 
     def renewed(self, node: str, handed_over: float, ttl: float) -> None:
         """A claim or a renewal of this node has committed."""
@@ -115,7 +140,7 @@ class Promises:
         lost = [a for a in self.acknowledged.values() if a.row not in held]
         if not lost:
             return
-        if self.is_synchronous:
+        if self._is_bound():
             self._verdicts.violate(
                 f"S6: {server.node} is promoted without {len(lost)} acknowledged rows, such as "
                 f"{lost[0].row} of {lost[0].node} at {lost[0].at:.3f}"
@@ -128,6 +153,8 @@ class Promises:
     def opened(self, server: Server) -> None:
         """From now on it takes writes."""
         self._order.append(server.number)
+        for reign in self._present()[:1]:
+            reign.has_served = True
         others = [s.node for s in self._servers() if s is not server and s.may_write]
         if others:
             self._verdicts.violate(f"S1: {server.node} takes writes while {others} still does")
@@ -175,12 +202,24 @@ class Promises:
 
     # How it is judged.
 
+    def _present(self) -> list[Reign]:
+        """The present reign, and before it those before it, the latest first."""
+        return [self._reigns[epoch] for epoch in sorted(self._reigns, reverse=True)]
+
+    def _is_bound(self) -> bool:
+        """Whoever leads now was judged by who may follow, and not by its lag alone. Whoever won the
+        key and never served bound nobody, though it may have named itself."""
+        for reign in self._present()[1:]:
+            if not reign.is_bound or reign.has_served:
+                return reign.is_bound
+        return False
+
     def _rank(self, server: Server) -> int:
         return self._order.index(server.number) if server.number in self._order else -1
 
     def _is_excused(self, server: Server) -> bool:
         was_frozen = self._time.now - self._thawed_at(server.node) < THAW_S
-        return not self.is_synchronous and was_frozen
+        return not server.names_in_force and was_frozen
 
     def _check_loss(self, server: Server, lost: list[Acknowledged]) -> None:
         """What is missing may be as old as the last renewal, and by the lag that is allowed."""

@@ -290,6 +290,9 @@ class ClusterWorld(Stage):
 
         replica.due = checked  # type: ignore[method-assign]
 
+    def round_ended(self, host: Host, node: RaftNode) -> None:  # noqa: ARG002
+        self.promises.saw(node._replica.published)
+
     def process_ended(self, host: Host) -> None:
         if host.name in self.nodes:
             self.nodes[host.name].agent_ended()
