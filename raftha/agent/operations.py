@@ -67,6 +67,7 @@ class Operations:
             candidate=asked.candidate,
             revision=Revision(0),
             fenced=asked.fenced,
+            may_lose=asked.may_lose,
         )
         reason = refusal(s, request) or self._life(s, request)
         if reason is None and s.request is not None:
@@ -96,6 +97,9 @@ class Operations:
         except OutcomeUnknown as error:
             return _ended(request, OperationState.UNKNOWN, f"the answer was lost: {error}")
         event(LOG, logging.INFO, "operator request", kind=request.kind, id=request.id)
+        if request.may_lose:
+            what = "an operator accepts the loss of commits that a member may lack"
+            event(LOG, logging.WARNING, what, name=request.candidate, id=request.id)
         if request.fenced is not None:
             event(
                 LOG,

@@ -16,14 +16,14 @@ from raftha.agent.group import (
     without_vote,
 )
 from raftha.ha.announce import role, state
-from raftha.ha.candidates import obstacle
+from raftha.ha.candidates import lacking, obstacle
 from raftha.ha.explain import problems
 from raftha.ha.pledge import pledged
 from raftha.ha.situation import Situation
 from raftha.ha.sync import is_settled
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds, longest, remaining
-from raftha.model.cluster import Cluster, Member
+from raftha.model.cluster import Cluster, Leader, Member
 from raftha.model.ids import Lsn, MemberName, SystemId
 from raftha.model.postgres import ControlState, ServerStatus
 from raftha.model.report import (
@@ -108,6 +108,7 @@ def peer_report(
         stopped_at=stopped_at,
         streaming_from=None if receiver is None else f"{receiver.host}:{receiver.port}",
         obstacle=obstacle(s),
+        lacking=lacking(s),
         wants_lead=s.view.me.tags.may_lead,
         agent_version=s.view.me.agent_version,
         rule=node.rule,
@@ -138,15 +139,13 @@ def cluster_report(
     answers: Mapping[MemberName, PeerAnswer],
     seen: Instant | None,
     notices: Sequence[Notice],
+    written: Lsn | None = None,
 ) -> ClusterReport:
-    """The whole cluster as this node can tell it, from its replica and fresh answers."""
+    """The whole cluster as this node can tell it; it heard that the last leader had `written`."""
     leader = cluster.leader
     head = _head(cluster, answers)
     members = [_member(m, cluster, answers, raft, head, now) for m in _ordered(cluster)]
     witnesses = [_witness(v, answers, raft, now) for v in raft.voters if v.witness]
-    lease_left = None
-    if leader is not None and seen is not None:
-        lease_left = Seconds(max(0.0, remaining(seen.plus(leader.lease.ttl), now)))
     return ClusterReport(
         scope=scope,
         answered_by=me,
@@ -155,7 +154,7 @@ def cluster_report(
         system_id=system_id(cluster),
         postgres_version=_newest(cluster),
         leader=None if leader is None else leader.name,
-        lease_remaining_seconds=lease_left,
+        lease_remaining_seconds=_lease_left(leader, seen, now),
         ttl=cluster.config.ttl,
         synchronous_mode=cluster.config.synchronous_mode,
         sync_standbys=() if cluster.sync is None else tuple(cluster.sync.standbys),
@@ -177,7 +176,21 @@ def cluster_report(
         rpo=exposure(cluster, answers) if raft.majority else None,
         paused=cluster.paused,
         disarmed=tuple(sorted(cluster.disarmed)),
+        last_written=_last_written(cluster, written),
     )
+
+
+def _lease_left(leader: Leader | None, seen: Instant | None, now: Instant) -> Seconds | None:
+    if leader is None or seen is None:
+        return None
+    return Seconds(max(0.0, remaining(seen.plus(leader.lease.ttl), now)))
+
+
+def _last_written(cluster: Cluster, heard: Lsn | None) -> Lsn | None:
+    if cluster.leader is not None:
+        return None
+    told = None if cluster.told is None else cluster.told.position
+    return max(filter(None, (told, heard)), default=None)
 
 
 def _of_members(answers: Mapping[MemberName, PeerAnswer]) -> Iterator[Notice]:

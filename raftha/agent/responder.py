@@ -112,6 +112,7 @@ class MemberResponder:
             answers=answers,
             seen=self._renewed[1] if self._renewed else None,
             notices=notices,
+            written=node.leader_position,
         )
 
     def metrics(self) -> bytes:

@@ -102,6 +102,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         body = {"leader": request.leader, "candidate": request.candidate, "wait": False}
         if request.fenced is not None:
             body["fenced"] = request.fenced
+        if request.may_lose:
+            body["allow_data_loss"] = True
         answer = self._exchange("POST", path, codec.encode(body), known=True)
         if answer.status not in (200, 202, 412, 503):
             raise Refused(answer.status, self._reason(answer))

@@ -24,7 +24,15 @@ from raftha.model.report import (
 )
 from raftha.model.stored import StoreEvents, StoreReport
 
-_POSITIONS: Final = ("position", "received", "replayed", "seen", "stopped_at", "switch")
+_POSITIONS: Final = (
+    "last_written",
+    "position",
+    "received",
+    "replayed",
+    "seen",
+    "stopped_at",
+    "switch",
+)
 """The fields of the reports, and of what they hold, that are WAL positions."""
 
 _Report = TypeVar(
@@ -117,7 +125,7 @@ def cluster_report(raw: object) -> ClusterReport:
         for name in ("members", "history")
         if isinstance(raw.get(name), list)
     }
-    return _convert({**raw, **lists}, ClusterReport)
+    return _convert(_with_positions({**raw, **lists}), ClusterReport)
 
 
 def store_report(raw: object) -> StoreReport:

@@ -29,6 +29,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     candidate: str | None = None
     scheduled_at: str | None = None
     fenced: str | None = None
+    allow_data_loss: bool = False
     wait: bool = True
 
 
@@ -63,6 +64,8 @@ def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
         return refusal(400, "a switchover needs the leader's name, so that it cannot hit another")
     if asked.fenced is not None and kind is not RequestKind.FAILOVER:
         return refusal(400, "fenced goes with a failover without a leader only")
+    if asked.allow_data_loss and kind is not RequestKind.FAILOVER:
+        return refusal(400, "allow_data_loss goes with a failover without a leader only")
     if asked.leader is not None and asked.leader == asked.candidate:
         return refusal(400, f"leader and candidate are the same member, {asked.leader}")
     return OperationRequest(
@@ -70,4 +73,5 @@ def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
         leader=None if asked.leader is None else MemberName(asked.leader),
         candidate=None if asked.candidate is None else MemberName(asked.candidate),
         fenced=None if asked.fenced is None else MemberName(asked.fenced),
+        may_lose=asked.allow_data_loss,
     )

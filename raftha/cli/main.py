@@ -173,24 +173,34 @@ def switchover(
     from raftha.model.report import RequestKind
 
     contact = contact_of(context, Where(**where))
-    context.exit(_operate(contact, RequestKind.SWITCHOVER, leader, candidate, yes, wait))
+    how = {"yes": yes, "wait": wait}
+    context.exit(_operate(contact, RequestKind.SWITCHOVER, leader, candidate, **how))
 
 
 @cli.command()
 @_operation_options
 @click.option("--candidate", required=True, help="The member that is to take over.")
 @click.option("--fenced", metavar="NAME", help="A disarmed member that is off for certain.")
+@click.option(
+    "--allow-data-loss", "may_lose", is_flag=True, help="Even if it may lack acknowledged commits."
+)
+@click.option("--confirm", metavar="SCOPE", help="The cluster's name: says yes to a loss.")
 @click.pass_context
 def failover(
     context: click.Context,
     /,
     candidate: str,
     fenced: str | None,
+    may_lose: bool,
+    confirm: str | None,
     yes: bool,
     wait: bool,
     **where: Any,
 ) -> None:
     """Make a member the leader, whether there is one or not.
+
+    --allow-data-loss is for a cluster without a leader whose synchronous standbys are gone for
+    good: what the candidate lacks is lost.
 
     --fenced is your word that the machine of a member is off, which was left with a primary in a
     maintenance pause. If it is not, there are two primaries.
@@ -198,7 +208,8 @@ def failover(
     from raftha.model.report import RequestKind
 
     contact = contact_of(context, Where(**where))
-    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, yes, wait, fenced))
+    how = {"fenced": fenced, "may_lose": may_lose, "confirm": confirm, "yes": yes, "wait": wait}
+    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, **how))
 
 
 def _pause_options(command: _Command) -> _Command:
@@ -372,16 +383,12 @@ def _operate(
     kind: RequestKind,
     leader: str | None,
     candidate: str | None,
-    yes: bool,
-    wait: bool,
-    fenced: str | None = None,
+    **how: Any,
 ) -> Exit:
     from raftha.cli import operate
     from raftha.clock import SystemClock
 
-    wish = operate.Wish(
-        kind=kind, leader=leader, candidate=candidate, fenced=fenced, yes=yes, wait=wait
-    )
+    wish = operate.Wish(kind=kind, leader=leader, candidate=candidate, **how)
     return operate.perform(contact, wish, SystemClock(), Event().wait)
 
 

@@ -58,12 +58,20 @@ class Wish(Struct, frozen=True, kw_only=True):
     yes: bool
     wait: bool
     fenced: str | None = None
+    may_lose: bool = False
+    confirm: str | None = None
+    """The cluster's name, given beforehand: what `may_lose` wants typed."""
 
 
 def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
     """Carry the wish out, in conversation with the operator."""
-    if not wish.yes and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to confirm: add --yes")
+    if wish.confirm is not None and not wish.may_lose:
+        raise click.UsageError("--confirm goes with --allow-data-loss")
+    if not sys.stdin.isatty():
+        if wish.may_lose and wish.confirm is None:
+            raise click.UsageError("nobody is there to confirm: add --confirm with the scope")
+        if not (wish.yes or wish.may_lose):
+            raise click.UsageError("nobody is there to confirm: add --yes")
     try:
         found = discover.find(contact)
     except NobodyAnswers as error:
@@ -78,7 +86,7 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         complain(str(error))
         return Exit.REFUSED
     _explain(found.report, request)
-    if not wish.yes and not _confirmed(request):
+    if not _confirmed(found.report.scope, request, wish):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
     clients = clients_of(contact, found)
@@ -89,9 +97,16 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
     )
 
 
-def _confirmed(request: OperationRequest) -> bool:
-    """The operator says so; for a machine that must be off by its name, which nobody types by
-    accident."""
+def _confirmed(scope: str, request: OperationRequest, wish: Wish) -> bool:
+    """The operator says so; what could end in two primaries or in lost commits by typing a name,
+    which nobody does by accident."""
+    if request.may_lose:
+        typed = wish.confirm or click.prompt(f"Type the name of the cluster ({scope})")
+        if str(typed).strip() != scope:
+            complain(f"{typed} is not the name of this cluster, {scope}")
+            return False
+    if wish.yes or (request.may_lose and request.fenced is None):
+        return True
     if request.fenced is None:
         return click.confirm(f"Start the {request.kind.value}?")
     typed = click.prompt(f"Type the name of the member that is off ({request.fenced})")
@@ -110,6 +125,8 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
     if wish.candidate is not None and members[wish.candidate].role is ReportedRole.WITNESS:
         raise NotPossible(f"{wish.candidate} is a witness and holds no PostgreSQL")
     candidate = wish.candidate
+    if wish.may_lose and report.leader is not None:
+        raise NotPossible(f"{report.leader} leads, nothing is lost: leave --allow-data-loss out")
     if wish.fenced is not None and wish.fenced not in report.disarmed:
         raise NotPossible(f"nothing waits for the end of {wish.fenced}: leave --fenced out")
     if wish.kind is RequestKind.SWITCHOVER:
@@ -122,6 +139,7 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
         leader=report.leader if wish.kind is RequestKind.SWITCHOVER else None,
         candidate=None if candidate is None else MemberName(candidate),
         fenced=None if wish.fenced is None else MemberName(wish.fenced),
+        may_lose=wish.may_lose,
     )
 
 
@@ -166,13 +184,31 @@ def _explain(report: ClusterReport, request: OperationRequest) -> None:
             "writes pause until it is promoted."
         )
         return
-    click.echo(f"There is no leader: {takes_over} takes over if it provably holds every commit.")
+    if request.may_lose:
+        click.secho(_stake(report, takes_over), fg="red")
+    else:
+        click.echo(f"There is no leader: {takes_over} takes over if it provably holds every commit")
     if request.fenced is not None:
         click.secho(
             f"The machine of {request.fenced} must be off: its PostgreSQL was left running without "
             "a deadline, and if it still runs there are two primaries.",
             fg="red",
         )
+
+
+def _stake(report: ClusterReport, candidate: str) -> str:
+    """What is lost if the candidate takes over, as far as anybody who answers knows."""
+    held = {member.name: member.position for member in report.members}
+    known = [position for position in (report.last_written, *held.values()) if position is not None]
+    own, words = held.get(candidate), "how much that is nobody who answers can tell"
+    if own is not None and known:
+        lost = own.behind(max(known))
+        words = f"{lost} bytes of WAL at least, as far as is known"
+    where = "" if own is None else f" up to {own}"
+    return (
+        f"There is no leader: {candidate} takes over with what it holds{where}. Commits that were "
+        f"acknowledged and that it lacks are lost: {words}."
+    )
 
 
 def _short(member: MemberReport) -> str:

@@ -17,6 +17,24 @@ from raftha.model.report import PeerReport
 
 def obstacle(s: Situation) -> str | None:
     """Why this node must not be promoted now; None if nothing stands against it."""
+    return _incapable(s) or lacking(s)
+
+
+def lacking(s: Situation) -> str | None:
+    """Why this node, which could be promoted otherwise, may lack acknowledged commits; None if it
+    holds them, and if an operator accepts the loss."""
+    server = s.server
+    if server is None or _incapable(s) is not None or loss_is_accepted(s):
+        return None
+    return _sync_obstacle(s) or _lag_obstacle(s, server)
+
+
+def loss_is_accepted(s: Situation) -> bool:
+    """An operator asked for this node, and said that commits which it lacks may be lost."""
+    return s.request is not None and s.request.may_lose and s.request.candidate == s.me
+
+
+def _incapable(s: Situation) -> str | None:
     server = s.server
     if not s.view.me.tags.may_lead:
         return "its tags forbid it (nofailover, or failover_priority 0)"
@@ -43,7 +61,7 @@ def obstacle(s: Situation) -> str | None:
         return f"replay is {server.replay_pause}"
     if server.position is None:
         return "its WAL position is unknown"
-    return _sync_obstacle(s) or _line_obstacle(s, server) or _lag_obstacle(s, server)
+    return _line_obstacle(s, server)
 
 
 def _sync_obstacle(s: Situation) -> str | None:
@@ -163,12 +181,14 @@ def refusal(s: Situation, request: OperatorRequest) -> str | None:
     if leader is None and request.kind is RequestKind.SWITCHOVER:
         return "there is no leader to switch over from: use failover --candidate"
     name = leader.name if leader is not None else None
+    if request.may_lose and name is not None:
+        return f"{name} leads: nothing has to be lost, leave --allow-data-loss out"
     reason = _fence_refusal(s, request, name) or _pause_refusal(s, request, name)
     if reason is not None:
         return reason
     if request.candidate is None:
         return _no_candidate(s, name) if name is not None else "name a candidate"
-    return _candidate_refusal(s, request.candidate, name)
+    return _candidate_refusal(s, request.candidate, name, may_lose=request.may_lose)
 
 
 def _fence_refusal(s: Situation, request: OperatorRequest, leader: MemberName | None) -> str | None:
@@ -210,7 +230,9 @@ def _no_candidate(s: Situation, leader: MemberName) -> str | None:
     return "no member can take over: " + ("; ".join(reasons) or "there is no other member")
 
 
-def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None) -> str | None:
+def _candidate_refusal(
+    s: Situation, name: MemberName, leader: MemberName | None, *, may_lose: bool = False
+) -> str | None:
     member = s.cluster.members.get(name)
     if member is None:
         known = ", ".join(sorted(s.cluster.members))
@@ -223,14 +245,15 @@ def _candidate_refusal(s: Situation, name: MemberName, leader: MemberName | None
         return f"{name} has no vote in the Raft group: raftha member add gives it one"
     if not member.tags.may_lead:
         return f"{name} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
-    own = obstacle(s) if name == s.me and leader is None else None
-    if own is not None:
-        return f"{name} cannot take over: {own}"
     report = s.peer(name) if name != s.me else None
     if name != s.me and report is None:
         return f"{name} does not answer"
-    if leader is None and report is not None and report.obstacle is not None:
-        return f"{name} cannot take over: {report.obstacle}"
+    reason, lack = obstacle(s), lacking(s)
+    if report is not None:
+        reason, lack = report.obstacle, report.lacking
+    if leader is None and reason is not None and not (may_lose and reason == lack):
+        remedy = "; raftha failover --allow-data-loss would overrule that" if lack else ""
+        return f"{name} cannot take over: {reason}{remedy}"
     return None if report is None else _lagging(s, name, report)
 
 

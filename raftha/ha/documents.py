@@ -278,6 +278,7 @@ def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
         candidate=_name(doc.candidate),
         revision=entry.mod_revision,
         fenced=_name(doc.fenced),
+        may_lose=doc.may_lose,
     )
 
 

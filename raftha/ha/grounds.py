@@ -28,6 +28,8 @@ def grounds(s: Situation) -> str:
         who = f"{s.request.kind} from {s.request.leader or 'nobody'}"
         if s.request.fenced is not None:
             who += f", an operator said that {s.request.fenced} is off"
+        if s.request.may_lose:
+            who += ", an operator accepted the loss of commits"
     position = s.server.position if s.server else None
     return f"{who}; positions: {s.me} {position}, " + (", ".join(seen) or "no other member")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from raftha.ha import pledge
-from raftha.ha.candidates import switch_point
+from raftha.ha.candidates import loss_is_accepted, switch_point
 from raftha.ha.situation import Situation
 from raftha.instants import longest
 from raftha.model.ids import Lsn, MemberName
@@ -27,7 +27,7 @@ def unheard(s: Situation) -> str | None:
     """Why it is not known yet that this node holds every acknowledged commit; None if it is, as far
     as that depends on others: a node that `sync` does not name is no candidate to begin with."""
     sync, server = s.cluster.sync, s.server
-    if sync is None or sync.quorum == 0 or s.me == sync.leader:
+    if sync is None or sync.quorum == 0 or s.me == sync.leader or loss_is_accepted(s):
         return None
     if server is None or server.position is None:
         return "its own WAL position is unknown"

@@ -147,6 +147,7 @@ def encode_request(request: OperatorRequest) -> bytes:
             "leader": request.leader,
             "candidate": request.candidate,
             "fenced": request.fenced,
+            "may_lose": request.may_lose,
         }
     )
 

@@ -53,7 +53,8 @@ def open_request(
 
 def _requested(request: OperatorRequest) -> str:
     fenced = "" if request.fenced is None else f"; an operator said that {request.fenced} is off"
-    return f"{request.kind} requested{fenced}"
+    loss = "; an operator accepts the loss of commits" if request.may_lose else ""
+    return f"{request.kind} requested{fenced}{loss}"
 
 
 def _operation_guard(keys: Keys, cluster: Cluster) -> Guard:

@@ -51,6 +51,7 @@ class RequestDoc(msgspec.Struct):
     leader: str | None
     candidate: str | None
     fenced: str | None = None
+    may_lose: bool = False
 
 
 class DisarmedDoc(msgspec.Struct):

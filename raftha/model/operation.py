@@ -36,7 +36,8 @@ class OperationStep(StrEnum):
 
 class OperatorRequest(Struct, frozen=True, kw_only=True):
     """The `failover` key: a planned hand-over, or the operator's choice of a new leader. `fenced`
-    is the member that the operator said is off, so that its `disarmed` entry went."""
+    is the member that the operator said is off, so that its `disarmed` entry went; `may_lose` lets
+    the candidate lead though it may lack acknowledged commits."""
 
     id: str
     kind: RequestKind
@@ -44,6 +45,7 @@ class OperatorRequest(Struct, frozen=True, kw_only=True):
     candidate: MemberName | None
     revision: Revision
     fenced: MemberName | None = None
+    may_lose: bool = False
 
 
 class Step(Struct, frozen=True, kw_only=True):

@@ -105,8 +105,9 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     the old stream was cut before, and no leader older than that is followed any more; None if it
     still may grow (R17), or if a version tells it that knows no pledge. `stopped_at` is the
     shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
-    member would not take over. `paused` says that it keeps to a maintenance pause, and a primary
-    here has no deadline. `notices` are those about this member itself.
+    member would not take over; `lacking` is the same where it is nothing but commits that it may
+    lack. `paused` says that it keeps to a maintenance pause, and a primary here has no deadline.
+    `notices` are those about this member itself.
     """
 
     name: MemberName
@@ -123,6 +124,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     stopped_at: Lsn | None = None
     streaming_from: str | None = None
     obstacle: str | None = None
+    lacking: str | None = None
     wants_lead: bool = True
     agent_version: str = ""
     rule: str = ""
@@ -227,6 +229,7 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     """The whole cluster as one node can tell it. With `majority` false it is what that node last
     knew, `age_seconds` old. `sync_quorum` is how many others of `sync_standbys` one of them must
     have heard to be promoted. `disarmed` are the members whose primary may run without a deadline.
+    `last_written` is how far leaders were known to have written, while there is none.
     """
 
     scope: str
@@ -258,16 +261,19 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     rpo: Exposure | None = None
     paused: bool = False
     disarmed: tuple[str, ...] = ()
+    last_written: Lsn | None = None
 
 
 class OperationRequest(Struct, frozen=True, kw_only=True):
     """A switchover or failover that an operator asks for, as it came in. `fenced` is a member that
-    the operator says is off, though its primary was left without a deadline."""
+    the operator says is off, though its primary was left without a deadline. `may_lose` accepts
+    the loss of commits that the candidate may lack."""
 
     kind: RequestKind
     leader: MemberName | None = None
     candidate: MemberName | None = None
     fenced: MemberName | None = None
+    may_lose: bool = False
 
 
 class StepTaken(Struct, frozen=True, kw_only=True):

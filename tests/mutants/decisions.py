@@ -351,6 +351,21 @@ LEADING: Final = (
         caught_by=_FOLLOWER + "test_a_rejoin_waits_for_all_that_it_needs",
     ),
     Mutant(
+        file="ha/candidates.py",
+        without="S6: a loss that was accepted for one member lets every member lead",
+        text="s.request.may_lose and s.request.candidate == s.me",
+        instead="s.request.may_lose",
+        caught_by=_CANDIDATES + "test_an_accepted_loss_overrules_what_the_candidate_may_lack",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S6: a loss is accepted while somebody leads",
+        text="if request.may_lose and name is not None:",
+        instead="if request.may_lose and name == s.me and name is None:",
+        caught_by=_CANDIDATES
+        + "test_a_loss_is_accepted_only_where_nobody_leads_and_nothing_else_stands_against_it",
+    ),
+    Mutant(
         file="ha/slots.py",
         without="L2: a slot that lost its WAL is not made anew, and its member waits for ever",
         text="sound = set(server.slots) - {",

@@ -160,5 +160,8 @@ def test_a_member_that_nothing_waits_for_is_not_declared_off(
 @pytest.mark.parametrize(("typed", "agreed"), [("n1", True), ("yes", False), ("n2", False)])
 def test_the_name_has_to_be_typed(typed: str, agreed: bool) -> None:
     request = OperationRequest(kind=RequestKind.FAILOVER, candidate=N2, fenced=N1)
+    wish = operate.Wish(
+        kind=RequestKind.FAILOVER, leader=None, candidate=N2, fenced=N1, yes=False, wait=False
+    )
     with CliRunner().isolation(input=f"{typed}\n"):
-        assert operate._confirmed(request) is agreed
+        assert operate._confirmed("demo", request, wish) is agreed

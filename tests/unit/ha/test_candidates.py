@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from raftha.ha.candidates import diverged, obstacle, refusal, switch_point
+from raftha.ha.candidates import diverged, lacking, obstacle, refusal, switch_point
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.operation import OperatorRequest, RequestKind
@@ -196,3 +197,41 @@ def test_a_failover_to_somebody_who_cannot_lead_is_refused() -> None:
     failover = b.request(RequestKind.FAILOVER, by=None, to=N2)
 
     assert "only n1, n3" in (refused(failover, cluster=b.vacant(), peers=unfit) or "")
+
+
+WITHOUT = b.sync(N2, by=N3)
+"""A set without the node here."""
+
+
+def alone(to: MemberName = N1, *, may_lose: bool = True, **more: Any) -> View:
+    """It is asked to lead, and may lack what the set holds."""
+    asked = replace(b.request(RequestKind.FAILOVER, by=None, to=to), may_lose=may_lose)
+    return b.racing(cluster=b.followed(leader=None, sync=WITHOUT, request=asked), **more)
+
+
+def test_an_accepted_loss_overrules_what_the_candidate_may_lack() -> None:
+    assert why_not(alone()) is None
+    for view in (alone(may_lose=False), alone(to=N2)):
+        why = why_not(view)
+        assert why == "every acknowledged commit is provably held by n3 and n2 alone"
+        assert lacking(b.situation(view, LOST)) == why
+
+
+def test_an_accepted_loss_overrules_nothing_else() -> None:
+    tagged = alone(me=b.identity(tags=Tags(nofailover=True)))
+    assert "its tags forbid it" in (why_not(tagged) or "")
+    assert lacking(b.situation(tagged, LOST)) is None
+    assert "its WAL position is unknown" in (why_not(alone(server=pg.standby(None))) or "")
+
+
+def test_a_loss_is_accepted_only_where_nobody_leads_and_nothing_else_stands_against_it() -> None:
+    asked = replace(b.request(RequestKind.FAILOVER, by=None, to=N2), may_lose=True)
+    lacks = pg.answers(pg.report(N2, obstacle="n1 alone holds all", lacking="n1 alone holds all"))
+    tired = pg.answers(pg.report(N2, obstacle="it is tired"))
+
+    assert refused(asked, cluster=b.vacant(), peers=lacks) is None
+    assert refused(asked, cluster=b.vacant(), peers=tired) == "n2 cannot take over: it is tired"
+    assert "n1 leads: nothing has to be lost" in (refused(asked) or "")
+    plain = refused(replace(asked, may_lose=False), cluster=b.vacant(), peers=lacks)
+    assert plain is not None
+    assert plain.endswith("raftha failover --allow-data-loss would overrule that")

@@ -11,6 +11,7 @@ from raftha.ha.actions import AcquireLeader, AskPeers
 from raftha.ha.decide import observe_memory
 from raftha.ha.table import Decision
 from raftha.model.ids import MemberName, Revision, Timeline
+from raftha.model.operation import RequestKind
 from raftha.model.view import PeerAnswer
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -64,6 +65,14 @@ def test_who_may_hold_more_is_never_overtaken(report: Any, why: str) -> None:
 
     assert decision.rule == "elect-68"
     assert why in decision.reason
+
+
+def test_an_accepted_loss_needs_nobody_to_be_heard() -> None:
+    asked = replace(b.request(RequestKind.FAILOVER, by=None, to=N1), may_lose=True)
+    silent = {"peers": pg.answers(silent=(N2, N3)), "memory": OLD}
+    assert b.only(raced(cluster={"request": asked}, **silent), AcquireLeader)
+    other = raced(cluster={"request": replace(asked, candidate=N3)}, **silent)
+    assert other.rule == "elect-68"
 
 
 def test_the_old_leader_needs_to_hear_nobody() -> None:
