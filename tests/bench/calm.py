@@ -27,14 +27,10 @@ from typing import Final
 
 from raftha.model.postgres import Binaries
 from raftha.pg import versions
-from tests.bench.failover import install
+from tests.bench.failover import PROFILES, install
 from tests.integration.harness import PASSWORD, ClusterHarness
 from tests.integration.scene import log_of, report, wait_for_sync
 
-PROFILES: Final[dict[str, dict[str, object]]] = {
-    "lan": {"profile": "lan", "ttl": 5, "loop_wait": 1.0},
-    "fast": {"profile": "fast", "ttl": 2, "loop_wait": 0.5},
-}
 SCALE: Final = 10
 """Of pgbench: 150 MiB of rows."""
 CLIENTS: Final = 16
