@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from raftha.ha.actions import Action, Submit
+from raftha.ha.actions import Action, ReleaseLeader, Submit
 from raftha.ha.keys import LONGEST_REASON, encode_history
 from raftha.ha.situation import Situation
 from raftha.ha.table import Verdict
@@ -48,3 +48,11 @@ def ending(s: Situation, lease: HeldLease, why: str) -> Verdict | None:
     return Verdict(
         f"writing down why the leader key is given back: {why}", amended(s, lease, changed)
     )
+
+
+def giving_back(s: Situation, lease: HeldLease, why: str) -> Verdict:
+    """Give the leader key back once the history says why. Nothing failed here: this node may race
+    again at once."""
+    memory = replace(s.memory, starts=0, promoted=None)
+    release = Verdict(f"giving the leader key back: {why}", (ReleaseLeader(lease.epoch),), memory)
+    return ending(s, lease, why) or release

@@ -304,9 +304,23 @@ LEADING: Final = (
     Mutant(
         file="ha/rules/restart.py",
         without="R11: a promotion cut short is started as a primary",
-        text="if control is None or s.view.directory.standby_signal:",
-        instead="if control is None:",
+        text="control is None or s.view.directory.standby_signal or here < record.timeline:",
+        instead="control is None or here < record.timeline:",
         caught_by=_RESTART + "test_a_promotion_with_its_standby_signal_left_was_cut_short",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="R25: an epoch is used for a second promotion",
+        text="if server.timeline >= record.timeline:",
+        instead="if server.timeline < 0:",
+        caught_by=_LEADER + "test_an_epoch_is_good_for_one_promotion",
+    ),
+    Mutant(
+        file="ha/rules/restart.py",
+        without="R25: a timeline that was not committed is started again",
+        text="if here > record.timeline:",
+        instead="if here < 0:",
+        caught_by=_RESTART + "test_who_cannot_be_the_primary_gives_the_key_back",
     ),
     Mutant(
         file="ha/rules/leader.py",

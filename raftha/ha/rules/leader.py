@@ -17,7 +17,7 @@ from raftha.ha.actions import (
     StopMode,
     Submit,
 )
-from raftha.ha.annals import record_of, rewritten
+from raftha.ha.annals import giving_back, record_of, rewritten
 from raftha.ha.backoff import peace_s, strikes_after
 from raftha.ha.candidates import corrected
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
@@ -51,6 +51,9 @@ def _promote(s: Situation) -> Verdict | None:
         return Verdict("recording the promotion before it happens", (*slots, *submit))
     if s.memory.promoted == lease.epoch:
         return _promoting(s)
+    if server.timeline >= record.timeline:
+        why = f"timeline {record.timeline} was written under its epoch before"
+        return giving_back(s, lease, why)
     plan = primary_plan(s.cluster, s.view.me, names_at_promotion(s))
     burned = tuple(sorted(r.timeline for r in s.cluster.history if r.timeline < record.timeline))
     memory = replace(s.memory, plan=plan, promoted=lease.epoch, promoted_at=s.now)
@@ -237,9 +240,10 @@ RULES = (
         id="lead-30",
         when="the leader key is held by a standby",
         then="make the slots, commit the history record with a timeline never used before, write "
-        "the synchronous names, have the guardian promote",
-        why="two promotions must never share a timeline number, and the first commit must already "
-        "wait for whom it must wait for",
+        "the synchronous names, have the guardian promote; give the key back where that timeline "
+        "is there already",
+        why="two promotions must never share a timeline number, or an epoch, which has one record; "
+        "and the first commit must already wait for whom it must wait for",
         check=_promote,
     ),
     Rule(

@@ -10,9 +10,8 @@ from raftha.ha.actions import (
     Disarm,
     EndAgent,
     Rearm,
-    ReleaseLeader,
 )
-from raftha.ha.annals import ending
+from raftha.ha.annals import giving_back
 from raftha.ha.keys import LEADER_LEASE
 from raftha.ha.parting import is_given_up
 from raftha.ha.pausing import (
@@ -92,8 +91,7 @@ def _down(s: Situation) -> Verdict | None:
     if lease is None:
         return Verdict("PostgreSQL does not run here, and is not started in a maintenance pause")
     why = "PostgreSQL does not run, and is not started in a maintenance pause"
-    release = Verdict(f"giving the leader key back: {why}", (ReleaseLeader(lease.epoch),))
-    return ending(s, lease, why) or release
+    return giving_back(s, lease, why)
 
 
 def _is_busy(s: Situation) -> bool:

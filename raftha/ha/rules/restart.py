@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from raftha.ha.actions import AskPeers, ReleaseLeader
-from raftha.ha.annals import amended, ending, record_of
+from raftha.ha.actions import AskPeers
+from raftha.ha.annals import amended, giving_back, record_of
 from raftha.ha.backoff import FREE_STRIKES, pause, strikes
 from raftha.ha.keys import LONGEST_REASON
 from raftha.ha.parting import is_leaving
@@ -45,34 +45,38 @@ def _start(s: Situation) -> Verdict | None:
     if not s.directory_ready:
         return _give_back(s, lease, f"{s.view.directory.path} is {s.view.directory.state}")
     if lease.epoch in s.view.guardian.burned:
-        # Nothing failed here: the next race may be run at once.
-        verdict = _give_back(s, lease, "the guardian fenced this epoch")
-        return replace(verdict, memory=replace(s.memory, starts=0, promoted=None))
+        return giving_back(s, lease, "the guardian fenced this epoch")
     if s.memory.starts >= STARTS_PER_EPOCH:
         return _give_back(s, lease, f"PostgreSQL did not start in {STARTS_PER_EPOCH} tries")
     record = record_of(s, lease)
-    if record is not None and not _is_on(s, record):
-        return _give_back(s, lease, f"the promotion to timeline {record.timeline} was cut short")
+    off = None if record is None else _off(s, record)
+    if off is not None:
+        return _give_back(s, lease, off)
     if record is None:
         return start_standby(s, None, "starting as a standby, to be promoted")
     return _resume(s, lease, record)
 
 
 def _give_back(s: Situation, lease: HeldLease, reason: str) -> Verdict:
-    noted = ending(s, lease, reason)
-    if noted is not None:
-        return noted
+    verdict = giving_back(s, lease, reason)
+    if verdict.memory is None:
+        return verdict
     due = s.now.plus(2 * s.config.ttl)
-    memory = replace(s.memory, starts=0, promoted=None, retry_at=due, failed=reason)
-    return Verdict(f"giving the leader key back: {reason}", (ReleaseLeader(lease.epoch),), memory)
+    return replace(verdict, memory=replace(verdict.memory, retry_at=due, failed=reason))
 
 
-def _is_on(s: Situation, record: HistoryRecord) -> bool:
-    """The directory reached the timeline of this record: the promotion to it was completed."""
+def _off(s: Situation, record: HistoryRecord) -> str | None:
+    """Why the directory does not hold the timeline of this record; None if it does: the promotion
+    to it was completed, and no other came after it."""
     control = s.view.directory.control
-    if control is None or s.view.directory.standby_signal:
-        return False
-    return max(control.timeline, control.minimum_recovery_timeline) >= record.timeline
+    here = record.timeline
+    if control is not None:
+        here = max(control.timeline, control.minimum_recovery_timeline)
+    if control is None or s.view.directory.standby_signal or here < record.timeline:
+        return f"the promotion to timeline {record.timeline} was cut short"
+    if here > record.timeline:
+        return f"timeline {here} was written here, but {record.timeline} was committed"
+    return None
 
 
 def _resume(s: Situation, lease: HeldLease, record: HistoryRecord) -> Verdict:

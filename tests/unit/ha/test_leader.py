@@ -109,6 +109,18 @@ def test_a_promotion_that_does_not_end_is_stopped() -> None:
     assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
 
 
+def test_an_epoch_is_good_for_one_promotion() -> None:
+    """The server went without a fence, as in a maintenance pause, and was started as a standby by
+    an agent that could not know that it still led: promoted once more, it would write a timeline
+    that nobody committed, and the next leader would write another under the same number (R25)."""
+    done = replace(b.MINE, ended="so it was")
+    back = elected(cluster=b.won(done), server=pg.standby(timeline=Timeline(2)))
+    decision = b.decided(back)
+
+    assert (decision.rule, b.acts(decision)) == ("lead-30", ["ReleaseLeader"])
+    assert b.acts(b.decided(replace(back, cluster=b.won(b.MINE)))) == ["history"]
+
+
 def test_an_old_checkpoint_is_not_published_for_a_new_promotion() -> None:
     done = JobResult(kind=JobKind.CHECKPOINT, ended=pg.at(-60))
     memory = Memory(checkpoint_asked=pg.at(-61), last_job=done.ended)

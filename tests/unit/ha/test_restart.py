@@ -86,6 +86,13 @@ def test_between_two_tries_there_is_a_pause() -> None:
         ({"guardian": replace(pg.IDLE_GUARDIAN, burned=(pg.EPOCH,))}, "fenced this epoch"),
         ({"directory": replace(pg.EMPTY, state=DirectoryState.ABSENT)}, "absent"),
         ({"cluster": b.won(b.MINE)}, "cut short"),
+        (
+            {
+                "cluster": b.won(b.MINE),
+                "directory": pg.directory(control=pg.control(timeline=Timeline(3))),
+            },
+            "timeline 3 was written here, but 2 was committed",
+        ),
     ],
 )
 def test_who_cannot_be_the_primary_gives_the_key_back(more: dict[str, Any], words: str) -> None:
