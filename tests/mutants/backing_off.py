@@ -43,9 +43,18 @@ MUTANTS: Final = (
     Mutant(
         file="ha/rules/leader.py",
         without="peace does not end the pauses",
-        text="if s.since(s.memory.serving_since) >= peace_s(s):",
-        instead="if s.since(s.memory.serving_since) < 0:",
+        text="if records and s.since(s.memory.serving_since) >= peace_s(s):",
+        instead="if records and s.since(s.memory.serving_since) < 0:",
         caught_by=_BACKOFF + "test_after_ten_ttls_of_service_the_strikes_are_forgotten",
+    ),
+    Mutant(
+        file="ha/rules/leader.py",
+        without="peace does not count after a maintenance pause",
+        text="records = (*records[:-1], replace(records[-1], strikes=0))",
+        instead="records = tuple(replace(r, strikes=0) if r.epoch == lease.epoch else r "
+        "for r in records)",
+        caught_by=_BACKOFF
+        + "test_peace_counts_for_a_primary_that_took_its_key_again_after_a_maintenance_pause",
     ),
     Mutant(
         file="ha/decide.py",

@@ -110,11 +110,9 @@ def _correct_history(s: Situation, lease: HeldLease, server: ServerStatus) -> tu
     before a promotion could only be what had been received by then, and others judge by it. After
     a time of peace the strikes are forgotten."""
     records = corrected(s.cluster.history, server.timeline, s.view.forks)
-    if s.since(s.memory.serving_since) >= peace_s(s):
-        records = tuple(
-            replace(record, strikes=0) if record.epoch == lease.epoch else record
-            for record in records
-        )
+    if records and s.since(s.memory.serving_since) >= peace_s(s):
+        # Not by its epoch: a primary that took its key again after a pause was promoted before.
+        records = (*records[:-1], replace(records[-1], strikes=0))
     return rewritten(s, lease, records)
 
 

@@ -13,7 +13,7 @@ from raftha.ha.explain import problems
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.instants import Seconds
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Revision, Timeline
+from raftha.model.ids import Epoch, Revision, Timeline
 from raftha.model.operation import RequestKind
 from raftha.model.report import Level
 from raftha.model.settings import DynamicConfig
@@ -89,6 +89,17 @@ def peaceful(seconds: float, **more: Any) -> list[str]:
     view = b.view(cluster=b.cluster(history=(b.record(strikes=2),), **more))
     memory = b.leading_memory(view, serving_since=pg.at(-seconds))
     return b.acts(b.decided(view, memory))
+
+
+def test_peace_counts_for_a_primary_that_took_its_key_again_after_a_maintenance_pause() -> None:
+    """No record is of its epoch, for it was promoted under the one before."""
+    later = Epoch(1, 59)
+    leader = b.leader(epoch=later, revision=Revision(later.revision))
+    cluster = b.cluster(history=(b.record(strikes=2),), leader=leader)
+    view = b.view(cluster=cluster, lease=b.lease(epoch=later))
+    memory = b.leading_memory(view, serving_since=pg.at(-10 * TTL - 0.1))
+
+    assert b.acts(b.decided(view, memory)) == ["history"]
 
 
 def test_after_ten_ttls_of_service_the_strikes_are_forgotten() -> None:
