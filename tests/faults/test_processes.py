@@ -40,6 +40,9 @@ COMBINATIONS: Final = [
 LASTS_S: Final = HEALTH_S + PROMISED_S
 """How long what is frozen stays so: until another one had to take over."""
 
+PAUSE_S: Final = 2 * LEASE_S
+"""What L1 allows from the fourth loss in a row on."""
+
 KILLS: Final = 50
 SEED: Final = 20_251_127
 each_combination = pytest.mark.parametrize("parts", COMBINATIONS, ids="+".join)
@@ -122,4 +125,4 @@ def test_fifty_kills_in_a_row_end_with_every_row(
         scene.wait_for_writes(5)
 
     assert len(primaries) > 1, "nobody ever took over"
-    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S)
+    conclude(scene, gap_s=PROMISED_S + PAUSE_S + ALLOWANCE_S)
