@@ -19,7 +19,16 @@ from raftha.ha.keys import encode_sync
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.settings import DynamicConfig, SynchronousMode
-from raftha.model.store import Command, Committed, Outcome, Put, Refresh, Transact
+from raftha.model.store import (
+    Command,
+    Committed,
+    KeyAt,
+    Outcome,
+    Put,
+    Refresh,
+    Remove,
+    Transact,
+)
 from raftha.model.view import View
 from tests.sim.cluster.agent import KEYS
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
@@ -168,6 +177,26 @@ def everybody_is_named_without_a_proof(node: Node) -> None:
     spoil(store, "submit", naming)
 
 
+def a_resume_lets_everybody_go(node: Node) -> None:
+    """The end of a pause takes the entries of the primaries that run without a deadline."""
+    assert node.agent is not None
+    store = node.agent.node.store
+    submit = store.submit
+
+    def freeing(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
+        if isinstance(command, Transact) and any(w.key == KEYS.config for w in puts(command)):
+            left = [e for k, e in store.peek().entries.items() if k.startswith(KEYS.disarmed)]
+            guards = (*command.guards, *(KeyAt(e.key, e.mod_revision) for e in left))
+            command = Transact(guards, (*command.writes, *(Remove(e.key) for e in left)))
+        submit(command, timeout=timeout, done=done)
+
+    spoil(store, "submit", freeing)
+
+
+def puts(command: Transact) -> list[Put]:
+    return [write for write in command.writes if isinstance(write, Put)]
+
+
 def spoil(target: object, name: str, replacement: object) -> None:
     setattr(target, name, replacement)
 
@@ -185,8 +214,8 @@ QUORUM: Final = replace(FAST, synchronous_mode=SynchronousMode.QUORUM)
 BOUNDED: Final = replace(OFF, maximum_lag_on_failover=4096)
 
 
-def strike(at: float, kind: Kind, lasts: float = 12.0, **more: Any) -> Trouble:
-    return Trouble(at=at, kind=kind, lasts=lasts, victim=Victim.PRIMARY, pick=0, **more)
+def strike(at: float, kind: Kind, lasts: float = 12.0, pick: int = 0, **more: Any) -> Trouble:
+    return Trouble(at=at, kind=kind, lasts=lasts, victim=Victim.PRIMARY, pick=pick, **more)
 
 
 def at_a_renewal(at: float, kind: Kind, lasts: float, strength: float) -> Trouble:
@@ -230,6 +259,8 @@ ONE_OF_TWO_HAS_MORE: Final = (
 )
 """Commits are held by the other standby alone, before the one that is cut off has left the quorum,
 and each hears nothing of the other."""
+PAUSED_AND_CUT_OFF: Final = (strike(3.0, Kind.PAUSE, 6.0, pick=2), strike(5.0, Kind.ISOLATE))
+"""The operator ends the pause on the other side; the primary does not hear of it."""
 
 
 SEEDS: Final = range(12)
@@ -306,6 +337,11 @@ PLANTED: Final = (
         plan=STARTS_LATE,
         settings=BOUNDED,
         witnesses=1,
+    ),
+    Planted(
+        sabotage=a_resume_lets_everybody_go,
+        noticed_as=("S5", "S1"),
+        plan=PAUSED_AND_CUT_OFF,
     ),
 )
 

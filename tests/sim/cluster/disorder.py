@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LATER_S: Final = 0.02
 """How long after its moment a fault strikes, at most."""
+RESUME_S: Final = 1.0
+"""How often an operator looks, in the end, whether a pause is left."""
 PATIENCE_S: Final = 10.0
 """A fault that waits for its moment strikes anyway after this time."""
 
@@ -72,6 +74,8 @@ class Disorder:
             Kind.TTL: self._change_ttl,
             Kind.MODE: self._change_mode,
             Kind.SHORTER_TTL: self._cut_ttl,
+            Kind.PAUSE: self._pause,
+            Kind.FAILOVER: self._fail_over,
         }
 
     def begin(self, plan: Sequence[Trouble]) -> None:
@@ -91,6 +95,7 @@ class Disorder:
             world.start(node.host)
         world.cables.heal_all()
         world.wires.release_all()
+        self._resume()
 
     def happened(self, moment: Moment, name: str) -> None:
         """A moment that faults may wait for, on this node; they strike a little later."""
@@ -254,14 +259,26 @@ class Disorder:
         self._until(trouble, partial(self._world.slew, node.host, 0.0))
 
     def _switch_over(self, trouble: Trouble, node: Node) -> None:
-        agent = node.agent
-        if agent is None:
-            return
-        others = sorted(self._world.nodes)
-        candidate = MemberName(others[trouble.pick % len(others)])
+        candidate = MemberName(self._other(trouble).name)
         request = OperationRequest(
             kind=RequestKind.SWITCHOVER, candidate=candidate if trouble.strength < 0.5 else None
         )
+        self._ask(node, request)
+
+    def _fail_over(self, trouble: Trouble, node: Node) -> None:
+        """With or without a leader, at whatever node is struck."""
+        candidate = MemberName(self._other(trouble).name)
+        self._ask(node, OperationRequest(kind=RequestKind.FAILOVER, candidate=candidate))
+
+    def _other(self, trouble: Trouble) -> Node:
+        """A node that has nothing to do with the one that is struck."""
+        others = sorted(self._world.nodes)
+        return self._world.nodes[others[trouble.pick % len(others)]]
+
+    def _ask(self, node: Node, request: OperationRequest) -> None:
+        agent = node.agent
+        if agent is None:
+            return
 
         def ask() -> None:
             report = agent.operate(request)
@@ -308,3 +325,27 @@ class Disorder:
         words = f"ttl {changed.ttl:.1f} and mode {changed.synchronous_mode}"
         self._world.verdicts.note(f"{words} are asked for at {node.name}")
         agent.node.store.submit(command, timeout=Seconds(1.0), done=lambda _outcome: None)
+
+    def _pause(self, trouble: Trouble, node: Node) -> None:
+        """It is ended at another node, which may be on the other side of a cut."""
+        self._write_pause(node, paused=True)
+        self._until(trouble, partial(self._write_pause, self._other(trouble), paused=False))
+
+    def _resume(self) -> None:
+        """When all faults have ended the operator goes home once no pause is left."""
+        paused = [n for n in self._world.nodes.values() if n.agent and n.agent.reader.read().paused]
+        for node in paused[:1]:
+            self._write_pause(node, paused=False)
+        if not self._world.is_over:
+            self._world.schedule.after(RESUME_S, self._resume)
+
+    def _write_pause(self, node: Node, *, paused: bool) -> None:
+        agent = node.agent
+        if agent is None:
+            return
+
+        def ask() -> None:
+            change = agent.member.responder.pauses.change(paused=paused)
+            self._world.verdicts.note(f"{node.name} says: {change.message}")
+
+        self._world.fibers.after(0.0, agent.life, ask)

@@ -44,6 +44,8 @@ class Kind(Enum):
     TTL = "ttl changed"
     MODE = "synchronous mode changed"
     SHORTER_TTL = "ttl cut, then hears nobody"
+    PAUSE = "maintenance pause"
+    FAILOVER = "failover asked for"
 
 
 WEIGHTS: Final = {
@@ -76,6 +78,8 @@ WEIGHTS: Final = {
     Kind.TTL: 2,
     Kind.MODE: 3,
     Kind.SHORTER_TTL: 1,
+    Kind.PAUSE: 4,
+    Kind.FAILOVER: 1,
 }
 
 

@@ -5,13 +5,14 @@
   can;
 - S6: a server that is promoted holds every row that was acknowledged (in synchronous mode); S7: in
   the other it lacks no more than the lag that is allowed and what a ttl brought;
-- S5: when the end of a lease is proposed, no server of its holder can commit any more;
+- S5, R16: when the end of a lease is proposed, no server of its holder can commit any more, unless
+  the store says that a maintenance pause has left it without a deadline;
 - L1: a primary that is struck alone has a successor in time;
 - S8: a server is told to become a primary only while the store says that its node leads, and less
   than a ttl after its node handed over what its lease rests on;
 - R25: what was acknowledged under one timeline number was written by one server.
 
-Nothing here is taken from the product but the key of the leader in the store.
+Nothing here is taken from the product but the names of keys in the store.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.sim.cluster.wal import Line
 LEADER: Final = Key("/raftha/sim/leader")
 SYNC: Final = Key("/raftha/sim/sync")
 CONFIG: Final = Key("/raftha/sim/config")
+DISARMED: Final = "/raftha/sim/disarmed/"
 THAW_S: Final = 0.5
 """A machine that was frozen as a whole has processes for so long when it goes on, for no timer of
 its own could run. Where nothing waits for a standby they may acknowledge (a stated limit)."""
@@ -185,7 +187,8 @@ class Promises:
         leader = _leader_in(snapshot)
         for server in self._servers():
             was_frozen = self._time.now - self._thawed_at(server.node) < THAW_S
-            if server.node == leader and server.may_write and not was_frozen:
+            is_known = Key(f"{DISARMED}{leader}") in newest.entries
+            if server.node == leader and server.may_write and not (was_frozen or is_known):
                 self._verdicts.violate(
                     f"S5: the lease of {leader} is ended while its server may commit"
                 )
