@@ -71,9 +71,9 @@ class Node:
 class ClusterHarness:
     """Writes the nodes' files; starts, hurts, asks and at the end removes them.
 
-    Use it as a context manager: at the end all processes are killed, verified. `folder` must be
-    a short path, for Unix sockets. `scheme`, `host` and `context` say how its REST interfaces are
-    reached, `data` where in its folder a node's data is.
+    Use it as a context manager: at the end all processes are killed, verified. `folder` must
+    have a short path, for Unix sockets lie below it. `scheme`, `host` and `context` say how its
+    REST interfaces are reached, `data` where in its folder a node's data is.
     """
 
     scheme = "http"
