@@ -21,6 +21,8 @@ import yaml
 
 STOP_LIMIT_S: Final = 30.0
 KILL_LIMIT_S: Final = 10.0
+START_LIMIT_S: Final = 5.0
+START_MARK: Final = "--- started by the example"
 PR_SET_CHILD_SUBREAPER: Final = 36
 MAY_LIE_IN_MEMORY: Final = {"RAFTHA_RAFT__ALLOW_TMPFS": "true"}
 SERVER_PROGRAMS: Final = ("postgres", "initdb", "pg_")
@@ -161,6 +163,8 @@ def start(node: Node) -> None:
     for folder in (node.log.parent, node.data, node.file.parent / "run"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with node.log.open("ab") as log:
+        log.write(f"{START_MARK}\n".encode())
+        log.flush()
         process = subprocess.Popen(
             raftha(node.verb, str(node.file)),
             stdin=subprocess.DEVNULL,
@@ -170,6 +174,15 @@ def start(node: Node) -> None:
             start_new_session=True,
         )
     (node.file.parent / "run" / f"{node.name}.pid").write_text(f"{process.pid}\n")
+    wait_for_program(process, lambda: is_agent(process.pid, node))
+
+
+def wait_for_program(process: subprocess.Popen[bytes], is_there: Callable[[], bool]) -> None:
+    """Until it can be seen, or has ended: a program that is just being executed has no arguments
+    yet, and whoever looked for it would take it for dead (for up to 14 ms, measured)."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while process.poll() is None and not is_there() and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def stop(nodes: Sequence[Node]) -> None:
@@ -194,8 +207,10 @@ def kill(node: Node) -> None:
 
 
 def tail(node: Node, lines: int = 8) -> str:
+    """The end of what it has logged since its last start."""
     try:
         text = node.log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "(no log)"
-    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+    said = text.rpartition(START_MARK)[2].strip().splitlines()
+    return "\n".join(f"    {line}" for line in said[-lines:]) or "    (nothing)"

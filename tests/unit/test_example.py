@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -99,3 +100,43 @@ def test_a_python_is_found_in_an_empty_environment(tmp_path: Path) -> None:
     )
 
     assert (done.stdout, done.stderr) == (f"{tmp_path}/python3\n", "")
+
+
+class Program:
+    """A process that ends after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def poll(self) -> int | None:
+        self.looks -= 1
+        return None if self.looks > 0 else 3
+
+
+def processes() -> Any:
+    """The module of the example, which is no package."""
+    spec = importlib.util.spec_from_file_location("example", EXAMPLE / "node_processes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["example"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_program_that_is_just_being_executed_is_not_taken_for_dead() -> None:
+    seen = iter([False, False, True])
+    processes().wait_for_program(Program(looks=100), lambda: next(seen))
+    assert next(seen, None) is None
+
+
+def test_a_program_that_has_ended_is_not_waited_for() -> None:
+    processes().wait_for_program(Program(looks=3), lambda: False)
+
+
+def test_what_is_shown_of_a_log_is_of_the_last_start(tmp_path: Path) -> None:
+    example = processes()
+    node = example.Node("n1", tmp_path / "node1.yml", NOBODY, "")
+    node.log.parent.mkdir()
+    node.log.write_text(f"{example.START_MARK}\nold\n{example.START_MARK}\nnew\n", "utf-8")
+    assert example.tail(node) == "    new"
