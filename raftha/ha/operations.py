@@ -28,7 +28,8 @@ def open_request(
     keys: Keys, cluster: Cluster, request: OperatorRequest, by: MemberName
 ) -> Transact:
     """Put a request: refused by its guards if another one is under way. With it goes the entry of
-    the member that the operator said is off, unless that has just taken the leader key again."""
+    the member that the operator said is off, unless that has just taken the leader key again. A
+    loss is accepted only while nobody leads: it was no word about a leader who came meanwhile."""
     operation = Operation(
         id=request.id,
         kind=request.kind,
@@ -46,8 +47,10 @@ def open_request(
     entry = None if request.fenced is None else cluster.disarmed.get(request.fenced)
     if entry is not None:
         key = keys.disarmed_of(entry.name)
-        guards = (*guards, KeyAt(key, entry.revision), KeyAbsent(keys.leader))
+        guards = (*guards, KeyAt(key, entry.revision))
         writes = (*writes, Remove(key))
+    if entry is not None or request.may_lose:
+        guards = (*guards, KeyAbsent(keys.leader))
     return Transact(guards, writes)
 
 

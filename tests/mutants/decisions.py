@@ -380,6 +380,13 @@ LEADING: Final = (
         + "test_a_loss_is_accepted_only_where_nobody_leads_and_nothing_else_stands_against_it",
     ),
     Mutant(
+        file="ha/operations.py",
+        without="S6: a loss that was accepted without a leader holds for one who came meanwhile",
+        text="if entry is not None or request.may_lose:",
+        instead="if entry is not None:",
+        caught_by="unit/ha/test_operations.py::test_a_loss_is_accepted_only_while_nobody_leads",
+    ),
+    Mutant(
         file="ha/slots.py",
         without="L2: a slot that lost its WAL is not made anew, and its member waits for ever",
         text="sound = set(server.slots) - {",

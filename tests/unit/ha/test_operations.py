@@ -54,6 +54,16 @@ def test_a_request_is_put_with_its_operation_unless_one_is_under_way() -> None:
     assert first.guards == (KeyAbsent(KEYS.failover), KeyAbsent(KEYS.operation))
 
 
+def test_a_loss_is_accepted_only_while_nobody_leads() -> None:
+    asked = replace(b.request(RequestKind.FAILOVER, by=None, to=N2), may_lose=True)
+    command = open_request(KEYS, b.vacant(), asked, N3)
+
+    assert KeyAbsent(KEYS.leader) in command.guards
+    assert fault(command) is None
+    plain = open_request(KEYS, b.vacant(), replace(asked, may_lose=False), N3)
+    assert KeyAbsent(KEYS.leader) not in plain.guards
+
+
 def test_the_heir_closes_the_request() -> None:
     command = b.only(heir(request=b.request(by=N2, to=N1)), Submit).command
 
