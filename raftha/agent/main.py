@@ -71,10 +71,11 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     visitors.listener = Receipts(node.store, Keys(config.scope)).take
     will = partial(will_of, node.store, config_path.resolve())
     member = build_member(config, postgres, node, instance, clock, metrics, fatal, will)
+    # First of all: from here on whoever sees this node answer can also have it stop in order.
+    on_signals(member.stop, lambda: _reload(member, node, config_path))
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
-    on_signals(member.stop, lambda: _reload(member, node, config_path))
     try:
         member.run()
     finally:

@@ -50,15 +50,15 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     node = open_node(config, clock, metrics, witness=True)
     api = build_witness(config, node, clock, metrics)
     stopping = threading.Event()
-    api.start()
-    node.start()
-    event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
 
     def on_reload() -> None:
         check_again(config, config_path)
         node.refresh()
 
     on_signals(stopping.set, on_reload)
+    api.start()
+    node.start()
+    event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
     try:
         while not stopping.wait(3600.0):
             continue

@@ -201,7 +201,7 @@ def measure_idle(parent: Path | None, links: str, *, with_etcd: bool) -> list[Ro
     """What three witnesses of the product cost, each voter on its own."""
     with scratch(parent) as name, voters(Path(name), links) as group:
         group.start(program=WITNESS)
-        group.wait_for(lambda: all(group.healthy(n) for n in group.nodes), LIMIT_S, "a raft leader")
+        group.wait_for(lambda: all(group.ready(n) for n in group.nodes), LIMIT_S, "a raft leader")
         time.sleep(3.0)
         ours = idle_cost(group.pids())
     theirs: list[tuple[float, float]] = []

@@ -26,8 +26,8 @@ def content(directory: Path) -> dict[str, bytes]:
 def voted_once(group: Voters, name: str) -> Path:
     """The Raft directory of a node that has been a voter and was stopped in order."""
     group.start(program=WITNESS)
-    group.wait_for(lambda: all(map(group.healthy, group.nodes)), START_LIMIT_S, "a majority")
-    group.stop(name)
+    group.wait_for(lambda: all(map(group.ready, group.nodes)), START_LIMIT_S, "a majority")
+    assert group.stop(name) == 0
     return group.nodes[name].data_dir
 
 
@@ -55,7 +55,7 @@ def test_a_copy_of_another_nodes_directory_is_refused(tmp_path: Path) -> None:
         shutil.rmtree(own)
         (tmp_path / "aside").rename(own)
         group.start("n2", program=WITNESS)
-        group.wait_for(lambda: group.healthy("n2"), START_LIMIT_S, "its own is good")
+        group.wait_for(lambda: group.ready("n2"), START_LIMIT_S, "its own is good")
 
 
 def test_a_directory_of_a_newer_release_is_refused(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_number_of_voters_that_is_no_good_works_and_is_warned_of(
 ) -> None:
     with Voters(tmp_path, count) as group:
         group.start(program=WITNESS)
-        group.wait_for(lambda: all(map(group.healthy, group.nodes)), START_LIMIT_S, "a majority")
+        group.wait_for(lambda: all(map(group.ready, group.nodes)), START_LIMIT_S, "a majority")
         for name in group.nodes:
             assert at_start in group.nodes[name].said()
         told = [notice for notice in notices(group, "n1") if in_status in notice["what"]]

@@ -221,9 +221,9 @@ class Voters:
         """The process of each node that runs."""
         return {name: self._process(name).pid for name in self.running()}
 
-    def healthy(self, name: str) -> bool:
+    def ready(self, name: str) -> bool:
         """Whether the HTTP interface of a `raftha witness` says that a majority is in touch."""
-        url = f"http://{self.nodes[name].options['restapi']['listen']}/health"
+        url = f"http://{self.nodes[name].options['restapi']['listen']}/readiness"
         try:
             with urllib.request.urlopen(url, timeout=2.0):
                 return True
