@@ -22,7 +22,7 @@ from raftha.ha.decide import decide
 from raftha.ha.keys import Keys
 from raftha.ha.memory import Memory
 from raftha.ha.table import Decision
-from raftha.instants import Seconds, longest
+from raftha.instants import Seconds, longest, remaining
 from raftha.logs import event
 from raftha.model.view import View
 
@@ -107,8 +107,13 @@ class Loop:
         return bool(failed) and failed == before
 
     def rest(self, view: View) -> Seconds:
-        """How long to rest after this round, unless something happens."""
-        return Seconds(min(self._pause, view.cluster.config.loop_wait))
+        """How long to rest after this round, unless something happens: the end of the lease that
+        is held does."""
+        rest = min(self._pause, view.cluster.config.loop_wait)
+        if view.lease is not None:
+            left = remaining(view.lease.valid_until, self._clock.now())
+            rest = min(rest, left) if left > 0 else rest
+        return Seconds(rest)
 
     def rested(self) -> None:
         """The rest is over: after news, the next one is short again."""

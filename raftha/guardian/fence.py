@@ -74,7 +74,15 @@ class Sweep:
             return
 
     def step(self, now: Reading, *, is_postmaster_gone: bool) -> bool:
-        """Make one pass. True once the instance is verified to be empty."""
+        """Make one pass. True once the instance is verified to be empty; a pass that could not look
+        everywhere, for want of file handles or memory, verifies nothing."""
+        try:
+            return self._pass(now, is_postmaster_gone=is_postmaster_gone)
+        except OSError:
+            self._empty_passes = 0
+            return False
+
+    def _pass(self, now: Reading, *, is_postmaster_gone: bool) -> bool:
         in_grace = self.seconds(now) < GRACE_S and not is_postmaster_gone
         left = self._machine.living(self._instance)
         self.seen.update(process.pid for process in left)

@@ -10,6 +10,11 @@ from collections.abc import Callable
 
 from raftha.guardian import fence, kernel, launch, ledger, lockfile, procs
 from raftha.guardian.protocol import EpochPair
+from raftha.guardian.typed import Final
+
+RESERVED: Final = 5
+"""File handles that a fence can count on: one to read /proc and to write what it burned, and what
+it takes to run the program that tells the others."""
 
 
 class Machine:
@@ -27,6 +32,22 @@ class Machine:
     def pause(self, seconds: float) -> None:
         """Sleep."""
         kernel.pause(seconds)
+
+    def reserve(self) -> tuple[int, ...]:
+        """Take the file handles that a fence needs. Raises OSError if there are not enough."""
+        taken: list[int] = []
+        try:
+            for _ in range(RESERVED):
+                taken.append(os.open("/proc", os.O_PATH | os.O_CLOEXEC))
+        except OSError:
+            self.free(tuple(taken))
+            raise
+        return tuple(taken)
+
+    def free(self, handles: tuple[int, ...]) -> None:
+        """Give them back, for the fence to use."""
+        for handle in handles:
+            os.close(handle)
 
     # -- processes ---------------------------------------------------------------------------
 
@@ -94,4 +115,4 @@ class Machine:
         ledger.save(path, burned)
 
 
-HOST = Machine()
+HOST: Final = Machine()

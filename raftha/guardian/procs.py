@@ -1,7 +1,8 @@
 """Reading /proc: which processes make up a PostgreSQL instance, and whether any is left.
 
 Nothing here waits for a file system but /proc: the links are read, never followed, so that a hung
-disk under the data directory cannot delay a fence.
+disk under the data directory cannot delay a fence. What cannot be read for want of file handles or
+memory is not taken for gone: then everything here raises OSError.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ DEAD_STATES: Final = "ZX"
 
 SERVER_COMM: Final = "postgres"
 """The kernel's name of every process of a server; its title may change, this does not."""
+
+
+GONE_OR_ANOTHERS: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""What the kernel says of a process that has ended, or belongs to another user."""
 
 
 class Process(NamedTuple):
@@ -55,13 +60,13 @@ def parse_stat(text: str) -> Process:
 
 
 def read_process(pid: int) -> Process | None:
-    """The process with this number, or None if there is none."""
+    """The process with this number, or None if there is none. Raises OSError."""
     content = _read(f"/proc/{pid}/stat")
     return parse_stat(content) if content else None
 
 
 def all_processes() -> list[Process]:
-    """Every process that this user can see."""
+    """Every process that this user can see. Raises OSError."""
     found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [process for process in found if process is not None]
 
@@ -85,7 +90,7 @@ def living(instance: Instance) -> list[Process]:
     """Every live process of the instance: the guardian's own tree, and strays of an earlier one.
 
     A stray counts only if it runs a server binary *in* the data directory: the shell of a person
-    who stands there does not.
+    who stands there does not. Raises OSError.
     """
     processes = all_processes()
     tree = descendants(instance.root, processes)
@@ -99,7 +104,8 @@ def living(instance: Instance) -> list[Process]:
 
 
 def is_stray(instance: Instance, process: Process) -> bool:
-    """Whether this is a server process in the data directory, whoever its parent is."""
+    """Whether this is a server process in the data directory, whoever its parent is. Raises
+    OSError."""
     if process.pid == instance.root:
         return False
     if _link(f"/proc/{process.pid}/cwd") != instance.pgdata:
@@ -127,11 +133,12 @@ def attached(segments: Iterable[str], *, creator: int | None, segment: int | Non
 
 
 def shared_memory_attachments(*, creator: int | None, segment: int | None) -> int:
-    """`attached` for this host; 0 where the kernel has no System V shared memory."""
+    """`attached` for this host; 0 where the kernel has no System V shared memory. Raises OSError
+    where it cannot be read."""
     try:
         with open("/proc/sysvipc/shm", encoding="ascii") as segments:
             return attached(segments, creator=creator, segment=segment)
-    except OSError:
+    except FileNotFoundError:
         return 0
 
 
@@ -139,12 +146,12 @@ def _read(path: str) -> str:
     try:
         with open(path, "rb", buffering=0) as file:
             return (file.read() or b"").decode("utf-8", "replace")
-    except OSError:
+    except GONE_OR_ANOTHERS:
         return ""
 
 
 def _link(path: str) -> str | None:
     try:
         return os.readlink(path).removesuffix(" (deleted)")
-    except OSError:
+    except GONE_OR_ANOTHERS:
         return None

@@ -82,6 +82,7 @@ class KillSwitch:
         self._exit_status: int | None = None
         self._sweep: Sweep | None = None
         self._gone: EpochPair | None = None
+        self._reserve: tuple[int, ...] = ()
         self._last: Message = {"last_exit": None, "last_fence_s": None}
 
     def open(self) -> None:
@@ -104,12 +105,11 @@ class KillSwitch:
         self._refuse_beside_strays()
         self._refuse_without_proof(epoch)
         try:
+            self._reserve = self._reserve or self.machine.reserve()
             pid = self.machine.launch(order)
         except (launch.LaunchFailed, OSError) as problem:
             raise Refused(str(problem)) from problem
-        process = self.machine.process(pid)
-        started = process.started if process else 0
-        self._server = Server(pid, started, epoch is not None, epoch)
+        self._server = Server(pid, self._started(pid), epoch is not None, epoch)
         self._exit_status = self._gone = None
         self._set_dead_man()
         return self._server
@@ -318,10 +318,21 @@ class KillSwitch:
         if reason is not None:
             raise Refused(reason)
 
+    def _started(self, pid: int) -> int:
+        """When it was; 0 where that cannot be told: what was started is guarded all the same."""
+        try:
+            process = self.machine.process(pid)
+        except OSError:
+            return 0
+        return process.started if process else 0
+
     def _refuse_beside_strays(self) -> None:
-        strays = self.machine.living(self._instance)
-        segment = self.machine.segment(self._files.pgdata)
-        in_use = self.machine.attachments(creator=None, segment=segment)
+        try:
+            strays = self.machine.living(self._instance)
+            segment = self.machine.segment(self._files.pgdata)
+            in_use = self.machine.attachments(creator=None, segment=segment)
+        except OSError as problem:
+            raise Refused(f"what runs here cannot be told: {problem}") from problem
         if not strays and not in_use:
             return
         numbers = ", ".join(str(process.pid) for process in strays) or "of an unseen process"
@@ -333,6 +344,8 @@ class KillSwitch:
     def _begin_sweep(self, reason: str) -> None:
         """Start to kill. After a missed deadline the epoch is spent from this moment on."""
         server = self._server
+        self.machine.free(self._reserve)
+        self._reserve = ()
         self._sweep = Sweep(
             self._instance,
             reason=reason,

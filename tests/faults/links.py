@@ -37,11 +37,13 @@ class Way(StrEnum):
     OUT = "outward"
 
 
-def inode_of(port: int) -> str | None:
-    """The socket of this machine with this port, as the kernel numbers it; None if it is closed."""
+def inode_of(port: int, called: int) -> str | None:
+    """The socket of this machine that connects the one port with the other, as the kernel numbers
+    it; None if it is closed."""
     for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
         words = line.split()
-        if int(words[1].partition(":")[2], 16) == port:
+        ends = tuple(int(end.partition(":")[2], 16) for end in words[1:3])
+        if ends == (port, called):
             return words[9]
     return None
 
@@ -128,11 +130,11 @@ class ProxiedCluster(ClusterHarness):
     def _front(self, node: Node, kind: Kind) -> str:
         return f"{HOST}:{self._fronts[node.name, kind]}"
 
-    def _who(self, port: int) -> str:
+    def _who(self, port: int, called: int) -> str:
         """The node to which the process belongs that dials from this port: its agent, a server in
         its directory, or a program that fills the directory. The agents are looked at first: to
         look through all processes takes long, and everything else that passes has to wait."""
-        inode = inode_of(port)
+        inode = inode_of(port, called)
         if inode is None:
             return STRANGER
         for name, agent in list(self._agents.items()):

@@ -30,13 +30,19 @@ STRANGER: Final = "somebody"
 """Who dials and is no node: its connections always pass."""
 
 
-def by_pid(pids: Callable[[], Mapping[str, int]]) -> Callable[[int], str]:
-    """Finds the node whose only process dialled from a port."""
+Who = Callable[[int, int], str]
+"""Names the node that dials from the one port of this machine to the other. It takes both: a port
+that somebody dials from may be that of another connection as well, to another place."""
 
-    def who(port: int) -> str:
+
+def by_pid(pids: Callable[[], Mapping[str, int]]) -> Who:
+    """Finds the node whose only process dialled."""
+
+    def who(port: int, called: int) -> str:
         for name, pid in pids().items():
             found = psutil.Process(pid).net_connections("tcp")
-            if any(each.laddr and each.laddr.port == port for each in found):
+            ends = {(each.laddr.port, each.raddr.port) for each in found if each.raddr}
+            if (port, called) in ends:
                 return name
         return STRANGER
 
@@ -57,9 +63,9 @@ class _Pipe:
 
 
 class LinkProxy:
-    """Use it as a context manager. `who` names the node that dials from a port of this machine."""
+    """Use it as a context manager."""
 
-    def __init__(self, who: Callable[[int], str]) -> None:
+    def __init__(self, who: Who) -> None:
         self._who = who
         self._selector = selectors.DefaultSelector()
         self._listeners: dict[socket.socket, tuple[str, int]] = {}
@@ -144,7 +150,7 @@ class LinkProxy:
     def _accept(self, listener: socket.socket) -> None:
         name, behind = self._listeners[listener]
         connection, (_, port) = listener.accept()
-        dialler = self._who(port)
+        dialler = self._who(port, listener.getsockname()[1])
         if (dialler, name) in self._cut:
             connection.close()
             return

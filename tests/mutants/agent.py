@@ -13,6 +13,13 @@ _CLOCKS: Final = "unit/test_instants.py::"
 
 LEASE: Final = (
     Mutant(
+        file="agent/loop.py",
+        without="S1: a loop sleeps on when its lease ends",
+        text="            rest = min(rest, left) if left > 0 else rest\n",
+        instead="            rest = min(rest, rest if left > 0 else rest)\n",
+        caught_by="unit/agent/test_loop.py::test_a_loop_is_awake_when_its_lease_ends",
+    ),
+    Mutant(
         file="agent/keeper.py",
         without="R1: a lease counts from the answer",
         text="valid_until=outcome.handed_over.plus(attempt.ttl * (1 - RHO)),",

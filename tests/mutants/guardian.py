@@ -12,6 +12,7 @@ _SAFETY: Final = "unit/ha/test_safety.py::"
 _LINEAGE: Final = "unit/guardian/test_guardian_lineage.py::"
 _RELEASE: Final = "unit/agent/test_keeper_release.py::"
 _PROCESSES: Final = "unit/guardian/test_guardian_procs.py::"
+_HANDLES: Final = "unit/guardian/test_guardian_handles.py::"
 
 DEADLINES: Final = (
     Mutant(
@@ -188,6 +189,34 @@ FENCE: Final = (
         text="is_ours = int(words[4]) == creator or int(words[1]) == segment",
         instead="is_ours = int(words[1]) == segment",
         caught_by=_PROCESSES + "test_attachments_are_counted_by_creator_or_by_id",
+    ),
+    Mutant(
+        file="guardian/procs.py",
+        without="R13: a process that cannot be looked at counts as gone",
+        text="GONE_OR_ANOTHERS: Final = (FileNotFoundError, ProcessLookupError, PermissionError)",
+        instead="GONE_OR_ANOTHERS: Final = (OSError,)",
+        caught_by=_HANDLES + "test_what_cannot_be_read_is_not_taken_for_gone",
+    ),
+    Mutant(
+        file="guardian/fence.py",
+        without="R13: a pass that could look at nothing ends the guardian",
+        text="        except OSError:\n            self._empty_passes = 0",
+        instead="        except ValueError:\n            self._empty_passes = 0",
+        caught_by=_HANDLES + "test_a_pass_that_could_not_look_proves_nothing",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="S1: what is kept for a fence is not given to it",
+        text="        self.machine.free(self._reserve)\n",
+        instead="",
+        caught_by=_HANDLES + "test_a_fence_needs_no_file_handle_but_those_kept_for_it",
+    ),
+    Mutant(
+        file="guardian/switch.py",
+        without="S1: a server is started without file handles for its fence",
+        text="self._reserve = self._reserve or self.machine.reserve()",
+        instead="self._reserve = ()",
+        caught_by=_HANDLES + "test_a_fence_needs_no_file_handle_but_those_kept_for_it",
     ),
 )
 

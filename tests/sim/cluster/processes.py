@@ -127,6 +127,12 @@ class Machine:
     def resolved(self, path: str) -> str:
         return path
 
+    def reserve(self) -> tuple[int, ...]:
+        return ()
+
+    def free(self, handles: tuple[int, ...]) -> None:
+        """The model has handles without end."""
+
     def launch(self, order: launch.Order) -> int:
         if order.argv[0] == "/receipt":
             self._tell(order.argv[1:])

@@ -220,6 +220,20 @@ def test_what_fails_again_and_again_is_tried_ever_more_seldom(tmp_path: Path) ->
     assert loop.rest(loop.tick()) == FIRST_PAUSE_S, "it did not fail the last time"
 
 
+def test_a_loop_is_awake_when_its_lease_ends(tmp_path: Path) -> None:
+    """Whoever holds it has to stop its server then, and nobody else may be there to wake it."""
+    board, view = quiet()
+    ends = replace(view, lease=b.lease(valid_until=b.at(0.7)))
+    loop = resting_loop(lambda: view, board, tmp_path / "log")
+    for _ in range(50):
+        loop.tick()
+
+    assert loop.rest(view) > 100.0
+    assert loop.rest(ends) == pytest.approx(0.7)
+    over = replace(view, lease=b.lease(valid_until=b.at(-0.1)))
+    assert loop.rest(over) > 100.0, "what has ended is no news"
+
+
 def test_each_tick_keeps_the_servers_log_within_its_bound(tmp_path: Path) -> None:
     log = tmp_path / "postgresql.log"
     log.touch()
