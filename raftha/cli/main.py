@@ -10,10 +10,12 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from msgspec import Struct
 
 from raftha import __version__
 from raftha.cli.exits import Exit
+from raftha.cli.verbs.member import member
+from raftha.cli.verbs.options import operation_options
+from raftha.cli.verbs.store import store
 from raftha.cli.where import FILE, Where, contact_of, where_options
 
 if TYPE_CHECKING:
@@ -146,17 +148,8 @@ def history(context: click.Context, /, output: str, **where: Any) -> None:
     context.exit(show.history(contact_of(context, Where(**where)), output))
 
 
-def _operation_options(command: _Command) -> _Command:
-    for option in (
-        click.option("--wait/--no-wait", default=True, help="Stay until the outcome is known."),
-        click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask."),
-    ):
-        command = option(command)
-    return where_options(command)
-
-
 @cli.command()
-@_operation_options
+@operation_options
 @click.option("--leader", "--primary", "leader", help="The leader that is to hand over.")
 @click.option("--candidate", help="The member that is to take over.")
 @click.pass_context
@@ -178,7 +171,7 @@ def switchover(
 
 
 @cli.command()
-@_operation_options
+@operation_options
 @click.option("--candidate", required=True, help="The member that is to take over.")
 @click.option("--fenced", metavar="NAME", help="A disarmed member that is off for certain.")
 @click.option(
@@ -238,139 +231,8 @@ def resume(context: click.Context, /, wait: bool, **where: Any) -> None:
     context.exit(_change_pause(contact_of(context, Where(**where)), False, wait))
 
 
-@cli.group()
-def store() -> None:
-    """Look into the key store, for debugging. Nothing here writes.
-
-    Names that do not begin with a slash lie under /raftha/SCOPE/, as leader or members/n1.
-    """
-
-
-def _output_option(command: _Command) -> _Command:
-    choice = click.Choice(["table", "json", "yaml"])
-    return click.option("-o", "--output", type=choice, default="table")(where_options(command))
-
-
-def _read_options(command: _Command) -> _Command:
-    option = click.option(
-        "--local", is_flag=True, help="The node's own replica, without asking a majority."
-    )
-    return _output_option(option(command))
-
-
-@store.command("get")
-@_read_options
-@click.argument("prefix", metavar="[KEY|PREFIX]", default="")
-@click.pass_context
-def store_get(
-    context: click.Context, /, prefix: str, local: bool, output: str, **where: Any
-) -> None:
-    """Show the value of a key, or of all keys that begin so."""
-    from raftha.cli import store as work
-
-    context.exit(work.get(contact_of(context, Where(**where)), prefix, local, output))
-
-
-@store.command("list")
-@_read_options
-@click.argument("prefix", default="")
-@click.pass_context
-def store_list(
-    context: click.Context, /, prefix: str, local: bool, output: str, **where: Any
-) -> None:
-    """Show the keys, their revisions and sizes, and the leases."""
-    from raftha.cli import store as work
-
-    context.exit(work.keys(contact_of(context, Where(**where)), prefix, local, output))
-
-
-@store.command("watch")
-@_output_option
-@click.option("--after", type=click.IntRange(min=0), help="Begin after this revision, not now.")
-@click.argument("prefix", default="")
-@click.pass_context
-def store_watch(
-    context: click.Context, /, prefix: str, after: int | None, output: str, **where: Any
-) -> None:
-    """Follow the changes of the keys that begin so, in the order of their revisions."""
-    from raftha.cli import store as work
-
-    contact = contact_of(context, Where(**where))
-    context.exit(work.watch(contact, prefix, after, output, Event().wait))
-
-
-@cli.group()
-def member() -> None:
-    """See who votes; add, remove or replace a node."""
-
-
-@member.command("list")
-@_output_option
-@click.pass_context
-def member_list(context: click.Context, /, output: str, **where: Any) -> None:
-    """Show who votes, who does not, and what was wished last."""
-    from raftha.cli import member as work
-
-    context.exit(work.show(contact_of(context, Where(**where)), output))
-
-
-@member.command("add")
-@_operation_options
-@click.argument("name")
-@click.argument("address")
-@click.pass_context
-def member_add(
-    context: click.Context, /, name: str, address: str, yes: bool, wait: bool, **where: Any
-) -> None:
-    """Give a running node a vote; ADDRESS is its raft.self_addr."""
-    wish = _MemberWish("add", name, address, yes, wait)
-    context.exit(_change_member(contact_of(context, Where(**where)), wish))
-
-
-@member.command("remove")
-@_operation_options
-@click.argument("name")
-@click.pass_context
-def member_remove(
-    context: click.Context, /, name: str, yes: bool, wait: bool, **where: Any
-) -> None:
-    """Take a node out of the cluster, with all that is kept for it."""
-    wish = _MemberWish("remove", name, None, yes, wait)
-    context.exit(_change_member(contact_of(context, Where(**where)), wish))
-
-
-@member.command("replace")
-@_operation_options
-@click.argument("name")
-@click.argument("address", required=False)
-@click.pass_context
-def member_replace(
-    context: click.Context, /, name: str, address: str | None, yes: bool, wait: bool, **where: Any
-) -> None:
-    """Give the vote of a dead node to a new one of its name.
-
-    ADDRESS is the new node's raft.self_addr, if that is another than before.
-    """
-    wish = _MemberWish("replace", name, address, yes, wait)
-    context.exit(_change_member(contact_of(context, Where(**where)), wish))
-
-
-class _MemberWish(Struct, frozen=True):
-    verb: str
-    name: str
-    address: str | None
-    yes: bool
-    wait: bool
-
-
-def _change_member(contact: Contact, wish: _MemberWish) -> Exit:
-    from raftha.cli import member as work
-    from raftha.clock import SystemClock
-    from raftha.model.membership import MemberVerb
-
-    asked = work.request(MemberVerb(wish.verb), wish.name, wish.address)
-    clock, wait = SystemClock(), Event().wait
-    return work.change(contact, asked, yes=wish.yes, waiting=wish.wait, clock=clock, wait=wait)
+cli.add_command(store)
+cli.add_command(member)
 
 
 def main() -> None:
