@@ -29,6 +29,7 @@ from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
 from raftha.agent.wiring import (
+    build_configurations,
     build_member_changes,
     build_operations,
     build_pauses,
@@ -46,6 +47,7 @@ from raftha.instants import Seconds
 from raftha.logs import set_up
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
+from raftha.pg import conf
 from raftha.pg.instance import Instance
 from raftha.pg.kept import KeptCopies
 
@@ -271,6 +273,9 @@ def _responder(
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
         changes=build_member_changes(ground.board.config, ground.node, ground.reader),
         pauses=build_pauses(ground.board.config, ground.node, ground.reader),
+        configurations=build_configurations(
+            ground.board.config, ground.node, ground.reader, conf.forbidden
+        ),
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from raftha.agent.clockwatch import ClockWatch
+from raftha.agent.configurations import Configurations
 from raftha.agent.guarding import Guarding
 from raftha.agent.membership import MemberChanges
 from raftha.agent.observer import Observer
@@ -57,6 +58,7 @@ class MemberResponder:
         stored: StoreReader,
         changes: MemberChanges,
         pauses: Pauses,
+        configurations: Configurations,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -73,6 +75,7 @@ class MemberResponder:
         self.stored = stored
         self.changes = changes
         self.pauses = pauses
+        self.configurations = configurations
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from raftha.agent import lifesigns
+from raftha.agent.configurations import Configurations
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations
 from raftha.agent.pauses import Pauses
@@ -15,6 +16,7 @@ from raftha.agent.stored import StoreReader
 from raftha.api.client import ApiClient
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
+from raftha.errors import Problem
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.instants import Seconds
@@ -94,6 +96,22 @@ def build_pauses(config: NodeConfig, node: RaftNode, reader: ClusterReader) -> P
         store=node.store,
         keys=Keys(config.scope),
         timeout=lambda: reader.settings().retry_timeout,
+    )
+
+
+def build_configurations(
+    config: NodeConfig,
+    node: RaftNode,
+    reader: ClusterReader,
+    check: Callable[[Mapping[str, str]], tuple[Problem, ...]],
+) -> Configurations:
+    """The shared settings, of a member or a witness."""
+    return Configurations(
+        store=node.store,
+        keys=Keys(config.scope),
+        timeout=lambda: reader.settings().retry_timeout,
+        check=check,
+        timers=config.bootstrap.dynamic.profile,
     )
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from raftha import __version__
 from raftha.agent.clockwatch import ClockWatch
+from raftha.agent.configurations import Configurations
 from raftha.agent.group import peer_group
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
@@ -49,6 +50,7 @@ class WitnessResponder:
         stored: StoreReader,
         changes: MemberChanges,
         pauses: Pauses,
+        configurations: Configurations,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -62,6 +64,7 @@ class WitnessResponder:
         self.stored = stored
         self.changes = changes
         self.pauses = pauses
+        self.configurations = configurations
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from raftha import __version__
@@ -14,6 +15,7 @@ from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.process import check_again, on_signals, open_node, refused
 from raftha.agent.reader import ClusterReader
 from raftha.agent.wiring import (
+    build_configurations,
     build_member_changes,
     build_operations,
     build_pauses,
@@ -25,7 +27,7 @@ from raftha.api.server import ApiServer
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
-from raftha.errors import RafthaError
+from raftha.errors import Problem, RafthaError
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.logs import event, set_up
@@ -89,8 +91,19 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         stored=build_store_reader(config, node, reader, clock),
         changes=build_member_changes(config, node, reader),
         pauses=build_pauses(config, node, reader),
+        configurations=build_configurations(config, node, reader, _cannot_check),
         metrics=metrics,
         first_term=node.store.status().term,
         clocks=ClockWatch(config.name),
     )
     return ApiServer(config.restapi, responder, clock)
+
+
+def _cannot_check(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
+    return (
+        Problem(
+            f"postgresql.parameters: {', '.join(sorted(parameters))}",
+            "this node is a witness, and has no PostgreSQL to check them",
+            "ask a member",
+        ),
+    )

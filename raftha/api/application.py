@@ -14,7 +14,17 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct, field
 
-from raftha.api import auth, codec, listing, members, operations, pauses, routes, stored
+from raftha.api import (
+    auth,
+    codec,
+    configurations,
+    listing,
+    members,
+    operations,
+    pauses,
+    routes,
+    stored,
+)
 from raftha.api.auth import Caller
 from raftha.api.reply import Reply, Text, refusal
 from raftha.api.responder import Responder
@@ -41,18 +51,21 @@ _OWN_PATHS: Final = (
     "/operation",
     "/store",
     "/metrics",
+    configurations.PATH,
     members.PATH,
 )
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One HTTP request. `body` is None where the client did not say how long it is."""
+    """One HTTP request. `body` is None where the client did not say how long it is; `if_match` is
+    the header of that name."""
 
     method: str
     path: str
     query: Mapping[str, str]
     body: bytes | None
     caller: Caller
+    if_match: str | None = None
 
 
 class Application(Struct, frozen=True, kw_only=True):
@@ -69,7 +82,7 @@ class Application(Struct, frozen=True, kw_only=True):
         try:
             if request.method in _READS:
                 return self._read(request)
-            if request.method == "POST" and request.path in _CHANGES:
+            if _is_change(request):
                 return self._change(request)
         except RafthaError as error:
             return refusal(503, str(error))
@@ -93,6 +106,8 @@ class Application(Struct, frozen=True, kw_only=True):
                 return self._store(request)
             case members.PATH:
                 return self._members(request)
+            case configurations.PATH:
+                return configurations.read(self.responder.configurations)
             case _:
                 return self._about_node(request)
 
@@ -143,14 +158,18 @@ class Application(Struct, frozen=True, kw_only=True):
         if len(body) > MAX_BODY_BYTES:
             return refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
         log.warning("change asked for: path=%s caller=%s", request.path, request.caller.address)
-        return self._in_place(lambda: self._perform(request.path, body))
+        return self._in_place(lambda: self._perform(request, body))
 
-    def _perform(self, path: str, body: bytes) -> Reply:
+    def _perform(self, request: Request, body: bytes) -> Reply:
+        path, responder = request.path, self.responder
+        if path == configurations.PATH:
+            settings = responder.configurations
+            return configurations.perform(request.method, body, request.if_match, settings)
         if path == members.PATH:
-            return members.perform(body, self.responder.changes, self.clock, self.stopping)
+            return members.perform(body, responder.changes, self.clock, self.stopping)
         if path in pauses.PATHS:
-            return pauses.perform(path, body, self.responder.pauses)
-        return operations.perform(path, body, self.responder, self.clock, self.stopping)
+            return pauses.perform(path, body, responder.pauses)
+        return operations.perform(path, body, responder, self.clock, self.stopping)
 
     def _in_place(self, work: Callable[[], Reply]) -> Reply:
         if not self.slow.acquire(blocking=False):
@@ -173,11 +192,20 @@ def _reported(document: dict[str, Any] | None) -> Reply:
     return Reply(status=200, body={**document, "age_seconds": 0.0})
 
 
+def _is_change(request: Request) -> bool:
+    if request.path == configurations.PATH:
+        return request.method in configurations.REPLACES
+    return request.method == "POST" and request.path in _CHANGES
+
+
 def _not_here(request: Request) -> Reply:
     known = (*routes.CHECKS, *_OWN_PATHS, *_ACTS)
     if request.path in known:
-        allowed = "POST" if request.path in _ACTS else ", ".join(_READS)
+        methods: tuple[str, ...] = ("POST",) if request.path in _ACTS else _READS
         if request.path == members.PATH:
-            allowed += ", POST"
+            methods += ("POST",)
+        elif request.path == configurations.PATH:
+            methods += tuple(configurations.REPLACES)
+        allowed = ", ".join(methods)
         return refusal(405, f"{request.path} takes {allowed}", (("Allow", allowed),))
     return refusal(404, f"there is no {request.path}; there are: {' '.join(known)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -56,10 +57,11 @@ class Refused(ApiError):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """A status and a body as they came."""
+    """A status and a body as they came, and the `ETag`."""
 
     status: int
     body: bytes
+    etag: str | None = None
 
 
 class ApiClient(Struct, frozen=True, kw_only=True):
@@ -135,6 +137,23 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
 
+    def config(self) -> tuple[dict[str, Any], str | None]:
+        """The shared settings as they were given, and the `ETag` of their revision."""
+        answer = self._expect("/config", 200)
+        return self._read(answer, lambda raw: raw), answer.etag
+
+    def change_config(
+        self, method: str, document: Mapping[str, Any], etag: str | None = None
+    ) -> dict[str, Any]:
+        """PATCH or PUT the shared settings, if they are those of `etag`; the new ones. After
+        Unreachable with `sent`, and after Refused with 503, it may have been done."""
+        body = codec.encode(document)
+        answer = self._exchange(method, "/config", body, known=True, etag=etag)
+        if answer.status != 200:
+            raise Refused(answer.status, self._reason(answer))
+        settings: dict[str, Any] = self._read(answer, lambda raw: raw)
+        return settings
+
     def member_change(self, name: str) -> MemberChange | None:
         """The latest wish for a name that the node knows of."""
         answer = self._expect(f"/members?{urlencode({'name': name})}", 200, 204)
@@ -177,7 +196,9 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             reason = None
         return f"{self.url} answered {answer.status}: {reason or 'no reason given'}"
 
-    def _exchange(self, method: str, path: str, body: bytes | None, known: bool) -> Answer:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, known: bool, etag: str | None = None
+    ) -> Answer:
         deadline = self.clock.now().plus(self.timeout)
         connection = self._connection()
         sent = False
@@ -185,10 +206,14 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             connection.connect()
             sent = True
             self._limit(connection.sock, deadline)
-            connection.request(method, path, body=body, headers=self._headers(body, known))
+            connection.request(method, path, body=body, headers=self._headers(body, known, etag))
             self._limit(connection.sock, deadline)
             response = connection.getresponse()
-            return Answer(status=response.status, body=self._body(connection, response, deadline))
+            return Answer(
+                status=response.status,
+                body=self._body(connection, response, deadline),
+                etag=response.getheader("ETag"),
+            )
         except (OSError, http.client.HTTPException) as error:
             detail = str(error) or type(error).__name__
             raise Unreachable(f"{self.url}: {detail}", sent) from error
@@ -210,8 +235,10 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             parts.hostname, port, timeout=self.timeout, context=context
         )
 
-    def _headers(self, body: bytes | None, known: bool) -> dict[str, str]:
+    def _headers(self, body: bytes | None, known: bool, etag: str | None) -> dict[str, str]:
         headers = {"Connection": "close"}
+        if etag is not None:
+            headers["If-Match"] = etag
         if body is not None:
             headers["Content-Type"] = "application/json"
         if known and self.auth is not None:

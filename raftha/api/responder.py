@@ -1,9 +1,10 @@
-"""What the HTTP layer needs of the agent behind it: four Protocols, a few questions."""
+"""What the HTTP layer needs of the agent behind it: five Protocols, a few questions."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from raftha.model.configuring import ConfigAnswer, ConfigChange
 from raftha.model.report import (
     ClusterReport,
     MemberChange,
@@ -44,6 +45,16 @@ class PauseChanges(Protocol):
         """Commit the operator's word; blocks a few seconds at most."""
 
 
+class Configurations(Protocol):
+    """The shared settings. Called from several threads at once."""
+
+    def read(self) -> ConfigAnswer:
+        """As this node's replica holds them; never blocks."""
+
+    def change(self, asked: ConfigChange) -> ConfigAnswer:
+        """Check and write a change; blocks a few seconds at most."""
+
+
 class Responder(Protocol):
     """Answers for the node. Every method is called from several threads at once.
 
@@ -61,6 +72,10 @@ class Responder(Protocol):
     @property
     def pauses(self) -> PauseChanges:
         """Who begins and ends the maintenance pause on this node."""
+
+    @property
+    def configurations(self) -> Configurations:
+        """Who tells and changes the shared settings on this node."""
 
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""

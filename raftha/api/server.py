@@ -194,6 +194,7 @@ def _request(environ: dict[str, Any]) -> Request:
             authorization=environ.get("HTTP_AUTHORIZATION"),
             verified=tls_socket is not None and bool(tls_socket.getpeercert()),
         ),
+        if_match=environ.get("HTTP_IF_MATCH"),
     )
 
 

@@ -69,8 +69,37 @@ def read_dynamic(document: Node) -> tuple[DynamicConfig, tuple[Problem, ...]]:
     return config, tuple(reading.warnings)
 
 
+_DERIVED: Final = (
+    "heartbeat",
+    "primary_health_timeout",
+    "retry_timeout",
+    "fence_budget",
+    "loop_wait",
+    "ttl",
+)
+"""Timings that follow from others where they are not given, each from what stands behind it."""
+
+
 def dump_dynamic(config: DynamicConfig) -> dict[str, object]:
-    """A document for JSON that says every setting; parsed again it gives an equal value."""
+    """A document for JSON that parsed again gives an equal value. Timings that follow from the
+    profile and the ttl are left out, so that they go on following when those are changed."""
+    document = dump_every_setting(config)
+    for name in _DERIVED:
+        fewer = {key: value for key, value in document.items() if key != name}
+        if _is_read_as(fewer, config):
+            document = fewer
+    return document
+
+
+def _is_read_as(document: dict[str, object], config: DynamicConfig) -> bool:
+    try:
+        return parse_dynamic(document, "settings") == config
+    except ConfigError:
+        return False
+
+
+def dump_every_setting(config: DynamicConfig) -> dict[str, object]:
+    """A document for JSON that says every setting, also those that follow from others."""
     return {
         "format_version": FORMAT_VERSION,
         "profile": config.profile.value,

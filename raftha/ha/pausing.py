@@ -30,13 +30,12 @@ PURE.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from raftha.config.dynamic import patch_dynamic
 from raftha.ha.actions import Action, Submit
-from raftha.ha.keys import Keys, encode, encode_disarmed
+from raftha.ha.configuring import settings_in, writing
+from raftha.ha.keys import Keys, encode_disarmed
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, Disarmed
 from raftha.model.ids import MemberName, Revision
@@ -50,10 +49,8 @@ INTENT: Final = "disarmed"
 def switching(keys: Keys, entry: Entry, *, paused: bool) -> Transact:
     """The settings with the pause begun or ended, and nothing else of them changed; `entry` is
     their key as it is. Raises ConfigError if it cannot be read."""
-    document = msgspec.json.decode(entry.value, type=dict[str, Any])
-    changed, _ = patch_dynamic(document, {"pause": paused or None}, entry.key)
-    guard = KeyAt(keys.config, entry.mod_revision)
-    return Transact((guard,), (Put(keys.config, encode(changed)),))
+    changed, _ = patch_dynamic(settings_in(entry), {"pause": paused or None}, entry.key)
+    return writing(keys, entry, changed)
 
 
 def own_entry(s: Situation) -> Disarmed | None:

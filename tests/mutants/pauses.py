@@ -191,7 +191,7 @@ RECOVERY: Final = (
         caught_by="unit/agent/test_pauses.py::test_a_machine_that_answers_is_not_taken_for_off",
     ),
     Mutant(
-        file="ha/pausing.py",
+        file="ha/configuring.py",
         without="a pause is written over settings that have just been changed",
         text="guard = KeyAt(keys.config, entry.mod_revision)",
         instead="guard = KeyAt(keys.config, entry.create_revision)",

@@ -21,6 +21,7 @@ from tests.mutants import (
     postgresql,
     receipts,
     recovery,
+    settings,
     streams,
     synchronous,
 )
@@ -46,7 +47,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *streams.DECISIONS,
     ),
     "postgresql": postgresql.MUTANTS,
-    "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT),
+    "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

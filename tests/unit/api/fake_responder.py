@@ -30,6 +30,7 @@ from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
 from tests.unit.api.fake_changes import FakeChanges, FakePauses
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
+from tests.unit.api.fake_settings import FakeSettings, configurations
 from tests.unit.api.fake_store import FakeKeyStore
 
 NOW = Instant(1000.0, 1000.0)
@@ -228,6 +229,8 @@ class FakeResponder:
         self.failure: RafthaError | None = None
         self.changes = FakeChanges()
         self.pauses = FakePauses()
+        self.settings = FakeSettings()
+        self.configurations = configurations(self.settings)
         self.key_store = FakeKeyStore()
         self.stored = StoreReader(
             name=MemberName("n1"),

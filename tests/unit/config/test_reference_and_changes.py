@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raftha.config.changes import Change, compare, facts
-from raftha.config.dynamic import dump_dynamic
+from raftha.config.dynamic import dump_every_setting
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.reference import reference
 from raftha.config.schema import DYNAMIC_PREFIX, DYNAMIC_SCHEMA, Reload
@@ -28,7 +28,7 @@ def test_every_option_is_documented_in_a_sentence() -> None:
 
 
 def test_the_written_defaults_are_the_models() -> None:
-    dumped = dump_dynamic(DynamicConfig())
+    dumped = dump_every_setting(DynamicConfig())
     for path, option in DYNAMIC_SCHEMA.options.items():
         if path in ("primary_start_timeout", "maximum_lag_on_failover"):
             assert float(option.default) == dumped[path]
