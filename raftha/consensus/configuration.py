@@ -76,6 +76,11 @@ class Configuration(Struct, frozen=True, kw_only=True):
         """The seat of a voter by its name."""
         return next((seat for seat in self.seats if seat.is_called(name)), None)
 
+    def home(self, name: str) -> str | None:
+        """The address that belongs to a name: where a voter has it, or a node is to get a seat."""
+        called = (seat.address for seat in (*self.seats, *self.expected) if seat.is_called(name))
+        return next(called, None)
+
     def spelling(self, name: str) -> str:
         """A name as whoever has it, or is to get a seat by it, spells it. All spellings are one
         name, but for the store, which keeps its keys by it."""

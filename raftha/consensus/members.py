@@ -257,17 +257,18 @@ class Registry:
         """Whether the name is this node's rather than the other's: the later of the sets of voters
         that are known gave it the vote of that name. A node that starts does not know how much of
         its log is committed, and may have let a machine in that was replaced; and a newcomer of a
-        voter's name has no claim to it at all."""
+        voter's name has no claim to it but where the log has that name: the voter, and the machine
+        that it replaced, may both have lost their directories."""
         theirs = hello.configuration if hello.voters_settled else None
         return self._claim(hello, theirs) > self._claim(other, other.configuration)
 
-    def _claim(self, hello: Hello, spoken: Configuration | None) -> int:
+    def _claim(self, hello: Hello, spoken: Configuration | None) -> tuple[int, bool]:
         """Where the latest set of voters stands that has a seat for this node, by our log or its
-        own words; 0 if there is none."""
+        own words, 0 if there is none; and whether our log has its name at its address."""
         ours = self._present.latest
         own = self._present.latest_index if ours is not None and ours.binds(*_who(hello)) else 0
         said = hello.voters_index if spoken is not None and spoken.binds(*_who(hello)) else 0
-        return max(own, said)
+        return max(own, said), ours is not None and ours.home(hello.name) == hello.address
 
     def _refusal_of_voter(self, hello: Hello, theirs: Configuration | None) -> Refusal | None:
         ours = self._present.latest

@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _SEATS: Final = "unit/consensus/test_membership.py::"
 _GREETED: Final = "unit/consensus/test_members.py::"
 _ATTACKS: Final = "unit/consensus/test_membership_attacks.py::"
+_NAMES: Final = "unit/consensus/test_namesakes.py::"
 _MARKS: Final = "unit/consensus/test_marks.py::"
 _VOTES: Final = "unit/consensus/test_hazards_votes.py::"
 
@@ -257,5 +258,13 @@ MUTANTS: Final = (
         instead="    files = sorted(directory.glob(file_name))",
         caught_by="unit/consensus/test_storage_contract.py::"
         "test_what_was_put_aside_half_way_is_put_aside_whole",
+    ),
+    Mutant(
+        file="consensus/members.py",
+        without="H35: a name is kept by a replaced machine, though its address is another's",
+        text="return max(own, said), ours is not None and ours.home(hello.name) == hello.address",
+        instead="return max(own, said), True",
+        caught_by=_NAMES
+        + "test_the_name_is_kept_for_its_address_where_both_machines_have_lost_their_directories",
     ),
 )

@@ -122,3 +122,22 @@ def test_who_lost_its_seat_is_let_go_by_one_that_knew_of_neither_when_it_started
     group.join_anew("e", called="d")
     group.settle("abce", rounds=8)
     assert ("b", "e") in group.network.up
+
+
+def test_the_name_is_kept_for_its_address_where_both_machines_have_lost_their_directories() -> None:
+    """Found by the simulation: neither has a vote by what it holds now. The machine that had been
+    replaced came first, and kept the voter out for ever."""
+    group = born()
+    replaced(group)
+    group.kill("d")
+    group.join_anew("c", "third life")
+    group.settle("abc", rounds=4)
+    assert ("a", "c") in group.network.up
+
+    group.join_anew("d", "second life", called="c")
+    group.settle("abd", rounds=14)
+
+    assert ("a", "c") not in group.network.up
+    assert group.voters("a")["d"] == "second life of d"
+    group.join("a", "c")
+    assert ("a", "c") not in group.network.up
