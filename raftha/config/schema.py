@@ -176,7 +176,7 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         path="synchronous_mode",
         kind=Kind.SYNCHRONOUS,
-        default="on",
+        default="quorum",
         doc="With `on` commits wait for named standbys, which alone may be promoted; with `quorum`"
         " for any of all the standbys, and the one that holds the most is promoted. An automatic"
         " failover loses no acknowledged commit with either. With `off` it may lose the last"

@@ -184,7 +184,7 @@ class DynamicConfig(Struct, frozen=True, kw_only=True):
     primary_start_timeout: Seconds = Seconds(300.0)
     maximum_lag_on_failover: int = 1048576
     maximum_lag_on_syncnode: int = -1
-    synchronous_mode: SynchronousMode = SynchronousMode.ON
+    synchronous_mode: SynchronousMode = SynchronousMode.QUORUM
     synchronous_mode_strict: bool = False
     synchronous_node_count: int = 1
     pause: bool = False

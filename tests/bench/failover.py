@@ -1,7 +1,7 @@
 """How long things take with the default settings, on real PostgreSQL: medians of several runs.
 
     python -m tests.bench.failover [--runs 5] [--profile lan|fast] [--major 16] [--more] [--long]
-                                   [--synchronous-mode on|off|quorum]
+                                   [--synchronous-mode quorum|on|off]
                                    [--only start,idle,node] [--record FILE]
 
 Not a test: nothing is asserted but that the cluster works, that no two servers acknowledged at a
@@ -51,7 +51,7 @@ ROWS: Final = {
     for group in Group
 }
 EVERY_ROW: Final = tuple(row for group in Group for row in ROWS[group])
-MODES: Final = ("on", "off", "quorum")
+MODES: Final = ("quorum", "on", "off")
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--profile", choices=sorted(PROFILES), default="lan")
     parser.add_argument("--major", type=int, help="default: the newest that is found")
-    parser.add_argument("--synchronous-mode", choices=MODES, default="on")
+    parser.add_argument("--synchronous-mode", choices=MODES, default="quorum")
     parser.add_argument("--more", action="store_true", help="with the restarts")
     parser.add_argument("--long", action="store_true", help="with the faults that last a minute")
     parser.add_argument("--only", help=f"rows, separated by commas: {', '.join(EVERY_ROW)}")

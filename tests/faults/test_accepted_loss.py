@@ -30,7 +30,7 @@ def failover(cluster: ClusterHarness, to: str, *words: str) -> subprocess.Comple
 def test_the_last_member_leads_once_an_operator_accepts_the_loss(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe, witnesses=2)
+    scene = under_load(new_cluster, probe, witnesses=2, synchronous_mode="on")
     cluster, lost = scene.cluster, scene.primary
     (standby,) = sync_standbys(cluster)
     (last,) = {node.name for node in cluster.members()} - {lost, standby}

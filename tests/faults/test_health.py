@@ -290,7 +290,7 @@ def test_a_synchronous_standby_that_hangs_is_no_reason(
     new_cluster: NewCluster, probe: Probe, conclude: Conclude
 ) -> None:
     """Commits wait for it until it is let go; the primary stays."""
-    scene = under_load(new_cluster, probe, ttl=LEASE_S)
+    scene = under_load(new_cluster, probe, ttl=LEASE_S, synchronous_mode="on")
     cluster = scene.cluster
     (synchronous,) = sync_standbys(cluster)
 

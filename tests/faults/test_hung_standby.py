@@ -24,7 +24,7 @@ def test_a_synchronous_standby_that_hangs_holds_commits_up_for_less_than_a_ttl(
     new_cluster: NewCluster, probe: Probe, parts: tuple[Part, ...]
 ) -> None:
     """R23. It takes half of a ttl until the sender lets go, then a second to change the set."""
-    scene = under_load(new_cluster, probe, ttl=TTL_S)
+    scene = under_load(new_cluster, probe, ttl=TTL_S, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (synchronous,) = sync_standbys(cluster)
     server, history = postmaster_pid(cluster, primary), report(cluster)["history"]

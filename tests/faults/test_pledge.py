@@ -41,7 +41,7 @@ def test_a_standby_is_cut_though_its_replay_is_paused_and_follows_again_under_a_
     would have to replay first. All are cut until the same leader is back, and stay cut meanwhile
     though the agent is restarted."""
     patient = {"parameters": {"wal_receiver_timeout": "60s"}}
-    scene = under_load(new_cluster, probe, postgresql=patient)
+    scene = under_load(new_cluster, probe, postgresql=patient, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (synchronous,) = sync_standbys(cluster)
     (other,) = {node.name for node in cluster.members()} - {primary, synchronous}
@@ -75,7 +75,7 @@ def test_a_standby_is_cut_though_its_replay_is_paused_and_follows_again_under_a_
 def test_a_standby_whose_receiver_does_not_end_is_restarted_and_then_leads(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster = scene.cluster
     (synchronous,) = sync_standbys(cluster)
     (receiver,) = receivers(cluster, synchronous)

@@ -24,7 +24,7 @@ def test_two_old_nodes_that_come_back_together_join_the_recovered_one(
 ) -> None:
     """With all their directories, the primary of the past among them. Two of three, they could
     elect and promote; whichever of them meets the recovered node hears of it, and at once."""
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster, lost = scene.cluster, scene.primary
     (survivor,) = sync_standbys(cluster)
     (third,) = set(cluster.nodes) - {lost, survivor}

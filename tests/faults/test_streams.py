@@ -61,7 +61,7 @@ def streams(cluster: ClusterHarness, primary: str, standby: str) -> list[tuple[s
 def test_what_only_calls_itself_like_the_synchronous_standby_acknowledges_nothing(
     new_cluster: NewCluster, probe: Probe, binaries: Binaries, tmp_path: Path
 ) -> None:
-    scene = under_load(new_cluster, probe, ttl=10.0)
+    scene = under_load(new_cluster, probe, ttl=10.0, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (standby,) = sync_standbys(cluster)
     assert len(streams(cluster, primary, standby)) == 1
@@ -90,7 +90,7 @@ def test_what_only_calls_itself_like_the_synchronous_standby_acknowledges_nothin
 def test_of_two_streams_with_the_very_same_name_the_standbys_own_stays(
     new_cluster: NewCluster, probe: Probe, binaries: Binaries, tmp_path: Path
 ) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (standby,) = sync_standbys(cluster)
     (own,) = streams(cluster, primary, standby)

@@ -89,7 +89,7 @@ class ClusterHarness:
         nodes: int = 3,
         witnesses: int = 0,
         ttl: float = 2.0,
-        synchronous_mode: str = "on",
+        synchronous_mode: str = "quorum",
         **dynamic: Any,
     ) -> None:
         self._folder = folder

@@ -101,13 +101,16 @@ def sync_standbys(cluster: ClusterHarness) -> list[str]:
 
 
 def wait_for_sync(cluster: ClusterHarness) -> None:
-    """The synchronous set is as it will stay: one standby, or none in asynchronous mode."""
+    """The synchronous set is as it will stay, with all members up: all standbys in a quorum, one by
+    name, or none in asynchronous mode."""
+    wanted = {"off": 0, "on": 1, "quorum": len(cluster.members()) - 1}
 
     def settled() -> bool:
         found = report(cluster)
-        return found.get("synchronous_mode") == "off" or bool(found.get("sync_standbys"))
+        count = len(found.get("sync_standbys", []))
+        return count == wanted.get(found.get("synchronous_mode", ""), -1)
 
-    cluster.wait_for(settled, WRITABLE_LIMIT_S, "a synchronous standby in the store")
+    cluster.wait_for(settled, WRITABLE_LIMIT_S, "the synchronous standbys in the store")
 
 
 def check_quiet(cluster: ClusterHarness) -> str:

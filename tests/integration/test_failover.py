@@ -162,7 +162,7 @@ def test_a_restarted_primary_lets_nobody_in_before_its_standby_is_back_or_let_go
 ) -> None:
     """What no standby ever acknowledged is not shown to anybody, though the agent that closed the
     gate is gone: without a majority the set stays as it is, and the frozen standby cannot come."""
-    scene = under_load(new_cluster, probe, ttl=10.0)
+    scene = under_load(new_cluster, probe, ttl=10.0, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (synchronous,) = sync_standbys(cluster)
     (other,) = {node.name for node in cluster.members()} - {primary, synchronous}
@@ -270,7 +270,7 @@ def test_a_frozen_postmaster_is_found_out_though_its_sessions_commit(
 def test_the_loss_of_a_standby_holds_commits_up_for_no_longer_than_a_ttl(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (synchronous,) = sync_standbys(cluster)
     server, history = postmaster_pid(cluster, primary), report(cluster)["history"]
@@ -289,7 +289,7 @@ def test_the_loss_of_a_standby_holds_commits_up_for_no_longer_than_a_ttl(
 def test_the_loss_of_an_asynchronous_standby_is_not_noticed(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (synchronous,) = sync_standbys(cluster)
     (other,) = {node.name for node in cluster.members()} - {primary, synchronous}

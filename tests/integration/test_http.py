@@ -110,7 +110,7 @@ def differences(cluster: ClusterHarness, names: list[str]) -> list[str]:
 
 
 def test_every_path_answers_by_role(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(ttl=TTL_S)
+    cluster = new_cluster(ttl=TTL_S, synchronous_mode="on")
     cluster.start_all()
     primary = cluster.wait_until_whole()
     names = by_role(cluster, primary)
@@ -154,7 +154,7 @@ def check_switchover(cluster: ClusterHarness, primary: str, heir: str) -> None:
 
 
 def test_a_frozen_primary_is_never_shown_to_clients_again(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(ttl=TTL_S)
+    cluster = new_cluster(ttl=TTL_S, synchronous_mode="on")
     cluster.start_all()
     old = by_role(cluster, cluster.wait_until_whole())[0]
 
@@ -175,7 +175,7 @@ def test_a_frozen_primary_is_never_shown_to_clients_again(new_cluster: NewCluste
 
 
 def test_without_a_majority_nobody_is_shown_as_primary(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(ttl=TTL_S)
+    cluster = new_cluster(ttl=TTL_S, synchronous_mode="on")
     cluster.start_all()
     primary = by_role(cluster, cluster.wait_until_whole())[0]
     others = [name for name in cluster.nodes if name != primary]
@@ -205,7 +205,7 @@ def test_without_a_majority_nobody_is_shown_as_primary(new_cluster: NewCluster) 
 
 
 def test_changes_need_the_password_where_there_is_one(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(ttl=TTL_S)
+    cluster = new_cluster(ttl=TTL_S, synchronous_mode="on")
 
     def protect(options: Options) -> None:
         options["restapi"]["authentication"] = {"username": "operator", "password": "s3cret"}

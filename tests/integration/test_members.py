@@ -33,7 +33,7 @@ def who(node: Mapping[str, Any]) -> tuple[str, str, str]:
 def test_a_dead_machine_is_replaced_then_removed_then_added_while_a_client_writes(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe, kind=ChangingCluster)
+    scene = under_load(new_cluster, probe, kind=ChangingCluster, synchronous_mode="on")
     cluster, primary = cast(ChangingCluster, scene.cluster), scene.primary
     (name,) = sync_standbys(cluster)
 

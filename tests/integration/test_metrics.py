@@ -36,7 +36,7 @@ def scrape(cluster: ClusterHarness, name: str) -> Values:
 
 def started(new_cluster: NewCluster) -> tuple[ClusterHarness, str, str]:
     """A cluster in which the standby may take over; its primary and its standby."""
-    cluster = new_cluster(nodes=2, witnesses=1)
+    cluster = new_cluster(nodes=2, witnesses=1, synchronous_mode="on")
     cluster.start_all()
     primary = cluster.wait_until_whole()
     standby = "n2" if primary == "n1" else "n1"

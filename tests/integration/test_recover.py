@@ -42,7 +42,7 @@ def recover(cluster: ClusterHarness, name: str, *words: str) -> subprocess.Compl
 
 
 def test_two_of_three_machines_are_lost_for_good(new_cluster: NewCluster, probe: Probe) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster, lost = scene.cluster, scene.primary
     (survivor,) = sync_standbys(cluster)
     (destroyed,) = set(cluster.nodes) - {lost, survivor}

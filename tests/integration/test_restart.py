@@ -91,7 +91,7 @@ def test_a_primary_stopped_before_its_set_is_formed_still_hands_over(
 def test_a_stopped_standby_leaves_the_synchronous_set_first(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     (synchronous,) = sync_standbys(cluster)
 

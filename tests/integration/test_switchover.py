@@ -44,7 +44,7 @@ def others(scene: Scene, *names: str) -> list[str]:
 
 @pytest.mark.smoke
 def test_a_switchover_goes_where_it_is_asked_to_go(new_cluster: NewCluster, probe: Probe) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     cluster = scene.cluster
     (synchronous,) = sync_standbys(cluster)
     (asynchronous,) = others(scene, scene.primary, synchronous)
@@ -84,7 +84,7 @@ def test_a_switchover_without_a_candidate_chooses_one(
 
 
 def test_a_failover_overrules_a_leader_that_is_well(new_cluster: NewCluster, probe: Probe) -> None:
-    scene = under_load(new_cluster, probe)
+    scene = under_load(new_cluster, probe, synchronous_mode="on")
     (synchronous,) = sync_standbys(scene.cluster)
 
     done = raftha(scene.cluster, synchronous, "failover", "--candidate", synchronous)

@@ -65,7 +65,7 @@ def test_a_witness_is_listed_and_answers(new_cluster: NewCluster) -> None:
     assert cluster.get("w1", "/patroni")[1]["role"] == "witness"
     assert not cluster.processes("w1", Part.POSTGRES)
 
-    expected = {primary: "leader", standby: "sync_standby", "w1": "witness"}
+    expected = {primary: "leader", standby: "quorum_standby", "w1": "witness"}
 
     def all_tell() -> bool:
         return all(roles_as_told_by(cluster, asked) == expected for asked in cluster.nodes)

@@ -41,7 +41,6 @@ from raftha.ha.wishing import command_of
 from raftha.model.ids import Lsn, MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, answering
 from raftha.model.operation import OperatorRequest, RequestKind
-from raftha.model.settings import DynamicConfig
 from raftha.model.store import KeyAt, Put, Revoke, Transact
 from tests.scenarios.machines import Node
 from tests.scenarios.world import TICK_S, World
@@ -57,7 +56,7 @@ class Player:
     """Plays the commands of one script and keeps its text, with the decisions as they were made."""
 
     def __init__(self) -> None:
-        self.world = World(DynamicConfig())
+        self.world = World(b.ON)
         self.rules: set[str] = set()
 
     def play(self, text: str) -> str:
@@ -118,7 +117,7 @@ class Player:
 
     def _healthy(self, mode: str = "on") -> None:
         """From nothing by the ordinary way, so that the state is one that can be."""
-        self.world = World(b.OFF if mode == "off" else DynamicConfig())
+        self.world = World(b.OFF if mode == "off" else b.ON)
         list(self._run(SETTLING_S))
         leader = self.world.cluster().leader
         assert leader is not None

@@ -61,6 +61,7 @@ from tests.unit.ha.servers import (
 NAMES: Final = (N1, N2, N3)
 SCOPE: Final = Scope("demo")
 KEYS: Final = Keys(SCOPE)
+ON: Final = DynamicConfig(synchronous_mode=SynchronousMode.ON)
 OFF: Final = DynamicConfig(synchronous_mode=SynchronousMode.OFF)
 QUORUM: Final = DynamicConfig(synchronous_mode=SynchronousMode.QUORUM)
 
@@ -135,6 +136,7 @@ def cluster(**more: Any) -> Cluster:
         "revision": Revision(60),
         "generation": 1,
         "initialize": Initialize(by=N1, system_id=SYSTEM, revision=Revision(10)),
+        "config": ON,
         "config_revision": Revision(11),
         "leader": leader(),
         "members": members(),

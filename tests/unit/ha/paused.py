@@ -8,14 +8,13 @@ from msgspec.structs import replace
 
 from raftha.model.cluster import Cluster, Disarmed
 from raftha.model.ids import MemberName, Revision
-from raftha.model.settings import DynamicConfig
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
 from tests.unit.ha.servers import EPOCH, N1, N2
 
-PAUSE: Final = DynamicConfig(pause=True)
+PAUSE: Final = replace(b.ON, pause=True)
 ARMED: Final = pg.guardian(armed=True)
 DISARMED: Final = pg.guardian(disarmed=True)
 OWN_KEY: Final = KEYS.disarmed_of(N1)
@@ -34,7 +33,7 @@ def entry(name: MemberName = N1, **more: Any) -> Disarmed:
 
 
 def with_entry(cluster: Cluster, *entries: Disarmed, paused: bool = True) -> Cluster:
-    config = PAUSE if paused else DynamicConfig()
+    config = PAUSE if paused else b.ON
     return replace(cluster, config=config, disarmed={e.name: e for e in entries})
 
 

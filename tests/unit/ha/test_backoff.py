@@ -16,13 +16,12 @@ from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Revision, Timeline
 from raftha.model.operation import RequestKind
 from raftha.model.report import Level
-from raftha.model.settings import DynamicConfig
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.servers import N1, N2
 
-TTL: Final = DynamicConfig().ttl
+TTL: Final = b.ON.ttl
 
 
 def lost(strikes: int, **more: Any) -> Cluster:
@@ -105,7 +104,7 @@ def test_peace_counts_for_a_primary_that_took_its_key_again_after_a_maintenance_
 def test_after_ten_ttls_of_service_the_strikes_are_forgotten() -> None:
     assert peaceful(10 * TTL - 0.1) == []
     assert peaceful(10 * TTL + 0.1) == ["history"]
-    slow = DynamicConfig(ttl=Seconds(30.0))
+    slow = replace(b.ON, ttl=Seconds(30.0))
     assert peaceful(299.0, config=slow) == []
     assert peaceful(301.0, config=slow) == ["history"]
 

@@ -12,7 +12,6 @@ from raftha.ha.memory import Memory
 from raftha.instants import Seconds
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
-from raftha.model.settings import DynamicConfig
 from raftha.model.store import MAX_STATE_BYTES, FsyncTimes, RaftStatus, VoterStatus
 from raftha.model.view import GuardianView
 from tests.unit.ha import builders as b
@@ -271,7 +270,7 @@ def test_who_holds_the_log_without_a_vote_is_a_warning(problem: str | None, told
 
 
 def test_a_strict_primary_whose_commits_wait_says_so() -> None:
-    strict = DynamicConfig(synchronous_mode_strict=True)
+    strict = replace(b.ON, synchronous_mode_strict=True)
     alone = b.view(cluster=b.cluster(config=strict), server=pg.primary(attached=()))
     (notice,) = problems(situation(alone))
     assert notice.what.startswith("commits wait: too few of the synchronous standbys are here")
@@ -283,7 +282,7 @@ def test_a_strict_primary_whose_commits_wait_says_so() -> None:
 
 def test_without_a_synchronous_standby_it_depends_whether_commits_wait() -> None:
     def told(strict: bool) -> str:
-        config = DynamicConfig(synchronous_mode_strict=strict)
+        config = replace(b.ON, synchronous_mode_strict=strict)
         (notice,) = cluster_problems(b.cluster(sync=b.sync(), config=config), raft(), {})
         return notice.what
 

@@ -22,7 +22,7 @@ from raftha.ha.plans import names_for
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Revision, Timeline
 from raftha.model.postgres import TimelineSwitch
-from raftha.model.settings import DynamicConfig, DynamicPostgres
+from raftha.model.settings import DynamicPostgres
 from raftha.model.store import KeyAt, KeyCreatedAt, Put
 from raftha.model.view import JobKind, JobResult, View
 from tests.unit.ha import builders as b
@@ -156,7 +156,7 @@ def test_missing_slots_are_made_and_then_published() -> None:
 
 
 def test_without_slots_none_is_made() -> None:
-    config = DynamicConfig(postgresql=DynamicPostgres(use_slots=False))
+    config = replace(b.ON, postgresql=DynamicPostgres(use_slots=False))
     decision = serving(b.cluster(config=config, slots=()), pg.primary(slots=()))
 
     assert "EnsureSlots" not in b.acts(decision)
@@ -183,7 +183,7 @@ def test_a_checkpoint_that_failed_is_asked_for_again() -> None:
 
 
 def test_a_changed_setting_is_written() -> None:
-    config = DynamicConfig(postgresql=DynamicPostgres(parameters={"work_mem": "8MB"}))
+    config = replace(b.ON, postgresql=DynamicPostgres(parameters={"work_mem": "8MB"}))
     view = b.view()
     changed = b.view(cluster=b.cluster(config=config))
 

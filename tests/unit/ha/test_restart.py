@@ -158,7 +158,7 @@ def crashed(
     given: dict[str, Any] = {
         "cluster": b.cluster(
             history=(b.record(strikes=strikes),),
-            config=DynamicConfig(primary_start_timeout=Seconds(limit)),
+            config=replace(b.ON, primary_start_timeout=Seconds(limit)),
         ),
         "guardian": replace(pg.IDLE_GUARDIAN, last_exit="-9"),
         "peers": pg.answers(pg.report(N2, written.value), pg.report(N3, written.value)),
@@ -191,7 +191,7 @@ def test_a_crash_that_takes_long_to_recover_from_is_handed_over() -> None:
 
 
 def quick(limit: float) -> DynamicConfig:
-    return DynamicConfig(primary_start_timeout=Seconds(limit))
+    return replace(b.ON, primary_start_timeout=Seconds(limit))
 
 
 def test_with_a_start_time_out_of_nothing_a_standby_goes_on_at_once() -> None:

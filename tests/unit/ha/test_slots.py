@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from raftha.ha.actions import EnsureSlots
 from raftha.ha.explain import problems
 from raftha.ha.situation import Situation
@@ -36,7 +38,7 @@ def test_a_slot_near_its_limit_is_left_in_peace() -> None:
 
 
 def test_without_use_slots_none_is_missing() -> None:
-    config = DynamicConfig(postgresql=DynamicPostgres(use_slots=False))
+    config = replace(b.ON, postgresql=DynamicPostgres(use_slots=False))
     server = primary(slots=())
     assert missing_slots(situation(server, config), server) == ()
 

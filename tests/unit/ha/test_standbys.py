@@ -21,15 +21,14 @@ from raftha.model.store import Put
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
-from tests.unit.ha.builders import QUORUM
+from tests.unit.ha.builders import ON, QUORUM
 from tests.unit.ha.servers import N1, N2, N3
 
 BOTH = names_for_any(1, (N2, N3))
 IN_QUORUM = b.sync(N2, N3, quorum=1)
-ON = DynamicConfig()
-STRICT = DynamicConfig(synchronous_mode_strict=True)
+STRICT = replace(ON, synchronous_mode_strict=True)
 STRICT_QUORUM = replace(QUORUM, synchronous_mode_strict=True)
-TWO = DynamicConfig(synchronous_node_count=2)
+TWO = replace(ON, synchronous_node_count=2)
 
 
 def leading(cluster: Cluster, names: str, **more: Any) -> View:
@@ -140,7 +139,7 @@ def lagging(behind: int, config: DynamicConfig, names: str) -> Decision:
 
 
 def test_one_that_is_too_far_behind_is_exchanged() -> None:
-    near = DynamicConfig(maximum_lag_on_syncnode=100)
+    near = replace(ON, maximum_lag_on_syncnode=100)
 
     assert b.acts(lagging(100, near, names_for(N3))) == []
     assert stored_by(lagging(101, near, names_for(N3))) == encode_sync(N1, ())
