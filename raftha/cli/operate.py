@@ -101,6 +101,8 @@ def _confirmed(scope: str, request: OperationRequest, wish: Wish) -> bool:
     """The operator says so; what could end in two primaries or in lost commits by typing a name,
     which nobody does by accident."""
     if request.may_lose:
+        if wish.confirm is not None and wish.confirm.strip() != scope:
+            raise click.UsageError(f"--confirm {wish.confirm}: the cluster is {scope}")
         typed = wish.confirm or click.prompt(f"Type the name of the cluster ({scope})")
         if str(typed).strip() != scope:
             complain(f"{typed} is not the name of this cluster, {scope}")
@@ -203,7 +205,7 @@ def _stake(report: ClusterReport, candidate: str) -> str:
     own, words = held.get(candidate), "how much that is nobody who answers can tell"
     if own is not None and known:
         lost = own.behind(max(known))
-        words = f"{lost} bytes of WAL at least, as far as is known"
+        words = f"{lost} bytes of WAL at least, as far as is known" if lost else "none is known of"
     where = "" if own is None else f" up to {own}"
     return (
         f"There is no leader: {candidate} takes over with what it holds{where}. Commits that were "

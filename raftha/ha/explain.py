@@ -344,10 +344,14 @@ def cluster_problems(
             for name, answer in sorted(answers.items())
             if answer.report is not None and (why := _why_not(cluster, answer.report))
         ]
+        writing = [n for n, a in sorted(answers.items()) if a.report and a.report.primary_alive]
+        state = "nothing is writable"
+        if cluster.paused and writing:
+            state = f"PostgreSQL of {', '.join(writing)} goes on without a lease, for the pause"
         found.append(
             Notice(
                 subject=cluster_name(cluster),
-                what="there is no leader: nothing is writable. " + "; ".join(reasons),
+                what=f"there is no leader: {state}. " + "; ".join(reasons),
                 remedy="start the members that are down; `raftha failover --candidate` if one of "
                 "them will not come back",
             )

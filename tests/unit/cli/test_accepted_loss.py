@@ -58,6 +58,12 @@ def test_the_loss_is_told_and_sent_with_the_name_of_the_cluster(
     assert responder.requests == [ASKED]
 
 
+def test_who_holds_all_that_anybody_knows_of_loses_nothing_known() -> None:
+    report = replace(cluster_report(), last_written=None)
+    members = tuple(replace(member, position=Lsn(4096)) for member in report.members)
+    assert "are lost: none is known of" in operate._stake(replace(report, members=members), "n2")
+
+
 def test_nobody_can_tell_how_much_is_lost_where_nobody_knows() -> None:
     report = cluster_report()
     members = tuple(replace(member, position=None) for member in report.members)
@@ -71,8 +77,8 @@ def test_another_name_changes_nothing(
 ) -> None:
     result = raftha(*COMMAND, *words, "--url", url)
 
-    assert result.exit_code == Exit.REFUSED
-    assert "not the name of this cluster" in result.stderr
+    assert result.exit_code == Exit.USAGE
+    assert f"--confirm other: the cluster is {responder.cluster_report.scope}" in result.stderr
     assert responder.requests == []
 
 

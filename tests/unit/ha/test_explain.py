@@ -297,3 +297,17 @@ def test_without_a_leader_it_is_told_whom_a_candidate_has_not_heard() -> None:
 
     assert ". n2 may lack acknowledged commits" in notice.what
     assert "asking" not in notice.what
+
+
+@pytest.mark.parametrize(
+    ("paused", "told"),
+    [
+        (True, "PostgreSQL of n2 goes on without a lease, for the pause"),
+        (False, "nothing is writable"),
+    ],
+)
+def test_a_primary_that_goes_on_in_a_pause_is_no_secret(paused: bool, told: str) -> None:
+    cluster = b.with_config(b.vacant(), replace(b.ON, pause=paused))
+    heard = pg.answers(pg.report(N2, primary_alive=True), pg.report(N3))
+    *_, notice = cluster_problems(cluster, raft(), heard)
+    assert told in notice.what
