@@ -25,6 +25,7 @@ LAYERS: Final[dict[str, int]] = {
     "instants": 0,
     "logs": 0,
     "metrics": 0,
+    "threads": 0,
     "model": 1,
     "config": 2,
     "ha": 3,

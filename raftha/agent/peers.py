@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Protocol
@@ -73,11 +74,16 @@ class Peers:
         return dict(self._answers)
 
     def ask(self, members: Iterable[Asked]) -> None:
-        """Ask these, unless they are being asked; `changed` is called for each answer."""
+        """Ask these, unless they are being asked; `changed` is called for each answer. Raises
+        OSError where no thread can be had for it."""
         for member in members:
             running = self._asking.get(member.name)
-            if running is None or running.done():
+            if running is not None and not running.done():
+                continue
+            try:
                 self._asking[member.name] = self._pool.submit(self._one, member)
+            except RuntimeError as error:
+                raise OSError(errno.EAGAIN, f"{member.name} cannot be asked: {error}") from error
 
     def ask_now(
         self, members: Iterable[Asked], timeout: Seconds

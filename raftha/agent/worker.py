@@ -9,6 +9,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from raftha import threads
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.logs import event
@@ -23,8 +24,8 @@ Work = Callable[[Cancelled], Diverged | None]
 
 
 def on_a_thread(work: Callable[[], None]) -> None:
-    """Run this on a thread of its own, which ends with the process."""
-    threading.Thread(target=work, name="worker", daemon=True).start()
+    """Run this on a thread of its own, which ends with the process. Raises OSError."""
+    threads.begin(work, "worker")
 
 
 class Worker:
@@ -58,13 +59,17 @@ class Worker:
         return self._result
 
     def start(self, kind: JobKind, work: Work, source: str = "") -> bool:
-        """Start a job; False if one runs already. To be called from one thread."""
+        """Start a job; False if one runs already. To be called from one thread. Raises OSError."""
         if self._job is not None:
             return False
         self._cancel.clear()
         self._job = JobView(kind=kind, started=self._clock.now(), source=source)
         event(LOG, logging.DEBUG, "job started", kind=kind)
-        self._aside(partial(self._run, kind, work))
+        try:
+            self._aside(partial(self._run, kind, work))
+        except OSError:
+            self._job = None
+            raise
         return True
 
     def tell(self, copied: Copied) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from raftha import threads
 from raftha.errors import GuardianError, GuardianGone, GuardianRefused
 from raftha.guardian import events, protocol
 from raftha.guardian.events import (
@@ -151,10 +152,11 @@ class GuardianClient:
         channel.settimeout(None)
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, TIMEVAL.pack(SEND_TIMEOUT_S, 0))
         self._channel = channel
-        reader = threading.Thread(
-            target=self._read, args=(channel,), name="guardian-reader", daemon=True
-        )
-        reader.start()
+        try:
+            threads.begin(lambda: self._read(channel), "guardian-reader")
+        except OSError as problem:
+            channel.close()
+            raise GuardianGone(f"{self._path} cannot be listened to: {problem}") from problem
         words = {"role": self._role, "protocol": protocol.VERSION}
         try:
             answer = self._ask("hello", words, timeout)

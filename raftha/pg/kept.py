@@ -34,11 +34,14 @@ class KeptCopies:
             self.look()
 
     def look(self) -> None:
-        """Measure what is new, forget what is gone."""
+        """Measure what is new, forget what is gone. What cannot be looked at is next time."""
         name = glob.escape(self._data_dir.name)
-        paths = sorted(
-            path for kind in _KINDS for path in self._data_dir.parent.glob(f"{name}.{kind}-*")
-        )
+        try:
+            paths = sorted(
+                path for kind in _KINDS for path in self._data_dir.parent.glob(f"{name}.{kind}-*")
+            )
+        except OSError:
+            return
         if paths == list(self._known):
             return
         self._known = {p: self._known.get(p) or Kept(path=p, size_bytes=_size(p)) for p in paths}

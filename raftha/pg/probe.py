@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from raftha import threads
 from raftha.errors import PostgresUnavailable
 
 FILE_NAME: Final = "pgsql_tmp_raftha_probe"
@@ -28,10 +29,17 @@ class DiskProbe:
         self._attempt: _Attempt | None = None
 
     def start(self) -> None:
-        """Begin to write, unless the last attempt still hangs."""
-        if self._attempt is None or self._attempt.done.is_set():
-            self._attempt = _Attempt(self._data_dir)
-            threading.Thread(target=self._attempt.run, name="pg-disk-probe", daemon=True).start()
+        """Begin to write, unless the last attempt still hangs. Raises PostgresUnavailable if nobody
+        can be had to do it."""
+        if self._attempt is not None and not self._attempt.done.is_set():
+            return
+        attempt = _Attempt(self._data_dir)
+        try:
+            threads.begin(attempt.run, "pg-disk-probe")
+        except OSError as error:
+            problem = f"the disk under {self._data_dir} cannot be looked at: {error.strerror}"
+            raise PostgresUnavailable(problem) from error
+        self._attempt = attempt
 
     def finish(self, timeout: float) -> None:
         """Raises PostgresUnavailable if the disks refused or did not answer within `timeout` s."""

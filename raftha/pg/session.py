@@ -9,7 +9,6 @@ Neither a query's text nor its parameters appear in an error: they may hold secr
 from __future__ import annotations
 
 import select
-import threading
 from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -18,6 +17,7 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 
+from raftha import threads
 from raftha.clock import Clock
 from raftha.errors import PostgresError, PostgresUnavailable
 from raftha.instants import Instant, remaining
@@ -109,14 +109,13 @@ def ask_remote(parameters: Mapping[str, str], commands: Sequence[str], timeout: 
     libpq gives up. Raises PostgresError if the server refuses a command.
     """
     answers: SimpleQueue[list[Row] | PostgresError] = SimpleQueue()
-    worker = threading.Thread(
-        target=lambda: answers.put(_ask(parameters, commands)), name="pg-ask-remote", daemon=True
-    )
-    worker.start()
+    where = f"{parameters.get('host')}:{parameters.get('port')}"
     try:
+        threads.begin(lambda: answers.put(_ask(parameters, commands)), "pg-ask-remote")
         answer = answers.get(timeout=timeout)
+    except OSError as error:
+        raise PostgresUnavailable(f"{where} cannot be asked: {error.strerror}") from error
     except Empty:
-        where = f"{parameters.get('host')}:{parameters.get('port')}"
         raise PostgresUnavailable(f"{where} did not answer within {timeout:g} s") from None
     if isinstance(answer, PostgresError):
         raise answer

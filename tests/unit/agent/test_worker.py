@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from raftha.agent.worker import Worker
 from raftha.errors import PostgresError
 from raftha.model.postgres import Copied
@@ -43,6 +45,17 @@ def test_how_far_a_copy_is_shows_while_the_job_runs() -> None:
     assert (job.source, job.copied) == ("n1", copied)
     assert bench.worker.job is None
     assert bench.changes == 1
+
+
+def test_a_job_that_no_thread_can_be_had_for_is_not_under_way() -> None:
+    def refuse(_work: Callable[[], None]) -> None:
+        raise OSError("no thread can be had")
+
+    worker = Worker(FakeClock(), lambda: None, lambda _why: None, refuse)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no thread"):
+            worker.start(JobKind.CLONE, lambda _cancelled: None)
+        assert worker.job is None
 
 
 def test_what_is_told_after_the_end_is_not_of_the_next_job() -> None:

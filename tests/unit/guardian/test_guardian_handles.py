@@ -8,7 +8,6 @@ import itertools
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from raftha.guardian.fence import EMPTY_PASSES, GRACE_S, Sweep
 from raftha.guardian.procs import Instance, Process
 from raftha.guardian.protocol import Reading
 from raftha.instants import remaining
+from tests.unit.exhaustion import no_handle
 from tests.unit.guardian.stand_in import CLOCK, EPOCH, PATIENCE_S, StandIn, eventually
 
 ANOTHER = Process(70, 1, "S", 5, "postgres")
@@ -39,17 +39,6 @@ def take_every_handle(pid: int) -> None:
     free = next(number for number in itertools.count() if number not in taken)
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
-
-
-@contextmanager
-def no_handle() -> Iterator[None]:
-    """In here this process can open nothing."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_fence_needs_no_file_handle_but_those_kept_for_it(host: StandIn) -> None:
