@@ -20,6 +20,7 @@ from tests.integration.workload import Counts
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
+LAG_BYTES: Final = 256 << 10
 LASTS_S: Final = 2 * LEASE_S
 """How long it goes on after another one has taken writes."""
 
@@ -29,7 +30,8 @@ LASTS_S: Final = 2 * LEASE_S
 def test_a_primary_behind_a_dead_cable_ends_and_another_takes_over(
     new_cluster: NewCluster, probe: Probe, conclude: Callable[..., Counts], way: Way, mode: str
 ) -> None:
-    scene = under_load(new_cluster, probe, kind=NetCluster, ttl=LEASE_S, synchronous_mode=mode)
+    options = {"synchronous_mode": mode, "maximum_lag_on_failover": LAG_BYTES}
+    scene = under_load(new_cluster, probe, kind=NetCluster, ttl=LEASE_S, **options)
     cluster, primary = scene.cluster, scene.primary
     assert isinstance(cluster, NetCluster)
     other = next(name for name in cluster.nodes if name != primary)
@@ -44,5 +46,5 @@ def test_a_primary_behind_a_dead_cable_ends_and_another_takes_over(
     scene.wait_for_writes()
     cluster.heal()
 
-    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, may_lose=mode == "off")
+    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, may_lose=LAG_BYTES if mode == "off" else None)
     assert cluster.hears(primary, other)

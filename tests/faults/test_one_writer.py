@@ -28,7 +28,8 @@ from tests.integration.workload import Counts, Outcome
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
 Conclude = Callable[..., Counts]
-OFF: Final = {"synchronous_mode": "off", "maximum_lag_on_failover": 64 << 20, "ttl": LEASE_S}
+LAG_BYTES: Final = 256 << 10
+OFF: Final = {"synchronous_mode": "off", "maximum_lag_on_failover": LAG_BYTES, "ttl": LEASE_S}
 LASTS_S: Final = 2 * LEASE_S
 """How long a fault goes on after another primary has taken writes."""
 
@@ -61,7 +62,7 @@ def test_a_primary_whose_agent_is_killed_writes_no_more_when_another_does(
     assert not scene.cluster.processes(scene.primary, Part.POSTGRES), "the old server is there"
     scene.cluster.start(scene.primary)
 
-    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=True)
+    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=LAG_BYTES)
 
 
 def test_a_primary_whose_agent_is_frozen_writes_no_more_when_another_does(
@@ -76,4 +77,4 @@ def test_a_primary_whose_agent_is_frozen_writes_no_more_when_another_does(
     assert not scene.cluster.processes(scene.primary, Part.POSTGRES), "the old server is there"
     scene.cluster.resume(scene.primary)
 
-    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=True)
+    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=LAG_BYTES)

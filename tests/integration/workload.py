@@ -28,7 +28,8 @@ CREATE: Final = f"CREATE TABLE IF NOT EXISTS {TABLE} (id bigint PRIMARY KEY, ser
 # The timeline is read from the name of the WAL file that takes the next record.
 INSERT: Final = (
     f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING"
-    " ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int"
+    " ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int,"
+    " (pg_current_wal_insert_lsn() - '0/0')::bigint"
 )
 NEVER_HAPPENED: Final = frozenset(
     {
@@ -50,7 +51,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One row offered to one server. Times are of `time.monotonic()`, in seconds."""
+    """One row offered to one server. Times are of `time.monotonic()`, in seconds; `position` is the
+    WAL's before the commit, in bytes."""
 
     id: int
     server: str
@@ -58,6 +60,7 @@ class Attempt:
     ended: float
     outcome: Outcome
     timeline: int = 0
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +255,9 @@ class WriteProber:
         number = self.ledger.next_id()
         started = time.monotonic()
         row = (number, server)
-        outcome, timeline = offer(session, self._statement, row, self._limit_s, self._ended)
+        outcome, timeline, position = offer(
+            session, self._statement, row, self._limit_s, self._ended
+        )
         self.ledger.record(
             Attempt(
                 id=number,
@@ -261,6 +266,7 @@ class WriteProber:
                 ended=time.monotonic(),
                 outcome=outcome,
                 timeline=timeline,
+                position=position,
             )
         )
         return outcome is not Outcome.UNKNOWN
@@ -272,23 +278,23 @@ def offer(
     row: tuple[int, str],
     limit_s: float,
     ended: threading.Event,
-) -> tuple[Outcome, int]:
-    """Insert one row through an asynchronous session; its outcome, and the timeline if it is ok.
-    The end of the test cuts a long wait short."""
+) -> tuple[Outcome, int, int]:
+    """Insert one row through an asynchronous session; its outcome, and where in the WAL it is if
+    that is ok. The end of the test cuts a long wait short."""
     session.notices.clear()
     try:
         cursor = session.cursor()
         cursor.execute(statement, row)
         wait_until_ready(session, limit_s, ended)
-        (timeline,) = cursor.fetchone() or (0,)
+        timeline, position = cursor.fetchone() or (0, 0)
     except TimeoutError:
-        return Outcome.UNKNOWN, 0
+        return Outcome.UNKNOWN, 0, 0
     except psycopg2.Error as error:
-        return (Outcome.FAILED if error.pgcode in NEVER_HAPPENED else Outcome.UNKNOWN), 0
+        return (Outcome.FAILED if error.pgcode in NEVER_HAPPENED else Outcome.UNKNOWN), 0, 0
     # A commit whose wait for the standbys was cancelled says so in a warning: not acknowledged.
     if any(notice.startswith("WARNING") for notice in session.notices):
-        return Outcome.UNKNOWN, 0
-    return Outcome.OK, timeline
+        return Outcome.UNKNOWN, 0, 0
+    return Outcome.OK, timeline, position
 
 
 def open_session(host: str, port: int, user: str, password: str) -> extensions.connection:

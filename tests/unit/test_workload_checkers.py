@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.losses import LATE_S, Bound, loss_violations, written_in
 from tests.integration.ports import PortLeases, is_free
 from tests.integration.workload import (
     Attempt,
@@ -16,7 +17,13 @@ from tests.integration.workload import (
 
 
 def attempt(
-    number: int, server: str = "n1", at: float = 0.0, *, timeline: int = 1, word: str = "ok"
+    number: int,
+    server: str = "n1",
+    at: float = 0.0,
+    *,
+    timeline: int = 1,
+    word: str = "ok",
+    position: int = 0,
 ) -> Attempt:
     return Attempt(
         id=number,
@@ -25,6 +32,7 @@ def attempt(
         ended=at + 0.01,
         outcome=Outcome(word),
         timeline=timeline,
+        position=position,
     )
 
 
@@ -150,3 +158,51 @@ def test_two_holders_of_leases_never_share_a_port() -> None:
     finally:
         first.close()
         second.close()
+
+
+WRITTEN = [attempt(n, at=float(n), position=1000 * n) for n in range(1, 10)]
+"""A thousand bytes of WAL each second, on timeline 1."""
+
+
+def told(switch: str, lost_bytes: int | None) -> list[dict[str, object]]:
+    first = {"timeline": 1, "parent": None, "switch": None, "lost_bytes": None}
+    return [first, {"timeline": 2, "parent": 1, "switch": switch, "lost_bytes": lost_bytes}]
+
+
+def test_the_most_wal_of_a_time_is_found() -> None:
+    assert written_in(WRITTEN, 3.0) == 3000
+    assert written_in(WRITTEN, 0.5) == 0
+    assert written_in([], 3.0) == 0
+    assert written_in([*WRITTEN, attempt(10, at=9.5, position=20_000)], 3.0) == 13_000
+
+
+def test_a_loss_within_the_bound_that_is_told_is_none() -> None:
+    rows, bound = {1, 2, 3, 4, 5}, Bound(lag_bytes=2500, ttl_s=2.0 - LATE_S)
+    history = told(f"0/{4500:X}", 4500)
+
+    assert loss_violations(WRITTEN, rows, history, bound) == []
+    assert loss_violations(WRITTEN, {a.id for a in WRITTEN}, told("0/1", None), bound) == []
+
+
+def test_a_loss_beyond_the_bound_is_found() -> None:
+    rows, bound = {1, 2, 3, 4}, Bound(lag_bytes=2499, ttl_s=2.0 - LATE_S)
+    history = told(f"0/{4500:X}", 4500)
+
+    found = ["timeline 1 lost 4500 bytes, allowed: 4499"]
+    assert loss_violations(WRITTEN, rows, history, bound) == found
+
+
+@pytest.mark.parametrize("lost_bytes", [None, 0, 4499])
+def test_a_loss_that_is_not_told_is_found(lost_bytes: int | None) -> None:
+    bound = Bound(lag_bytes=1 << 20, ttl_s=2.0)
+    history = told(f"0/{4500:X}", lost_bytes)
+
+    found = [f"timeline 1 lost 4500 bytes, told: {lost_bytes}"]
+    assert loss_violations(WRITTEN, {1, 2, 3, 4}, history, bound) == found
+
+
+def test_a_loss_without_a_promotion_is_found() -> None:
+    bound = Bound(lag_bytes=1 << 20, ttl_s=2.0)
+
+    found = ["rows of timeline 1 are lost, and no promotion left it"]
+    assert loss_violations(WRITTEN, {1}, told("0/1", 1)[:1], bound) == found
