@@ -127,13 +127,8 @@ class Effects:
                 self._cut(action)
             case act.Promote():
                 self._promote(action, cluster)
-            case act.EnsureSlots():
-                self._instance.ensure_slots(action.wanted, None, SQL_TIMEOUT)
-                self._board.look()
-            case act.DropSlots():
-                for name in action.names:
-                    self._instance.drop_slot(name, SQL_TIMEOUT)
-                self._board.look()
+            case act.EnsureSlots() | act.AdvanceSlots() | act.DropSlots():
+                self._change_slots(action)
             case act.EndDoubles():
                 self._end_doubles(action)
             case act.ConfirmBirth():
@@ -151,6 +146,19 @@ class Effects:
                 self._jobs.start(action, cluster)
             case _:
                 assert_never(action)
+
+    def _change_slots(self, action: act.EnsureSlots | act.AdvanceSlots | act.DropSlots) -> None:
+        match action:
+            case act.EnsureSlots():
+                self._instance.ensure_slots(action.wanted, SQL_TIMEOUT)
+            case act.AdvanceSlots():
+                self._instance.advance_slots(action.targets, SQL_TIMEOUT)
+            case act.DropSlots():
+                for name in action.names:
+                    self._instance.drop_slot(name, SQL_TIMEOUT)
+            case _:
+                assert_never(action)
+        self._board.look()
 
     def _submit(self, action: act.Submit, timeout: Seconds) -> None:
         self._pending.add(action.intent)

@@ -53,11 +53,11 @@ class Health:
         return f"PostgreSQL was last fit to serve {silent:.1f} s ago: {sample.problem}"
 
     def note(self) -> bytes:
-        """What a renewal carries: how far this primary has written."""
+        """What a renewal carries: how far this primary has written, and who has read how far."""
         status = self._board.sample.status
         if status is None or not status.is_primary or status.written is None:
             return b""
-        return encode_position(status.timeline, status.written)
+        return encode_position(status.timeline, status.written, status.slot_states)
 
     def pace(self) -> Seconds:
         """How soon to look at PostgreSQL again."""

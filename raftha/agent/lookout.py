@@ -91,6 +91,7 @@ class Lookout:
             last_words=last,
             forks=forks,
             kept=self._board.kept,
+            made_slots=self._instance.made_slots(),
             server_seen=sample.asked if is_current else None,
             server_problem=sample.problem if is_current else "",
             peers=self._peers.answers,

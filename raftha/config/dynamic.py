@@ -17,6 +17,7 @@ from raftha.config.document import Node, from_plain
 from raftha.config.managed import warn_managed, without_managed
 from raftha.config.reading import Reading, read
 from raftha.config.schema import DYNAMIC_SCHEMA
+from raftha.config.slots import dump_matchers, dump_slots
 from raftha.errors import ConfigError, Problem
 from raftha.instants import RHO, Seconds
 from raftha.model.settings import (
@@ -116,6 +117,9 @@ def dump_every_setting(config: DynamicConfig) -> dict[str, object]:
         "synchronous_mode_strict": config.synchronous_mode_strict,
         "synchronous_node_count": config.synchronous_node_count,
         "pause": config.pause,
+        "member_slots_ttl": config.member_slots_ttl,
+        "slots": dump_slots(config.slots),
+        "ignore_slots": dump_matchers(config.ignore_slots),
         "postgresql": {
             "use_slots": config.postgresql.use_slots,
             "use_pg_rewind": config.postgresql.use_pg_rewind,
@@ -184,6 +188,11 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
         synchronous_node_count=reading.get(prefix + "synchronous_node_count", int)
         or defaults.synchronous_node_count,
         pause=reading.get(prefix + "pause", bool) or defaults.pause,
+        member_slots_ttl=Seconds(
+            _given(reading, prefix + "member_slots_ttl", defaults.member_slots_ttl)
+        ),
+        slots=reading.get(prefix + "slots", tuple) or (),
+        ignore_slots=reading.get(prefix + "ignore_slots", tuple) or (),
         postgresql=_postgres(reading, prefix + "postgresql.", defaults.postgresql),
     )
 

@@ -36,6 +36,9 @@ class Kind(StrEnum):
     LINES = "list of lines"
     PARAMETERS = "section of PostgreSQL parameters"
     INITDB = "list of initdb options"
+    DURATION = "seconds, or a number with ms, s, min, h or d"
+    SLOTS = "section of slots by name, each a section of type, database and plugin"
+    SLOT_MATCHERS = "list of sections of name, type, database and plugin"
     FORMAT = "number of the format"
 
 
@@ -218,6 +221,34 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         default="false",
         doc="The maintenance pause: nobody is promoted, restarted or stopped by itself, and"
         " PostgreSQL runs on without its agent. Set by `raftha pause`, ended by `raftha resume`.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="member_slots_ttl",
+        kind=Kind.DURATION,
+        minimum=0,
+        maximum=365 * 86400,
+        default="1800",
+        doc="How long the replication slot of a member is kept once the member is not in touch any"
+        " more. With 0 it is dropped after a ttl.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="slots",
+        kind=Kind.SLOTS,
+        default="none",
+        doc="Replication slots that are made on the primary and outlive a switchover or failover,"
+        " by name: `type` is `physical` (the default) or `logical`, and a logical slot has a"
+        " `database` and a `plugin` as well. A slot that is taken out of this section is dropped if"
+        " raftha made it.",
+        reload=Reload.LIVE,
+    ),
+    Option(
+        path="ignore_slots",
+        kind=Kind.SLOT_MATCHERS,
+        default="none",
+        doc="Replication slots that raftha never drops, made anew or not: those that have all"
+        " properties of one entry. Slots that raftha did not make need no entry.",
         reload=Reload.LIVE,
     ),
     Option(

@@ -15,20 +15,13 @@ from typing import Final
 from msgspec import Struct
 
 from raftha.config.document import Node, describe, is_huge
+from raftha.config.invalid import Invalid as Invalid
 from raftha.config.schema import Kind, Option
+from raftha.config.slots import read_matchers, read_slots
 from raftha.instants import Seconds
-from raftha.model.settings import Address, Secret, SynchronousMode
+from raftha.model.settings import Address, PermanentSlot, Secret, SlotMatcher, SynchronousMode
 
 POSTGRES_PORT: Final = 5432
-
-
-class Invalid(ValueError):
-    """A value was refused: what is wrong, and what to write instead."""
-
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.remedy = remedy
 
 
 class Listen(Struct, frozen=True):
@@ -151,6 +144,28 @@ def _number(node: Node, option: Option) -> float:
 
 def _seconds(node: Node, option: Option) -> Seconds:
     return Seconds(float(_number(node, option)))
+
+
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|h|d)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _duration(node: Node, option: Option) -> Seconds:
+    """Seconds, or a text with one of PostgreSQL's units."""
+    if not isinstance(node.value, str):
+        return _seconds(node, option)
+    match = _DURATION.fullmatch(node.value.strip())
+    if match is None:
+        raise Invalid(f"is no length of time: {node.value[:80]!r}", "write 1800 or 30min")
+    return _seconds(Node(float(match[1]) * _UNITS[match[2]], node.place), option)
+
+
+def _slots(node: Node, option: Option) -> tuple[PermanentSlot, ...]:  # noqa: ARG001
+    return read_slots(node)
+
+
+def _matchers(node: Node, option: Option) -> tuple[SlotMatcher, ...]:  # noqa: ARG001
+    return read_matchers(node)
 
 
 def _integer(node: Node, option: Option) -> int:
@@ -313,5 +328,8 @@ _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
     Kind.LINES: _lines,
     Kind.PARAMETERS: _parameters,
     Kind.INITDB: _initdb,
+    Kind.DURATION: _duration,
+    Kind.SLOTS: _slots,
+    Kind.SLOT_MATCHERS: _matchers,
     Kind.FORMAT: _integer,
 }

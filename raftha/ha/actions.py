@@ -6,13 +6,14 @@ it. PURE.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
 
 from raftha.instants import Seconds
 from raftha.model.cluster import Member
-from raftha.model.ids import Epoch, MemberName, Revision, Timeline
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
 from raftha.model.store import LeaseId, Transact
 
@@ -149,9 +150,15 @@ class EnsureSlots(Struct, frozen=True):
     wanted: tuple[str, ...]
 
 
+class AdvanceSlots(Struct, frozen=True):
+    """Move slots of a standby, which nobody uses, up to where their readers are elsewhere."""
+
+    targets: Mapping[str, Lsn]
+
+
 class DropSlots(Struct, frozen=True):
-    """Drop these slots, which would only keep WAL for nobody: on a standby those of others, on a
-    primary those of removed members. A stream that still uses one is ended."""
+    """Drop these slots, which would only keep WAL for nobody. A stream that still uses one is
+    ended."""
 
     names: tuple[str, ...]
 
@@ -200,6 +207,7 @@ Action = (
     | Checkpoint
     | CancelJob
     | EnsureSlots
+    | AdvanceSlots
     | DropSlots
     | EndDoubles
     | ConfirmBirth

@@ -15,7 +15,7 @@ from raftha.ha.actions import AcquireLeader, Action, Submit
 from raftha.ha.announce import announcement
 from raftha.ha.backoff import backoff
 from raftha.ha.foresight import early_questions
-from raftha.ha.keys import Keys, decode_position
+from raftha.ha.keys import Keys, decode_position, decode_slots
 from raftha.ha.losses import loss_report
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.pausing import leaving
@@ -32,6 +32,7 @@ from raftha.ha.rules import (
 )
 from raftha.ha.rules.follower import WAL_REMOVED
 from raftha.ha.situation import Situation
+from raftha.ha.slots import absent_since
 from raftha.ha.table import Decision, Rule, Verdict
 from raftha.instants import longest
 from raftha.model.store import Grant
@@ -115,16 +116,6 @@ def observe_memory(view: View, memory: Memory) -> Memory:
     goes_on = memory.lost_at == cluster.status_revision
     lost_since = ((goes_on and memory.lost_since) or view.now) if vacant else None
     alone_since = None if view.raft.majority else (memory.alone_since or view.now)
-    seen = memory.leader_seen
-    if leader_key is not None and (seen is None or seen.revision != leader_key.lease.revision):
-        note = decode_position(leader_key.lease.note)
-        seen = LeaderSeen(
-            revision=leader_key.lease.revision,
-            at=view.now,
-            name=leader_key.name,
-            timeline=note[0] if note else (seen.timeline if seen else None),
-            position=note[1] if note else (seen.position if seen else None),
-        )
     request = cluster.request
     drained = memory.drained
     if not view.stopping and (request is None or request.id != drained):
@@ -145,13 +136,29 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         cutting_since=memory.cutting_since if vacant and view.server and not view.cut else None,
         alone_since=alone_since,
         together_since=(memory.together_since or view.now) if view.raft.majority else None,
-        leader_seen=seen,
+        leader_seen=_last_renewal(view, memory.leader_seen),
+        away=absent_since(view, memory.away),
         stop=stop,
         starts=memory.starts if view.server is None else 0,
         request_seen=request_id,
         request_since=request_since if request_id else None,
         drained=drained,
         drain_since=memory.drain_since if drained is not None or view.stopping else None,
+    )
+
+
+def _last_renewal(view: View, seen: LeaderSeen | None) -> LeaderSeen | None:
+    leader = view.cluster.leader
+    if leader is None or (seen is not None and seen.revision == leader.lease.revision):
+        return seen
+    note = decode_position(leader.lease.note)
+    return LeaderSeen(
+        revision=leader.lease.revision,
+        at=view.now,
+        name=leader.name,
+        timeline=note[0] if note else (seen.timeline if seen else None),
+        position=note[1] if note else (seen.position if seen else None),
+        slots=decode_slots(leader.lease.note),
     )
 
 

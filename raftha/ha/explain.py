@@ -10,7 +10,7 @@ from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.pausing import notices_of_pause
 from raftha.ha.situation import Situation
-from raftha.ha.slots import strain
+from raftha.ha.slots import strain, waiting
 from raftha.ha.streams import strangers
 from raftha.ha.sync import is_settled
 from raftha.instants import Instant, longest
@@ -52,6 +52,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
     found += _without_stream(s)
     found += _strange_streams(s)
     found += strain(s)
+    found += waiting(s)
     found += _without_peace(s)
     found += _waiting_for_standbys(s)
     found += [

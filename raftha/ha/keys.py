@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from raftha.config.dynamic import dump_dynamic
-from raftha.model.cluster import Disarmed, HistoryRecord, Member
+from raftha.model.cluster import Disarmed, HistoryRecord, Member, SlotNote
 from raftha.model.ids import Epoch, Lsn, MemberName, Scope, SystemId, Timeline
 from raftha.model.operation import Operation, OperatorRequest
+from raftha.model.postgres import SlotState
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import Key, LeaseId
 
@@ -24,7 +25,12 @@ LONGEST_REASON: Final = 200
 LONGEST_HISTORY_BYTES: Final = 15 << 10
 """Bounds of the `history` document, which one command of the store must carry: the records, those
 of them that keep what became of their leader, each sentence, and all of it."""
+LONGEST_NOTE_BYTES: Final = 8 << 10
+"""Of the slots in the note of a renewal; those beyond it are not told."""
+_SLOT_BYTES: Final = 40
+"""What a slot takes there beside its name, at most."""
 _POSITION: Final = msgspec.json.Decoder(tuple[int, int])
+_SLOTTED: Final = msgspec.json.Decoder(tuple[int, int, dict[str, tuple[int, int]]])
 
 
 class Keys:
@@ -216,15 +222,40 @@ def encode_told(leader: MemberName, timeline: Timeline, position: Lsn) -> bytes:
     return encode({"leader": leader, "timeline": timeline, "position": str(position)})
 
 
-def encode_position(timeline: Timeline, position: Lsn) -> bytes:
-    """The note that a renewal carries: how far the primary had written, for the bound of loss."""
-    return msgspec.json.encode([timeline, position.value])
+def encode_position(timeline: Timeline, position: Lsn, states: Iterable[SlotState] = ()) -> bytes:
+    """The note that a renewal carries: how far the primary had written, for the bound of loss; and
+    how far the readers of its slots are, for the slots of the same names on standbys."""
+    head = (int(timeline), position.value)
+    slots: dict[str, tuple[int, int]] = {}
+    size = 0
+    for slot in states:
+        size += len(slot.name) + _SLOT_BYTES
+        if slot.position is not None and not slot.lost and size <= LONGEST_NOTE_BYTES:
+            slots[slot.name] = (slot.position.value, slot.catalog_xmin or 0)
+    return msgspec.json.encode((*head, slots) if slots else head)
 
 
 def decode_position(note: bytes) -> tuple[Timeline, Lsn] | None:
-    """The note of the leader's lease; None if it holds none."""
-    try:
-        timeline, position = _POSITION.decode(note)
-    except msgspec.MsgspecError:
-        return None
-    return Timeline(timeline), Lsn(position)
+    """How far the leader had written, by the note of its lease; None if it does not say."""
+    found = _decoded(note)
+    return None if found is None else (Timeline(found[0]), Lsn(found[1]))
+
+
+def decode_slots(note: bytes) -> Mapping[str, SlotNote]:
+    """How far the readers of the leader's slots are, by the note of its lease."""
+    found = _decoded(note)
+    if found is None or len(found) < 3:
+        return {}
+    return {
+        name: SlotNote(position=Lsn(position), catalog_xmin=xmin or None)
+        for name, (position, xmin) in found[2].items()
+    }
+
+
+def _decoded(note: bytes) -> Any:
+    for shape in (_POSITION, _SLOTTED):
+        try:
+            return shape.decode(note)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    return None

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from raftha.ha.actions import StopMode
 from raftha.instants import Instant
+from raftha.model.cluster import SlotNote
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
 
@@ -31,13 +32,15 @@ class Arming(Struct, frozen=True, kw_only=True):
 
 
 class LeaderSeen(Struct, frozen=True, kw_only=True):
-    """The last renewal of the leader's lease that reached this node, and what its note said."""
+    """The last renewal of the leader's lease that reached this node, and what its note said;
+    `slots` are the leader's, by name."""
 
     revision: Revision
     at: Instant
     name: MemberName | None = None
     timeline: Timeline | None = None
     position: Lsn | None = None
+    slots: Mapping[str, SlotNote] = field(default_factory=dict)
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -56,7 +59,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `together_since`: one has.
     `leader_seen`: the last renewal of the leader that reached this node.
     `arming`: the proof of the synchronous standbys' setting. `absent`: since when each of them is
-    not attached.
+    not attached. `away`: since when each of the other members is not in touch.
     `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
     `streaming_since`: the standby has streamed since.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
@@ -85,6 +88,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     leader_seen: LeaderSeen | None = None
     arming: Arming | None = None
     absent: Mapping[MemberName, Instant] = field(default_factory=dict)
+    away: Mapping[MemberName, Instant] = field(default_factory=dict)
     rejoined: Epoch | None = None
     streaming_since: Instant | None = None
     starved_since: Instant | None = None

@@ -1,24 +1,197 @@
-"""The physical slots of a primary: which are missing, and which cannot keep WAL much longer. PURE.
+"""The physical slots of a server: which it should have, how far they are, how long they stay. PURE.
 
-A slot that has lost its WAL is missing: made anew it keeps what comes, and its member, if it needs
-older WAL than that, is copied anew.
+Every member keeps a slot for each other one, so that whoever is promoted has the WAL that the rest
+needs. A primary's move with their streams; a standby's are moved on to where the primary's slot of
+the same name is, as it tells with each renewal: never beyond what that member has confirmed. A slot
+keeps whole segments of WAL, so it is moved only once it has fallen one behind.
+
+The primary alone judges how long a member may be away; what it drops, the standbys drop too. A slot
+that has lost its WAL is missing: made anew it keeps what comes, and its member, if it needs older
+WAL than that, is copied anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+from raftha.ha.actions import Action, AdvanceSlots, DropSlots, EnsureSlots
 from raftha.ha.parting import lasting_members
 from raftha.ha.situation import Situation
-from raftha.model.ids import MemberName
-from raftha.model.postgres import ServerStatus, StrainedSlot
+from raftha.instants import Instant, Seconds
+from raftha.model.cluster import Member
+from raftha.model.ids import Lsn, MemberName
+from raftha.model.postgres import ServerStatus, SlotState, StrainedSlot
 from raftha.model.report import Level, Notice
+from raftha.model.store import RaftStatus
+from raftha.model.view import View
+
+SEGMENT_BYTES: Final = 16 << 20
+"""What a slot of a standby may be behind: a segment of WAL, by PostgreSQL's default."""
+
+
+def absent_since(view: View, before: Mapping[MemberName, Instant]) -> Mapping[MemberName, Instant]:
+    """Since when each of the other members is not in touch, as this node has noticed."""
+    return {
+        name: before.get(name, view.now)
+        for name, member in view.cluster.members.items()
+        if name != view.me.name and not _is_in_touch(view.raft, member)
+    }
+
+
+def _is_in_touch(raft: RaftStatus, member: Member) -> bool:
+    known = (*raft.voters, *raft.joiners)
+    return any(node.connected for node in known if node.address == member.raft)
+
+
+def slot_steps(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
+    """What brings the slots of a running server to what they should be."""
+    surplus, missing, behind = _surplus(s, server), missing_slots(s, server), _behind(s, server)
+    steps: list[Action] = []
+    if surplus:
+        steps.append(DropSlots(surplus))
+    if missing:
+        steps.append(EnsureSlots(missing))
+    if behind:
+        steps.append(AdvanceSlots(behind))
+    return tuple(steps)
+
+
+def words_of(step: Action) -> str:
+    """A step, in the words of the log; empty for what goes on all the time."""
+    match step:
+        case EnsureSlots(wanted=wanted):
+            return f"making the slots {', '.join(wanted)}"
+        case DropSlots(names=names):
+            return f"dropping the slots {', '.join(names)}, which nobody needs here"
+        case _:
+            return ""
 
 
 def missing_slots(s: Situation, server: ServerStatus) -> tuple[str, ...]:
-    """The slots that members want here and `server` has not, or not any more."""
+    """The slots that `server` should have and has not, or not any more."""
+    sound = set(server.slots) - {slot.name for slot in server.strained_slots if slot.is_lost}
+    sound -= {slot.name for slot in server.slot_states if slot.lost}
+    return tuple(name for name in _wanted(s, server) if name not in sound)
+
+
+def _wanted(s: Situation, server: ServerStatus) -> tuple[str, ...]:
+    """The slots of members, and the permanent ones that are not called like one of them."""
     if not s.config.postgresql.use_slots:
         return ()
-    sound = set(server.slots) - {slot.name for slot in server.strained_slots if slot.is_lost}
-    return tuple(m.slot for m in lasting_members(s) if m.slot not in sound)
+    taken = {member.slot for member in s.cluster.members.values()}
+    permanent = {slot.name for slot in s.config.slots if not slot.is_logical}
+    return (*_of_members(s, server), *sorted(permanent - taken))
+
+
+def _of_members(s: Situation, server: ServerStatus) -> tuple[str, ...]:
+    """The slots of the other members: on a primary of those that are here, or were until a while
+    ago; elsewhere of those for whom the primary has one, and of the primary itself."""
+    if s.lease is not None:
+        return tuple(m.slot for m in lasting_members(s) if not _is_given_up(s, server, m))
+    leader = s.other_leader
+    return tuple(
+        m.slot
+        for m in lasting_members(s)
+        if m.slot in s.cluster.slots or (leader is not None and m.name == leader.name)
+    )
+
+
+def _is_given_up(s: Situation, server: ServerStatus, member: Member) -> bool:
+    """It has been away for too long, and nothing streams through its slot."""
+    state = _state_of(server, member.slot)
+    if member.name not in s.memory.away or (state is not None and state.active):
+        return False
+    return _left_s(s, member) <= 0
+
+
+def _left_s(s: Situation, member: Member) -> Seconds:
+    """For how long its slot is still kept. An agent that is restarted is not away: that may take a
+    ttl."""
+    kept_s = s.config.ttl + s.config.member_slots_ttl
+    return Seconds(kept_s - s.since(s.memory.away.get(member.name)))
+
+
+def _state_of(server: ServerStatus, name: str) -> SlotState | None:
+    return next((slot for slot in server.slot_states if slot.name == name), None)
+
+
+def _surplus(s: Situation, server: ServerStatus) -> tuple[str, ...]:
+    """Slots of members, or made here, that should not be here or not as they are. What a primary
+    keeps for a removed member goes in the order of its removal (`parting`)."""
+    wanted = _wanted(s, server)
+    ours = {m.slot for m in s.cluster.members.values()} | s.view.made_slots
+    left = {name for name in ours.difference(wanted) if not _is_ignored(s, name)}
+    if s.lease is not None:
+        idle = {slot.name for slot in server.slot_states if not slot.active}
+        leaving = {m.slot for m in s.other_members} - {m.slot for m in lasting_members(s)}
+        left = (left & idle) - leaving
+    else:
+        left |= _holding_back(s, server, wanted)
+    return tuple(name for name in server.slots if name in left)
+
+
+def _is_ignored(s: Situation, name: str, plugin: str = "", database: str = "") -> bool:
+    return any(matcher.fits(name, plugin, database) for matcher in s.config.ignore_slots)
+
+
+def _holding_back(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -> set[str]:
+    """Slots of a standby that still have the oldest transaction of a stream from when it was the
+    primary: through the standby's own feedback they would keep dead rows on the primary for ever.
+    Made anew a slot keeps WAL from the last restart point on, so its reader must be that far."""
+    notes = _notes(s, server)
+    return {
+        slot.name
+        for slot in server.slot_states
+        if slot.name in wanted and slot.has_xmin and not slot.active
+        if server.redo is not None and notes.get(slot.name, Lsn(0)) >= server.redo
+    }
+
+
+def _behind(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
+    """The slots of a standby that are to be moved on, and to where."""
+    wanted, notes = _wanted(s, server), _notes(s, server)
+    return {
+        slot.name: notes[slot.name]
+        for slot in server.slot_states
+        if slot.name in wanted and slot.name in notes and not (slot.active or slot.lost)
+        if slot.position is not None
+        and notes[slot.name].value >= slot.position.value + SEGMENT_BYTES
+    }
+
+
+def _notes(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
+    """How far the readers of the slots are, as the leader told last; and the leader itself, whose
+    WAL holds whatever has been replayed here. Nothing unless its line is followed."""
+    seen, leader = s.memory.leader_seen, s.leader_member
+    if seen is None or leader is None or seen.name != leader.name or server.is_primary:
+        return {}
+    replayed = server.replayed
+    if replayed is None or seen.timeline != server.timeline:
+        return {}
+    told = {name: min(note.position, replayed) for name, note in seen.slots.items()}
+    return {**told, leader.slot: replayed}
+
+
+def waiting(s: Situation) -> list[Notice]:
+    """The slots that this primary keeps for members that are away."""
+    server = s.server
+    if s.lease is None or server is None:
+        return []
+    return [
+        Notice(
+            subject=s.me,
+            what=f"{member.name} is not in touch; its slot {member.slot} keeps WAL for "
+            f"{_left_s(s, member) / 60:.0f} more minutes",
+            remedy="start it; when member_slots_ttl has passed the slot is dropped, and the member "
+            "may have to be copied anew",
+            level=Level.WARNING,
+        )
+        for member in lasting_members(s)
+        if member.slot in server.slots
+        and s.since(s.memory.away.get(member.name)) > s.config.ttl
+        and _left_s(s, member) > 0
+    ]
 
 
 def strain(s: Situation) -> list[Notice]:

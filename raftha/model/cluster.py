@@ -77,6 +77,14 @@ class Receipt(Struct, frozen=True, kw_only=True):
     revision: Revision
 
 
+class SlotNote(Struct, frozen=True, kw_only=True):
+    """How far the reader of a slot of the leader is, as the leader told with a renewal; and from
+    which transaction on the slot keeps rows of the catalog."""
+
+    position: Lsn
+    catalog_xmin: int | None = None
+
+
 class Told(Struct, frozen=True, kw_only=True):
     """How far `leader` had written `timeline`, as it told with one of its last renewals. It
     outlives the lease, and is told only where no commit waits for a standby."""

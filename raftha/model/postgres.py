@@ -113,6 +113,31 @@ class StrainedSlot(Struct, frozen=True, kw_only=True):
         return self.left_bytes == 0
 
 
+class SlotState(Struct, frozen=True, kw_only=True):
+    """A lasting slot. `position` is where it begins to keep WAL (physical), or up to where its
+    reader has confirmed (logical); `restart` is the former for both. A logical slot has `plugin`
+    and `database`, and keeps rows of the catalog from `catalog_xmin` on. `has_xmin` says that it
+    holds back the removal of old rows; `lost` that it is of no use any more: WAL or rows that it
+    ought to keep are gone. `failover` and `synced` are PostgreSQL 17's: it is copied to standbys,
+    it is such a copy."""
+
+    name: str
+    position: Lsn | None = None
+    restart: Lsn | None = None
+    plugin: str = ""
+    database: str = ""
+    active: bool = False
+    lost: bool = False
+    has_xmin: bool = False
+    catalog_xmin: int | None = None
+    failover: bool = False
+    synced: bool = False
+
+    @property
+    def is_logical(self) -> bool:
+        return self.plugin != ""
+
+
 class Receiver(Struct, frozen=True, kw_only=True):
     """The row of pg_stat_wal_receiver of a standby."""
 
@@ -137,7 +162,9 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     `written` is a primary's current WAL position, `flushed` what of it is on disk; `received` (None
     until a receiver has run, which is *unknown*, never *low*) and `replayed` are a standby's.
     `replay_waits` says that replay has come to the end of the WAL that is here.
-    `timeline` is the one written or, on a standby, the one last received or replayed.
+    `timeline` is the one written or, on a standby, the one last received or replayed. `slots` are
+    the names of the lasting physical slots, `slot_states` tells of each lasting slot. `redo` is
+    where recovery would begin: a slot made now keeps WAL from there.
     """
 
     version: int  # server_version_num, such as 150018
@@ -155,7 +182,10 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     receiver: Receiver | None = None
     attached: tuple[Attached, ...] = ()
     slots: tuple[str, ...] = ()
+    slot_states: tuple[SlotState, ...] = ()
     strained_slots: tuple[StrainedSlot, ...] = ()
+    redo: Lsn | None = None
+    wal_level: str = ""
     synchronous_standby_names: str = ""
     conf_loaded: str = ""  # pg_conf_load_time, as text
     pending_restart: tuple[str, ...] = ()

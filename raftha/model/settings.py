@@ -162,6 +162,42 @@ class Profile(StrEnum):
     WAN = "wan"
 
 
+class PermanentSlot(Struct, frozen=True, kw_only=True):
+    """An entry of `slots`: a slot that is to outlive a failover. A logical one has both, a plugin
+    and a database; a physical one neither."""
+
+    name: str
+    plugin: str = ""
+    database: str = ""
+
+    @property
+    def is_logical(self) -> bool:
+        return self.plugin != ""
+
+
+class SlotType(StrEnum):
+    PHYSICAL = "physical"
+    LOGICAL = "logical"
+
+
+class SlotMatcher(Struct, frozen=True, kw_only=True):
+    """An entry of `ignore_slots`: it means every slot with all of the properties that it names."""
+
+    name: str | None = None
+    type: SlotType | None = None
+    database: str | None = None
+    plugin: str | None = None
+
+    def fits(self, name: str, plugin: str, database: str) -> bool:
+        """The slot has these properties; `plugin` and `database` are empty for a physical one."""
+        kind = SlotType.LOGICAL if plugin else SlotType.PHYSICAL
+        wanted = (self.name, self.type, self.database, self.plugin)
+        return all(
+            want in (None, has)
+            for want, has in zip(wanted, (name, kind, database, plugin), strict=True)
+        )
+
+
 class DynamicPostgres(Struct, frozen=True, kw_only=True):
     """`postgresql:` of the dynamic configuration: the same on every member."""
 
@@ -188,6 +224,9 @@ class DynamicConfig(Struct, frozen=True, kw_only=True):
     synchronous_mode_strict: bool = False
     synchronous_node_count: int = 1
     pause: bool = False
+    member_slots_ttl: Seconds = Seconds(1800.0)
+    slots: tuple[PermanentSlot, ...] = ()
+    ignore_slots: tuple[SlotMatcher, ...] = ()
     postgresql: DynamicPostgres = field(default_factory=DynamicPostgres)
 
     @property

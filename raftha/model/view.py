@@ -131,7 +131,8 @@ class View(Struct, frozen=True, kw_only=True):
     answer of PostgreSQL of the process that runs now, None if that one has not answered yet;
     `server_seen` is when it was asked. `last_words` are the last complaints of a server that ended.
     `forks` are the switches on the way to a primary's timeline, by PostgreSQL's own history file.
-    `kept` is what lies beside the data directory.
+    `kept` is what lies beside the data directory. `made_slots` are the slots that were made from
+    here, whether they are still there or not.
     `cut` is the last cut of a stream, until another upstream was configured. `caught_up` says that
     the local replica holds everything that was committed before this agent started.
     `stopping` says that the operator ends this agent.
@@ -151,6 +152,7 @@ class View(Struct, frozen=True, kw_only=True):
     last_words: str = ""
     forks: tuple[TimelineSwitch, ...] = ()
     kept: tuple[Kept, ...] = ()
+    made_slots: frozenset[str] = frozenset()
     peers: Mapping[MemberName, PeerAnswer] = field(default_factory=dict)
     job: JobView | None = None
     finished: JobResult | None = None

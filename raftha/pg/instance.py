@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from raftha.model.postgres import (
 )
 from raftha.model.settings import Authentication, PostgresConfig
 from raftha.pg import argv, configuration, directory, queries, receiver, roles, versions
+from raftha.pg.book import SlotBook
 from raftha.pg.layout import Layout
 from raftha.pg.probe import DiskProbe
 from raftha.pg.run import environment
@@ -70,6 +71,7 @@ class Instance:
         self._binaries: dict[int | None, Binaries] = {}
         self._kept = self._session()
         self._disk = DiskProbe(config.data_dir)
+        self._book = SlotBook(self.layout.slot_book)
 
     def log_in_as(self, authentication: Authentication) -> None:
         """Use these roles and passwords from the next file or connection on."""
@@ -204,7 +206,7 @@ class Instance:
 
     def create_slot(self, name: str, timeout: float = _STATEMENT_TIMEOUT) -> bool:
         """Make a physical slot that keeps WAL from now on; False if there is a sound one."""
-        return bool(self.ensure_slots({name}, None, timeout).created)
+        return bool(self.ensure_slots({name}, timeout).created)
 
     def drop_slot(self, name: str, timeout: float = _STATEMENT_TIMEOUT) -> bool:
         """Drop a slot, ending a stream that uses it; False if there is none. PostgresError if the
@@ -213,33 +215,34 @@ class Instance:
             return False
         self._once(queries.END_STREAM, (int(timeout * 500), name), timeout)
         self._once(queries.DROP_SLOT, (name,), timeout)
+        self._book.write(self._book.made() - {name})
         return True
 
-    def ensure_slots(
-        self,
-        wanted: Iterable[str],
-        keep: Iterable[str] | None,
-        timeout: float = _STATEMENT_TIMEOUT,
-    ) -> SlotChanges:
-        """Make the wanted slots; drop idle ones that are neither wanted nor kept.
+    def made_slots(self) -> frozenset[str]:
+        """The names of the slots that were made from here, whether they are still there or not."""
+        return self._book.made()
 
-        `keep` None drops none. A wanted slot that lost its WAL is made anew.
-        """
+    def ensure_slots(
+        self, wanted: Iterable[str], timeout: float = _STATEMENT_TIMEOUT
+    ) -> SlotChanges:
+        """Make the wanted slots, and anew those of them that lost their WAL, unless in use."""
         names = frozenset(wanted)
         present = self.slots(timeout)
-        kept = None if keep is None else names | frozenset(keep)
-        dropped = [
-            slot.name
-            for slot in present
-            if not slot.active
-            and ((slot.lost and slot.name in names) or (kept is not None and slot.name not in kept))
-        ]
+        dropped = [s.name for s in present if s.lost and not s.active and s.name in names]
+        there = {slot.name for slot in present} - set(dropped)
+        missing = sorted(names - there)
+        # What was made in a directory that was replaced since is forgotten here.
+        self._book.write((self._book.made() & there) | set(missing))
         for name in dropped:
             self._once(queries.DROP_SLOT, (name,), timeout)
-        missing = sorted(names - ({slot.name for slot in present} - set(dropped)))
         for name in missing:
             self._once(queries.CREATE_SLOT, (name,), timeout)
         return SlotChanges(created=tuple(missing), dropped=tuple(dropped))
+
+    def advance_slots(self, targets: Mapping[str, Lsn], timeout: float) -> None:
+        """Move these slots up to there, where nobody uses them and they are not further."""
+        positions = [str(target) for target in targets.values()]
+        self._once(queries.ADVANCE_SLOTS, (list(targets), positions), timeout)
 
     def cut_stream(self, timeout: float = 0.3) -> bool:
         """Stop the WAL receiver for good; whether one had been there. See `receiver.cut`."""

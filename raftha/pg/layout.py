@@ -57,6 +57,11 @@ class Layout(Struct, frozen=True, kw_only=True):
         """While it exists, `data_dir` was made by initdb for a cluster not announced yet."""
         return self._beside(".unborn")
 
+    @property
+    def slot_book(self) -> Path:
+        """The names of the slots that raftha made in `data_dir`."""
+        return self._beside(".slots")
+
     def failed(self, stamp: str) -> Path:
         """Where a bootstrap that failed is kept."""
         return self._beside(f".failed-{stamp}")

@@ -20,6 +20,7 @@ from raftha.model.postgres import (
     Receiver,
     ReplayPause,
     ServerStatus,
+    SlotState,
     StrainedSlot,
     SyncState,
 )
@@ -60,6 +61,10 @@ SELECT pg_catalog.json_build_object(
   'slots', (SELECT pg_catalog.json_agg(p.slot_name ORDER BY p.slot_name)
     FROM pg_catalog.pg_replication_slots AS p
     WHERE p.slot_type = 'physical' AND NOT p.temporary),
+  'slot_states', (SELECT pg_catalog.json_agg(pg_catalog.row_to_json(p) ORDER BY p.slot_name)
+    FROM pg_catalog.pg_replication_slots AS p WHERE NOT p.temporary),
+  'redo', (SELECT redo_lsn FROM pg_catalog.pg_control_checkpoint()),
+  'wal_level', pg_catalog.current_setting('wal_level'),
   'strained_slots', CASE WHEN NOT r.recovering THEN
     (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
         'name', k.slot_name, 'kept', k.kept, 'left', k.room) ORDER BY k.slot_name)
@@ -100,6 +105,16 @@ FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND NOT tempor
 ORDER BY slot_name
 """
 CREATE_SLOT: Final = "SELECT pg_catalog.pg_create_physical_replication_slot(%s, true)"
+ADVANCE_SLOTS: Final = """
+SELECT p.slot_name, pg_catalog.pg_replication_slot_advance(p.slot_name, w.target)
+FROM pg_catalog.pg_replication_slots AS p
+JOIN ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::pg_catalog.pg_lsn[]))
+  AS w(name, target)
+  ON w.name = p.slot_name
+WHERE NOT p.active AND COALESCE(p.confirmed_flush_lsn, p.restart_lsn) < w.target
+"""
+"""Each is moved at most to what a standby has replayed, by PostgreSQL itself."""
+
 END_STREAM: Final = """
 SELECT pg_catalog.pg_terminate_backend(s.active_pid, %s)
 FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = %s AND s.active_pid IS NOT NULL
@@ -214,6 +229,9 @@ def _status(answer: Mapping[str, Any]) -> ServerStatus:
         receiver=None if receiver is None else _receiver(receiver),
         attached=tuple(_attached(row) for row in answer["attached"] or ()),
         slots=tuple(answer["slots"] or ()),
+        slot_states=tuple(_slot_state(row) for row in answer["slot_states"] or ()),
+        redo=_lsn(answer["redo"]),
+        wal_level=str(answer["wal_level"]),
         strained_slots=tuple(_strained(row) for row in answer["strained_slots"] or ()),
         synchronous_standby_names=str(answer["synchronous_standby_names"]),
         conf_loaded=str(answer["conf_loaded"]),
@@ -238,6 +256,25 @@ def _lsn(text: str | None) -> Lsn | None:
 def _strained(row: Mapping[str, Any]) -> StrainedSlot:
     kept, left = int(row["kept"]), int(row["left"])
     return StrainedSlot(name=str(row["name"]), kept_bytes=kept, left_bytes=left)
+
+
+def _slot_state(row: Mapping[str, Any]) -> SlotState:
+    """A row of pg_replication_slots as it is: later versions have more columns."""
+    restart, catalog_xmin = _lsn(row["restart_lsn"]), row["catalog_xmin"]
+    is_gone = row["wal_status"] == "lost" or row.get("conflicting")
+    return SlotState(
+        name=str(row["slot_name"]),
+        position=_lsn(row["confirmed_flush_lsn"]) or restart,
+        restart=restart,
+        plugin=row["plugin"] or "",
+        database=row["database"] or "",
+        active=bool(row["active"]),
+        lost=bool(is_gone or row.get("invalidation_reason")),
+        has_xmin=row["xmin"] is not None or catalog_xmin is not None,
+        catalog_xmin=None if catalog_xmin is None else int(catalog_xmin),
+        failover=bool(row.get("failover")),
+        synced=bool(row.get("synced")),
+    )
 
 
 def _receiver(row: Mapping[str, Any]) -> Receiver:

@@ -55,7 +55,7 @@ def write_segment(cluster: ClusterHarness, primary: str) -> None:
 
 
 def restart_of(cluster: ClusterHarness, name: str) -> object:
-    """Where the slot begins to keep WAL; None once it is lost."""
+    """Where the slot begins to keep WAL; None once it is lost, and while it is being made anew."""
     slot = f"SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = '{name}'"
-    ((restart,),) = cluster.query(cluster.primary() or "n1", slot)
-    return restart
+    rows = cluster.query(cluster.primary() or "n1", slot)
+    return rows[0][0] if rows else None

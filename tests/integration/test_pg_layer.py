@@ -17,9 +17,11 @@ from raftha.errors import (
     PostgresError,
     PostgresUnavailable,
 )
+from raftha.model.ids import Lsn
 from raftha.model.postgres import Binaries, DirectoryState, ServerPlan, ServerRole
 from raftha.model.settings import Credentials, Secret
 from raftha.pg import argv, bootstrap, clone, conf, progress
+from raftha.pg.book import SlotBook
 from tests.integration.pg_support import (
     CLOCK,
     SECRETS,
@@ -189,13 +191,33 @@ def test_slots_are_made_kept_and_dropped(binaries: Binaries) -> None:
         first_primary(n1)
         assert n1.instance.create_slot("a")
         assert not n1.instance.create_slot("a")
-        changes = n1.instance.ensure_slots({"b", "c"}, {"a"})
-        assert (changes.created, changes.dropped) == (("b", "c"), ())
-        changes = n1.instance.ensure_slots({"b"}, ())
-        assert (changes.created, changes.dropped) == ((), ("a", "c"))
-        assert all(slot.reserving for slot in n1.instance.slots(2.0))
+        n1.sql("SELECT pg_create_physical_replication_slot('theirs')")
+        changes = n1.instance.ensure_slots({"b", "theirs"})
+        assert (changes.created, changes.dropped) == (("b",), ())
+        assert n1.instance.made_slots() == {"a", "b"}
+        assert [s.name for s in n1.instance.slots(2.0) if not s.reserving] == ["theirs"]
         assert n1.instance.drop_slot("b")
         assert not n1.instance.drop_slot("b")
+        assert n1.instance.made_slots() == SlotBook(n1.instance.layout.slot_book).made() == {"a"}
+
+
+def test_the_slots_of_a_standby_are_moved_on_and_never_back(binaries: Binaries) -> None:
+    with nodes(binaries, "n1", "n2") as (n1, n2):
+        attach(n1, n2, first_primary(n1))
+        n2.instance.ensure_slots({"a", "b"})
+        (begin,) = {state.position for state in n2.instance.status(2.0).slot_states}
+        assert begin is not None
+        n1.sql("SELECT pg_switch_wal()")
+        n1.sql("INSERT INTO public.t VALUES (1)")
+        until(lambda: caught_up(n1, n2))
+        end = n2.instance.status(2.0).replayed
+        assert end is not None
+        n2.instance.advance_slots({"a": Lsn(end.value + (1 << 30)), "gone": end}, 5.0)
+        n2.instance.advance_slots({"a": begin}, 5.0)
+        there = {state.name: state.position for state in n2.instance.status(2.0).slot_states}
+        assert begin < (there["a"] or begin)
+        assert (there["a"] or begin) <= (n2.instance.status(2.0).replayed or end)
+        assert there["b"] == begin
 
 
 def test_a_slot_that_lost_its_wal_is_told_and_made_anew(binaries: Binaries) -> None:

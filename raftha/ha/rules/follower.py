@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, StopMode
+from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
 from raftha.ha.candidates import diverged
 from raftha.ha.plans import standby_plan
 from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
+from raftha.ha.slots import slot_steps, words_of
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import Member, MemberState
 from raftha.model.postgres import ControlData
@@ -156,15 +157,14 @@ def _follow(s: Situation) -> Verdict | None:
     if plan != s.memory.plan:
         memory = replace(s.memory, plan=plan)
         return Verdict(f"following {leader.name}", (Configure(plan),), memory)
-    left = tuple(m.slot for m in s.cluster.members.values() if m.slot in server.slots)
-    if left:
-        return Verdict("dropping the slots left from leading", (DropSlots(left),))
+    steps = slot_steps(s, server)
     state = "streaming"
     if server.receiver is None:
         state = "not streaming yet" + (f": {s.view.last_words}" if s.view.last_words else "")
     if leader.state is MemberState.STOPPING:
         state += f", {leader.name} is stopping"
-    return Verdict(f"no action: I am {s.me}, a standby of {leader.name}, {state}")
+    acts = ", ".join(filter(None, map(words_of, steps))) or "no action"
+    return Verdict(f"{acts}: I am {s.me}, a standby of {leader.name}, {state}", steps)
 
 
 RULES = (
@@ -216,7 +216,7 @@ RULES = (
     Rule(
         id="follow-60",
         when="another member leads and a standby runs here",
-        then="point it at the leader",
+        then="point it at the leader; keep a slot for each other member, behind what it confirmed",
         why="the healthy state of a standby: nothing is done unless something differs",
         check=_follow,
     ),

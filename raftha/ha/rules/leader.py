@@ -27,7 +27,7 @@ from raftha.ha.parting import parting_steps
 from raftha.ha.plans import primary_plan
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
-from raftha.ha.slots import missing_slots
+from raftha.ha.slots import missing_slots, slot_steps, words_of
 from raftha.ha.standbys import names_at_promotion
 from raftha.ha.streams import doubled, stream_of
 from raftha.ha.table import Rule, Verdict
@@ -164,7 +164,7 @@ def _serve(s: Situation) -> Verdict | None:
     lease, server = s.lease, s.server
     if lease is None or server is None or not server.is_primary:
         return None
-    slots = _missing_slots(s, server)
+    slots = slot_steps(s, server)
     published = _correct_history(s, lease, server) or _publish(s, lease, server)
     synced, memory = sync.step(s, lease, server)
     memory = replace(memory, promoted_at=memory.promoted_at or s.now)
@@ -200,10 +200,8 @@ def _word(action: Action) -> str:
     match action:
         case Submit(intent=intent):
             return f"writing {intent}"
-        case EnsureSlots(wanted=wanted):
-            return f"making the slots {', '.join(wanted)}"
-        case DropSlots(names=names):
-            return f"dropping the slots {', '.join(names)} of removed members"
+        case EnsureSlots() | DropSlots():
+            return words_of(action)
         case EndDoubles(streams=streams):
             return f"ending all but the newest of the streams called {', '.join(streams)}"
         case Configure(plan=plan):

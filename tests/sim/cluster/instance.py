@@ -166,12 +166,11 @@ class FakeInstance:
                 stream.close()
         return True
 
-    def ensure_slots(
-        self,
-        wanted: Iterable[str],
-        keep: Iterable[str] | None,  # noqa: ARG002
-        timeout: float = 5.0,
-    ) -> SlotChanges:
+    def made_slots(self) -> frozenset[str]:
+        """Nobody else makes one."""
+        return frozenset(self._directory.slots)
+
+    def ensure_slots(self, wanted: Iterable[str], timeout: float = 5.0) -> SlotChanges:
         self._reach(timeout)
         missing = sorted(set(wanted) - self._directory.slots)
         self._directory.slots |= set(missing)

@@ -50,7 +50,7 @@ def observed(writes: Writes, *, meanwhile: Callable[[], None]) -> View:
         clock=pg.FakeClock(),
         store=cast(Any, SimpleNamespace(status=b.raft)),
         reader=cast(Any, SimpleNamespace(read=read)),
-        instance=cast(Any, SimpleNamespace(inspect=pg.directory)),
+        instance=cast(Any, SimpleNamespace(inspect=pg.directory, made_slots=frozenset)),
         guarding=cast(Any, guarding),
         keeper=cast(Any, SimpleNamespace(held=None)),
         worker=cast(Any, SimpleNamespace(job=None, result=None)),

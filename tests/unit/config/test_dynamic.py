@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from raftha.config.dynamic import dump_dynamic, merge, parse_dynamic, patch_dynamic, stored_document
 from raftha.errors import ConfigError
-from raftha.model.settings import TIMINGS, DynamicConfig, Profile, SynchronousMode
+from raftha.model.settings import (
+    TIMINGS,
+    DynamicConfig,
+    PermanentSlot,
+    Profile,
+    SlotMatcher,
+    SlotType,
+    SynchronousMode,
+)
 
 
 def problems(document: object) -> list[str]:
@@ -128,6 +136,21 @@ def test_what_is_accepted_keeps_rule_r7_and_what_is_advised_is_accepted(
         ({"maximum_lag_on_syncnode": -2}, "must be at least -1"),
         ({"postgresql": []}, "must be a section"),
         ({"postgresql": {"pg_hba": "x"}}, "a list of lines"),
+        ({"member_slots_ttl": "soon"}, "is no length of time: 'soon' (write 1800 or 30min)"),
+        ({"member_slots_ttl": -1}, "must be at least 0"),
+        ({"slots": ["a"]}, "must be a section of slots by name, not a list"),
+        ({"slots": {"A-1": {}}}, "has a slot with an impossible name: 'A-1'"),
+        ({"slots": {"a": "physical"}}, "slot a must be a section"),
+        ({"slots": {"a": {"type": "logical"}}}, "slot a is logical and has no database"),
+        ({"slots": {"a": {"database": "d"}}}, "slot a is logical and has no plugin"),
+        ({"slots": {"a": {"type": "both"}}}, "the type 'both' (use physical or logical)"),
+        ({"slots": {"a": {"type": "physical", "plugin": "p"}}}, "physical and has a plugin"),
+        ({"slots": {"a": {"cluster_type": "standby"}}}, "for a standby cluster"),
+        ({"slots": {"a": {"tpye": "physical"}}}, "slot a has an unknown key: 'tpye'"),
+        ({"ignore_slots": {"name": "a"}}, "must be a list"),
+        ({"ignore_slots": [{}]}, "entry 1 names nothing"),
+        ({"ignore_slots": [{"name": "a"}, {"nam": "b"}]}, "entry 2 has an unknown key: 'nam'"),
+        ({"ignore_slots": [{"name": 3}]}, "entry 1: name must be text, not a whole number (3)"),
         ({"profile": "moon"}, "use one of fast, lan, slow, wan"),
         ({"format_version": 2}, "must be at most 1"),
     ],
@@ -168,6 +191,20 @@ def test_a_patch_merges_and_null_removes() -> None:
     assert before["ttl"] == 10
 
 
+def test_slots_are_read_as_patroni_writes_them() -> None:
+    document = {
+        "member_slots_ttl": "30min",
+        "slots": {"b": {"database": "d", "plugin": "p"}, "a": {"type": "physical"}},
+        "ignore_slots": [{"name": "x", "type": "logical"}],
+    }
+    config = parse_dynamic(document, "config")
+    assert config.member_slots_ttl == 1800
+    physical, logical = config.slots
+    assert (physical, physical.is_logical) == (PermanentSlot(name="a"), False)
+    assert (logical.database, logical.plugin, logical.is_logical) == ("d", "p", True)
+    assert config.ignore_slots == (SlotMatcher(name="x", type=SlotType.LOGICAL),)
+
+
 @pytest.mark.parametrize("change", [None, [], 3, {"ttl": 1}, {"x": 1}])
 def test_a_bad_patch_is_refused(change: object) -> None:
     with pytest.raises(ConfigError):
@@ -204,6 +241,24 @@ def test_the_same_patch_twice_is_the_same_as_once(
             "synchronous_mode_strict": st.booleans(),
             "synchronous_node_count": st.integers(1, 9),
             "maximum_lag_on_syncnode": st.integers(-1, 2**40),
+            "member_slots_ttl": st.integers(0, 9999) | st.sampled_from(["30min", "1.5 h"]),
+            "slots": st.dictionaries(
+                st.from_regex(r"[a-z0-9_]{1,9}", fullmatch=True),
+                st.sampled_from(
+                    [
+                        None,
+                        {},
+                        {"type": "physical", "cluster_type": "primary"},
+                        {"type": "logical", "database": "d", "plugin": "pgoutput"},
+                        {"database": "d", "plugin": "wal2json"},
+                    ]
+                ),
+            ),
+            "ignore_slots": st.lists(
+                st.sampled_from(
+                    [{"name": "a"}, {"type": "logical", "plugin": "p"}, {"database": "d"}]
+                )
+            ),
             "postgresql": st.fixed_dictionaries(
                 {},
                 optional={

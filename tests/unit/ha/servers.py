@@ -159,6 +159,7 @@ def standby(position: int | None = 5000, **more: Any) -> ServerStatus:
         "started": "then",
         "received": where,
         "replayed": where,
+        "slots": ("n2", "n3"),
         "synchronous_standby_names": "raftha_nobody",
     }
     return ServerStatus(**{**given, **more})

@@ -14,10 +14,11 @@ from raftha.ha import keys as k
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import LEADER_LEASE
 from raftha.instants import Seconds
-from raftha.model.cluster import Cluster, HistoryRecord, Initialize, Member, Told
+from raftha.model.cluster import Cluster, HistoryRecord, Initialize, Member, SlotNote, Told
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Scope, SystemId, Timeline
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
 from raftha.model.operation import Operation, OperatorRequest
+from raftha.model.postgres import SlotState
 from raftha.model.settings import Address, Tags
 from raftha.model.store import Entry, Key, Lease, Put, Snapshot
 from tests.properties.views import MEMBERS, OPERATIONS, RECORDS, REQUESTS
@@ -235,11 +236,40 @@ def test_a_position(timeline: int, position: int) -> None:
     assert k.decode_position(note) == (timeline, Lsn(position))
 
 
+def test_a_note_tells_how_far_the_readers_of_the_slots_are() -> None:
+    told = [
+        SlotState(name="n2", position=Lsn(7)),
+        SlotState(name="sub", position=Lsn(9), plugin="pgoutput", catalog_xmin=733),
+        SlotState(name="lost", position=Lsn(8), lost=True),
+        SlotState(name="new"),
+    ]
+    note = k.encode_position(Timeline(3), Lsn(10), told)
+
+    assert k.decode_position(note) == (3, Lsn(10))
+    assert k.decode_slots(note) == {
+        "n2": SlotNote(position=Lsn(7)),
+        "sub": SlotNote(position=Lsn(9), catalog_xmin=733),
+    }
+    assert k.decode_slots(k.encode_position(Timeline(3), Lsn(10))) == {}
+
+
+def test_a_note_stays_short_however_many_slots_there_are() -> None:
+    many = [
+        SlotState(name=f"{n:0>63}", position=Lsn(2**63), catalog_xmin=2**31) for n in range(999)
+    ]
+    note = k.encode_position(Timeline(2**31), Lsn(2**63), many)
+
+    assert len(note) < k.LONGEST_NOTE_BYTES + 100
+    assert len(k.decode_slots(note)) > 50
+
+
 @given(st.binary(max_size=12))
 @example(b'["\xff",1]')
 @example(b"[1]")
+@example(b'[1,2,{"\xff":[1,2]}]')
 def test_a_note_of_any_kind(note: bytes) -> None:
     assert k.decode_position(note) is None or isinstance(k.decode_position(note), tuple)
+    assert isinstance(k.decode_slots(note), dict)
 
 
 RECORD_WITH_A_BAD_POSITION: Final = k.encode_history((b.record(2),)).replace(b"0/1388", b"nowhere")

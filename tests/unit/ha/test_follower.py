@@ -190,7 +190,10 @@ def test_a_standby_that_gets_further_is_left_alone() -> None:
 
 
 def test_slots_left_from_leading_are_dropped() -> None:
-    view = b.following(server=pg.standby(slots=("n3", "mine")))
+    """Its own slot, and those for whom the leader has none any more."""
+    view = b.following(
+        cluster=b.followed(slots=("n1",)), server=pg.standby(slots=("n1", "n2", "n3", "mine"))
+    )
     decision = b.decided(view, b.following_memory(view))
 
-    assert b.only(decision, DropSlots).names == ("n3",)
+    assert b.only(decision, DropSlots).names == ("n1", "n3")

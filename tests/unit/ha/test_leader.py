@@ -88,7 +88,7 @@ def test_with_nobody_left_it_waits_for_nobody() -> None:
 
 
 def test_slots_are_made_before_the_promotion() -> None:
-    decision = b.decided(elected(server=pg.standby()))
+    decision = b.decided(elected(server=pg.standby(slots=())))
 
     assert b.acts(decision)[0] == "EnsureSlots"
     assert b.only(decision, EnsureSlots).wanted == ("n2", "n3")

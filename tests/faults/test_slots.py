@@ -1,0 +1,97 @@
+"""Slots on every node: of members and permanent ones, over a failover, and of who is away."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from raftha.model.ids import Lsn
+from tests.integration.harness import ClusterHarness
+from tests.integration.scene import NewCluster, Probe, report, under_load
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+LIMIT_S: Final = 20.0
+PLACES: Final = (
+    "SELECT slot_name, restart_lsn::text FROM pg_replication_slots WHERE slot_type = 'physical'"
+    " AND (restart_lsn IS NOT NULL OR slot_name = 'theirs')"
+)
+PERMANENT: Final = {"backup": {"type": "physical"}}
+
+
+def places(cluster: ClusterHarness, name: str) -> dict[str, Lsn]:
+    """Where the physical slots of a node begin to keep WAL."""
+    return {slot: Lsn.parse(where or "0/0") for slot, where in cluster.query(name, PLACES)}
+
+
+def write_segment(cluster: ClusterHarness, primary: str) -> None:
+    cluster.query(primary, "SELECT pg_logical_emit_message(false, 'x', 'y')")
+    cluster.query(primary, "SELECT pg_switch_wal()")
+
+
+def test_every_node_keeps_the_slots_of_the_others_and_moves_them_on(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    scene = under_load(new_cluster, probe, slots=PERMANENT)
+    cluster, primary = scene.cluster, scene.primary
+    names = [node.name for node in cluster.members()]
+    cluster.query(primary, "SELECT pg_create_physical_replication_slot('theirs')")
+
+    def settled() -> bool:
+        return all(places(cluster, n).keys() >= ({*names, "backup"} - {n}) for n in names)
+
+    cluster.wait_for(settled, LIMIT_S, "each node has the slots of the others")
+    before = {name: places(cluster, name) for name in names}
+    for _ in range(3):
+        write_segment(cluster, primary)
+
+    def moved() -> bool:
+        there = {name: places(cluster, name) for name in names}
+        return all(
+            there[n][m] > before[n][m] for n in names if n != primary for m in names if m != n
+        )
+
+    cluster.wait_for(moved, LIMIT_S, "the slots on the standbys have moved")
+    for name in names:
+        # Nobody reads it: it stays where it was, on the primary by itself, elsewhere with it.
+        assert places(cluster, name)["backup"] == before[name]["backup"]
+        assert all(
+            places(cluster, name)[m] <= places(cluster, primary)[m]
+            for m in names
+            if m not in (name, primary) and name != primary
+        )
+
+    cluster.kill(primary)
+    successor = scene.await_successor()
+    assert places(cluster, successor)["backup"] == before[successor]["backup"]
+    assert places(cluster, successor)[primary] >= before[successor][primary]
+    cluster.start(primary)
+    cluster.wait_until_whole()
+    cluster.wait_for(settled, LIMIT_S, "each node has the slots of the others again")
+    assert "theirs" in places(cluster, primary)
+    scene.finish()
+
+
+def test_the_slot_of_who_is_away_is_dropped_after_its_time_and_made_anew(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    scene = under_load(new_cluster, probe, member_slots_ttl="5s")
+    cluster, primary = scene.cluster, scene.primary
+    names = [node.name for node in cluster.members()]
+    away, other = (name for name in names if name != primary)
+    cluster.wait_for(lambda: away in places(cluster, other), LIMIT_S, "a slot on the standby")
+    cluster.stop(away)
+
+    def told() -> bool:
+        words = f"its slot {away} keeps WAL"
+        return any(words in notice["what"] for notice in report(cluster).get("problems", []))
+
+    cluster.wait_for(told, LIMIT_S, "somebody is told that the slot is kept")
+    for name in (primary, other):
+        cluster.wait_for(
+            lambda name=name: away not in places(cluster, name), LIMIT_S, f"no slot on {name}"
+        )
+    cluster.start(away)
+    cluster.wait_until_whole()
+    scene.finish()
