@@ -158,7 +158,9 @@ def _check_stranger(postgres: PostgresConfig, run_dir: Path) -> None:
     if str(run_dir) in command:
         return
     what = f"PostgreSQL (pid {pid}) runs on {postgres.data_dir} and raftha did not start it"
-    remedy = "stop it cleanly; raftha starts it again"
+    remedy = (
+        "stop it, and what starts it again (its service, Patroni); raftha starts it in its place"
+    )
     raise ConfigError([Problem("postgresql.data_dir", what, remedy)])
 
 

@@ -49,6 +49,7 @@ def member(s: Situation) -> Member:
         agent_version=me.agent_version,
         tags=me.tags,
         has_data=_has_data(s),
+        is_origin=_has_data(s) and s.directory_of_primary,
         stream=me.stream,
     )
 

@@ -366,6 +366,7 @@ def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
             agent_version=doc.version,
             tags=doc.tags,
             has_data=doc.has_data,
+            is_origin=doc.is_origin,
             stream=doc.stream,
             revision=entry.mod_revision,
         )

@@ -213,6 +213,7 @@ def encode_member(member: Member) -> bytes:
             "version": member.agent_version,
             "tags": msgspec.to_builtins(member.tags),
             "has_data": member.has_data,
+            "is_origin": member.is_origin,
             "stream": member.stream,
         }
     )

@@ -106,6 +106,7 @@ class MemberDoc(msgspec.Struct):
     tags: Tags
     has_data: bool
     stream: str = ""
+    is_origin: bool = False
 
 
 # Made here, at import: msgspec learns about a type when it first meets it, and two threads that

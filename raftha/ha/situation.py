@@ -103,6 +103,13 @@ class Situation(Struct, frozen=True):
         return is_present and directory.problem is None and not self.directory_stillborn
 
     @property
+    def directory_of_primary(self) -> bool:
+        """What lies there was a primary, and nobody has made a standby of it since."""
+        directory = self.view.directory
+        control = directory.control
+        return control is not None and control.was_primary and not directory.standby_signal
+
+    @property
     def directory_stillborn(self) -> bool:
         """initdb made it here, but another cluster was announced: it holds nobody's data."""
         control, initialize = self.view.directory.control, self.cluster.initialize

@@ -39,8 +39,9 @@ class MemberRole(StrEnum):
 
 class Member(Struct, frozen=True, kw_only=True):
     """A node with PostgreSQL, as it announced itself under `members/<name>`. `has_data` says that
-    its data directory is older than this cluster, which therefore may not be made from nothing.
-    `stream` is how its stream from a primary is called; empty for its own name."""
+    its data directory is older than this cluster, which therefore may not be made from nothing, and
+    `is_origin` that it is a primary's and could be what the cluster is made from. `stream` is how
+    its stream from a primary is called; empty for its own name."""
 
     name: MemberName
     api_url: str
@@ -54,6 +55,7 @@ class Member(Struct, frozen=True, kw_only=True):
     agent_version: str = ""
     tags: Tags = field(default_factory=Tags)
     has_data: bool = False
+    is_origin: bool = False
     stream: str = ""
     revision: Revision = Revision(0)
 

@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants import (
     agent,
     backing_off,
+    births,
     consensus_log,
     consensus_members,
     consensus_room,
@@ -45,6 +46,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *pauses.DECISIONS,
         *pledges.DECISIONS,
         *streams.DECISIONS,
+        *births.MUTANTS,
     ),
     "postgresql": postgresql.MUTANTS,
     "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT),

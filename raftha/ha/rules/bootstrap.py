@@ -6,6 +6,9 @@ when the first dies in the middle; `initialize` gets the system identifier once 
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from msgspec.structs import replace
 
 from raftha.ha.actions import (
@@ -35,6 +38,9 @@ from raftha.model.postgres import ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Grant, Guard, KeyAbsent, KeyAt, Put, Transact, Write
 from raftha.model.view import HeldLease, JobKind
+
+NO_ROLE: Final = re.compile(r'role ".*" does not exist')
+"""PostgreSQL's words when a directory that was brought in has another superuser."""
 
 
 def _no_majority(s: Situation) -> Verdict | None:
@@ -75,7 +81,7 @@ def _nobody_initialised(s: Situation) -> Verdict | None:
     initialize = s.cluster.initialize
     if not _may_initialise(s) or s.cluster.leader is not None or s.lease is not None:
         return None
-    reason = _cannot_initialise(s) or (_waits_for_data(s) if s.directory_empty else "")
+    reason = _cannot_initialise(s) or _waits_for_data(s)
     if reason:
         return Verdict(reason)
     guards: tuple[Guard, ...] = (
@@ -95,10 +101,10 @@ def _nobody_initialised(s: Situation) -> Verdict | None:
 
 
 def _waits_for_data(s: Situation) -> str:
-    """Whom a node without data leaves the race to: a member that holds a cluster already, and for
-    one ttl whoever is in touch and has not said yet whether it does."""
+    """Whom the race is left to: by a node without data to a member that holds a cluster already,
+    and by all for one ttl to whoever is in touch and has not said yet whether it does."""
     for member in s.other_members:
-        if member.has_data:
+        if member.has_data and s.directory_empty:
             return (
                 f"waiting for {member.name} to bring in the cluster in its data directory; to "
                 "begin with an empty cluster instead, move that directory away"
@@ -121,13 +127,19 @@ def _cannot_initialise(s: Situation) -> str:
         return f"initialising failed here ({s.memory.failed}): waiting before the next try"
     if s.directory_empty:
         return ""
-    control = directory.control
-    if control is None or directory.standby_signal or not control.was_primary:
+    if not s.directory_of_primary:
         return (
             f"{directory.path} holds a standby of a cluster that this store does not know: only "
             "the node with the primary's data directory can bring it in"
         )
-    return ""
+    rival = next((m.name for m in s.other_members if m.is_origin), None)
+    if rival is None:
+        return ""
+    return (
+        f"{directory.path} holds a primary, and so does the data directory of {rival}: one of them "
+        "alone can bring the cluster in, and the other's rows would be undone; move the older one "
+        "away, its node makes a copy"
+    )
 
 
 def _somebody_initialises(s: Situation) -> Verdict | None:
@@ -152,11 +164,18 @@ def _initialise(s: Situation) -> Verdict | None:
         return start(s, plan, lease.epoch, "starting the new primary")
     server = s.server
     if server is None:
-        return Verdict(f"the new primary is starting: {s.view.server_problem}")
+        return Verdict(f"the new primary is starting: {_explained(s.view.server_problem)}")
     done = s.view.finished
     if done is None or done.kind is not JobKind.CREATE_ROLES or done.error is not None:
         return Verdict("creating the roles", (CreateRoles(),))
     return _finish(s, lease, server)
+
+
+def _explained(problem: str) -> str:
+    """What PostgreSQL said, and what to do where only a person can."""
+    if not NO_ROLE.search(problem):
+        return problem
+    return f"{problem}: name its superuser in postgresql.authentication.superuser.username"
 
 
 def _finish(s: Situation, lease: HeldLease, server: ServerStatus) -> Verdict:
@@ -225,8 +244,9 @@ RULES = (
         id="boot-20",
         when="the cluster is not initialised and nobody holds the leader key",
         then="race for `initialize` and the leader key in one command, with an empty directory or "
-        "a primary's",
-        why="exactly one node initialises; a standby's directory cannot be the origin",
+        "a primary's; of two primaries' directories neither, until one is moved away",
+        why="exactly one node initialises; a standby's directory cannot be the origin, and of two "
+        "primaries one would undo the other's rows",
         check=_nobody_initialised,
     ),
     Rule(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from raftha.ha.actions import AcquireLeader, Configure, CreateRoles, InitDb, Start, Submit
+from raftha.ha.announce import member
 from raftha.ha.memory import Memory
+from raftha.ha.situation import Situation
 from raftha.model.cluster import Initialize
 from raftha.model.ids import Revision
-from raftha.model.postgres import ServerRole
+from raftha.model.postgres import DataDirectory, ServerRole
 from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put
 from raftha.model.view import JobKind, JobResult, View
 from tests.unit.ha import builders as b
@@ -173,6 +177,57 @@ def test_an_empty_node_leaves_the_race_to_whoever_has_a_cluster_to_bring_in() ->
     assert "n2" in waiting.reason
 
     assert b.only(b.decided(newborn(cluster=founder, directory=pg.directory())), AcquireLeader)
+
+
+def test_a_primary_s_directory_waits_a_ttl_for_the_others_to_say_what_they_have() -> None:
+    view = newborn(cluster=b.unborn(), directory=pg.directory())
+    first = b.decided(view)
+    assert b.acts(first) == []
+    assert "n2, n3" in first.reason
+
+    assert b.only(b.decided(view, Memory(together_since=pg.at(-5.0))), AcquireLeader)
+
+
+def test_of_two_primaries_directories_neither_is_brought_in() -> None:
+    """The cluster that one of them would make would undo what only the other holds."""
+    rivals = b.unborn(members=b.members(b.member(N2, has_data=True, is_origin=True)))
+    long = Memory(together_since=pg.at(-60))
+    waiting = b.decided(newborn(cluster=rivals, directory=pg.directory()), long)
+    assert b.acts(waiting) == []
+    assert "n2" in waiting.reason
+    assert "move the older one away" in waiting.reason
+
+    alone = b.unborn(members=b.members(b.member(N2, has_data=True)))
+    assert b.only(b.decided(newborn(cluster=alone, directory=pg.directory()), long), AcquireLeader)
+
+
+@pytest.mark.parametrize(
+    ("directory", "has_data", "is_origin"),
+    [
+        (pg.directory(), True, True),
+        (pg.STANDBY_DIRECTORY, True, False),
+        (pg.directory(unborn=True), False, False),
+        (pg.EMPTY, False, False),
+    ],
+)
+def test_a_node_says_whether_it_could_bring_a_cluster_in(
+    directory: DataDirectory, has_data: bool, is_origin: bool
+) -> None:
+    view = newborn(cluster=b.unborn(), directory=directory)
+    said = member(Situation(view, Memory(), KEYS))
+    assert (said.has_data, said.is_origin) == (has_data, is_origin)
+
+    known = newborn(cluster=b.vacant(), directory=directory)
+    after = member(Situation(known, Memory(), KEYS))
+    assert (after.has_data, after.is_origin) == (False, False)
+
+
+def test_a_superuser_that_the_directory_does_not_have_is_told() -> None:
+    why = 'FATAL: role "postgres" does not exist'
+    decision = b.decided(running(server=None, server_problem=why))
+
+    assert why in decision.reason
+    assert "postgresql.authentication.superuser.username" in decision.reason
 
 
 def test_an_initialize_key_that_cannot_be_read_is_not_taken_for_absent() -> None:

@@ -1,0 +1,150 @@
+"""A cluster that was made by hand (initdb, pg_basebackup) moves to raftha with its directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from subprocess import CalledProcessError
+from typing import Any, Final
+
+import pytest
+
+from raftha.model.postgres import Binaries
+from tests.integration.harness import PASSWORD, ClusterHarness, Node
+from tests.integration.node_support import (
+    fingerprint,
+    make_data_directory,
+    open_superuser,
+    refusal,
+    run_program,
+    wait_until_told,
+)
+from tests.integration.processes import Part
+from tests.integration.scene import NewCluster, check_quiet, log_of
+from tests.integration.test_rejoin import beside
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+
+ROWS: Final = 2000
+COUNT: Final = "SELECT count(*) FROM public.kept"
+MOST_CONNECTIONS: Final = 77
+"""More than the nodes' files allow: a standby refuses to start below what its primary had."""
+
+
+def run(binaries: Binaries, node: Node) -> None:
+    """Start its server by hand, as a primary or as the standby that it is."""
+    options = {
+        "port": node.postgres_port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": node.folder,
+        "max_connections": MOST_CONNECTIONS,
+    }
+    words = " ".join(f"-c {name}={value}" for name, value in options.items())
+    log = node.folder / "by-hand.log"
+    run_program(binaries, "pg_ctl", "start", "-w", "-D", node.pgdata, "-l", log, "-o", words)
+
+
+def end(binaries: Binaries, node: Node) -> None:
+    run_program(binaries, "pg_ctl", "stop", "-w", "-D", node.pgdata, "-m", "fast")
+
+
+def tell(node: Node, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows of the last statement."""
+    session = open_superuser(node.postgres_port or 0)
+    try:
+        with session.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        session.close()
+
+
+def copy(binaries: Binaries, source: Node, target: Node) -> None:
+    """A standby with a slot, as `pg_basebackup -R` makes it; its server runs."""
+    target.folder.mkdir(mode=0o700, exist_ok=True)
+    place = f"host=127.0.0.1 port={source.postgres_port} user=copier password={PASSWORD}"
+    slot = f"by_hand_{target.name}"
+    words = ("-D", target.pgdata, "-R", "-C", "-S", slot, "-d", place)
+    run_program(binaries, "pg_basebackup", *words)
+    run(binaries, target)
+
+
+@contextmanager
+def by_hand(cluster: ClusterHarness, binaries: Binaries, copies: int) -> Iterator[list[Node]]:
+    """In here the servers run: the first member's is the primary, with rows."""
+    first, *others = cluster.members()[: copies + 1]
+    make_data_directory(binaries, first.pgdata)
+    with (first.pgdata / "pg_hba.conf").open("a", encoding="ascii") as file:
+        file.write("host replication copier 127.0.0.1/32 scram-sha-256\n")
+    try:
+        run(binaries, first)
+        role = f"CREATE ROLE copier REPLICATION LOGIN PASSWORD '{PASSWORD}'"
+        tell(first, role, "CREATE TABLE public.kept (id int)")
+        for node in others:
+            copy(binaries, first, node)
+        tell(first, f"INSERT INTO public.kept SELECT generate_series(1, {ROWS})")
+        for node in others:
+            cluster.wait_for(lambda node=node: tell(node, COUNT) == [(ROWS,)], 20, "replication")
+        yield [first, *others]
+    finally:
+        for node in (first, *others):
+            with suppress(CalledProcessError):  # a test has stopped it
+                end(binaries, node)
+
+
+def test_a_cluster_made_by_hand_moves_with_its_rows_and_without_a_copy(
+    new_cluster: NewCluster, binaries: Binaries
+) -> None:
+    cluster = new_cluster()
+    with by_hand(cluster, binaries, copies=2) as nodes:
+        for node in nodes:
+            end(binaries, node)
+
+    cluster.start_all()
+    assert cluster.wait_until_whole() == "n1"
+
+    assert check_quiet(cluster) == "n1"
+    for node in nodes:
+        assert cluster.query(node.name, COUNT) == [(ROWS,)]
+        assert beside(cluster, node.name, "pgdata?*") == [], "it was copied or rewound"
+        assert not any("cloning" in line.words for line in log_of(cluster, node.name))
+    slots = cluster.query("n1", "SELECT slot_name FROM pg_replication_slots WHERE active")
+    assert {slot for (slot,) in slots} == {"n2", "n3"}
+
+
+def test_running_servers_are_refused_and_left_alone(
+    new_cluster: NewCluster, binaries: Binaries
+) -> None:
+    cluster = new_cluster()
+    with by_hand(cluster, binaries, copies=1) as nodes:
+        for node in nodes:
+            said = refusal(cluster, node.name)
+            assert "raftha did not start it" in said
+            assert "stop it, and what starts it again" in said
+            assert not cluster.processes(node.name, Part.GUARDIAN)
+        tell(nodes[0], "INSERT INTO public.kept VALUES (0)")
+        cluster.wait_for(lambda: tell(nodes[1], COUNT) == [(ROWS + 1,)], 10, "replication")
+
+
+def test_of_two_primaries_neither_is_brought_in_until_one_is_moved_away(
+    new_cluster: NewCluster, binaries: Binaries
+) -> None:
+    """The second was promoted by hand once the first had been stopped."""
+    cluster = new_cluster()
+    with by_hand(cluster, binaries, copies=1) as (first, second):
+        end(binaries, first)
+        run_program(binaries, "pg_ctl", "promote", "-w", "-D", second.pgdata)
+        tell(second, "INSERT INTO public.kept VALUES (0)")
+    before = {node.name: fingerprint(node.pgdata) for node in (first, second)}
+
+    cluster.start_all()
+    for node, rival in ((first, second), (second, first)):
+        wait_until_told(cluster, node.name, rival.name, "move the older one away", within_s=20)
+        assert fingerprint(node.pgdata) == before[node.name], "something was changed"
+        assert not cluster.processes(node.name, Part.POSTGRES)
+
+    first.pgdata.rename(first.folder / "older")
+    assert cluster.wait_until_whole() == second.name
+    for node in cluster.members():
+        assert cluster.query(node.name, COUNT) == [(ROWS + 1,)]
