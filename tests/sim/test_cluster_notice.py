@@ -223,7 +223,7 @@ def at_a_renewal(at: float, kind: Kind, lasts: float, strength: float) -> Troubl
 
 
 LATE_ANSWER: Final = (
-    at_a_renewal(3.0, Kind.FREEZE_AGENT, 0.47, 0.25),
+    at_a_renewal(3.0, Kind.FREEZE_AGENT, 0.47, 0.1),
     at_a_renewal(3.3, Kind.MUTE, 6.0, 0.0),
 )
 """The answer to a renewal is read half a second late, and none comes through after it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from raftha.model.report import OperationRequest
 from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.store import KeyAt, Put, Transact
 from tests.sim.cluster.agent import KEYS
+from tests.sim.cluster.course import Course
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
 from tests.sim.cluster.node import HTTP, Node
 from tests.sim.cluster.replication import DATA
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
     from tests.sim.cluster.world import ClusterWorld
 
 
-LATER_S: Final = 0.02
-"""How long after its moment a fault strikes, at most."""
 RESUME_S: Final = 1.0
 """How often an operator looks, in the end, whether a pause is left."""
-PATIENCE_S: Final = 10.0
-"""A fault that waits for its moment strikes anyway after this time."""
 
 
 class Disorder:
@@ -43,7 +40,7 @@ class Disorder:
         self._world = world
         self._is_over = False
         self.thawed_at: dict[str, float] = {}
-        self._waiting: list[Trouble] = []
+        self.course = Course(world.schedule, self._strike)
         self._acts: dict[Kind, Callable[[Trouble, Node], None]] = {
             Kind.KILL_AGENT: self._kill,
             Kind.FREEZE_AGENT: self._freeze,
@@ -78,11 +75,6 @@ class Disorder:
             Kind.FAILOVER: self._fail_over,
         }
 
-    def begin(self, plan: Sequence[Trouble]) -> None:
-        """Let the plan take its course."""
-        for trouble in plan:
-            self._world.schedule.after(trouble.at, partial(self._ready, trouble))
-
     def end(self) -> None:
         """No more faults, and whatever lasts ends now."""
         self._is_over = True
@@ -97,29 +89,10 @@ class Disorder:
         world.wires.release_all()
         self._resume()
 
-    def happened(self, moment: Moment, name: str) -> None:
-        """A moment that faults may wait for, on this node; they strike a little later."""
-        for trouble in [trouble for trouble in self._waiting if trouble.moment is moment]:
-            self._waiting.remove(trouble)
-            strike = partial(self._strike, trouble, self._world.nodes[name])
-            self._world.schedule.after(trouble.strength * LATER_S, strike)
-
-    def _ready(self, trouble: Trouble) -> None:
-        """Its time has come: strike, or wait for the moment, but not for ever."""
-        if trouble.moment is Moment.NOW:
-            self._strike(trouble, self._choose(trouble))
-            return
-        self._waiting.append(trouble)
-        self._world.schedule.after(PATIENCE_S, partial(self._lose_patience, trouble))
-
-    def _lose_patience(self, trouble: Trouble) -> None:
-        if trouble in self._waiting:
-            self._waiting.remove(trouble)
-            self._strike(trouble, self._choose(trouble))
-
-    def _strike(self, trouble: Trouble, node: Node) -> None:
+    def _strike(self, trouble: Trouble, where: str | None) -> None:
         if self._is_over:
             return
+        node = self._choose(trouble) if where is None else self._world.nodes[where]
         when = "" if trouble.moment is Moment.NOW else f" at {trouble.moment.value}"
         text = f"{trouble.kind.value}{when} ({trouble.lasts:.2f} s): {node.name}"
         self._world.verdicts.note(text)

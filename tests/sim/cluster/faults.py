@@ -134,6 +134,17 @@ PROBES: Final = (
 """What a healthy cluster without another fault gets over within the bound of L1."""
 
 
+INSTANT: Final = (
+    Kind.KILL_POSTMASTER,
+    Kind.KILL_CHILD,
+    Kind.SWITCHOVER,
+    Kind.TTL,
+    Kind.MODE,
+    Kind.FAILOVER,
+)
+"""What is over as soon as it has struck, however long the cluster needs to get over it."""
+
+
 class Trouble(Struct, frozen=True, kw_only=True):
     """One fault of a plan. `at` counts from the birth of the cluster; `strength` is between 0 and 1
     and means what the fault makes of it; times in seconds. A probe is a fault of a primary that
@@ -148,13 +159,21 @@ class Trouble(Struct, frozen=True, kw_only=True):
     moment: Moment = Moment.NOW
     is_probe: bool = False
 
+    @property
+    def duration(self) -> float:
+        """Seconds from its stroke until it is undone."""
+        if self.kind in INSTANT:
+            return 0.0
+        begins_later = self.strength if self.kind is Kind.SHORTER_TTL else 0.0
+        return begins_later + self.lasts
+
     def __str__(self) -> str:
         who = self.victim.value if self.moment is Moment.NOW else f"at {self.moment.value}"
         return f"{self.at:6.2f} {self.kind.value}: {who}, {self.lasts:.2f} s"
 
 
 PROBE_TTLS: Final = 3
-"""How long a probe lasts, and nothing else happens."""
+"""How long a probe lasts, and nothing else happens: longer than anybody may need to take over."""
 
 HANGS: Final = (Kind.STOP_POSTMASTER, Kind.HUNG_DISK)
 """Where PostgreSQL hangs, that must be found out first."""

@@ -74,7 +74,7 @@ class Node:
             random=world.random,
             fibers=world.fibers,
             life=life,
-            happened=lambda moment: world.disorder.happened(moment, self.name),
+            happened=lambda moment: world.disorder.course.happened(moment, self.name),
         )
         instance = FakeInstance(here, config.postgresql, self.host.clock)
         self.agent = Agent(

@@ -197,6 +197,11 @@ class Promises:
         """This primary is struck now."""
         self._probe = (server, self._time.now)
 
+    @property
+    def is_probing(self) -> bool:
+        """Somebody was struck, and nobody writes yet."""
+        return self._probe is not None
+
     def check_probe(self) -> None:
         """The bound is over."""
         if self._probe is not None:
