@@ -28,6 +28,7 @@ from raftha.agent.process import guardian_socket
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
+from raftha.agent.storebell import StoreBell
 from raftha.agent.wiring import (
     build_configurations,
     build_member_changes,
@@ -194,7 +195,7 @@ def build_member(
     responder = _responder(ground, observer, guarding, peers)
     worker = Worker(clock, board.wake, fatal, edges.aside)
     loop = _loop(ground, guarding, keeper, peers, worker, responder)
-    node.store.watch(keys.prefix, board.wake)
+    StoreBell(node.store, keys, board.wake).begin()
     return Member(
         board=board,
         api=ApiServer(config.restapi, responder, clock),

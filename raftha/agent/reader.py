@@ -50,7 +50,8 @@ class ClusterReader:
         return known
 
     def _decoded(self, snapshot: Snapshot) -> Cluster:
-        cluster = read_cluster(self._keys, snapshot)
+        before = None if self._known is None else self._known[1]
+        cluster = read_cluster(self._keys, snapshot, before)
         if cluster.config_revision is None:
             cluster = replace(cluster, config=self._before_birth)
         self._known = (snapshot, cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from raftha.agent.clockwatch import ClockWatch
@@ -31,6 +32,7 @@ from raftha.model.ids import MemberName
 from raftha.model.report import (
     ClusterReport,
     NodeReport,
+    Notice,
     OperationReport,
     OperationRequest,
     PeerReport,
@@ -38,6 +40,14 @@ from raftha.model.report import (
 from raftha.model.view import PeerAnswer, View
 
 MEASURE_S = Seconds(0.4)
+
+
+class Published(Struct, frozen=True):
+    """The last tick: what was seen and decided, and what its clocks were found to do."""
+
+    situation: Situation
+    decision: Decision
+    notices: tuple[Notice, ...]
 
 
 class MemberResponder:
@@ -79,14 +89,13 @@ class MemberResponder:
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
-        self._last: tuple[Situation, NodeReport] | None = None
+        self._last: Published | None = None
         self._renewed: tuple[int, Instant] | None = None
 
     def publish(self, view: View, decision: Decision) -> None:
-        """Take the last tick in."""
+        """Take the last tick in. What is told of it is put together when somebody asks."""
         situation = Situation(view, decision.memory, self._keys)
-        more = (*self._clocks.look(view.now), *of_server(situation))
-        self._last = (situation, node_report(situation, decision, self._scope, more))
+        self._last = Published(situation, decision, self._clocks.look(view.now))
         self._note_renewal(view)
         self._operations().notice()
 
@@ -131,10 +140,15 @@ class MemberResponder:
 
     def situation(self) -> Situation:
         """The last view, with answers of the members asked for now."""
-        situation, _ = self._now()
+        situation = self._published().situation
         return _with_answers(situation, self._answers(situation))
 
     def _now(self) -> tuple[Situation, NodeReport]:
+        last = self._published()
+        more = (*last.notices, *of_server(last.situation))
+        return last.situation, node_report(last.situation, last.decision, self._scope, more)
+
+    def _published(self) -> Published:
         if self._last is None:
             raise RafthaError("the agent is starting: it has not looked around yet")
         return self._last

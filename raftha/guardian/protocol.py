@@ -25,6 +25,9 @@ BURNED_KEPT: Final = 16
 LATEST_INSTANT_S: Final = 1e10
 """No host is up for three centuries; the kernel's timer takes no more than 64 bits of seconds."""
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+"""Made once: `json.dumps` would make one for each message."""
+
 EpochPair = tuple[int, int]
 """(generation, revision): compared in that order."""
 
@@ -166,7 +169,7 @@ def show(epoch: EpochPair) -> str:
 
 def encode(message: Message) -> bytes:
     """One line of the wire."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _JSON.encode(message).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message:

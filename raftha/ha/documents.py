@@ -97,10 +97,12 @@ class _Reader:
             return None
 
 
-def read_cluster(keys: Keys, snapshot: Snapshot) -> Cluster:
-    """Decode everything under the prefix. Total: what cannot be read is named in `problems`."""
+def read_cluster(keys: Keys, snapshot: Snapshot, before: Cluster | None = None) -> Cluster:
+    """Decode everything under the prefix. Total: what cannot be read is named in `problems`.
+    `before` is what was read from an earlier snapshot: the settings, whose checks are what takes
+    longest, are taken over while the store has them at the same revision."""
     reader = _Reader(snapshot)
-    config, config_revision = _read_config(keys, reader)
+    config, config_revision = _read_config(keys, reader, before)
     history, history_revision = _read_history(keys, reader)
     status = _typed(reader, keys.status, StatusDoc)
     return Cluster(
@@ -166,7 +168,12 @@ def _read_initialize(keys: Keys, reader: _Reader) -> Initialize | None:
     )
 
 
-def _read_config(keys: Keys, reader: _Reader) -> tuple[DynamicConfig, Revision | None]:
+def _read_config(
+    keys: Keys, reader: _Reader, before: Cluster | None
+) -> tuple[DynamicConfig, Revision | None]:
+    entry = reader.snapshot.entries.get(keys.config)
+    if entry is not None and before is not None and _is_known(keys.config, entry, before, reader):
+        return before.config, before.config_revision
     found = reader.read(keys.config)
     if found is None:
         return DynamicConfig(), None
@@ -177,6 +184,15 @@ def _read_config(keys: Keys, reader: _Reader) -> tuple[DynamicConfig, Revision |
     except ConfigError as error:
         reader.refuse(keys.config, str(error))
         return DynamicConfig(), entry.mod_revision
+
+
+def _is_known(key: Key, entry: Entry, before: Cluster, reader: _Reader) -> bool:
+    """The settings were read, without a complaint, from this very revision."""
+    is_same = (before.generation, before.config_revision) == (
+        reader.snapshot.generation,
+        entry.mod_revision,
+    )
+    return is_same and key not in before.unreadable
 
 
 def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:

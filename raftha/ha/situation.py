@@ -5,6 +5,8 @@ Each property states one fact, so that a rule reads as the sentence it implement
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msgspec import Struct
 
 from raftha.ha.actions import StopMode
@@ -21,7 +23,9 @@ from raftha.model.store import Guard, KeyCreatedAt
 from raftha.model.view import HeldLease, View
 
 
-class Situation(Struct, frozen=True):
+class Situation(Struct, frozen=True, dict=True):
+    """What many rules ask for is worked out once: nothing here ever changes."""
+
     view: View
     memory: Memory
     keys: Keys
@@ -50,7 +54,7 @@ class Situation(Struct, frozen=True):
 
     # The lease.
 
-    @property
+    @cached_property
     def lease(self) -> HeldLease | None:
         """The leader lease if this node holds it validly at this instant, and the store agrees."""
         held = self.view.lease
@@ -62,7 +66,7 @@ class Situation(Struct, frozen=True):
             return None
         return held
 
-    @property
+    @cached_property
     def other_leader(self) -> Leader | None:
         """The leader key's holder if that is another member."""
         leader = self.cluster.leader
@@ -81,7 +85,7 @@ class Situation(Struct, frozen=True):
         """A postmaster, or anything left of its tree, is there."""
         return self.view.guardian.running
 
-    @property
+    @cached_property
     def server(self) -> ServerStatus | None:
         """The last answer of the server that runs now."""
         return self.view.server if self.running else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final, cast
@@ -19,10 +19,12 @@ from raftha.agent.recorder import Recorder
 from raftha.consensus.node import RaftNode
 from raftha.errors import GuardianRefused
 from raftha.ha.keys import LEADER_LEASE, encode_leader
-from raftha.ha.memory import Arming
+from raftha.ha.memory import Arming, LeaderSeen
 from raftha.ha.plans import names_for
 from raftha.instants import Seconds
 from raftha.metrics import Metrics
+from raftha.model.cluster import Member as ClusterMember
+from raftha.model.ids import MemberName
 from raftha.model.settings import (
     Address,
     Authentication,
@@ -77,8 +79,22 @@ class NoGuardian:
         raise GuardianRefused("it is of another release")
 
 
+class Asked:
+    """Peers that do not answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[MemberName]] = []
+
+    def ask(self, members: Iterable[ClusterMember]) -> None:
+        self.asked.append([member.name for member in members])
+
+
 def resting_loop(
-    observe: Callable[[], View], board: Board, log: Path, guarding: object = NOTHING
+    observe: Callable[[], View],
+    board: Board,
+    log: Path,
+    guarding: object = NOTHING,
+    peers: object = NOTHING,
 ) -> Loop:
     """A loop whose pauses have grown to an hour, for a member that has nothing to do."""
     effects = Effects(
@@ -86,7 +102,7 @@ def resting_loop(
         guarding=cast(Any, guarding),
         keeper=NOTHING,
         store=NOTHING,
-        peers=NOTHING,
+        peers=cast(Any, peers),
         worker=NOTHING,
         jobs=NOTHING,
         board=board,
@@ -187,6 +203,22 @@ def test_a_renewal_is_looked_at_once_and_leaves_the_loop_at_rest(tmp_path: Path)
     board.wake()
     assert looked.acquire(timeout=PATIENCE_S)
     assert looked.acquire(timeout=PATIENCE_S), "after news it does not look again soon"
+
+
+def test_while_a_silent_leader_is_asked_the_rests_grow(tmp_path: Path) -> None:
+    """The answer wakes the loop, and so does the end of the wait for it."""
+    board, view = quiet()
+    assert view.cluster.leader is not None
+    renewed = view.cluster.leader.lease.revision
+    board.memory = replace(
+        board.memory, leader_seen=LeaderSeen(revision=renewed, at=pg.T0.plus(-60.0))
+    )
+    peers = Asked()
+    loop = resting_loop(lambda: view, board, tmp_path / "log", peers=peers)
+
+    rests = [loop.rest(loop.tick()) for _ in range(30)]
+    assert peers.asked == [[pg.N2]] * 30
+    assert rests[-1] > 10.0
 
 
 def test_while_wal_is_awaited_the_loop_does_not_rest(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pytest
 from msgspec.structs import replace
 
 from raftha.agent.reader import ClusterReader
@@ -18,6 +19,7 @@ from raftha.ha.keys import (
     encode_initialize,
     encode_leader,
     encode_status,
+    encode_sync,
 )
 from raftha.instants import Seconds
 from raftha.model.cluster import Cluster
@@ -26,6 +28,7 @@ from raftha.model.settings import DynamicConfig
 from raftha.model.store import (
     Grant,
     KeyAbsent,
+    KeyAt,
     Put,
     Refresh,
     Snapshot,
@@ -35,6 +38,7 @@ from tests.unit.ha.builders import KEYS
 from tests.unit.ha.servers import N1, T0
 
 BEFORE_BIRTH: Final = DynamicConfig(ttl=Seconds(7.0))
+SETTINGS: Final = encode_config(DynamicConfig())
 
 
 @dataclass
@@ -119,6 +123,45 @@ def test_every_change_of_a_key_is_seen() -> None:
     store.do(Expire(lease.id, lease.revision))
     assert reader.read() == read_cluster(KEYS, store.peek())
     assert reader.read().leader is None
+
+
+def test_settings_are_read_again_only_when_they_were_written_again() -> None:
+    store = led()
+    store.do(Transact((KeyAbsent(KEYS.config),), (Put(KEYS.config, SETTINGS),)))
+    reader = ClusterReader(store, KEYS, BEFORE_BIRTH)
+    first = reader.settings()
+
+    store.do(Transact((KeyAbsent(KEYS.sync),), (Put(KEYS.sync, encode_sync(N1, ())),)))
+    assert reader.read() == read_cluster(KEYS, store.peek())
+    assert reader.settings() is first, "read again though they have not changed"
+    written = store.machine.entries[KEYS.config].mod_revision
+    changed = encode_config(DynamicConfig(ttl=Seconds(9.0)))
+    store.do(Transact((KeyAt(KEYS.config, written),), (Put(KEYS.config, changed),)))
+    assert reader.settings().ttl == 9.0
+
+
+def test_settings_of_another_generation_are_read_whatever_their_revision_is() -> None:
+    store = led()
+    store.do(Transact((KeyAbsent(KEYS.config),), (Put(KEYS.config, SETTINGS),)))
+    reader = ClusterReader(store, KEYS, BEFORE_BIRTH)
+    reader.read()
+
+    entry = store.machine.entries[KEYS.config]
+    other = replace(entry, value=encode_config(DynamicConfig(ttl=Seconds(9.0))))
+    store.machine.entries[KEYS.config] = other
+    store.machine.generation, store.machine.revision = 1, Revision(9)
+    assert reader.settings().ttl == 9.0
+
+
+@pytest.mark.parametrize("stored", [b'{"format_version":99}', b'{"format_version":1,"ttl":-1}'])
+def test_settings_that_cannot_be_read_are_complained_of_at_every_look(stored: bytes) -> None:
+    store = led()
+    store.do(Transact((KeyAbsent(KEYS.config),), (Put(KEYS.config, stored),)))
+    reader = ClusterReader(store, KEYS, BEFORE_BIRTH)
+    assert KEYS.config in reader.read().unreadable
+
+    store.do(Transact((KeyAbsent(KEYS.sync),), (Put(KEYS.sync, encode_sync(N1, ())),)))
+    assert KEYS.config in reader.read().unreadable
 
 
 def test_another_generation_is_another_cluster_whatever_its_keys_are() -> None:
