@@ -16,7 +16,7 @@ from raftha.guardian import events, protocol
 from raftha.guardian.client import REPLY_TIMEOUT, GuardianClient
 from raftha.guardian.events import GuardianLost
 from raftha.guardian.protocol import Message, Reading
-from raftha.guardian.service import Service
+from raftha.guardian.service import QUESTIONS, Service
 from raftha.guardian.switch import Files, KillSwitch
 from raftha.instants import Seconds
 from tests.sim.clocks import FakeClock
@@ -88,10 +88,11 @@ class Guardian:
         if self.life.is_alive:
             self._plan(self._fibers.schedule.time.now)
 
-    def hear(self, peer: _Peer, line: bytes) -> None:
-        """Serve a request."""
+    def hear(self, peer: _Peer, line: bytes, *, is_act: bool) -> None:
+        """Serve a request. After a question there is nothing more to look at than before it."""
         self.service.hear(cast(Any, peer), line)
-        self.look_soon()
+        if is_act:
+            self.look_soon()
 
     def die(self) -> None:
         """SIGKILL, or the end."""
@@ -259,9 +260,10 @@ class Client(GuardianClient):
             raise GuardianGone(f"{word}: the guardian ended the connection")
         number = next(self._numbers)
         line = protocol.encode({"id": number, "do": word, **fields})
-        if word not in ("hello", "status"):
+        is_act = word not in QUESTIONS
+        if is_act:
             self._fibers.sleep(self._life, TRAVEL_S)
-        self._fibers.run(guardian.life, lambda: guardian.hear(self._peer, line))
+        self._fibers.run(guardian.life, lambda: guardian.hear(self._peer, line, is_act=is_act))
         self._life.arise()
         if number not in self._answers:
             parked = self._parked[number] = self._fibers.park(self._life, timeout)
