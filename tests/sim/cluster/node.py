@@ -16,6 +16,7 @@ from raftha.api.client import ApiError
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
 from raftha.errors import GuardianGone, RafthaError
+from raftha.guardian.client import SPAWN_TRIES
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.report import PeerReport
@@ -149,18 +150,33 @@ class Node:
         )
 
     def _spawn_guardian(self, life: Life, *_: Any, dead_man_seconds: float) -> None:
-        """Have a guardian run, as `guardian.client.spawn` does."""
-        fibers = self.world.fibers
-        fibers.sleep(life, SPAWN_S)
-        if self.guardian is None:
-            self.guardian = self._new_guardian(dead_man_seconds)
-            self.spoil_guardian(self.guardian)
-            self.guardian.look()
-        for _ in range(50):
-            if self.guardian is not None and self.guardian.life.runs:
+        """Have a guardian run, as `guardian.client.spawn` does: one that is frozen holds its lock,
+        and its end is heard at once by whoever waits for its answer."""
+        for _ in range(SPAWN_TRIES):
+            try:
+                self._greet_guardian(life)
+            except GuardianGone:
+                self.world.fibers.sleep(life, SPAWN_S)
+                if self.guardian is None:
+                    self.guardian = self._new_guardian(dead_man_seconds)
+                    self.spoil_guardian(self.guardian)
+                    self.guardian.look()
+            else:
                 return
-            fibers.sleep(life, 0.2)
-        raise GuardianGone("the guardian does not answer")
+        self._greet_guardian(life)
+
+    def _greet_guardian(self, life: Life) -> None:
+        observer = Client(
+            self.directory.path,
+            role="observer",
+            find=lambda: self.guardian,
+            life=life,
+            fibers=self.world.fibers,
+        )
+        try:
+            observer.connect()
+        finally:
+            observer.close()
 
     def _new_guardian(self, dead_man_s: float) -> Guardian:
         world = self.world
