@@ -83,5 +83,6 @@ class Board(Struct, kw_only=True):
             tags=config.tags,
             parameters=postgres.parameters,
             pg_hba=postgres.pg_hba,
+            pg_ident=postgres.pg_ident,
             bootstrap=config.bootstrap.dynamic,
         )

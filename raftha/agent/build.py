@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from raftha.agent.board import Board
 from raftha.agent.calibration import Calibration
+from raftha.agent.checking import Checking
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
@@ -48,7 +49,6 @@ from raftha.instants import Seconds
 from raftha.logs import set_up
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
-from raftha.pg import conf
 from raftha.pg.instance import Instance
 from raftha.pg.kept import KeptCopies
 
@@ -158,7 +158,7 @@ def build_instance(
 ) -> Instance:
     """PostgreSQL on this machine, as a member sees it."""
     # A plan already holds this file's parameters, as they were read last (SIGHUP).
-    files = replace(postgres, parameters={}, pg_hba=())
+    files = replace(postgres, parameters={}, pg_hba=(), pg_ident=())
     return Instance(files, config.scope, config.name, run_dir, clock)
 
 
@@ -275,7 +275,7 @@ def _responder(
         changes=build_member_changes(ground.board.config, ground.node, ground.reader),
         pauses=build_pauses(ground.board.config, ground.node, ground.reader),
         configurations=build_configurations(
-            ground.board.config, ground.node, ground.reader, conf.forbidden
+            ground.board.config, ground.node, ground.reader, Checking(ground.instance).check
         ),
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,

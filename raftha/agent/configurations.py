@@ -4,11 +4,18 @@ key, and only over what it has read. A change that is refused has changed nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from raftha.config.proposal import Proposal, propose
-from raftha.errors import CompareFailed, ConfigError, OutcomeUnknown, Problem, StoreUnavailable
+from raftha.errors import (
+    CompareFailed,
+    ConfigError,
+    OutcomeUnknown,
+    PostgresError,
+    Problem,
+    StoreUnavailable,
+)
 from raftha.ha.configuring import LONGEST_SETTINGS_BYTES, settings_in, size, writing
 from raftha.ha.keys import Keys
 from raftha.instants import Seconds
@@ -34,8 +41,8 @@ class Store(Protocol):
 
 class Configurations:
     """Called from several threads at once; `timeout` bounds each step at the store. `check` says
-    what a server has against new values of its parameters; `timers` is the profile by which this
-    node's Raft timers run."""
+    what a server has against new settings of it, or raises PostgresError where it cannot; `timers`
+    is the profile by which this node's Raft timers run."""
 
     def __init__(
         self,
@@ -43,7 +50,7 @@ class Configurations:
         store: Store,
         keys: Keys,
         timeout: Callable[[], Seconds],
-        check: Callable[[Mapping[str, str]], tuple[Problem, ...]],
+        check: Callable[[Proposal], tuple[Problem, ...]],
         timers: Profile,
     ) -> None:
         self._store = store
@@ -82,9 +89,12 @@ class Configurations:
                 timers=self._timers,
                 where=WHERE,
             )
-            problems = self._check(proposal.parameters) if proposal.parameters else ()
+            problems = self._check(proposal) if proposal.touches("postgresql") else ()
         except ConfigError as error:
             problems = error.problems
+        except PostgresError as error:
+            why = f"PostgreSQL's settings cannot be checked here, ask another member: {error}"
+            return _not(ConfigState.UNAVAILABLE, why)
         if problems:
             return _not(ConfigState.INVALID, "\n".join(map(str, problems)))
         return self._write(entry, proposal)

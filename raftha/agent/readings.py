@@ -190,7 +190,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("cluster_unlocked", "1 if nobody holds the leader key.", report.leader is None),
         ("postgres_timeline", "Timeline.", server.timeline if server else 0),
         ("dcs_last_seen", "Unix time of the last touch with a majority.", _seen(report, now, wall)),
-        ("pending_restart", "1 if a setting waits for a restart.", _pending(server)),
+        ("pending_restart", "1 if a setting waits for a restart.", bool(report.pending)),
         ("postgres_state", "State of PostgreSQL, by number.", STATE_NUMBERS[report.state]),
     )
     for name, doc, value in values:
@@ -263,10 +263,6 @@ def _is_paused(server: ServerStatus) -> bool:
 
 def _server_version(server: ServerStatus | None) -> int:
     return 0 if server is None else server.version
-
-
-def _pending(server: ServerStatus | None) -> bool:
-    return server is not None and bool(server.pending_restart)
 
 
 def _seen(report: NodeReport, now: Instant, wall: float) -> int:

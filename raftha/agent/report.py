@@ -20,6 +20,7 @@ from raftha.ha.candidates import lacking, obstacle
 from raftha.ha.explain import problems
 from raftha.ha.pledge import pledged
 from raftha.ha.situation import Situation
+from raftha.ha.sizes import pending
 from raftha.ha.sync import is_settled
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds, longest, remaining
@@ -74,6 +75,7 @@ def node_report(
         maximum_lag_on_failover=s.config.maximum_lag_on_failover,
         tags=view.me.tags,
         paused=cluster.paused,
+        pending=pending(s),
         rule=decision.rule,
         reason=decision.reason,
         problems=(*problems(s), *more),
@@ -115,6 +117,7 @@ def peer_report(
         reason=node.reason,
         group=peer_group(s.view.raft),
         paused=guardian.disarmed or (s.cluster.paused and not guardian.primary),
+        pending=node.pending,
         notices=tuple(notice for notice in node.problems if notice.subject == s.me),
     )
 
@@ -263,6 +266,7 @@ def _member(
         note=_note(report, answer),
         answers=report is not None,
         paused=report is not None and report.paused,
+        pending=() if report is None else report.pending,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 
 from raftha.agent import lifesigns
@@ -15,6 +15,7 @@ from raftha.agent.reader import ClusterReader
 from raftha.agent.stored import StoreReader
 from raftha.api.client import ApiClient
 from raftha.clock import Clock
+from raftha.config.proposal import Proposal
 from raftha.consensus.node import RaftNode
 from raftha.errors import Problem
 from raftha.ha.keys import Keys
@@ -103,7 +104,7 @@ def build_configurations(
     config: NodeConfig,
     node: RaftNode,
     reader: ClusterReader,
-    check: Callable[[Mapping[str, str]], tuple[Problem, ...]],
+    check: Callable[[Proposal], tuple[Problem, ...]],
 ) -> Configurations:
     """The shared settings, of a member or a witness."""
     return Configurations(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
 from raftha import __version__
@@ -25,6 +24,7 @@ from raftha.agent.wiring import (
 from raftha.agent.witness import WitnessResponder
 from raftha.api.server import ApiServer
 from raftha.clock import Clock, SystemClock
+from raftha.config.proposal import Proposal
 from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
 from raftha.errors import Problem, RafthaError
@@ -35,6 +35,8 @@ from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig
 
 LOG = logging.getLogger(__name__)
+
+_OF_SERVER = ("parameters", "pg_hba", "pg_ident")
 
 
 def run(config: NodeConfig, config_path: Path) -> int:
@@ -99,11 +101,13 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
     return ApiServer(config.restapi, responder, clock)
 
 
-def _cannot_check(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
-    return (
+def _cannot_check(proposal: Proposal) -> tuple[Problem, ...]:
+    touched = [name for name in _OF_SERVER if proposal.touches(f"postgresql.{name}")]
+    return tuple(
         Problem(
-            f"postgresql.parameters: {', '.join(sorted(parameters))}",
-            "this node is a witness, and has no PostgreSQL to check them",
+            f"postgresql.{name}",
+            "this node is a witness, and has no PostgreSQL to check it",
             "ask a member",
-        ),
+        )
+        for name in touched
     )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from raftha.api import codec
+from raftha.api.routes import pending_document
 from raftha.model.ids import Lsn
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
@@ -77,6 +78,7 @@ def _member_document(member: MemberReport, leader_position: Lsn | None) -> dict[
         document["host"] = host.strip("[]")
         document["port"] = int(port) if port.isdecimal() else None
         document["timeline"] = member.timeline
+    document |= pending_document(member.pending)
     if member.tags:
         document["tags"] = dict(member.tags)
     if member.is_leader or member.role is ReportedRole.WITNESS:

@@ -7,7 +7,7 @@ has grown old; `raftha.api.standing` holds those judgements, this file which pat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from raftha.api import standing
@@ -15,7 +15,7 @@ from raftha.api.reply import Reply
 from raftha.api.standing import BadQuery, Check, Question
 from raftha.instants import Instant, longest, remaining
 from raftha.model.cluster import MemberState
-from raftha.model.postgres import ReplayPause, ServerStatus
+from raftha.model.postgres import PendingRestart, ReplayPause, ServerStatus
 from raftha.model.report import NodeReport
 from raftha.model.store import RaftStatus, VoterStatus
 
@@ -124,10 +124,15 @@ def _server_document(report: NodeReport) -> dict[str, Any]:
         document["quorum_standby"] = True
     if (replication := standing.replication_state(server)) is not None:
         document["replication_state"] = replication
-    if server.pending_restart:
-        document["pending_restart"] = True
-        document["pending_restart_settings"] = list(server.pending_restart)
-    return document
+    return document | pending_document(report.pending)
+
+
+def pending_document(pending: Sequence[PendingRestart]) -> dict[str, Any]:
+    """What a restart is wanted for, in Patroni's words; nothing if it is not."""
+    if not pending:
+        return {}
+    reasons = {each.name: {"old_value": each.running, "new_value": each.wanted} for each in pending}
+    return {"pending_restart": True, "pending_restart_reason": reasons}
 
 
 def _wal_document(server: ServerStatus) -> dict[str, Any]:

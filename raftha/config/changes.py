@@ -110,6 +110,7 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         **_role("rewind", roles.rewind),
         "postgresql.parameters": dict(postgres.parameters),
         "postgresql.pg_hba": postgres.pg_hba,
+        "postgresql.pg_ident": postgres.pg_ident,
     }
 
 

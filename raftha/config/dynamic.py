@@ -125,6 +125,7 @@ def dump_every_setting(config: DynamicConfig) -> dict[str, object]:
             "use_pg_rewind": config.postgresql.use_pg_rewind,
             "parameters": dict(config.postgresql.parameters),
             "pg_hba": list(config.postgresql.pg_hba),
+            "pg_ident": list(config.postgresql.pg_ident),
         },
     }
 
@@ -206,6 +207,7 @@ def _postgres(reading: Reading, prefix: str, defaults: DynamicPostgres) -> Dynam
         use_pg_rewind=defaults.use_pg_rewind if rewind is None else rewind,
         parameters=without_managed(reading.get(prefix + "parameters", dict) or {}),
         pg_hba=reading.get(prefix + "pg_hba", tuple) or (),
+        pg_ident=reading.get(prefix + "pg_ident", tuple) or (),
     )
 
 

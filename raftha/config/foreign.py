@@ -82,7 +82,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "postgresql.custom_conf": _LATER,
     "postgresql.krbsrvname": _LATER,
     "postgresql.pg_ctl_timeout": _idle("raftha does not use pg_ctl"),
-    "postgresql.pg_ident": _LATER,
     "postgresql.pre_promote": _LATER,
     "postgresql.proxy_address": _LATER,
     "postgresql.recovery_conf": _LATER,
@@ -126,6 +125,5 @@ DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
     "primary_race_backoff": _later(0),
     "primary_stop_timeout": _later(0),
     "standby_cluster": _LATER,
-    "postgresql.pg_ident": _LATER,
     "postgresql.recovery_conf": _LATER,
 }

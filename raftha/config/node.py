@@ -100,6 +100,7 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         authentication=_authentication(reading),
         parameters=without_managed(reading.get("postgresql.parameters", dict) or {}),
         pg_hba=reading.get("postgresql.pg_hba", tuple) or (),
+        pg_ident=reading.get("postgresql.pg_ident", tuple) or (),
     )
 
 

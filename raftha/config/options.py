@@ -277,6 +277,13 @@ _POSTGRESQL: Final = (
         "Lines of pg_hba.conf for this node only.",
         default="none",
     ),
+    _option(
+        "postgresql.pg_ident",
+        Kind.LINES,
+        Reload.RELOAD,
+        "Lines of pg_ident.conf for this node only.",
+        default="none",
+    ),
 )
 
 _BOOTSTRAP: Final = (

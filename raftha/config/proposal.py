@@ -39,6 +39,10 @@ class Proposal(Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...]
     parameters: Mapping[str, str]
 
+    def touches(self, path: str) -> bool:
+        """A setting at or below this path differs from before."""
+        return any(each == path or each.startswith(f"{path}.") for each in self.changed)
+
 
 def propose(
     before: Mapping[str, Any], change: object, *, replaces: bool, timers: Profile, where: str

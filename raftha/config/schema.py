@@ -280,6 +280,13 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         doc="Lines of pg_hba.conf for every member.",
         reload=Reload.LIVE,
     ),
+    Option(
+        path="postgresql.pg_ident",
+        kind=Kind.LINES,
+        default="none",
+        doc="Lines of pg_ident.conf for every member.",
+        reload=Reload.LIVE,
+    ),
 )
 
 

@@ -384,6 +384,7 @@ def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
             has_data=doc.has_data,
             is_origin=doc.is_origin,
             stream=doc.stream,
+            sizes=doc.sizes,
             revision=entry.mod_revision,
         )
     return members

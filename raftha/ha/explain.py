@@ -10,6 +10,7 @@ from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.pausing import notices_of_pause
 from raftha.ha.situation import Situation
+from raftha.ha.sizes import restarts_wanted
 from raftha.ha.slots import strain, waiting
 from raftha.ha.streams import strangers
 from raftha.ha.sync import is_settled
@@ -53,6 +54,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
     found += _strange_streams(s)
     found += strain(s)
     found += waiting(s)
+    found += restarts_wanted(s)
     found += _without_peace(s)
     found += _waiting_for_standbys(s)
     found += [

@@ -215,6 +215,7 @@ def encode_member(member: Member) -> bytes:
             "has_data": member.has_data,
             "is_origin": member.is_origin,
             "stream": member.stream,
+            "sizes": dict(member.sizes),
         }
     )
 

@@ -8,10 +8,11 @@ product could acknowledge nothing; only the rules of `sync.py` put a real name t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from raftha.ha.quorum import Waits
+from raftha.ha.sizes import limits_by, sizes_in, standbys_of
 from raftha.ha.streams import as_streams, quote_name
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
@@ -102,14 +103,24 @@ def _plan(
         "wal_sender_timeout": _milliseconds(ttl * SENDER_SHARE),
         "wal_receiver_timeout": _milliseconds(ttl),
     }
+    parameters = {**defaults, **dynamic.parameters, **me.parameters}
     return ServerPlan(
         role=role,
         upstream=upstream,
         synchronous_standby_names=as_streams(names, cluster),
-        parameters={**defaults, **dynamic.parameters, **me.parameters},
+        parameters=parameters,
         pg_hba=me.pg_hba or dynamic.pg_hba,
+        pg_ident=me.pg_ident or dynamic.pg_ident,
         closed=closed,
+        limits=_limits(cluster, me, parameters) if role is ServerRole.PRIMARY else {},
     )
+
+
+def _limits(cluster: Cluster, me: Identity, parameters: Mapping[str, str]) -> Mapping[str, int]:
+    """Those that matter: most standbys come and go without a word in the primary's files."""
+    limits = limits_by(standbys_of(cluster, me.name))
+    wanted = sizes_in(parameters)
+    return {name: limit for name, limit in limits.items() if wanted.get(name, 0) > limit}
 
 
 def _milliseconds(seconds: float) -> str:

@@ -107,6 +107,7 @@ class MemberDoc(msgspec.Struct):
     has_data: bool
     stream: str = ""
     is_origin: bool = False
+    sizes: dict[str, int] = {}
 
 
 # Made here, at import: msgspec learns about a type when it first meets it, and two threads that

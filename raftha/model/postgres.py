@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -156,6 +157,30 @@ class ReplayPause(StrEnum):
     PAUSED = "paused"
 
 
+SIZES: Final = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+)
+"""The parameters that a standby must not have lower than its primary: its replay would stop."""
+
+
+class PendingRestart(Struct, frozen=True, kw_only=True):
+    """A parameter that takes a restart to get from the value it runs with to the one wanted; the
+    values as PostgreSQL shows them. `waits_for` are the members that have to restart before."""
+
+    name: str
+    running: str
+    wanted: str
+    waits_for: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        waits = f", once {' and '.join(self.waits_for)} were" if self.waits_for else ""
+        return f"{self.name} {self.running} -> {self.wanted}{waits}"
+
+
 class ServerStatus(Struct, frozen=True, kw_only=True):
     """A running server's answer to one round of queries.
 
@@ -164,7 +189,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     `replay_waits` says that replay has come to the end of the WAL that is here.
     `timeline` is the one written or, on a standby, the one last received or replayed. `slots` are
     the names of the lasting physical slots, `slot_states` tells of each lasting slot. `redo` is
-    where recovery would begin: a slot made now keeps WAL from there.
+    where recovery would begin: a slot made now keeps WAL from there. `sizes` are the values of
+    SIZES that it runs with.
     """
 
     version: int  # server_version_num, such as 150018
@@ -188,7 +214,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     wal_level: str = ""
     synchronous_standby_names: str = ""
     conf_loaded: str = ""  # pg_conf_load_time, as text
-    pending_restart: tuple[str, ...] = ()
+    pending_restart: tuple[PendingRestart, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_primary(self) -> bool:
@@ -224,6 +251,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
 
     A standby without `upstream` replays what it has and serves reads. `closed` keeps every
     session but the local superuser's out by pg_hba.conf, and lets the standbys' streams in.
+    `limits` are the values of SIZES above which a primary's standbys could not replay its WAL.
     """
 
     role: ServerRole
@@ -231,7 +259,9 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     synchronous_standby_names: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
+    pg_ident: tuple[str, ...] = ()
     closed: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 class Binaries(Struct, frozen=True, kw_only=True):

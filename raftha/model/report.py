@@ -18,7 +18,7 @@ from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState as OperationState
 from raftha.model.operation import OperationStep as OperationStep
 from raftha.model.operation import RequestKind as RequestKind
-from raftha.model.postgres import ServerStatus
+from raftha.model.postgres import PendingRestart, ServerStatus
 from raftha.model.settings import Tags
 from raftha.model.store import RaftStatus
 
@@ -39,7 +39,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
 
     `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
     to clients: promoted, and its synchronous set settled. `paused` says that the cluster is in
-    maintenance pause. `rule` and `reason` are the last decision's.
+    maintenance pause. `pending` is what a restart of PostgreSQL is wanted for. `rule` and `reason`
+    are the last decision's.
     """
 
     taken: Instant
@@ -66,6 +67,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     maximum_lag_on_failover: int = 1048576
     tags: Tags = field(default_factory=Tags)
     paused: bool = False
+    pending: tuple[PendingRestart, ...] = ()
     rule: str = ""
     reason: str = ""
     problems: tuple[Notice, ...] = ()
@@ -107,7 +109,8 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
     member would not take over; `lacking` is the same where it is nothing but commits that it may
     lack. `paused` says that it keeps to a maintenance pause, and a primary here has no deadline.
-    `notices` are those about this member itself.
+    `pending` is what a restart of PostgreSQL is wanted for. `notices` are those about this member
+    itself.
     """
 
     name: MemberName
@@ -131,6 +134,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     reason: str = ""
     group: PeerGroup | None = None
     paused: bool = False
+    pending: tuple[PendingRestart, ...] = ()
     notices: tuple[Notice, ...] = ()
 
 
@@ -185,6 +189,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     note: str = ""
     answers: bool = True
     paused: bool = False
+    pending: tuple[PendingRestart, ...] = ()
 
 
 class MemberChangeRequest(Struct, frozen=True, kw_only=True):

@@ -128,6 +128,7 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     bin_dir: Path | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
+    pg_ident: tuple[str, ...] = ()
 
 
 class Tags(Struct, frozen=True, kw_only=True):
@@ -205,6 +206,7 @@ class DynamicPostgres(Struct, frozen=True, kw_only=True):
     use_pg_rewind: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
+    pg_ident: tuple[str, ...] = ()
 
 
 class DynamicConfig(Struct, frozen=True, kw_only=True):

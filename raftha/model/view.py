@@ -30,6 +30,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     tags: Tags = field(default_factory=Tags)
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
+    pg_ident: tuple[str, ...] = ()
     bootstrap: DynamicConfig = field(default_factory=DynamicConfig)
 
 

@@ -61,6 +61,25 @@ def initdb(
     ]
 
 
+def try_parameter(binaries: Binaries, folder: Path, name: str, value: str) -> list[str]:
+    """Have PostgreSQL judge a value, with no file and no server: it prints the port and ends, or
+    says what it has against the value. `folder` is any that exists."""
+    settings = {"config_file": "/dev/null", name: value}
+    return [
+        str(binaries.bin_dir / "postgres"),
+        "-D",
+        str(folder),
+        "-C",
+        "port",
+        *(part for pair in settings.items() for part in ("-c", "=".join(pair))),
+    ]
+
+
+def parameter_names(binaries: Binaries) -> list[str]:
+    """Have PostgreSQL list its parameters, one a line with tabs between the columns."""
+    return [str(binaries.bin_dir / "postgres"), "--describe-config"]
+
+
 def basebackup(
     binaries: Binaries, target: Path, connection: Mapping[str, str], slot: str | None
 ) -> list[str]:

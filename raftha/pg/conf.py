@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from raftha.errors import Problem
-from raftha.model.postgres import ControlData, ServerPlan, ServerRole, Upstream
+from raftha.model.postgres import SIZES, ControlData, ServerPlan, ServerRole, Upstream
 from raftha.model.settings import PostgresConfig
 
 HEADER: Final = "# Written by raftha: changes made here are lost. Use the cluster's configuration."
@@ -93,13 +93,6 @@ _WRITTEN: Final = {
     "\r": "\\r",
     "\t": "\\t",
 }
-_SHARED_MEMORY: Final = (
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-)
 _SOCKET_PATH_LIMIT: Final = 107  # sun_path of Linux, less its final NUL
 
 
@@ -107,6 +100,28 @@ def forbidden(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
     """What is wrong with parameters that a user wants to set; empty if they may all be used."""
     problems = (_problem_of(name, value) for name, value in sorted(parameters.items()))
     return tuple(problem for problem in problems if problem is not None)
+
+
+def contradictions(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Values that PostgreSQL takes one by one, and with which together it does not start."""
+    given = {**DEFAULTS, **{name.lower(): value for name, value in parameters.items()}}
+    connections = _integer(given["max_connections"])
+    reserved = [
+        _integer(given.get(name, default)) or 0
+        for name, default in (
+            ("superuser_reserved_connections", "3"),
+            ("reserved_connections", "0"),
+        )
+    ]
+    if connections is None or sum(reserved) < connections:
+        return ()
+    return (
+        Problem(
+            "postgresql.parameters.superuser_reserved_connections",
+            f"{sum(reserved)} connections are reserved, of {connections}: nobody else would get in",
+            "reserve fewer, or raise max_connections",
+        ),
+    )
 
 
 def render(settings: Mapping[str, str]) -> str:
@@ -199,6 +214,7 @@ def settings(
 
     A parameter in the node's own file wins over the cluster's. On a standby the five parameters
     that size shared memory are never below `control`: replay would stop, and a promotion with it.
+    On a primary they are not raised above the plan's `limits`, for the same of its standbys.
     `volume_bytes` is the size of the file system that holds pg_wal.
     """
     lowered = {
@@ -214,7 +230,7 @@ def settings(
         **lowered,
     }
     if control is not None:
-        wanted |= _shared_memory(wanted, plan.role, control)
+        wanted |= _shared_memory(wanted, plan, control)
     return {
         **{name: value for name, value in wanted.items() if name not in MANAGED},
         **ENFORCED,
@@ -322,10 +338,11 @@ def _unescape(text: str) -> str:
 
 
 def _shared_memory(
-    wanted: Mapping[str, str], role: ServerRole, control: ControlData
+    wanted: Mapping[str, str], plan: ServerPlan, control: ControlData
 ) -> dict[str, str]:
     """The five sizes: what nobody set stays as the server last ran with it, so that a promotion
-    takes nothing out of the file; a standby's are never below."""
+    takes nothing out of the file; a standby's are never below, and a primary's go above only where
+    its standbys have gone before."""
     last = {
         "max_connections": control.max_connections,
         "max_worker_processes": control.max_worker_processes,
@@ -334,11 +351,14 @@ def _shared_memory(
         "max_locks_per_transaction": control.max_locks_per_transaction,
     }
     chosen = {}
-    for name in _SHARED_MEMORY:
+    for name in SIZES:
         given = _integer(wanted[name]) if name in wanted else None
-        is_too_low = role is ServerRole.STANDBY and given is not None and given < last[name]
+        is_too_low = plan.role is ServerRole.STANDBY and given is not None and given < last[name]
+        limit = max(plan.limits.get(name, last[name] if given is None else given), last[name])
         if given is None or is_too_low:
             chosen[name] = str(last[name])
+        elif given > limit:
+            chosen[name] = str(limit)
     return chosen
 
 

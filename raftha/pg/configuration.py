@@ -137,7 +137,9 @@ def _written_access(data_dir: Path, config: PostgresConfig, plan: ServerPlan) ->
     original = _read(data_dir / "pg_ident.conf") or ""
     superuser = config.authentication.superuser.username
     text = hba.render(config.authentication, _access_lines(config, plan), closed=plan.closed)
-    changed = _written(data_dir / conf.IDENT_FILE, hba.render_map(system_user, superuser, original))
+    users = config.pg_ident or plan.pg_ident
+    users_map = hba.render_map(system_user, superuser, original, users)
+    changed = _written(data_dir / conf.IDENT_FILE, users_map)
     return _written(data_dir / "pg_hba.conf", text) or changed
 
 

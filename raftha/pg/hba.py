@@ -8,7 +8,9 @@ nobody on the word of an unprotected socket: every other line wants SCRAM.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from raftha.errors import Problem
@@ -17,6 +19,30 @@ from raftha.model.settings import Authentication
 MAP: Final = "raftha"
 CLOSED: Final = "# Closed: nobody comes in but the agent and the standbys' streams."
 DEFAULT_LINES: Final = ("host all all all scram-sha-256",)
+
+METHODS: Final = frozenset(
+    {
+        "bsd",
+        "cert",
+        "gss",
+        "ident",
+        "ldap",
+        "md5",
+        "oauth",
+        "pam",
+        "password",
+        "peer",
+        "radius",
+        "reject",
+        "scram-sha-256",
+        "sspi",
+        "trust",
+    }
+)
+_OVER_NETWORK: Final = ("host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
+_INCLUDES: Final = ("include", "include_if_exists", "include_dir")
+_FIELD: Final = re.compile(r'(?:"[^"]*"|[^\s",#])+(?:\s*,\s*(?:"[^"]*"|[^\s",#])+)*')
+"""Names with commas between them are one field."""
 
 
 def render(authentication: Authentication, lines: Sequence[str], *, closed: bool) -> str:
@@ -47,9 +73,13 @@ def is_closed(text: str) -> bool:
     return CLOSED in text.splitlines()
 
 
-def render_map(system_user: str, superuser: str, original: str = "") -> str:
-    """pg_ident.conf: the agent's line, then what the cluster had of its own."""
-    return _text((f"{MAP} {quote(system_user)} {quote(superuser)}",)) + original
+def render_map(
+    system_user: str, superuser: str, original: str = "", lines: Sequence[str] = ()
+) -> str:
+    """pg_ident.conf: the agent's line, then the user's, else what the cluster had of its own."""
+    return _text((f"{MAP} {quote(system_user)} {quote(superuser)}", *lines)) + (
+        "" if lines else original
+    )
 
 
 def quote(name: str) -> str:
@@ -66,6 +96,84 @@ def problems(lines: Sequence[str]) -> tuple[Problem, ...]:
         for index, line in enumerate(lines)
         if any(letter in line for letter in "\n\r\0") or line.rstrip().endswith("\\")
     )
+
+
+def unreadable(lines: Sequence[str]) -> tuple[Problem, ...]:
+    """The user's lines that no PostgreSQL would read. It goes on with the lines it had, and does
+    not start with such a file; names of databases, roles and options are not looked into."""
+    found = ((index, _why_unreadable(line)) for index, line in enumerate(lines))
+    return tuple(
+        Problem(f"postgresql.pg_hba[{index}]", f"{why}: {lines[index][:80]!r}")
+        for index, why in found
+        if why
+    )
+
+
+def unreadable_map(lines: Sequence[str]) -> tuple[Problem, ...]:
+    """The same for lines of pg_ident.conf."""
+    return tuple(
+        Problem(
+            f"postgresql.pg_ident[{index}]",
+            f"needs a map, a system user and a role: {line[:80]!r}",
+        )
+        for index, line in enumerate(lines)
+        if len(fields := _fields(line)) not in (0, 3) and fields[0] not in _INCLUDES
+    )
+
+
+def _fields(line: str) -> list[str]:
+    return _FIELD.findall(line.partition("#")[0] if '"' not in line else line)
+
+
+def _why_unreadable(line: str) -> str:
+    fields = _fields(line)
+    if not fields or (fields[0] in _INCLUDES and len(fields) == 2):
+        return ""
+    if fields[0] == "local":
+        return _wrong_method(fields[3:], over_network=False)
+    if fields[0] not in _OVER_NETWORK:
+        return f"{fields[0]!r} is no type of connection"
+    if len(fields) < 5:
+        return "needs a database, a role, an address and a method"
+    rest = fields[4:]
+    address = fields[3].strip('"')
+    if _is_ip(address):
+        if not _is_ip(rest[0]):
+            return f"the address {address} needs a mask, such as {address}/32"
+        rest = rest[1:]
+    elif "/" in address and not _is_network(address):
+        return f"{address!r} is no network"
+    return _wrong_method(rest, over_network=True)
+
+
+def _wrong_method(rest: Sequence[str], *, over_network: bool) -> str:
+    if not rest:
+        return "the method is missing"
+    method, options = rest[0].strip('"'), rest[1:]
+    if method not in METHODS:
+        return f"{method!r} is no method"
+    if over_network and method == "peer":
+        return "peer is for local connections"
+    if not over_network and method in ("gss", "cert", "sspi"):
+        return f"{method} is for connections over a network"
+    odd = next((option for option in options if "=" not in option), None)
+    return "" if odd is None else f"{odd!r} is no option, which are written name=value"
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(lines: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from raftha import files
 from raftha.clock import Clock, SystemClock
-from raftha.errors import PostgresError, PostgresUnavailable
+from raftha.errors import PostgresError, PostgresUnavailable, Problem
 from raftha.instants import remaining
 from raftha.model.ids import Lsn, Timeline
 from raftha.model.postgres import (
@@ -29,7 +29,7 @@ from raftha.model.postgres import (
     TimelineSwitch,
 )
 from raftha.model.settings import Authentication, PostgresConfig
-from raftha.pg import argv, configuration, directory, queries, receiver, roles, versions
+from raftha.pg import argv, configuration, directory, gucs, queries, receiver, roles, versions
 from raftha.pg.book import SlotBook
 from raftha.pg.layout import Layout
 from raftha.pg.probe import DiskProbe
@@ -184,9 +184,25 @@ class Instance:
         raise PostgresUnavailable(f"the configuration was not read again within {timeout:g} s")
 
     def refused_settings(self, timeout: float) -> tuple[str, ...]:
-        """The settings in the files that the server does not take, with its reasons."""
+        """What in the files the server does not take, with its reasons."""
         rows = self._once(queries.SETTING_ERRORS, (), timeout)
-        return tuple(f"{name} = {setting!r}: {error}" for name, setting, error in rows)
+        settings = [f"{name} = {setting!r}: {error}" for name, setting, error in rows]
+        lines = self._once(queries.HBA_ERRORS, (), timeout)
+        return (*settings, *(f"pg_hba.conf, line {number}: {error}" for number, error in lines))
+
+    def refused_parameters(self, parameters: Mapping[str, str], timeout: float) -> list[Problem]:
+        """What PostgreSQL has against these values, before they are written; the server need not
+        run. `timeout` is for each of them. Raises PostgresError, ConfigError."""
+        binaries = self.binaries(self.inspect().major)
+        folder = self.layout.run_dir
+        found = [*gucs.refused(binaries, folder, parameters, self.clock, timeout)]
+        if directory.running_pid(self.config.data_dir) is None:
+            return found
+        known = {problem.where for problem in found}
+        more = gucs.refused_by_extensions(
+            parameters, lambda name, value: self._once(queries.TRY_SETTING, (name, value), timeout)
+        )
+        return [*found, *(problem for problem in more if problem.where not in known)]
 
     def conf_loaded(self, timeout: float) -> str:
         """When the postmaster last read its files, as text, seen by a new connection."""

@@ -17,6 +17,7 @@ from raftha.instants import Seconds
 from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.postgres import (
     Attached,
+    PendingRestart,
     Receiver,
     ReplayPause,
     ServerStatus,
@@ -77,7 +78,13 @@ SELECT pg_catalog.json_build_object(
     WHERE k.room < k.kept / 4 OR k.room = 0) END,
   'synchronous_standby_names', pg_catalog.current_setting('synchronous_standby_names'),
   'conf_loaded', pg_catalog.pg_conf_load_time()::text,
-  'pending_restart', (SELECT pg_catalog.json_agg(g.name ORDER BY g.name)
+  'sizes', (SELECT pg_catalog.json_object_agg(z.name, pg_catalog.current_setting(z.name)::int)
+    FROM (VALUES ('max_connections'), ('max_worker_processes'), ('max_wal_senders'),
+      ('max_prepared_transactions'), ('max_locks_per_transaction')) AS z (name)),
+  'pending_restart', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', g.name,
+      'running', pg_catalog.current_setting(g.name), 'wanted', COALESCE((SELECT f.setting
+        FROM pg_catalog.pg_file_settings AS f WHERE f.name = g.name
+        ORDER BY f.seqno DESC LIMIT 1), g.boot_val, '')) ORDER BY g.name)
     FROM pg_catalog.pg_settings AS g WHERE g.pending_restart)
 )::text FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering) AS r
 """
@@ -88,6 +95,12 @@ SETTING_ERRORS: Final = """
 SELECT name, setting, error FROM pg_catalog.pg_file_settings
 WHERE error IS NOT NULL AND name IS NOT NULL ORDER BY seqno
 """
+HBA_ERRORS: Final = """
+SELECT line_number, error FROM pg_catalog.pg_hba_file_rules WHERE error IS NOT NULL
+ORDER BY line_number
+"""
+TRY_SETTING: Final = "SELECT pg_catalog.set_config(%s, %s, true)"
+"""It ends with its own transaction."""
 RELOAD: Final = "SELECT pg_catalog.pg_reload_conf()"
 CHECKPOINT: Final = "CHECKPOINT"
 FLUSHED: Final = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"
@@ -235,7 +248,14 @@ def _status(answer: Mapping[str, Any]) -> ServerStatus:
         strained_slots=tuple(_strained(row) for row in answer["strained_slots"] or ()),
         synchronous_standby_names=str(answer["synchronous_standby_names"]),
         conf_loaded=str(answer["conf_loaded"]),
-        pending_restart=tuple(answer["pending_restart"] or ()),
+        pending_restart=tuple(_pending(row) for row in answer["pending_restart"] or ()),
+        sizes={str(name): int(value) for name, value in answer["sizes"].items()},
+    )
+
+
+def _pending(row: Mapping[str, Any]) -> PendingRestart:
+    return PendingRestart(
+        name=str(row["name"]), running=str(row["running"]), wanted=str(row["wanted"])
     )
 
 

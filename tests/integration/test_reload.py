@@ -66,7 +66,8 @@ def test_parameters_of_a_file_reach_the_server_without_a_restart(new_cluster: Ne
     )
     cluster.wait_for(
         lambda: (
-            cluster.get("n1", "/patroni")[1].get("pending_restart_settings") == ["max_connections"]
+            cluster.get("n1", "/patroni")[1].get("pending_restart_reason")
+            == {"max_connections": {"old_value": "50", "new_value": "60"}}
         ),
         WITHIN_S,
         "the pending restart is told",

@@ -9,6 +9,7 @@ from raftha.ha.candidates import diverged
 from raftha.ha.plans import standby_plan
 from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
+from raftha.ha.sizes import replay_stands
 from raftha.ha.slots import slot_steps, words_of
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import Member, MemberState
@@ -135,6 +136,13 @@ def _diverged(s: Situation) -> Verdict | None:
     return stop(s, StopMode.FAST, reason)
 
 
+def _replay_stands(s: Situation) -> Verdict | None:
+    leader = s.leader_member
+    if not _follows(s) or leader is None or s.cluster.paused or not replay_stands(s):
+        return None
+    return stop(s, StopMode.FAST, f"{leader.name} runs with larger sizes: restarting to replay on")
+
+
 def _wal_gone(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None or not s.leader_is_ready:
@@ -204,6 +212,14 @@ RULES = (
         then="stop it, to join again; in a pause leave it",
         why="it can never stream from there, and must not be promoted",
         check=_diverged,
+    ),
+    Rule(
+        id="follow-52",
+        when="replay here stands still, because the leader was started with more connections, "
+        "workers, senders, prepared transactions or locks than this standby",
+        then="restart the standby, which takes over what pg_control demands",
+        why="PostgreSQL does not go on by itself, and a promotion would shut it down (R26)",
+        check=_replay_stands,
     ),
     Rule(
         id="follow-55",

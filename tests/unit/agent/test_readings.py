@@ -15,7 +15,7 @@ from raftha.instants import Seconds
 from raftha.metrics import FENCE_REASONS, OUTCOMES
 from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
-from raftha.model.postgres import ReplayPause
+from raftha.model.postgres import PendingRestart, ReplayPause
 from raftha.model.report import Level, NodeReport, Notice
 from raftha.model.store import MAX_STATE_BYTES
 from tests.unit.api.fake_cluster import WALL
@@ -103,10 +103,10 @@ def test_paused_replay_waiting_restarts_and_replay_lag_are_told() -> None:
     server = replace(
         standby_server(),
         replay_pause=ReplayPause.PAUSED,
-        pending_restart=("max_connections",),
         replay_lag_seconds=Seconds(7.5),
     )
-    values = told(replace(standby_node(), server=server))
+    wanted = PendingRestart(name="max_connections", running="100", wanted="200")
+    values = told(replace(standby_node(), server=server, pending=(wanted,)))
     assert values["patroni_xlog_paused"] == 1
     assert values["patroni_pending_restart"] == 1
     assert values["raftha_postgres_replay_lag_seconds"] == 7.5

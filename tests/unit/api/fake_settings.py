@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from raftha.agent.configurations import Configurations
+from raftha.config.proposal import Proposal
 from raftha.errors import CompareFailed, Problem, RafthaError
 from raftha.ha.keys import Keys, encode
 from raftha.instants import Seconds
@@ -83,11 +84,16 @@ class FakeSettings:
 def configurations(
     store: FakeSettings, timers: Profile = Profile.LAN, refused: tuple[Problem, ...] = ()
 ) -> Configurations:
-    """The real thing over that store; a server has nothing against any value but what it says."""
+    """The real thing over that store; a server refuses new values of parameters for these
+    reasons."""
+
+    def refused_of(proposal: Proposal) -> tuple[Problem, ...]:
+        return refused if proposal.parameters else ()
+
     return Configurations(
         store=store,
         keys=KEYS,
         timeout=lambda: Seconds(1.0),
-        check=lambda parameters: (*conf.forbidden(parameters), *refused),
+        check=lambda proposal: (*conf.forbidden(proposal.parameters), *refused_of(proposal)),
         timers=timers,
     )

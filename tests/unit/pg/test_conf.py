@@ -144,6 +144,30 @@ def test_a_standby_never_has_less_shared_memory_than_pg_control_demands() -> Non
     assert settings_for(as_primary)["max_connections"] == "100"
 
 
+def test_a_primary_does_not_go_above_its_standbys() -> None:
+    """R26: a primary that came back from a crash with more would stop the replay of them all."""
+    parameters = {"max_connections": "700"}
+    held = ServerPlan(
+        role=ServerRole.PRIMARY, parameters=parameters, limits={"max_connections": 500}
+    )
+    assert settings_for(held)["max_connections"] == "500"
+    halfway = replace(held, limits={"max_connections": 600})
+    assert settings_for(halfway)["max_connections"] == "600"
+    below_what_runs = replace(held, limits={"max_connections": 90})
+    assert settings_for(below_what_runs)["max_connections"] == "500"
+    assert settings_for(replace(held, limits={}))["max_connections"] == "700"
+    lower = replace(held, parameters={"max_connections": "90"})
+    assert settings_for(lower)["max_connections"] == "90"
+
+
+def test_values_that_exclude_one_another_are_told() -> None:
+    assert conf.contradictions({"max_connections": "100"}) == ()
+    (problem,) = conf.contradictions(
+        {"Max_Connections": "30", "superuser_reserved_connections": "30"}
+    )
+    assert "nobody else would get in" in problem.what
+
+
 def test_a_slot_may_keep_a_fifth_of_the_volume_unless_somebody_says_otherwise() -> None:
     plan = ServerPlan(role=ServerRole.PRIMARY)
     assert settings_for(plan)["max_slot_wal_keep_size"] == "20480MB"

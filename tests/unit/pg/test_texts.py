@@ -71,6 +71,7 @@ def status_answer(**changes: Any) -> str:
         "strained_slots": None,
         "synchronous_standby_names": "",
         "conf_loaded": "now",
+        "sizes": {"max_connections": 100},
         "pending_restart": None,
     }
     return json.dumps(answer | changes)
@@ -89,6 +90,13 @@ def test_pg_controldata_is_read() -> None:
 def test_other_output_of_pg_controldata_is_refused(text: str) -> None:
     with pytest.raises(PostgresError, match="pg_controldata"):
         controldata.parse(text)
+
+
+def test_what_waits_for_a_restart_is_read_with_its_values() -> None:
+    row = {"name": "shared_buffers", "running": "128MB", "wanted": "64MB"}
+    found = queries.parse_status(status_answer(pending_restart=[row]))
+    assert [str(each) for each in found.pending_restart] == ["shared_buffers 128MB -> 64MB"]
+    assert found.sizes == {"max_connections": 100}
 
 
 def test_a_standby_that_never_received_says_so() -> None:
