@@ -12,6 +12,7 @@ from raftha import __version__
 from raftha.ha.memory import Memory
 from raftha.instants import Instant
 from raftha.model.postgres import Kept, ServerStatus
+from raftha.model.restarting import ServerWish
 from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.model.view import GuardianView, Identity, StreamCut
 from raftha.pg.slots import slot_name
@@ -40,6 +41,7 @@ class Board(Struct, kw_only=True):
     guardian: GuardianView = field(default_factory=lambda: GuardianView(alive=False))  # lookout
     sample: Sample = field(default_factory=Sample)  # observer
     cut: StreamCut | None = None  # loop
+    wish: ServerWish | None = None  # wishes, under their lock
     kept: tuple[Kept, ...] = ()  # kept
     woken: threading.Event = field(default_factory=threading.Event)
     hurried: threading.Event = field(default_factory=threading.Event)

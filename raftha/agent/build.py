@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from msgspec import Struct
@@ -25,7 +26,7 @@ from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
 from raftha.agent.observer import Observer
 from raftha.agent.peers import Peers
-from raftha.agent.process import guardian_socket
+from raftha.agent.process import guardian_socket, reload_this_process
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
@@ -38,6 +39,7 @@ from raftha.agent.wiring import (
     build_peers,
     build_store_reader,
 )
+from raftha.agent.wishes import ServerWishes
 from raftha.agent.worker import Worker, on_a_thread
 from raftha.api.server import ApiServer
 from raftha.clock import Clock
@@ -277,11 +279,16 @@ def _responder(
         configurations=build_configurations(
             ground.board.config, ground.node, ground.reader, Checking(ground.instance).check
         ),
+        wishes=lambda: wishes,
+        reload=reload_this_process,
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
+    wishes = ServerWishes(
+        board=ground.board, clock=ground.clock, situation=responder.seen, random=Random()
+    )
     return responder
 
 

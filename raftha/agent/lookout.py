@@ -101,6 +101,7 @@ class Lookout:
             cut=self._board.cut,
             caught_up=caught_up,
             stopping=self._board.stopping.is_set(),
+            wish=self._board.wish,
         )
 
     def _look_at_directory(self, guardian: GuardianView) -> DataDirectory:

@@ -110,6 +110,11 @@ def on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
     signal.signal(signal.SIGHUP, on_reload)
 
 
+def reload_this_process() -> None:
+    """As SIGHUP does, whoever asks."""
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
 def check_again(known: NodeConfig, config_path: Path) -> NodeConfig | None:
     """Read the file anew; say what changed and what of it needs a restart."""
     try:

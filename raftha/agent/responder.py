@@ -20,6 +20,7 @@ from raftha.agent.readings import readings
 from raftha.agent.release import of_server
 from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.stored import StoreReader
+from raftha.agent.wishes import ServerWishes
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.ha.explain import cluster_problems
@@ -69,6 +70,8 @@ class MemberResponder:
         changes: MemberChanges,
         pauses: Pauses,
         configurations: Configurations,
+        wishes: Callable[[], ServerWishes],
+        reload: Callable[[], None],
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -86,6 +89,8 @@ class MemberResponder:
         self.changes = changes
         self.pauses = pauses
         self.configurations = configurations
+        self._wishes = wishes
+        self.reload = reload
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
@@ -98,6 +103,14 @@ class MemberResponder:
         self._last = Published(situation, decision, self._clocks.look(view.now))
         self._note_renewal(view)
         self._operations().notice()
+
+    @property
+    def wishes(self) -> ServerWishes:
+        return self._wishes()
+
+    def seen(self) -> Situation:
+        """The last view."""
+        return self._now()[0]
 
     def node(self) -> NodeReport:
         return self._now()[1]

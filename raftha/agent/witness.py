@@ -6,6 +6,8 @@ PostgreSQL, and cannot be asked to operate.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from msgspec.structs import replace
 
 from raftha import __version__
@@ -16,11 +18,13 @@ from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.pauses import Pauses
 from raftha.agent.peers import ASK_S, Asked, Peers, witnesses
+from raftha.agent.process import reload_this_process
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.report import cluster_report, system_id
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
+from raftha.errors import RafthaError
 from raftha.ha.explain import cluster_problems, group_problems
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
@@ -68,6 +72,13 @@ class WitnessResponder:
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
+
+    @property
+    def wishes(self) -> NoReturn:
+        raise RafthaError(f"{self._config.name} is a witness: it has no PostgreSQL")
+
+    def reload(self) -> None:
+        reload_this_process()
 
     def node(self) -> NodeReport:
         cluster, raft = self._reader.read(), self._store.status()

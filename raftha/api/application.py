@@ -24,6 +24,7 @@ from raftha.api import (
     pauses,
     routes,
     stored,
+    wishes,
 )
 from raftha.api.auth import Caller
 from raftha.api.reply import Reply, Text, refusal
@@ -41,7 +42,7 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_ACTS: Final = (*operations.PATHS, *pauses.PATHS)
+_ACTS: Final = (*operations.PATHS, *pauses.PATHS, *wishes.PATHS)
 _CHANGES: Final = (*_ACTS, members.PATH)
 _OWN_PATHS: Final = (
     "/patroni",
@@ -167,6 +168,8 @@ class Application(Struct, frozen=True, kw_only=True):
             return configurations.perform(request.method, body, request.if_match, settings)
         if path == members.PATH:
             return members.perform(body, responder.changes, self.clock, self.stopping)
+        if path in wishes.PATHS:
+            return wishes.perform(path, body, responder, self.clock, self.stopping)
         if path in pauses.PATHS:
             return pauses.perform(path, body, responder.pauses)
         return operations.perform(path, body, responder, self.clock, self.stopping)

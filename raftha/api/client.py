@@ -29,6 +29,7 @@ from raftha.model.report import (
     PeerReport,
     RequestKind,
 )
+from raftha.model.restarting import ServerChange, ServerRequest, WishKind
 from raftha.model.settings import BasicAuth, TlsFiles
 from raftha.model.stored import StoreEvents, StoreReport
 
@@ -124,6 +125,27 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             return codec.pause_change(codec.parse(answer.body))
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
+
+    def ask_server(self, asked: ServerRequest) -> ServerChange:
+        """Have the node's server restarted or made anew, without waiting for the end. After
+        Unreachable with `sent` it may have been accepted."""
+        body: dict[str, Any] = {"name": asked.name}
+        if asked.kind is WishKind.RESTART:
+            body |= {"role": asked.role, "postgres_version": asked.postgres_version, "wait": False}
+            body["restart_pending"] = asked.restart_pending
+        answer = self._exchange("POST", f"/{asked.kind}", codec.encode(body), known=True)
+        if answer.status not in (200, 202, 412):
+            raise Refused(answer.status, self._reason(answer))
+        try:
+            return codec.server_change(codec.parse(answer.body))
+        except BadDocument:
+            raise Refused(answer.status, self._reason(answer)) from None
+
+    def reload(self) -> None:
+        """Have the node read its file again."""
+        answer = self._exchange("POST", "/reload", b"{}", known=True)
+        if answer.status != 202:
+            raise Refused(answer.status, self._reason(answer))
 
     def change_member(self, asked: MemberChangeRequest) -> MemberChange:
         """Hand a wish over without waiting for its outcome. After Unreachable with `sent` it may

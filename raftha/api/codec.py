@@ -22,6 +22,7 @@ from raftha.model.report import (
     PeerReport,
     VoterReport,
 )
+from raftha.model.restarting import ServerChange
 from raftha.model.stored import StoreEvents, StoreReport
 
 _POSITIONS: Final = (
@@ -42,6 +43,7 @@ _Report = TypeVar(
     OperationReport,
     MemberChange,
     PauseChange,
+    ServerChange,
     StoreReport,
     StoreEvents,
 )
@@ -61,6 +63,7 @@ _LEARNED: Final = tuple(
         OperationReport,
         MemberChange,
         PauseChange,
+        ServerChange,
         StoreReport,
         StoreEvents,
     )
@@ -73,6 +76,7 @@ def document(
     | OperationReport
     | MemberChange
     | PauseChange
+    | ServerChange
     | VoterReport
     | StoreReport
     | StoreEvents,
@@ -114,6 +118,11 @@ def member_change(raw: object) -> MemberChange:
 def pause_change(raw: object) -> PauseChange:
     """Read what `document` wrote. Raises BadDocument."""
     return _convert(raw, PauseChange)
+
+
+def server_change(raw: object) -> ServerChange:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, ServerChange)
 
 
 def cluster_report(raw: object) -> ClusterReport:

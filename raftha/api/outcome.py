@@ -11,6 +11,7 @@ from raftha.api.reply import Reply
 from raftha.clock import Clock
 from raftha.instants import remaining
 from raftha.model.report import MemberChange, OperationReport, OperationState, PauseChange
+from raftha.model.restarting import ServerChange
 
 WAIT_S: Final = 30.0
 """How long a caller that waits is kept; a hand-over takes about a second, a slow stop longer."""
@@ -23,15 +24,19 @@ _STATUS: Final = {
     OperationState.UNKNOWN: 503,
 }
 
-Told = TypeVar("Told", OperationReport, MemberChange)
+Told = TypeVar("Told", OperationReport, MemberChange, ServerChange)
 
 
 def wait_for_end(
-    accepted: Told, latest: Callable[[], Told | None], clock: Clock, stopping: Event
+    accepted: Told,
+    latest: Callable[[], Told | None],
+    clock: Clock,
+    stopping: Event,
+    limit: float = WAIT_S,
 ) -> Told:
     """The last word on what was accepted; the newest known if the wait ends first, which `stopping`
     makes it do. `latest` may tell of something else, which is passed over."""
-    deadline = clock.now().plus(WAIT_S)
+    deadline = clock.now().plus(limit)
     newest = accepted
     while newest.state is OperationState.RUNNING and remaining(deadline, clock.now()) > 0:
         if stopping.wait(_POLL_S):
@@ -42,6 +47,6 @@ def wait_for_end(
     return newest
 
 
-def answer(told: OperationReport | MemberChange | PauseChange) -> Reply:
+def answer(told: OperationReport | MemberChange | PauseChange | ServerChange) -> Reply:
     """200 done, 202 under way, 412 refused, 503 outcome not known."""
     return Reply(status=_STATUS[told.state], body={**codec.document(told), "age_seconds": 0.0})

@@ -1,4 +1,4 @@
-"""What the HTTP layer needs of the agent behind it: five Protocols, a few questions."""
+"""What the HTTP layer needs of the agent behind it: six Protocols, a few questions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from raftha.model.report import (
     PauseChange,
     PeerReport,
 )
+from raftha.model.restarting import ServerChange, ServerRequest
 from raftha.model.stored import StoreEvents, StoreReport
 
 
@@ -55,6 +56,16 @@ class Configurations(Protocol):
         """Check and write a change; blocks a few seconds at most."""
 
 
+class ServerWishes(Protocol):
+    """What is asked of this member's server. Called from several threads at once."""
+
+    def ask(self, asked: ServerRequest) -> ServerChange:
+        """Take a wish; RUNNING means accepted. Never blocks."""
+
+    def latest(self) -> ServerChange | None:
+        """The latest wish, and how far it has come; never blocks."""
+
+
 class Responder(Protocol):
     """Answers for the node. Every method is called from several threads at once.
 
@@ -76,6 +87,14 @@ class Responder(Protocol):
     @property
     def configurations(self) -> Configurations:
         """Who tells and changes the shared settings on this node."""
+
+    @property
+    def wishes(self) -> ServerWishes:
+        """Who has the server of this node restarted or made anew. Raises RafthaError where there is
+        none."""
+
+    def reload(self) -> None:
+        """Read the file of this node again."""
 
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""

@@ -15,6 +15,7 @@ from raftha import __version__
 from raftha.cli.exits import Exit
 from raftha.cli.verbs.member import member
 from raftha.cli.verbs.options import operation_options
+from raftha.cli.verbs.server import reinit, reload, restart
 from raftha.cli.verbs.settings import edit_config, show_config
 from raftha.cli.verbs.store import store
 from raftha.cli.where import FILE, Where, contact_of, where_options
@@ -235,6 +236,9 @@ def resume(context: click.Context, /, wait: bool, **where: Any) -> None:
 cli.add_command(store)
 cli.add_command(show_config)
 cli.add_command(edit_config)
+cli.add_command(restart)
+cli.add_command(reload)
+cli.add_command(reinit)
 cli.add_command(member)
 
 

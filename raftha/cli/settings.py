@@ -36,6 +36,7 @@ HEAD: Final = """\
 # Every key is explained in docs/configuration.md. Save and leave; an empty file changes nothing.
 """
 _WHERE: Final = "settings"
+_PARAMETERS: Final = "postgresql.parameters."
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -134,29 +135,40 @@ def _wished(document: Mapping[str, Any], wish: Wish) -> Node:
     if wish.applied is not None:
         changed = merge(changed, _mapping(_read(*_content(wish.applied)), str(wish.applied)))
     for text in wish.sets:
-        changed = merge(changed, _assignment(text, "--set"))
+        changed = merge(changed, _setting(text))
     for text in wish.pgs:
-        parameters = _assignment(text, "--pg", path=("postgresql", "parameters"))
-        changed = merge(changed, parameters)
+        changed = merge(changed, _parameter(text))
     return from_plain(changed, _WHERE)
 
 
-def _assignment(text: str, option: str, path: tuple[str, ...] = ()) -> dict[str, Any]:
-    """`a.b=1` as sections. Below a given path the name may hold dots, as PostgreSQL's do, and so
-    may it below postgresql.parameters."""
+def _assignment(text: str, option: str) -> tuple[str, str]:
+    """The two sides of `a.b=1`. Raises UsageError."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise click.UsageError(f"{option} {text}: write NAME=VALUE")
-    below = "postgresql.parameters."
-    keys = path or tuple(name.strip().split("."))
-    if path:
-        keys = (*path, name.strip())
-    elif name.strip().startswith(below):
-        keys = ("postgresql", "parameters", name.strip().removeprefix(below))
-    change: Any = to_plain(_read(value, f"{option} {name.strip()}")) if value.strip() else ""
-    for key in reversed(keys):
+    return name.strip(), value.strip()
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """A path and a value in YAML, as sections. Names of PostgreSQL's may hold dots."""
+    name, value = _assignment(text, "--set")
+    if name.startswith(_PARAMETERS):
+        return _parameter(f"{name.removeprefix(_PARAMETERS)}={value}")
+    change: Any = to_plain(_read(value, f"--set {name}")) if value else ""
+    for key in reversed(name.split(".")):
         change = {key: change}
     return dict(change)
+
+
+def _parameter(text: str) -> dict[str, Any]:
+    """A parameter of PostgreSQL. Its value is taken as it stands, for it may hold anything."""
+    name, value = _assignment(text, "--pg")
+    taken: str | int | None = value
+    if value == "null":
+        taken = None
+    elif value.isdecimal() and str(int(value)) == value:
+        taken = int(value)
+    return {"postgresql": {"parameters": {name: taken}}}
 
 
 def _content(path: Path) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from raftha.ha.actions import Action, Submit
 from raftha.ha.keys import encode_member
+from raftha.ha.memory import WISHED
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Member, MemberRole, MemberState
 from raftha.model.ids import Revision
@@ -65,7 +66,8 @@ def _has_data(s: Situation) -> bool:
 def state(s: Situation) -> MemberState:
     """One word for what PostgreSQL does here."""
     job, server = s.view.job, s.server
-    if s.view.stopping or (s.running and s.memory.stop is not None and _stopping(s)):
+    is_leaving = s.view.stopping or s.memory.drained == WISHED
+    if is_leaving or (s.running and s.memory.stop is not None and _stopping(s)):
         return MemberState.STOPPING if s.running else MemberState.STOPPED
     if job is not None and job.kind in _JOB_STATES:
         return _JOB_STATES[job.kind]

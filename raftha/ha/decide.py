@@ -28,6 +28,7 @@ from raftha.ha.rules import (
     pause,
     restart,
     safety,
+    wishes,
     work,
 )
 from raftha.ha.rules.follower import WAL_REMOVED
@@ -65,6 +66,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *handover.RULES,
     *work.RULES,
     *bootstrap.RULES,
+    *wishes.RULES,
     *handover.REQUEST_RULES,
     *restart.RULES,
     *leader.RULES,
@@ -117,9 +119,9 @@ def observe_memory(view: View, memory: Memory) -> Memory:
     lost_since = ((goes_on and memory.lost_since) or view.now) if vacant else None
     alone_since = None if view.raft.majority else (memory.alone_since or view.now)
     request = cluster.request
-    drained = memory.drained
-    if not view.stopping and (request is None or request.id != drained):
-        drained = None
+    ends_here = view.stopping or _is_leaving_service(view, memory)
+    is_asked = request is not None and request.id == memory.drained
+    drained = memory.drained if ends_here or is_asked else None
     request_id = "" if request is None else request.id
     request_since = memory.request_since if request_id == memory.request_seen else view.now
     stop = memory.stop
@@ -143,7 +145,7 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         request_seen=request_id,
         request_since=request_since if request_id else None,
         drained=drained,
-        drain_since=memory.drain_since if drained is not None or view.stopping else None,
+        drain_since=memory.drain_since if drained is not None or ends_here else None,
     )
 
 
@@ -160,6 +162,13 @@ def _last_renewal(view: View, seen: LeaderSeen | None) -> LeaderSeen | None:
         position=note[1] if note else (seen.position if seen else None),
         slots=decode_slots(leader.lease.note),
     )
+
+
+def _is_leaving_service(view: View, memory: Memory) -> bool:
+    """The server here is to be restarted, or to be stopped for a new copy."""
+    if view.cluster.paused:
+        return False
+    return view.restart_wished or (memory.wal_gone and view.guardian.running)
 
 
 def _starving(view: View, memory: Memory) -> Memory:

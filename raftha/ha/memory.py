@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -11,6 +12,9 @@ from raftha.instants import Instant
 from raftha.model.cluster import SlotNote
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
+
+WISHED: Final = "wish"
+"""In `Memory.drained`: an operator wants the server restarted or made anew."""
 
 
 class StopSent(Struct, frozen=True, kw_only=True):
@@ -65,7 +69,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
     `wal_gone`: it needs a copy.
     `request_seen`, `request_since`: the operator request under way, and when it was first seen.
-    `drained`, `drain_since`: the operator request, or the stop, that PostgreSQL is drained for.
+    `drained`, `drain_since`: the operator request, the stop, or the wished restart, that PostgreSQL
+    is drained for. `remade`: the last wish to make the directory anew that was taken up.
     `race`: the reason with which this node went into its last race, for the history.
     `failures`, `retry_at`, `failed`: jobs that failed in a row, and when the next try is due.
     """
@@ -98,6 +103,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     request_since: Instant | None = None
     drained: str | None = None
     drain_since: Instant | None = None
+    remade: str = ""
     race: str = ""
     failures: int = 0
     retry_at: Instant | None = None

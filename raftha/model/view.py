@@ -12,6 +12,7 @@ from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import Copied, DataDirectory, Kept, ServerStatus, TimelineSwitch
 from raftha.model.report import PeerReport
+from raftha.model.restarting import ServerWish, WishKind
 from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import LeaseId, RaftStatus
 
@@ -136,7 +137,8 @@ class View(Struct, frozen=True, kw_only=True):
     here, whether they are still there or not.
     `cut` is the last cut of a stream, until another upstream was configured. `caught_up` says that
     the local replica holds everything that was committed before this agent started.
-    `stopping` says that the operator ends this agent.
+    `stopping` says that the operator ends this agent. `wish` is the latest that was asked of the
+    server here.
     """
 
     now: Instant
@@ -161,3 +163,14 @@ class View(Struct, frozen=True, kw_only=True):
     cut: StreamCut | None = None
     caught_up: bool = True
     stopping: bool = False
+    wish: ServerWish | None = None
+
+    @property
+    def restart_wished(self) -> bool:
+        """The very server that runs is to be restarted."""
+        wish = self.wish
+        if wish is None or wish.kind is not WishKind.RESTART:
+            return False
+        if remaining(wish.until, self.now) <= 0:
+            return False
+        return self.guardian.running and self.guardian.process == wish.process

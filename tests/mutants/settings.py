@@ -7,6 +7,9 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _CHANGES: Final = "unit/agent/test_configurations.py::"
+_SIZES: Final = "unit/ha/test_sizes.py::"
+_WISHES: Final = "unit/ha/test_server_wishes.py::"
+_CONF: Final = "unit/pg/test_conf.py::"
 
 AGENT: Final = (
     Mutant(
@@ -36,5 +39,62 @@ AGENT: Final = (
         text="if name in MANAGED_PARAMETERS and name not in known",
         instead="if name in MANAGED_PARAMETERS and name in known",
         caught_by=_CHANGES + "test_bad_values_are_refused_and_nothing_is_written",
+    ),
+)
+
+DECISIONS: Final = (
+    Mutant(
+        file="ha/plans.py",
+        without="R26: a primary that crashes comes back with sizes that its standbys do not have",
+        text="if wanted.get(name, 0) > limit}",
+        instead="if wanted.get(name, 0) > limit + 1000}",
+        caught_by=_SIZES
+        + "test_a_raised_value_stays_out_of_the_primarys_files_until_all_standbys_have_it",
+    ),
+    Mutant(
+        file="ha/sizes.py",
+        without="R26: the largest of the standbys' sizes counts, not the least",
+        text="name: min(sizes[name] for sizes in told if name in sizes)",
+        instead="name: max(sizes[name] for sizes in told if name in sizes)",
+        caught_by=_SIZES
+        + "test_a_raised_value_stays_out_of_the_primarys_files_until_all_standbys_have_it",
+    ),
+    Mutant(
+        file="ha/sizes.py",
+        without="R26: a standby whose replay stands still waits for ever",
+        text="return any(leader.sizes.get(name, 0) > size for name, size in server.sizes.items())",
+        instead="return False",
+        caught_by=_SIZES + "test_a_standby_that_cannot_replay_any_more_is_restarted",
+    ),
+    Mutant(
+        file="ha/rules/wishes.py",
+        without="a standby is restarted while nobody leads",
+        text="if s.lease is None and (s.is_primary or s.other_leader is None):",
+        instead="if s.lease is None and s.is_primary:",
+        caught_by=_WISHES + "test_a_standby_that_nobody_leads_is_not_stopped",
+    ),
+    Mutant(
+        file="ha/rules/wishes.py",
+        without="a leader is made anew",
+        text="if s.lease is not None or leader is None or not s.leader_is_ready:",
+        instead="if False:",
+        caught_by=_WISHES + "test_a_leader_is_never_made_anew",
+    ),
+    Mutant(
+        file="model/view.py",
+        without="a wish restarts the next server too, and the next",
+        text="return self.guardian.running and self.guardian.process == wish.process",
+        instead="return self.guardian.running",
+        caught_by=_WISHES + "test_another_server_than_the_one_meant_is_left_alone",
+    ),
+)
+
+POSTGRESQL: Final = (
+    Mutant(
+        file="pg/conf.py",
+        without="R26: a primary goes above its standbys",
+        text="elif given > limit:",
+        instead="elif given > limit + 1000:",
+        caught_by=_CONF + "test_a_primary_does_not_go_above_its_standbys",
     ),
 )

@@ -47,8 +47,9 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *pledges.DECISIONS,
         *streams.DECISIONS,
         *births.MUTANTS,
+        *settings.DECISIONS,
     ),
-    "postgresql": postgresql.MUTANTS,
+    "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL),
     "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }

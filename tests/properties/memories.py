@@ -49,8 +49,10 @@ MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
         required=st.none() | LSNS,
     ),
     "absent": st.dictionaries(NAMES, INSTANTS),
-    "drained": st.sampled_from(["op1", "op2", "stop"]),
+    "drained": st.sampled_from(["op1", "op2", "stop", "wish"]),
     "drain_since": INSTANTS,
+    "wal_gone": st.booleans(),
+    "remade": st.sampled_from(["", "w-1"]),
     "failures": st.integers(0, 3),
     "retry_at": INSTANTS,
 }

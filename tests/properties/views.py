@@ -45,6 +45,7 @@ from raftha.model.postgres import (
     StrainedSlot,
 )
 from raftha.model.report import PeerReport
+from raftha.model.restarting import ServerWish, WishKind
 from raftha.model.settings import DynamicConfig, SynchronousMode, Tags
 from raftha.model.store import Lease
 from raftha.model.view import (
@@ -321,10 +322,21 @@ VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     ),
     "pending": st.frozensets(st.sampled_from(INTENTS), max_size=2),
     "stopping": st.booleans(),
+    "wish": st.builds(
+        ServerWish,
+        id=st.just("w-1"),
+        kind=st.sampled_from(WishKind),
+        process=st.sampled_from(["77@1", "76@1", ""]),
+        until=INSTANTS,
+    ),
     "cut": st.none() | CUTS,
     "caught_up": st.booleans(),
 }
 FOREIGN: Final = Initialize(by=pg.N1, system_id=SystemId("8"), revision=Revision(9))
+LARGER_LEADER: Final = b.followed(
+    members=b.members(b.member(pg.N2, role=MemberRole.PRIMARY, sizes={"max_connections": 200}))
+)
+STUCK_SERVER: Final = pg.standby(sizes={"max_connections": 100}, replay_pause=ReplayPause.PAUSED)
 BASES: Final = [
     b.view(),
     b.view(server=None),
@@ -333,6 +345,7 @@ BASES: Final = [
     b.view(guardian=pg.STANDBY_GUARDIAN, directory=pg.STANDBY_DIRECTORY, server=pg.standby()),
     b.view(cluster=b.unborn(), directory=pg.EMPTY, guardian=pg.IDLE_GUARDIAN, server=None),
     b.following(),
+    b.following(cluster=LARGER_LEADER, server=STUCK_SERVER),
     b.following(guardian=pg.IDLE_GUARDIAN, server=None),
     b.racing(),
     b.view(lease=None, cluster=b.vacant()),

@@ -8,6 +8,7 @@ from raftha.ha.memory import Memory
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, MemberName
 from raftha.model.postgres import DataDirectory
+from raftha.model.restarting import ServerWish
 from raftha.model.view import GuardianView, HeldLease, JobResult, PeerAnswer, StreamCut
 from tests.unit.ha import servers as pg
 
@@ -39,6 +40,7 @@ class Node:
     lagging: bool = False
     frozen: bool = False
     stopping: bool = False
+    wish: ServerWish | None = None
     ended: bool = False
     barred: str | None = None
     disk: DataDirectory = pg.EMPTY

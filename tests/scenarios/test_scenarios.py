@@ -15,6 +15,7 @@ A script is plain text. Lines with `->` are decisions and are compared; all othe
     lag N, write BYTES   a standby receives nothing more; the primary writes
     ask KIND N [M [F]]   an operator asks for a switchover or failover from N, to M; F is off
     stop N               the agent is told to stop
+    restart N, reinit N  an operator wants its server restarted, or made anew
     recover N            an operator recovers the cluster from this node, which is down
     wipe N               its data directory is emptied
     remove N             an operator wants it out of the cluster
@@ -41,6 +42,7 @@ from raftha.ha.wishing import command_of
 from raftha.model.ids import Lsn, MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, answering
 from raftha.model.operation import OperatorRequest, RequestKind
+from raftha.model.restarting import ServerWish, WishKind
 from raftha.model.store import KeyAt, Put, Revoke, Transact
 from tests.scenarios.machines import Node
 from tests.scenarios.world import TICK_S, World
@@ -90,6 +92,8 @@ class Player:
             "thaw": lambda n: setattr(self._node(n), "frozen", False),
             "lag": lambda n: setattr(self._node(n), "lagging", True),
             "stop": lambda n: setattr(self._node(n), "stopping", True),
+            "restart": lambda n: self._wish(self._node(n), WishKind.RESTART),
+            "reinit": lambda n: self._wish(self._node(n), WishKind.REINITIALIZE),
             "wipe": lambda n: setattr(self._node(n), "disk", pg.EMPTY),
             "write": self._write,
             "ask": self._ask,
@@ -141,6 +145,12 @@ class Player:
         )
         command = open_request(b.KEYS, self.world.cluster(), request, pg.N1)
         assert self.world.commit(command) is not None, "another request is under way"
+
+    def _wish(self, node: Node, kind: WishKind) -> None:
+        process = "" if node.server is None else node.server.process
+        node.wish = ServerWish(
+            id=f"w-{self.world.time}", kind=kind, process=process, until=self.world.now.plus(120)
+        )
 
     def _pause(self, *, on: bool) -> None:
         cluster = self.world.cluster()

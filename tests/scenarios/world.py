@@ -215,6 +215,7 @@ class World:
             peers=dict(node.answers),
             finished=node.finished,
             stopping=node.stopping,
+            wish=node.wish,
             cut=node.pledge,
             caught_up=node.is_current,
         )

@@ -51,7 +51,8 @@ def edit_config(
     """Change the settings that all members share.
 
     Without an option it opens an editor. KEY is a path such as ttl or
-    postgresql.parameters.work_mem, and VALUE is read as YAML.
+    postgresql.use_slots, and its VALUE is read as YAML. A VALUE of PostgreSQL is
+    taken as it stands.
     """
     from raftha.cli import settings as work
 

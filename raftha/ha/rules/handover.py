@@ -14,6 +14,7 @@ from raftha.ha.actions import (
     Checkpoint,
     EndAgent,
     ReleaseLeader,
+    Stop,
     StopMode,
     Submit,
 )
@@ -173,6 +174,21 @@ def _stop_job(s: Situation) -> Verdict | None:
 def _stop_server(s: Situation) -> Verdict | None:
     if not s.view.stopping or not s.running:
         return None
+    verdict = drain(s, "stop", "stopping")
+    noted = None if s.lease is None or not _is_sent(verdict) else ending(s, s.lease, STOPPED)
+    return replace(
+        verdict, actions=(*verdict.actions, *(noted.actions if noted is not None else ()))
+    )
+
+
+def _is_sent(verdict: Verdict) -> bool:
+    return any(isinstance(a, Stop) and a.mode is StopMode.FAST for a in verdict.actions)
+
+
+def drain(s: Situation, token: str, what: str) -> Verdict:
+    """Bring the server here down in good order: out of the synchronous set first, a checkpoint
+    while a primary still serves, a fast stop, and patience with it. `token` marks in `drained`
+    what it is for."""
     since = s.memory.drain_since or s.now
     memory = replace(s.memory, drain_since=since)
     sync = s.cluster.sync
@@ -180,24 +196,20 @@ def _stop_server(s: Situation) -> Verdict | None:
     if in_sync and s.other_leader is not None and s.view.raft.majority:
         waited = s.since(since)
         if waited < 2 * s.config.loop_wait:
-            return Verdict("stopping: waiting to be let out of the synchronous set", (), memory)
+            memory = replace(memory, drained=token)
+            return Verdict(f"{what}: waiting to be let out of the synchronous set", (), memory)
     if s.stop_was_sent(StopMode.FAST):
-        return _await_stop(s, "stopping: PostgreSQL is stopping")
-    drain = s.lease is not None and s.memory.drained != "stop" and s.server is not None
-    if drain:
-        memory = replace(memory, drained="stop")
-        return Verdict("stopping: writing a checkpoint first", (Checkpoint(),), memory)
+        return _await_stop(s, f"{what}: PostgreSQL is stopping")
+    is_primary = s.lease is not None and s.memory.drained != token and s.server is not None
+    if is_primary:
+        memory = replace(memory, drained=token)
+        return Verdict(f"{what}: writing a checkpoint first", (Checkpoint(),), memory)
     busy = s.view.job is not None and s.view.job.kind is JobKind.CHECKPOINT
     if busy and s.since(since) < CHECKPOINT_WAIT_S:
-        return Verdict("stopping: the checkpoint is running", (), memory)
-    verdict = stop(s, StopMode.FAST, "stopping PostgreSQL")
+        return Verdict(f"{what}: the checkpoint is running", (), memory)
+    verdict = stop(s, StopMode.FAST, f"{what} PostgreSQL")
     kept = verdict.memory or s.memory
-    noted = None if s.lease is None else ending(s, s.lease, STOPPED)
-    return replace(
-        verdict,
-        actions=(*verdict.actions, *(noted.actions if noted is not None else ())),
-        memory=replace(kept, drain_since=since, drained="stop"),
-    )
+    return replace(verdict, memory=replace(kept, drain_since=since, drained=token))
 
 
 def _end(s: Situation) -> Verdict | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState
 from raftha.model.report import MemberChange, MemberChangeRequest, PauseChange
+from raftha.model.restarting import ServerChange, ServerRequest, WishKind
 
 
 def change(
@@ -51,3 +54,30 @@ class FakePauses:
     def change(self, *, paused: bool) -> PauseChange:
         self.asked.append(paused)
         return self.answer
+
+
+class FakeWishes:
+    """Who has a server restarted; `asked` keeps what was asked for, `happens` is called then.
+    `answers` is what is said at once, `end` what is said afterwards."""
+
+    def __init__(self) -> None:
+        self.answers = ServerChange(
+            id="w-1",
+            kind=WishKind.RESTART,
+            state=OperationState.RUNNING,
+            message="restart asked for",
+        )
+        self.end = ServerChange(
+            id="w-1", kind=WishKind.RESTART, state=OperationState.DONE, message="n1 is restarted"
+        )
+        self.asked: list[ServerRequest] = []
+        self.happens: Callable[[ServerRequest], object] = lambda _asked: None
+
+    def ask(self, asked: ServerRequest) -> ServerChange:
+        self.asked.append(asked)
+        if self.answers.state is OperationState.RUNNING:
+            self.happens(asked)
+        return self.answers
+
+    def latest(self) -> ServerChange | None:
+        return self.end

@@ -28,7 +28,7 @@ from raftha.model.report import (
 )
 from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
-from tests.unit.api.fake_changes import FakeChanges, FakePauses
+from tests.unit.api.fake_changes import FakeChanges, FakePauses, FakeWishes
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
 from tests.unit.api.fake_settings import FakeSettings, configurations
 from tests.unit.api.fake_store import FakeKeyStore
@@ -229,6 +229,8 @@ class FakeResponder:
         self.failure: RafthaError | None = None
         self.changes = FakeChanges()
         self.pauses = FakePauses()
+        self.wishes = FakeWishes()
+        self.reloads = 0
         self.settings = FakeSettings()
         self.configurations = configurations(self.settings)
         self.key_store = FakeKeyStore()
@@ -239,6 +241,9 @@ class FakeResponder:
             clock=SystemClock(),
             timeout=lambda: Seconds(1.0),
         )
+
+    def reload(self) -> None:
+        self.reloads += 1
 
     def node(self) -> NodeReport:
         return self.report

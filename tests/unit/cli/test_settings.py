@@ -71,6 +71,7 @@ def test_options_change_what_they_name(responder: FakeResponder, url: str) -> No
     result = raftha(
         *("edit-config", "--url", url, "--yes", "-s", "ttl=8", "--pg", "work_mem=null"),
         *("--pg", "auto_explain.log_min_duration=100", "-s", "postgresql.use_slots=false"),
+        *("--pg", 'search_path="$user", a: b', "-s", "postgresql.parameters.a.b=[x"),
     )
 
     assert result.exit_code == Exit.DONE
@@ -80,7 +81,11 @@ def test_options_change_what_they_name(responder: FakeResponder, url: str) -> No
         "ttl": 8,
         "postgresql": {
             "use_slots": False,
-            "parameters": {"auto_explain.log_min_duration": 100},
+            "parameters": {
+                "auto_explain.log_min_duration": 100,
+                "search_path": '"$user", a: b',
+                "a.b": "[x",
+            },
         },
     }
 

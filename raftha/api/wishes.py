@@ -1,0 +1,97 @@
+"""`POST /restart`, `/reinitialize` and `/reload`: what is asked of this member alone."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any, Final
+
+import msgspec
+
+from raftha.api.outcome import WAIT_S, answer, wait_for_end
+from raftha.api.reply import Reply, refusal
+from raftha.api.responder import Responder
+from raftha.clock import Clock
+from raftha.instants import Seconds
+from raftha.model.restarting import ServerRequest, WishKind
+
+RELOAD: Final = "/reload"
+RESTART: Final = "/restart"
+REINITIALIZE: Final = "/reinitialize"
+PATHS: Final = (RESTART, REINITIALIZE, RELOAD)
+
+
+class _Restart(msgspec.Struct, forbid_unknown_fields=True):
+    name: str | None = None
+    role: str | None = None
+    postgres_version: str | None = None
+    restart_pending: bool = False
+    timeout: float | str | None = None
+    schedule: str | None = None
+    wait: bool = True
+
+
+class _Remaking(msgspec.Struct, forbid_unknown_fields=True):
+    name: str | None = None
+    force: bool = False
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+_RESTART: Final = msgspec.json.Decoder(_Restart)
+_REMAKING: Final = msgspec.json.Decoder(_Remaking)
+_NOTHING: Final = msgspec.json.Decoder(_Nothing)
+
+
+def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping: Event) -> Reply:
+    """Answer a POST. 200 done, 202 under way, 400 bad request, 412 refused, 501 not supported, 503
+    not possible. `stopping` ends the wait."""
+    try:
+        match path:
+            case "/restart":
+                return _restarted(_RESTART.decode(body or b"{}"), responder, clock, stopping)
+            case "/reinitialize":
+                return _remade(_REMAKING.decode(body or b"{}"), responder)
+            case _:
+                _NOTHING.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return refusal(400, f"the body is not a request: {error}")
+    responder.reload()
+    words = "the file of this node is read again; its log tells what changed"
+    return Reply(status=202, body={"reason": words, "age_seconds": 0.0})
+
+
+def _restarted(asked: _Restart, responder: Responder, clock: Clock, stopping: Event) -> Reply:
+    if asked.schedule is not None:
+        return refusal(501, "schedule is not supported: ask when it is to happen")
+    limit = _seconds(asked.timeout)
+    if limit is None:
+        return refusal(400, f"timeout must be a number of seconds above 0, not {asked.timeout!r}")
+    told = responder.wishes.ask(
+        ServerRequest(
+            kind=WishKind.RESTART,
+            name=asked.name,
+            role=asked.role,
+            postgres_version=asked.postgres_version,
+            restart_pending=asked.restart_pending,
+        )
+    )
+    if asked.wait:
+        told = wait_for_end(told, responder.wishes.latest, clock, stopping, limit)
+    return answer(told)
+
+
+def _remade(asked: _Remaking, responder: Responder) -> Reply:
+    """As in Patroni the answer says that it has begun."""
+    request = ServerRequest(kind=WishKind.REINITIALIZE, name=asked.name)
+    return answer(responder.wishes.ask(request))
+
+
+def _seconds(given: Any) -> Seconds | None:
+    """How long to wait, at most as long as anybody is kept; None for what is no time."""
+    try:
+        seconds = WAIT_S if given is None else float(given)
+    except ValueError:
+        return None
+    return Seconds(min(seconds, WAIT_S)) if seconds > 0 else None

@@ -1,0 +1,273 @@
+"""`raftha restart`, `reload` and `reinit`: one member after another, in the right order.
+
+A member is asked once. The next one is asked only when the one before serves again, so what goes
+wrong goes wrong on one member, and is told.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import click
+from msgspec import Struct
+
+from raftha.api import codec
+from raftha.api.client import ApiClient, ApiError
+from raftha.cli import discover, operate
+from raftha.cli.discover import Contact, Found, NobodyAnswers
+from raftha.cli.exits import Exit
+from raftha.cli.handing import complain, to_its_end
+from raftha.cli.rolling import HandOver, Restart, Step, heir_of, is_back, is_lowered, next_step
+from raftha.clock import Clock
+from raftha.instants import remaining
+from raftha.model.operation import OperationState, RequestKind
+from raftha.model.report import ClusterReport, MemberReport, ReportedRole
+from raftha.model.restarting import ServerRequest, WishKind
+
+PATIENCE_S: Final = 120.0
+"""How long a member may take to serve again."""
+
+_POLL_S: Final = 0.3
+_ROLES: Final = {
+    "primary": (True,),
+    "leader": (True,),
+    "replica": (False,),
+    "standby": (False,),
+    "any": (True, False),
+}
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    names: tuple[str, ...] = ()
+    role: str = "any"
+    pending: bool = False
+    one: bool = False
+    below: str | None = None
+    timeout: float = PATIENCE_S
+    yes: bool = False
+    wait: bool = True
+
+
+class _Choice(Exception):
+    """Nobody, or nobody of that name, is meant."""
+
+
+class _Ways(Struct, frozen=True):
+    """How to reach the cluster, and the time."""
+
+    contact: Contact
+    clock: Clock
+    wait: Callable[[float], object]
+
+
+def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
+    """Restart PostgreSQL of the members that are meant."""
+    found = _found(contact, wish)
+    if isinstance(found, Exit):
+        return found
+    try:
+        todo = _chosen(found.report, wish)
+    except _Choice as error:
+        complain(str(error))
+        return Exit.REFUSED
+    if not todo:
+        click.echo("No member waits for a restart." if wish.pending else "No member is meant.")
+        return Exit.DONE
+    for line in _explained(found.report, todo, wish):
+        click.echo(line)
+    if not wish.yes and not click.confirm("Restart?"):
+        click.echo("Nothing was changed.")
+        return Exit.REFUSED
+    ways = _Ways(contact, clock, wait)
+    return to_its_end(lambda: _roll(ways, todo, wish), "the restart", "raftha status")
+
+
+def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
+    """Have one standby made anew."""
+    found = _found(contact, wish)
+    if isinstance(found, Exit):
+        return found
+    try:
+        (name,) = _chosen(found.report, wish)
+    except _Choice as error:
+        complain(str(error))
+        return Exit.REFUSED
+    click.echo(f"{name} stops; its data directory is kept aside, and a new copy is made.")
+    if not wish.yes and not click.confirm(f"Make {name} anew?"):
+        click.echo("Nothing was changed.")
+        return Exit.REFUSED
+    ways = _Ways(contact, clock, wait)
+    request = ServerRequest(kind=WishKind.REINITIALIZE, name=name)
+    return to_its_end(lambda: _one(ways, found.report, request, wish), "the wish", "raftha status")
+
+
+def reload(contact: Contact, wish: Wish) -> Exit:
+    """Have the members read their files again."""
+    found = _found(contact, wish)
+    if isinstance(found, Exit):
+        return found
+    try:
+        names = _chosen(found.report, wish)
+    except _Choice as error:
+        complain(str(error))
+        return Exit.REFUSED
+    if not wish.yes and not click.confirm(f"Reload {', '.join(names)}?"):
+        click.echo("Nothing was changed.")
+        return Exit.REFUSED
+    worst = Exit.DONE
+    for name in names:
+        client = contact.client(_member(found.report, name).api_url)
+        worst = max(worst, to_its_end(partial(_reload, client), "the reload", "its log"))
+    return worst
+
+
+def _reload(client: ApiClient) -> Exit:
+    client.reload()
+    click.secho(f"{client.url} reads its file again", fg="green")
+    return Exit.DONE
+
+
+def _found(contact: Contact, wish: Wish) -> Found | Exit:
+    if not wish.yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to confirm: add --yes")
+    try:
+        found = discover.find(contact)
+    except NobodyAnswers as error:
+        complain(str(error))
+        return Exit.UNREACHABLE
+    if not found.report.majority:
+        complain("no node that answers is in touch with a majority; nothing can be changed now")
+        return Exit.UNREACHABLE
+    return found
+
+
+def _chosen(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
+    """The names that are meant. Raises _Choice."""
+    members = {m.name: m for m in report.members if m.role is not ReportedRole.WITNESS}
+    for name in wish.names:
+        if name not in members:
+            raise _Choice(f"there is no member {name}; there are: {', '.join(sorted(members))}")
+    named = [members[name] for name in wish.names or sorted(members)]
+    fitting = [member for member in named if member.is_leader in _ROLES[wish.role]]
+    if wish.pending:
+        fitting = [member for member in fitting if member.pending]
+    silent = [member.name for member in fitting if not member.answers]
+    if silent and (wish.names or not wish.one):
+        raise _Choice(f"{', '.join(silent)} does not answer: start its agent, or name the others")
+    if wish.one:
+        # A standby before the leader.
+        fitting = sorted((m for m in fitting if m.answers), key=lambda m: (m.is_leader, m.name))[:1]
+    return tuple(member.name for member in fitting)
+
+
+def _explained(report: ClusterReport, todo: tuple[str, ...], wish: Wish) -> list[str]:
+    """What is going to happen, and to whom."""
+    lines = [f"cluster {report.scope}"]
+    for member in report.members:
+        if member.name in todo:
+            reasons = f": {', '.join(map(str, member.pending))}" if member.pending else ""
+            lines.append(f"  {member.name}, {member.role}{reasons}")
+    leader = next((m for m in report.members if m.name in todo and m.is_leader), None)
+    if leader is None:
+        return [*lines, "Standbys restart one after another."]
+    if any(map(is_lowered, leader.pending)):
+        what = f"{leader.name} restarts first, where it is, because a size is lowered; "
+        return [*lines, what + "writes pause for about a second. Then the standbys."]
+    if wish.pending and heir_of(report) is not None:
+        what = f"Standbys restart one after another, then {leader.name} hands over; "
+        return [*lines, what + "writes pause for about a second."]
+    what = f"{leader.name} restarts last, where it is; writes pause until it is back."
+    return [*lines, what]
+
+
+def _roll(ways: _Ways, names: tuple[str, ...], wish: Wish) -> Exit:
+    done: set[str] = set()
+    while True:
+        try:
+            report = discover.find(ways.contact).report
+        except NobodyAnswers as error:
+            complain(str(error))
+            return Exit.UNREACHABLE
+        known = {member.name for member in report.members}
+        todo = [name for name in names if name not in done and name in known]
+        if wish.pending:
+            todo = [name for name in todo if _member(report, name).pending]
+        step = next_step(report, todo, hands_over=wish.pending)
+        if step is None:
+            click.secho("done", fg="green")
+            return Exit.DONE
+        outcome = _take(ways, report, step, wish)
+        if outcome is not Exit.DONE:
+            return outcome
+        if isinstance(step, Restart):
+            done.add(step.name)
+
+
+def _take(ways: _Ways, report: ClusterReport, step: Step, wish: Wish) -> Exit:
+    if isinstance(step, HandOver):
+        handing = operate.Wish(
+            kind=RequestKind.SWITCHOVER,
+            leader=step.leader,
+            candidate=step.heir,
+            yes=True,
+            wait=True,
+        )
+        outcome = operate.perform(ways.contact, handing, ways.clock, ways.wait)
+        return outcome if outcome is not Exit.DONE else _await(ways, step.leader, wish, "")
+    request = ServerRequest(
+        kind=WishKind.RESTART,
+        name=step.name,
+        postgres_version=wish.below,
+        restart_pending=wish.pending,
+    )
+    return _one(ways, report, request, wish)
+
+
+def _one(ways: _Ways, report: ClusterReport, request: ServerRequest, wish: Wish) -> Exit:
+    """Ask one member, and wait until it serves again."""
+    assert request.name is not None
+    client = ways.contact.client(_member(report, request.name).api_url)
+    before = _started(client)
+    told = client.ask_server(request)
+    if told.state is OperationState.REFUSED and wish.below is not None:
+        click.echo(told.message)
+        return Exit.DONE
+    if told.state is OperationState.REFUSED:
+        complain(f"refused: {told.message}")
+        return Exit.REFUSED
+    click.echo(told.message + f" of {request.name}")
+    if not wish.wait:
+        return Exit.DONE
+    return _await(ways, request.name, wish, before)
+
+
+def _await(ways: _Ways, name: str, wish: Wish, before: str) -> Exit:
+    """Until another server than the one that was started then serves."""
+    deadline = ways.clock.now().plus(wish.timeout)
+    while remaining(deadline, ways.clock.now()) > 0:
+        ways.wait(_POLL_S)
+        try:
+            report = discover.find(ways.contact).report
+            client = ways.contact.client(_member(report, name).api_url)
+            if is_back(report, name) and _started(client) != before:
+                click.secho(f"{name} is back", fg="green")
+                return Exit.DONE
+        except (ApiError, NobodyAnswers):
+            continue
+    complain(f"{name} was not back within {wish.timeout:g} s: see raftha status")
+    return Exit.UNKNOWN
+
+
+def _started(client: ApiClient) -> str:
+    """When the server of a node was started, as it says; empty while it runs none."""
+    document = codec.parse(client.get("/patroni").body)
+    return str(document.get("postmaster_start_time", ""))
+
+
+def _member(report: ClusterReport, name: str) -> MemberReport:
+    return next(member for member in report.members if member.name == name)

@@ -1,0 +1,168 @@
+"""The shared settings changed under load, and servers restarted for them: one cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from raftha.cli.exits import Exit
+from tests.integration.harness import ClusterHarness, Node
+from tests.integration.scene import NewCluster, Probe, Scene, report, under_load
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+SEEN_S = 20.0
+
+
+class SharedSettings(ClusterHarness):
+    """Its nodes have no sizes of their own, so that those of the store count."""
+
+    def _postgres_options(self, node: Node) -> dict[str, Any]:
+        options = super()._postgres_options(node)
+        options["parameters"].pop("max_connections", None)
+        return options
+
+
+def raftha(cluster: ClusterHarness, code: Exit, *words: str) -> str:
+    """What a command says, which ends so."""
+    node = cluster.nodes["n1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "raftha", *words, "-c", str(node.file)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def settings(cluster: ClusterHarness) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = yaml.safe_load(raftha(cluster, Exit.DONE, "show-config"))
+    return found
+
+
+def edit(cluster: ClusterHarness, *words: str) -> None:
+    raftha(cluster, Exit.DONE, "edit-config", "--yes", *words)
+
+
+def connections(cluster: ClusterHarness) -> dict[str, str]:
+    """What each server runs with."""
+    found = {}
+    for node in cluster.members():
+        ((value,),) = cluster.query(node.name, "SHOW max_connections")
+        found[node.name] = value
+    return found
+
+
+def pending(cluster: ClusterHarness) -> dict[str, set[str]]:
+    """Which parameters wait for a restart, by member."""
+    members = report(cluster).get("members", [])
+    return {m["name"]: {p["name"] for p in m["pending"]} for m in members}
+
+
+def wait_for_pending(cluster: ClusterHarness, *names: str) -> None:
+    cluster.wait_for(
+        lambda: [set(names)] * 3 == list(pending(cluster).values()),
+        SEEN_S,
+        f"pending on every member: {names}",
+    )
+
+
+def in_file(cluster: ClusterHarness, name: str, line: str) -> bool:
+    return line in (cluster.nodes[name].pgdata / "postgresql.conf").read_text()
+
+
+def check_live_changes(scene: Scene) -> None:
+    """A longer and a shorter ttl, and parameters that need no restart: nobody loses the lead."""
+    cluster = scene.cluster
+    edit(cluster, "-s", "ttl=6", "-s", "loop_wait=0.5")
+    scene.wait_for_writes(40)
+    assert report(cluster)["ttl"] == 6
+    edit(cluster, "-s", "ttl=2", "--pg", "work_mem=7MB", "--pg", "log_min_duration_statement=90s")
+    scene.wait_for_writes(40)
+    for node in cluster.members():
+        cluster.wait_for(
+            lambda n=node: cluster.query(n.name, "SHOW work_mem") == [("7MB",)],
+            SEEN_S,
+            "the parameter everywhere",
+        )
+    assert cluster.primary() == scene.primary
+
+
+def check_refusals(scene: Scene) -> None:
+    cluster = scene.cluster
+    before = settings(cluster)
+    for words, said in (
+        (("--pg", "wrk_mem=1MB"), "did you mean work_mem?"),
+        (("--pg", "work_mem=8XB"), "Valid units"),
+        (("--pg", "shared_buffers=many"), "shared_buffers"),
+        (("--pg", "synchronous_standby_names=*"), "synchronous_mode"),
+        (("-s", "ttl=1"), "ttl"),
+        (("-s", "postgresql.pg_hba=[hosts all all all md5]"), "no type of connection"),
+    ):
+        told = raftha(cluster, Exit.REFUSED, "edit-config", "--yes", *words)
+        assert said in told, (words, told)
+    assert settings(cluster) == before
+
+
+def check_raised(scene: Scene) -> None:
+    """Standbys first: the primary's files do not even hold the value before all of them have it."""
+    cluster = scene.cluster
+    edit(cluster, "--pg", "max_connections=150")
+    wait_for_pending(cluster, "max_connections")
+    leader = cluster.primary()
+    assert leader is not None
+    assert in_file(cluster, leader, "max_connections = '100'")
+    told = raftha(cluster, Exit.DONE, "restart", "--pending", "--yes")
+    assert "hands over" in told
+    cluster.wait_until_whole()
+    assert set(connections(cluster).values()) == {"150"}
+    assert cluster.primary() != leader
+    wait_for_pending(cluster)
+
+
+def check_lowered(scene: Scene) -> None:
+    """The primary first, where it is; the standbys after it."""
+    cluster = scene.cluster
+    leader = cluster.wait_until_whole()
+    edit(cluster, "--pg", "max_connections=120")
+    wait_for_pending(cluster, "max_connections")
+    told = raftha(cluster, Exit.DONE, "restart", "--pending", "--yes")
+    assert told.index(f"of {leader}") < told.index("of n", told.index(f"of {leader}") + 5)
+    cluster.wait_until_whole()
+    assert set(connections(cluster).values()) == {"120"}
+    assert cluster.primary() == leader, "a restart in place is no failover"
+
+
+def check_made_anew(scene: Scene) -> None:
+    cluster = scene.cluster
+    leader = cluster.wait_until_whole()
+    standby = next(node.name for node in cluster.members() if node.name != leader)
+    told = raftha(cluster, Exit.REFUSED, "reinit", "--yes", leader)
+    assert "hand over first" in told
+    mark = cluster.nodes[standby].pgdata / "mark"
+    mark.write_text("old")
+    raftha(cluster, Exit.DONE, "reinit", "--yes", "--wait", standby)
+    assert not mark.exists()
+    kept = cluster.nodes[standby].pgdata.parent.glob(f"{mark.parent.name}.*/mark")
+    assert [path.read_text() for path in kept] == ["old"]
+
+
+def test_settings_are_changed_and_restarts_roll_while_rows_are_written(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    scene = under_load(new_cluster, probe, kind=SharedSettings, synchronous_mode="on")
+
+    check_live_changes(scene)
+    check_refusals(scene)
+    check_raised(scene)
+    check_lowered(scene)
+    check_made_anew(scene)
+    counts = scene.finish(at_least=100)
+    assert counts.lost == 0

@@ -1,0 +1,203 @@
+"""`raftha restart`, `reload`, `reinit`: whom they ask, in which order, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from raftha.api.server import ApiServer
+from raftha.cli import restart
+from raftha.cli.discover import contact
+from raftha.cli.exits import Exit
+from raftha.cli.main import cli
+from raftha.cli.rolling import HandOver, Restart, is_back, next_step
+from raftha.clock import SystemClock
+from raftha.model.operation import OperationState
+from raftha.model.postgres import PendingRestart
+from raftha.model.report import ClusterReport
+from raftha.model.restarting import ServerRequest, WishKind
+from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
+from tests.unit.api.fake_responder import FakeResponder, rest_config
+from tests.unit.ha.servers import FakeClock
+
+RAISED = PendingRestart(name="max_connections", running="100", wanted="200")
+LOWERED = PendingRestart(name="max_connections", running="200", wanted="100")
+BUFFERS = PendingRestart(name="shared_buffers", running="128MB", wanted="64MB")
+ALL = ("n1", "n2", "n3")
+
+
+def pending(*names: str, what: PendingRestart = RAISED) -> ClusterReport:
+    """n1 leads, n2 is its synchronous standby, n3 may not lead."""
+    report = cluster_report()
+    return replace(
+        report,
+        members=tuple(
+            replace(m, pending=(what,) if m.name in names else ()) for m in report.members
+        ),
+    )
+
+
+def test_standbys_go_first_and_the_leader_hands_over() -> None:
+    report = pending(*ALL)
+    assert next_step(report, ALL, hands_over=True) == Restart("n2")
+    assert next_step(report, ("n1", "n3"), hands_over=True) == Restart("n3")
+    assert next_step(report, ("n1",), hands_over=True) == HandOver("n1", "n2")
+    assert next_step(report, ("n1",), hands_over=False) == Restart("n1")
+    assert next_step(report, (), hands_over=True) is None
+
+
+def test_a_lowered_size_is_lowered_on_the_leader_first() -> None:
+    assert next_step(pending(*ALL, what=LOWERED), ALL, hands_over=True) == Restart("n1")
+    assert next_step(pending(*ALL, what=BUFFERS), ALL, hands_over=True) == Restart("n2")
+
+
+def test_a_leader_without_an_heir_restarts_where_it_is() -> None:
+    report = pending("n1")
+    alone = replace(
+        report,
+        members=tuple(
+            replace(m, tags={"nofailover": True}) if m.name == "n2" else m for m in report.members
+        ),
+    )
+    assert next_step(alone, ("n1",), hands_over=True) == Restart("n1")
+
+
+def test_the_next_one_waits_until_commits_have_their_standby_again() -> None:
+    report = cluster_report()
+    assert is_back(report, "n1")
+    assert is_back(report, "n2")
+    starting = tuple(replace(m, state="starting") if m.name == "n2" else m for m in report.members)
+    assert not is_back(replace(report, members=starting), "n2")
+    assert not is_back(replace(report, sync_standbys=()), "n3")
+    assert is_back(replace(report, sync_standbys=(), synchronous_mode="off"), "n3")
+    assert not is_back(replace(report, leader=None), "n2")
+
+
+@pytest.fixture
+def responder() -> FakeResponder:
+    return FakeResponder()
+
+
+@pytest.fixture
+def url(responder: FakeResponder) -> Iterator[str]:
+    server = ApiServer(rest_config(), responder, SystemClock())
+    address = f"http://{server.start()}"
+    responder.cluster_report = with_url(cluster_report(), address)
+    yield address
+    server.stop()
+
+
+def raftha(*arguments: str) -> Result:
+    return CliRunner(env={"RAFTHA_URL": ""}).invoke(cli, arguments)
+
+
+def restarts(responder: FakeResponder, *, still_pending: bool = False) -> None:
+    """The server comes back at once, as another one, without anything pending."""
+
+    def come_back(asked: ServerRequest) -> None:
+        server = responder.report.server
+        assert server is not None
+        responder.report = replace(
+            responder.report, server=replace(server, started=f"later, for {asked.name}")
+        )
+        if not still_pending:
+            members = responder.cluster_report.members
+            responder.cluster_report = replace(
+                responder.cluster_report,
+                members=tuple(
+                    replace(m, pending=()) if m.name == asked.name else m for m in members
+                ),
+            )
+
+    responder.wishes.happens = come_back
+
+
+def roll(url: str, wish: restart.Wish) -> Exit:
+    clock = FakeClock()
+    return restart.restart(contact(None, (url,), {}, ()), wish, clock, clock.advance)
+
+
+def names(responder: FakeResponder) -> list[str | None]:
+    return [asked.name for asked in responder.wishes.asked]
+
+
+def test_members_are_restarted_one_after_another_the_leader_last(
+    responder: FakeResponder, url: str
+) -> None:
+    restarts(responder)
+
+    assert roll(url, restart.Wish(yes=True)) is Exit.DONE
+    assert names(responder) == ["n2", "n3", "n1"]
+
+
+def test_a_lowered_size_begins_with_the_leader(responder: FakeResponder, url: str) -> None:
+    responder.cluster_report = with_url(pending(*ALL, what=LOWERED), url)
+    restarts(responder)
+
+    assert roll(url, restart.Wish(yes=True, pending=True)) is Exit.DONE
+    assert names(responder) == ["n1", "n2", "n3"]
+    assert all(asked.restart_pending for asked in responder.wishes.asked)
+
+
+def test_only_those_with_something_pending_and_each_once(
+    responder: FakeResponder, url: str
+) -> None:
+    responder.cluster_report = with_url(pending("n2", "n3"), url)
+    restarts(responder, still_pending=True)
+
+    assert roll(url, restart.Wish(yes=True, pending=True)) is Exit.DONE
+    assert names(responder) == ["n2", "n3"]
+    responder.cluster_report = with_url(cluster_report(), url)
+    assert roll(url, restart.Wish(yes=True, pending=True)) is Exit.DONE
+    assert names(responder) == ["n2", "n3"]
+
+
+def test_a_member_that_does_not_come_back_ends_the_roll(responder: FakeResponder, url: str) -> None:
+    assert roll(url, restart.Wish(yes=True, timeout=3.0)) is Exit.UNKNOWN
+    assert names(responder) == ["n2"]
+
+
+def test_the_conditions_choose_whom(responder: FakeResponder, url: str) -> None:
+    restarts(responder)
+    assert roll(url, restart.Wish(yes=True, role="primary")) is Exit.DONE
+    assert roll(url, restart.Wish(yes=True, one=True)) is Exit.DONE
+    assert roll(url, restart.Wish(yes=True, names=("n3",), below="15.19")) is Exit.DONE
+    assert names(responder) == ["n1", "n2", "n3"]
+    assert responder.wishes.asked[-1].postgres_version == "15.19"
+
+
+def test_what_a_member_refuses_is_told(responder: FakeResponder, url: str) -> None:
+    responder.wishes.answers = replace(
+        responder.wishes.answers, state=OperationState.REFUSED, message="a switchover is under way"
+    )
+    result = raftha("restart", "--url", url, "--yes", "n2")
+    assert result.exit_code == Exit.REFUSED
+    assert "a switchover is under way" in result.stderr
+    assert raftha("reinit", "--url", url, "--yes", "n2").exit_code == Exit.REFUSED
+
+
+@pytest.mark.parametrize("verb", ["restart", "reload", "reinit"])
+def test_the_wrong_member_the_wrong_time_and_nobody_to_ask(
+    responder: FakeResponder, url: str, verb: str
+) -> None:
+    wrong = raftha(verb, "--url", url, "--yes", "n9")
+    assert (wrong.exit_code, "there is no member n9" in wrong.stderr) == (Exit.REFUSED, True)
+    assert raftha(verb, "--url", url, "n2").exit_code == Exit.USAGE
+    gone = raftha(verb, "--url", "http://127.0.0.1:9", "--yes", "n2")
+    assert gone.exit_code == Exit.UNREACHABLE
+    responder.cluster_report = with_url(without_majority(), url)
+    cut_off = raftha(verb, "--url", url, "--yes", "n2")
+    assert (cut_off.exit_code, "majority" in cut_off.stderr) == (Exit.UNREACHABLE, True)
+    assert (responder.wishes.asked, responder.reloads) == ([], 0)
+
+
+def test_a_standby_is_made_anew_and_every_file_is_read_again(
+    responder: FakeResponder, url: str
+) -> None:
+    assert raftha("reinit", "--url", url, "--yes", "n2").exit_code == Exit.DONE
+    assert responder.wishes.asked == [ServerRequest(kind=WishKind.REINITIALIZE, name="n2")]
+    assert raftha("reload", "--url", url, "--yes").exit_code == Exit.DONE
+    assert responder.reloads == 3
