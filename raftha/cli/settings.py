@@ -26,7 +26,7 @@ from raftha.cli.exits import Exit
 from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
 from raftha.config.document import Node, from_plain, to_plain
 from raftha.config.dynamic import dump_every_setting, merge, parse_dynamic, read_dynamic
-from raftha.config.proposal import differences
+from raftha.config.proposal import consequences, differences
 from raftha.config.source import parse_yaml
 from raftha.errors import ConfigError, Problem
 from raftha.model.settings import DynamicConfig
@@ -261,6 +261,8 @@ def _explain(
     for name, was, becomes in differences(old, config):
         if before.get(name) == after.get(name):
             click.echo(f"so {name} becomes {_shown(becomes)}, it was {_shown(was)}")
+    for sentence in consequences(old, config):
+        click.secho(sentence, fg="yellow")
 
 
 def _table(document: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from raftha.config.dynamic import (
 from raftha.config.managed import MANAGED_PARAMETERS
 from raftha.errors import ConfigError, Problem
 from raftha.instants import RHO
-from raftha.model.settings import TIMINGS, DynamicConfig, Profile
+from raftha.model.settings import TIMINGS, DynamicConfig, Profile, SynchronousMode
 
 PARAMETERS: Final = "postgresql.parameters"
 
@@ -84,6 +84,24 @@ def differences(
         for name in old
         if old[name] != new[name] and not isinstance(old[name], Mapping)
     )
+
+
+def consequences(before: DynamicConfig, after: DynamicConfig) -> tuple[str, ...]:
+    """What an operator should know before such a change is made, in sentences."""
+    found = []
+    if after.pause and not before.pause:
+        found.append("the maintenance pause begins: nobody takes over by itself until it ends")
+    if _waits(before) and not _waits(after):
+        found.append("commits wait for no standby any more: a failover may lose the last of them")
+    if after.synchronous_mode_strict and not before.synchronous_mode_strict and _waits(after):
+        found.append("commits wait for ever while no synchronous standby is left")
+    if before.postgresql.use_slots and not after.postgresql.use_slots:
+        found.append("the primary keeps no WAL any more for a standby that is away for long")
+    return tuple(found)
+
+
+def _waits(config: DynamicConfig) -> bool:
+    return config.synchronous_mode is not SynchronousMode.OFF
 
 
 def _managed(

@@ -119,6 +119,10 @@ def check_raised(scene: Scene) -> None:
     leader = cluster.primary()
     assert leader is not None
     assert in_file(cluster, leader, "max_connections = '100'")
+    cluster.kill_postgres(leader)
+    scene.wait_for_writes()
+    leader = cluster.wait_until_whole()
+    assert cluster.query(leader, "SHOW max_connections") == [("100",)], "as its standbys"
     told = raftha(cluster, Exit.DONE, "restart", "--pending", "--yes")
     assert "hands over" in told
     cluster.wait_until_whole()

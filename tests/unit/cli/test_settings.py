@@ -90,6 +90,24 @@ def test_options_change_what_they_name(responder: FakeResponder, url: str) -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("synchronous_mode=off", "may lose the last of them"),
+        ("synchronous_mode_strict=true", "wait for ever"),
+        ("pause=true", "nobody takes over"),
+        ("postgresql.use_slots=false", "keeps no WAL"),
+        ("loop_wait=2", None),
+    ],
+)
+def test_what_a_change_gives_up_is_said_before(url: str, change: str, words: str | None) -> None:
+    lines = raftha("edit-config", "--url", url, "--yes", "-s", change).output.splitlines()
+    after = [line for line in lines if not line.startswith(("+", "-", "@", " "))]
+
+    assert len(after) == (1 if words is None else 2), after
+    assert words is None or words in after[0]
+
+
 def test_a_file_is_merged_or_taken_as_the_whole(
     responder: FakeResponder, url: str, tmp_path: Path
 ) -> None:

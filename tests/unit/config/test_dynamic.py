@@ -180,6 +180,21 @@ def test_the_stored_document_holds_only_what_was_given() -> None:
     }
 
 
+def test_what_follows_from_other_settings_is_not_stored_at_the_birth() -> None:
+    """Or a shorter ttl would be refused for a heartbeat that nobody has asked for."""
+    born = dump_dynamic(parse_dynamic({"ttl": 8, "loop_wait": 2}, "file"))
+    assert born["ttl"] == 8
+    assert born["loop_wait"] == 2
+    assert not {"heartbeat", "retry_timeout", "fence_budget"} & born.keys()
+    assert born["synchronous_mode"] == DynamicConfig().synchronous_mode.value
+
+    shorter, config = patch_dynamic(born, {"ttl": 4, "loop_wait": None}, "PATCH")
+    assert (config.heartbeat, config.retry_timeout) == (0.8, 1.0)
+    given_ = dump_dynamic(parse_dynamic({"heartbeat": 0.5}, "file"))
+    assert given_["heartbeat"] == 0.5
+    assert shorter["ttl"] == 4
+
+
 def test_a_patch_merges_and_null_removes() -> None:
     before = {"ttl": 10, "postgresql": {"parameters": {"a": 1, "b": 2}}}
     after, config = patch_dynamic(
