@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 from msgspec.structs import replace
 
-from raftha.agent.sides import Attempt, Guard, Store, standing
+from raftha.agent.sides import Attempt, Guard, Restraint, Store, share_of, standing
 from raftha.clock import Clock
 from raftha.errors import GuardianError
 from raftha.instants import RHO, Instant, Seconds, longest
@@ -69,7 +69,7 @@ class LeaseKeeper:
         self._clock = clock
         self._leader_key = leader_key
         self._settings = settings
-        self._hold_back = hold_back
+        self._restraint = Restraint(hold_back)
         self._note = note
         self._telling = telling
         self._renewed = renewed
@@ -88,7 +88,6 @@ class LeaseKeeper:
         self._disarms_done = 0
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake = threading.Event()
-        self._held_back = ""
 
     @property
     def held(self) -> HeldLease | None:
@@ -192,11 +191,11 @@ class LeaseKeeper:
         held = self._held
         if held is None or self._attempt is not None:
             return settings.heartbeat
-        waited = settings.heartbeat
+        waited = heartbeat = Seconds(settings.heartbeat * share_of(self._ttl, settings))
         if self._attempted is not None:
             waited = longest(self._attempted, now)
-        if waited < settings.heartbeat:
-            return Seconds(settings.heartbeat - waited)
+        if waited < heartbeat:
+            return Seconds(heartbeat - waited)
         return self._renew(held, settings)
 
     def _take(self, command: Command, attempt: Attempt) -> None:
@@ -279,11 +278,7 @@ class LeaseKeeper:
             self._changed()
 
     def _renew(self, held: HeldLease, settings: DynamicConfig) -> Seconds:
-        reason = self._hold_back()
-        if reason != self._held_back and reason is not None:
-            event(LOG, logging.WARNING, "renewal held back", why=reason)
-        self._held_back = reason or ""
-        if reason is not None:
+        if self._restraint.holds_back():
             return Seconds(settings.heartbeat / 4)
         note = self._note()
         told = self._telling(held, note)
@@ -291,18 +286,21 @@ class LeaseKeeper:
             # First, so that the log holds no renewal without it. What became of it shows in the
             # store, where the next one looks.
             self._store.submit(told, timeout=settings.retry_timeout, done=lambda _outcome: None)
-        command = Refresh(held.lease, held.revision, settings.ttl, note)
-        self._hand_over(command, Attempt(ttl=settings.ttl, lease=held.lease, renews=held.epoch))
+        ttl = max(settings.ttl, self._ttl)
+        command = Refresh(held.lease, held.revision, ttl, note)
+        self._hand_over(command, Attempt(ttl=ttl, lease=held.lease, renews=held.epoch))
         return settings.heartbeat
 
     def _shorten(self, settings: DynamicConfig) -> None:
-        """Before a shorter ttl is proposed, live by it: others may expire by it once it commits."""
+        """Before a shorter ttl is proposed, live by it: others may expire by it once it commits.
+        Not from a renewal that is too old for that: the lease could be over at once."""
         held, start = self._held, self._counted_from
         if held is None or start is None or settings.ttl >= self._ttl:
             return
+        if longest(start, self._clock.now()) > settings.heartbeat:
+            return
         shorter = replace(held, valid_until=start.plus(settings.ttl * (1 - RHO)))
-        self._ttl = settings.ttl
-        self._held = shorter
+        self._ttl, self._held = settings.ttl, shorter
         if shorter.armed:
             self._arm(shorter)
 
@@ -313,7 +311,9 @@ class LeaseKeeper:
         def done(outcome: Outcome) -> None:
             self._post(lambda: self._settle(attempt, outcome))
 
-        self._store.submit(command, timeout=self._settings().retry_timeout, done=done)
+        settings = self._settings()
+        share = share_of(self._ttl, settings) if self._held else 1.0
+        self._store.submit(command, timeout=Seconds(settings.retry_timeout * share), done=done)
 
     def _released(self, held: HeldLease, outcome: Outcome) -> None:
         """Take the answer in. If it was not a yes, and the key still stands under this epoch, then

@@ -3,16 +3,23 @@ is asked of the first."""
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from raftha.instants import Instant, Seconds
+from raftha.logs import event
 from raftha.model.ids import Epoch, Revision
+from raftha.model.settings import DynamicConfig
 from raftha.model.store import Command, Key, LeaseId, Outcome, Snapshot
 from raftha.model.view import HeldLease
+
+LOG = logging.getLogger(__name__)
+_SECONDS: Final = re.compile(r"[0-9.]+ s\b")
 
 
 class Store(Protocol):
@@ -42,6 +49,31 @@ class Attempt(Struct, frozen=True, kw_only=True):
     lease: LeaseId
     renews: Epoch | None
     armed: bool = True
+
+
+class Restraint:
+    """Asks why a renewal must not go out, and logs the reason when it is another one; figures that
+    grow make no other."""
+
+    def __init__(self, ask: Callable[[], str | None]) -> None:
+        self._ask = ask
+        self._said = ""
+
+    def holds_back(self) -> bool:
+        """Whether there is a reason now."""
+        reason = self._ask()
+        said = "" if reason is None else _SECONDS.sub("# s", reason)
+        if reason is not None and said != self._said:
+            event(LOG, logging.WARNING, "renewal held back", why=reason)
+        self._said = said
+        return reason is not None
+
+
+def share_of(ttl: Seconds, settings: DynamicConfig) -> float:
+    """How much of the heartbeat and of the time for an answer is right for a lease of this ttl: all
+    of it, unless a longer ttl is wanted by now. Until that has committed the lease is as short as
+    it was, and the heartbeat that goes with the longer one may be longer than that (R2)."""
+    return min(1.0, ttl / settings.ttl)
 
 
 def standing(held: HeldLease, snapshot: Snapshot, leader_key: Key) -> HeldLease | None:

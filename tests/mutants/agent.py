@@ -65,6 +65,28 @@ LEASE: Final = (
     ),
     Mutant(
         file="agent/keeper.py",
+        without="R2: a shorter ttl that is not lived by yet is proposed",
+        text="ttl = max(settings.ttl, self._ttl)",
+        instead="ttl = settings.ttl",
+        caught_by=_KEEPER + "test_a_ttl_is_shortened_only_from_a_renewal_that_is_young_enough",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="L4: a ttl is shortened from a renewal so old that the lease is over at once",
+        text="if longest(start, self._clock.now()) > settings.heartbeat:",
+        instead="if settings.heartbeat < 0:",
+        caught_by=_KEEPER + "test_a_ttl_is_shortened_only_from_a_renewal_that_is_young_enough",
+    ),
+    Mutant(
+        file="agent/keeper.py",
+        without="L4: a short lease is renewed at the heartbeat of a longer one, after its end",
+        text="Seconds(settings.heartbeat * share_of(self._ttl, settings))",
+        instead="settings.heartbeat",
+        caught_by=_KEEPER
+        + "test_while_a_longer_ttl_is_not_committed_the_short_lease_is_renewed_in_its_time",
+    ),
+    Mutant(
+        file="agent/keeper.py",
         without="R2: a restarted agent takes a lease up with another ttl than it has",
         text="command = Refresh(lease, revision, ttl, self._note())",
         instead="command = Refresh(lease, revision, self._settings().ttl, self._note())",
@@ -103,8 +125,8 @@ LEASE: Final = (
     Mutant(
         file="agent/keeper.py",
         without="L1: a renewal goes out although PostgreSQL is not fit",
-        text="if reason is not None:\n            return",
-        instead="if reason is None and held is None:\n            return",
+        text="if self._restraint.holds_back():",
+        instead="if self._restraint.holds_back() and held is None:",
         caught_by=_KEEPER + "test_a_renewal_is_held_back_while_the_node_is_not_fit",
     ),
     Mutant(

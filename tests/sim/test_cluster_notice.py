@@ -11,6 +11,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from raftha.agent.sides import Restraint
 from raftha.guardian import procs
 from raftha.guardian.protocol import EpochPair
 from raftha.guardian.switch import KillSwitch
@@ -138,7 +139,7 @@ def nobody_kills_a_frozen_guardian(node: Node) -> None:
 def nobody_looks_after_postgresql(node: Node) -> None:
     """The lease is renewed whatever state its server is in."""
     assert node.agent is not None
-    spoil(node.agent.member.keeper, "_hold_back", lambda: None)
+    spoil(node.agent.member.keeper, "_restraint", Restraint(lambda: None))
 
 
 def nothing_is_told_beyond_the_lease(node: Node) -> None:

@@ -38,11 +38,13 @@ class FakeStore:
     created: int | None = None
     lease: int | None = None
     sent: list[tuple[Command, Callable[[Outcome], None]]] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
 
     def submit(
         self, command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]
     ) -> None:
         assert timeout > 0
+        self.timeouts.append(timeout)
         self.sent.append((command, done))
 
     def peek(self) -> Snapshot:

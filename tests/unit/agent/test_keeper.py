@@ -150,6 +150,49 @@ def test_a_longer_ttl_counts_only_once_it_is_committed(held: Bench) -> None:
     assert held.valid_for() == pytest.approx(0.99 * 30.0)
 
 
+def test_while_a_longer_ttl_is_not_committed_the_short_lease_is_renewed_in_its_time(
+    bench: Bench,
+) -> None:
+    """The heartbeat of the longer ttl is longer than what is left of the lease."""
+    bench.win()
+    bench.settings = DynamicConfig(
+        ttl=Seconds(30.0), heartbeat=Seconds(6.0), retry_timeout=Seconds(7.5)
+    )
+    assert bench.step(after=0.5) == pytest.approx(0.5)
+    bench.step(after=0.5)
+
+    renewal = bench.store.last
+    assert isinstance(renewal, Refresh)
+    assert renewal.ttl == 30.0
+    assert bench.store.timeouts[-1] == pytest.approx(7.5 / 6)
+    bench.commit(bench.clock.now())
+    bench.step()
+    assert bench.valid_for() == pytest.approx(0.99 * 30.0)
+    assert bench.step(after=1.0) == pytest.approx(5.0)
+
+
+def test_a_ttl_is_shortened_only_from_a_renewal_that_is_young_enough(bench: Bench) -> None:
+    """With the shorter one it would be over at once, and the primary fenced for nothing."""
+    bench.settings = DynamicConfig(
+        ttl=Seconds(30.0), heartbeat=Seconds(6.0), retry_timeout=Seconds(7.5)
+    )
+    bench.win()
+    bench.settings = DynamicConfig(ttl=Seconds(5.0))
+    bench.step(after=5.9)
+
+    renewal = bench.store.last
+    assert isinstance(renewal, Refresh)
+    assert renewal.ttl == 30.0, "it is not lived by yet"
+    assert bench.valid_for() > 20.0
+    bench.commit(bench.clock.now())
+    bench.step()
+    assert bench.valid_for() == pytest.approx(0.99 * 5.0)
+    bench.step(after=1.0)
+    renewal = bench.store.last
+    assert isinstance(renewal, Refresh)
+    assert renewal.ttl == 5.0
+
+
 def test_a_lease_that_the_guardian_does_not_take_is_not_held(bench: Bench) -> None:
     bench.guard.refuses = True
     bench.win()
