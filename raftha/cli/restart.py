@@ -20,9 +20,19 @@ from raftha.cli import discover, operate
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain, to_its_end
-from raftha.cli.rolling import HandOver, Restart, Step, heir_of, is_back, is_lowered, next_step
+from raftha.cli.rolling import (
+    HandOver,
+    Restart,
+    Step,
+    behind,
+    heir_of,
+    is_back,
+    is_lowered,
+    next_step,
+)
 from raftha.clock import Clock
 from raftha.instants import remaining
+from raftha.model.ids import Lsn
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 from raftha.model.restarting import ServerRequest, WishKind
@@ -206,6 +216,9 @@ def _roll(ways: _Ways, names: tuple[str, ...], wish: Wish) -> Exit:
             return outcome
         if isinstance(step, Restart):
             done.add(step.name)
+            outcome = _await_replay(ways, step.name, [n for n in todo if n not in done], wish)
+        if outcome is not Exit.DONE:
+            return outcome
 
 
 def _take(ways: _Ways, report: ClusterReport, step: Step, wish: Wish) -> Exit:
@@ -261,6 +274,34 @@ def _await(ways: _Ways, name: str, wish: Wish, before: str) -> Exit:
             continue
     complain(f"{name} was not back within {wish.timeout:g} s: see raftha status")
     return Exit.UNKNOWN
+
+
+def _await_replay(ways: _Ways, name: str, names: list[str], wish: Wish) -> Exit:
+    """If that was the leader: until the standbys that are left have replayed its start."""
+    deadline = ways.clock.now().plus(wish.timeout)
+    position: Lsn | None = None
+    late = tuple(names)
+    while remaining(deadline, ways.clock.now()) > 0:
+        report = _seen(ways)
+        member = None if report is None else _member(report, name)
+        if report is not None and member is not None:
+            position = position or member.position
+            if not member.is_leader or not names:
+                return Exit.DONE
+            late = tuple(names) if position is None else behind(report, names, position)
+            if not late:
+                return Exit.DONE
+        ways.wait(_POLL_S)
+    complain(f"{', '.join(late)} did not replay the start of {name} within {wish.timeout:g} s")
+    return Exit.UNKNOWN
+
+
+def _seen(ways: _Ways) -> ClusterReport | None:
+    """The cluster now; None if nobody answers."""
+    try:
+        return discover.find(ways.contact).report
+    except NobodyAnswers:
+        return None
 
 
 def _started(client: ApiClient) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from raftha.model.ids import Lsn
 from raftha.model.postgres import SIZES, PendingRestart
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
@@ -80,6 +81,18 @@ def is_back(report: ClusterReport, name: str) -> bool:
         return False
     others = any(m.answers and m.role in _STANDBYS for m in report.members)
     return report.synchronous_mode == "off" or not others or bool(report.sync_standbys)
+
+
+def behind(report: ClusterReport, names: Collection[str], position: Lsn) -> tuple[str, ...]:
+    """The standbys that have not replayed so far. One that has not replayed the start of a leader
+    with a lower size still has to have the higher one, and would be restarted for nothing."""
+    return tuple(
+        member.name
+        for member in report.members
+        if member.name in names
+        and not member.is_leader
+        and (member.replayed is None or member.replayed < position)
+    )
 
 
 def _may_lead(member: MemberReport) -> bool:

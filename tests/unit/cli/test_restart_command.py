@@ -13,7 +13,7 @@ from raftha.cli import restart
 from raftha.cli.discover import contact
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
-from raftha.cli.rolling import HandOver, Restart, is_back, next_step
+from raftha.cli.rolling import HandOver, Restart, behind, is_back, next_step
 from raftha.clock import SystemClock
 from raftha.model.operation import OperationState
 from raftha.model.postgres import PendingRestart
@@ -134,12 +134,31 @@ def test_members_are_restarted_one_after_another_the_leader_last(
 
 
 def test_a_lowered_size_begins_with_the_leader(responder: FakeResponder, url: str) -> None:
-    responder.cluster_report = with_url(pending(*ALL, what=LOWERED), url)
+    report = pending(*ALL, what=LOWERED)
+    head = report.members[0].position
+    replayed = tuple(replace(m, replayed=head) for m in report.members)
+    responder.cluster_report = with_url(replace(report, members=replayed), url)
     restarts(responder)
 
     assert roll(url, restart.Wish(yes=True, pending=True)) is Exit.DONE
     assert names(responder) == ["n1", "n2", "n3"]
     assert all(asked.restart_pending for asked in responder.wishes.asked)
+
+
+def test_standbys_wait_until_they_have_replayed_the_start_of_a_smaller_leader(
+    responder: FakeResponder, url: str
+) -> None:
+    """Until then pg_control demands the larger size of them, and a restart would be for nothing."""
+    report = pending(*ALL, what=LOWERED)
+    position = report.members[0].position
+    assert position is not None
+    assert behind(report, ALL, position) == ("n3",)
+    assert behind(report, ("n1", "n2"), position) == ()
+
+    responder.cluster_report = with_url(report, url)
+    restarts(responder)
+    assert roll(url, restart.Wish(yes=True, pending=True, timeout=2.0)) is Exit.UNKNOWN
+    assert names(responder) == ["n1"]
 
 
 def test_only_those_with_something_pending_and_each_once(
