@@ -87,7 +87,7 @@ class Guarding:
             self._data_dir,
             self._log_path,
             IDLE_EXIT_S,
-            dead_man_seconds=max(SHORTEST_DEAD_MAN_S, self._fence_budget() / 2),
+            dead_man_seconds=self._dead_man_s(),
         )
         connection = self._client(self._socket_path, on_event=self._heard)
         connection.connect()
@@ -119,7 +119,8 @@ class Guarding:
 
     def arm(self, epoch: Epoch, renewal: Revision, kill_at: Instant) -> None:
         connection = self._ask()
-        connection.arm(epoch, renewal, kill_at, ASK_TIMEOUT)
+        margin = self._dead_man_s()
+        connection.arm(epoch, renewal, kill_at, ASK_TIMEOUT, dead_man_seconds=margin)
         self._entrust(connection)
 
     def burn(self, epoch: Epoch) -> None:
@@ -154,6 +155,11 @@ class Guarding:
         """Let go of the connection; the guardian goes on."""
         with self._connecting:
             self._drop()
+
+    def _dead_man_s(self) -> float:
+        """Half of the budget: the other half is for the end of a server whose guardian was ended by
+        the kernel (R12). The budget may be changed while a primary runs."""
+        return max(SHORTEST_DEAD_MAN_S, self._fence_budget() / 2)
 
     def _compare(self, seconds: Seconds) -> None:
         """A fence that outlasts its budget outlasts the lease: say so before it does (R7)."""

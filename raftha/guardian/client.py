@@ -207,13 +207,21 @@ class GuardianClient:
         self._ask("entrust", request, timeout)
 
     def arm(
-        self, epoch: Epoch, renewal: Revision, kill_at: Instant, timeout: Seconds = REPLY_TIMEOUT
+        self,
+        epoch: Epoch,
+        renewal: Revision,
+        kill_at: Instant,
+        timeout: Seconds = REPLY_TIMEOUT,
+        *,
+        dead_man_seconds: float | None = None,
     ) -> None:
-        """Put a deadline in force; it is, once this returns. `kill_at` is when killing begins."""
+        """Put a deadline in force; it is, once this returns. `kill_at` is when killing begins,
+        `dead_man_seconds` as for `spawn`; without it what was said last stays."""
         instants = {
             "kill_boot": kill_at.boot,
             "kill_raw": kill_at.raw,
             "kill_slept": kill_at.slept,
+            "dead_man_s": dead_man_seconds,
         }
         self._ask("arm", {"epoch": _pair(epoch), "renewal": renewal, **instants}, timeout)
 

@@ -65,11 +65,13 @@ class Proof(NamedTuple):
 
 class Arm(NamedTuple):
     """The request to put a deadline in force. The kill starts when CLOCK_BOOTTIME or the steady
-    clock reaches it: the one counts what it was slewed, the other does not."""
+    clock reaches it: the one counts what it was slewed, the other does not. So long after it, if
+    that is said, the kernel ends a guardian that is stuck, under this deadline and later ones."""
 
     epoch: EpochPair
     renewal: int
     kill: Reading
+    dead_man_s: float | None = None
 
 
 class Malformed(ValueError):
@@ -202,7 +204,9 @@ def arm_in(message: Message) -> Arm:
         # What was read between two clocks may be a little below zero.
         _instant(message, "kill_slept", earliest=-LATEST_INSTANT_S),
     )
-    return Arm(epoch_in(message), renewal, kill)
+    is_said = message.get("dead_man_s") is not None
+    margin = _instant(message, "dead_man_s") if is_said else None
+    return Arm(epoch_in(message), renewal, kill, margin)
 
 
 def _instant(message: Message, field: str, earliest: float = 0.0) -> float:

@@ -121,6 +121,7 @@ class KillSwitch:
         if reason is not None:
             raise Refused(reason)
         self._proof = protocol.armed(self._proof, request)
+        self._dead_man_s = request.dead_man_s or self._dead_man_s
         if self._server is not None and self._server.is_primary:
             self._server = self._server._replace(epoch=request.epoch)
         self._set_dead_man()

@@ -184,6 +184,13 @@ FENCE: Final = (
         caught_by=_SWITCH + "test_a_guardian_that_is_stopped_dies_after_the_deadline",
     ),
     Mutant(
+        file="guardian/switch.py",
+        without="R12: the dead-man timer goes by the budget that its guardian was started with",
+        text="self._dead_man_s = request.dead_man_s or self._dead_man_s",
+        instead="self._dead_man_s = self._dead_man_s or request.dead_man_s or 0.0",
+        caught_by=_SWITCH + "test_the_dead_man_timer_goes_by_what_was_said_last",
+    ),
+    Mutant(
         file="guardian/procs.py",
         without="R13: shared memory that a postmaster left attached is not looked for",
         text="is_ours = int(words[4]) == creator or int(words[1]) == segment",

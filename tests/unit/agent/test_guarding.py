@@ -25,6 +25,7 @@ class FakeClient:
 
     def __init__(self, *, refuses: bool = False) -> None:
         self.armed = 0
+        self.margins: list[float] = []
         self.wills: list[tuple[str, ...]] = []
         self._refuses = refuses
         self.answer: GuardianStatus | None = None
@@ -32,8 +33,9 @@ class FakeClient:
     def status(self, *_: object) -> GuardianStatus | None:
         return self.answer
 
-    def arm(self, *_: object) -> None:
+    def arm(self, *_: object, dead_man_seconds: float) -> None:
         self.armed += 1
+        self.margins.append(dead_man_seconds)
 
     def entrust(self, argv: Sequence[str], _env: Mapping[str, str], *_: object) -> None:
         self.wills.append(tuple(argv))
@@ -57,16 +59,16 @@ class Answering:
 
 
 def guarding(will: Sequence[str] = (), **more: Any) -> Guarding:
-    return Guarding(
-        socket_path=Path("none"),
-        data_dir=Path("none"),
-        log_path=Path("none"),
-        fence_budget=lambda: BUDGET,
-        changed=lambda: None,
-        lost=pytest.fail,
-        will=lambda: will,
-        **more,
-    )
+    given: dict[str, Any] = {
+        "socket_path": Path("none"),
+        "data_dir": Path("none"),
+        "log_path": Path("none"),
+        "fence_budget": lambda: BUDGET,
+        "changed": lambda: None,
+        "lost": pytest.fail,
+        "will": lambda: will,
+    }
+    return Guarding(**{**given, **more})
 
 
 def test_why_no_guardian_can_be_had_is_known_until_there_is_one() -> None:
@@ -118,6 +120,16 @@ def test_the_will_is_left_once_and_again_when_it_or_the_guardian_has_changed() -
     assert first.wills == [("tell", "n2"), ("tell", "n2", "n3")]
     arm(held, second)
     assert second.wills == [("tell", "n2", "n3")]
+
+
+def test_each_deadline_comes_with_the_margin_of_the_budget_at_that_time() -> None:
+    budgets, client = [Seconds(1.0)], FakeClient()
+    held = guarding(fence_budget=lambda: budgets[-1])
+    arm(held, client)
+    for budget in (0.4, 0.1):
+        budgets.append(Seconds(budget))
+        arm(held, client)
+    assert client.margins == [0.5, 0.2, 0.1]
 
 
 def test_a_guardian_that_takes_no_will_guards_all_the_same(

@@ -20,7 +20,7 @@ from raftha.guardian.kernel import DeadMan
 from raftha.guardian.protocol import Proof, Reading
 from raftha.guardian.switch import Files, KillSwitch, Server
 from raftha.instants import Seconds, remaining
-from raftha.model.ids import Epoch
+from raftha.model.ids import Epoch, Revision
 from tests.unit.guardian.stand_in import CLOCK, EPOCH, PATIENCE_S, StandIn, eventually, is_alive
 
 
@@ -230,6 +230,20 @@ def test_a_guardian_that_is_stopped_dies_after_the_deadline(host: StandIn) -> No
     eventually(lambda: host.has("asked_to_quit"))
 
     assert not is_alive(guardian)
+
+
+def test_the_dead_man_timer_goes_by_what_was_said_last(host: StandIn) -> None:
+    """The budget of a fence may be lowered while a primary runs (R12)."""
+    primary(host)
+    guardian = host.agent.status().guardian_pid
+    kill_at = CLOCK.now().plus(0.2)
+    host.agent.arm(EPOCH, Revision(2), kill_at, dead_man_seconds=0.1)
+    os.kill(guardian, signal.SIGSTOP)
+
+    eventually(lambda: host.has("asked_to_quit"))
+
+    assert not is_alive(guardian)
+    assert remaining(kill_at.plus(4.0), CLOCK.now()) > 0, "it went by what it was started with"
 
 
 ARM = b'{"id": 1, "do": "arm", "epoch": [1, 10], "renewal": 2, "kill_slept": 0, '
