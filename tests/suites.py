@@ -22,6 +22,9 @@ from xml.etree import ElementTree
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 SUITE_LIMIT_S: Final = 1800
+FAULTS_LIMIT_S: Final = 5400
+"""Of 119 faults each takes 20 to 30 s, mostly of waiting, and fifty kills in a row ten minutes."""
+
 STOP_LIMIT_S: Final = 20.0
 EXIT_FAILED: Final = 1
 EXIT_ABSENT: Final = 2
@@ -30,11 +33,13 @@ NO_TESTS_COLLECTED: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One command of a suite. For pytest `paths` are the files and folders with its tests."""
+    """One command of a suite, and how long it may take. For pytest `paths` are the files and
+    folders with its tests."""
 
     title: str
     command: tuple[str, ...]
     paths: tuple[str, ...] = ()
+    limit_s: int = SUITE_LIMIT_S
 
     @property
     def is_pytest(self) -> bool:
@@ -45,8 +50,11 @@ def tool_step(title: str, *command: str) -> Step:
     return Step(title=title, command=(sys.executable, "-m", *command))
 
 
-def pytest_step(title: str, *paths: str, options: Sequence[str] = ()) -> Step:
-    return Step(title=title, command=(sys.executable, "-m", "pytest", *options), paths=paths)
+def pytest_step(
+    title: str, *paths: str, options: Sequence[str] = (), limit_s: int = SUITE_LIMIT_S
+) -> Step:
+    command = (sys.executable, "-m", "pytest", *options)
+    return Step(title=title, command=command, paths=paths, limit_s=limit_s)
 
 
 WORKERS: Final = ("-n", "2")
@@ -73,7 +81,7 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     ),
     "cluster": (pytest_step("planted faults of the cluster", PLANTED, options=WORKERS),),
     "integration": (FULL,),
-    "faults": (pytest_step("faults", "tests/faults", options=WORKERS),),
+    "faults": (pytest_step("faults", "tests/faults", options=WORKERS, limit_s=FAULTS_LIMIT_S),),
     "mutants": (pytest_step("mutants", "tests/mutants", options=WORKERS),),
 }
 CI: Final = ("check", "unit", "properties", "sim", "integration")
@@ -152,7 +160,7 @@ def run_step(step: Step, outcome: Outcome) -> None:
     with tempfile.TemporaryDirectory(prefix="rt.", ignore_cleanup_errors=True) as scratch:
         report = Path(scratch, "report.xml")
         more = (f"--junitxml={report}", f"--basetemp={scratch}/t", "-q", *present)
-        code = run_command((*step.command, *(more if step.is_pytest else ())))
+        code = run_command((*step.command, *(more if step.is_pytest else ())), step.limit_s)
         left = end_what_is_left()
         if step.is_pytest and code == NO_TESTS_COLLECTED:
             outcome.absent.append(step.title)
@@ -166,11 +174,11 @@ def run_step(step: Step, outcome: Outcome) -> None:
     outcome.times.append((step.title, time.monotonic() - started))
 
 
-def run_command(command: Sequence[str]) -> int:
+def run_command(command: Sequence[str], limit_s: int) -> int:
     """The exit code of `command`, which is stopped at the limit or when this process is told to."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     previous = signal.signal(signal.SIGALRM, _interrupt)
-    signal.alarm(SUITE_LIMIT_S)
+    signal.alarm(limit_s)
     try:
         return reap_until(process.pid)
     except KeyboardInterrupt:
