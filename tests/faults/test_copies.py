@@ -50,7 +50,7 @@ def test_a_copy_whose_source_is_deposed_is_given_up_for_one_of_the_successor(
     conclude: Callable[..., Counts],
     depose: Callable[[Scene, str], None],
 ) -> None:
-    scene = under_load(new_cluster, probe, ttl=LEASE_S)
+    scene = under_load(new_cluster, probe, ttl=LEASE_S, synchronous_mode="on")
     cluster, primary = scene.cluster, scene.primary
     cluster.query(primary, BIG)
     (heir,) = sync_standbys(cluster)
