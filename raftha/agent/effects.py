@@ -28,7 +28,7 @@ from raftha.instants import Seconds
 from raftha.logs import RateLimiter, event
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Timeline
-from raftha.model.postgres import ServerPlan
+from raftha.model.postgres import ServerPlan, ServerRole
 from raftha.model.store import Barrier, Committed, Outcome, Unknown
 from raftha.model.view import StreamCut
 from raftha.pg.instance import Instance
@@ -144,6 +144,8 @@ class Effects:
                 self.ended = True
             case act.InitDb() | act.CreateRoles() | act.Clone() | act.Rejoin() | act.Checkpoint():
                 self._jobs.start(action, cluster)
+            case act.MakeLogicalSlots() | act.CopySlots() | act.RousePostmaster():
+                self._keep_logical(action, cluster)
             case _:
                 assert_never(action)
 
@@ -159,6 +161,20 @@ class Effects:
             case _:
                 assert_never(action)
         self._board.look()
+
+    def _keep_logical(
+        self, action: act.MakeLogicalSlots | act.CopySlots | act.RousePostmaster, cluster: Cluster
+    ) -> None:
+        match action:
+            case act.MakeLogicalSlots():
+                self._instance.note_slots(slot.name for slot in action.wanted)
+                self._jobs.start(action, cluster)
+            case act.CopySlots():
+                self._jobs.start(action, cluster)
+            case act.RousePostmaster():
+                self._instance.conf_loaded(SQL_TIMEOUT)
+            case _:
+                assert_never(action)
 
     def _submit(self, action: act.Submit, timeout: Seconds) -> None:
         self._pending.add(action.intent)
@@ -256,6 +272,8 @@ class Effects:
         self._board.cut = None
         self.stop_asked = False
         found = self._instance.inspect()
+        if action.plan.role is ServerRole.STANDBY and (taken := self._instance.install_slots()):
+            event(LOG, logging.INFO, "logical slots taken in", names=", ".join(taken))
         self._instance.configure(action.plan)
         argv, env = self._instance.start_command(self._instance.binaries(found.major))
         self._guarding.start(argv, env, self._log_path, action.epoch)

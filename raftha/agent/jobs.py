@@ -6,7 +6,7 @@ Each runs on the worker's thread. A directory that is replaced or rewound is kep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, assert_never
@@ -23,7 +23,7 @@ from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
 from raftha.model.view import Diverged, JobKind
-from raftha.pg import bootstrap, clone, configuration, progress, rewind
+from raftha.pg import bootstrap, clone, configuration, logical, progress, rewind
 from raftha.pg.argv import InitdbOptions
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
@@ -40,7 +40,18 @@ COPY_NAME = "raftha copy"
 INITDB_TIMEOUT = 300.0
 CHECKPOINT_TIMEOUT = 3600.0
 
-Action = act.InitDb | act.CreateRoles | act.Clone | act.Rejoin | act.Checkpoint
+SLOTS_TIMEOUT = 10.0
+"""A slot that is made waits for running transactions; it is tried again."""
+
+Action = (
+    act.InitDb
+    | act.CreateRoles
+    | act.Clone
+    | act.Rejoin
+    | act.Checkpoint
+    | act.MakeLogicalSlots
+    | act.CopySlots
+)
 
 
 class Tools(Struct, frozen=True, kw_only=True):
@@ -51,6 +62,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     clone: Callable[[Job, Upstream, SystemId | None], None] = clone.clone
     compare: Callable[[Job, Upstream, SystemId | None], Comparison] = rewind.compare
     rewind: Callable[[Job, Upstream, Comparison], Path | None] = rewind.rewind
+    fetch_slots: Callable[[Job, Upstream, Iterable[str]], None] = logical.fetch
     mark_standby: Callable[[Path], None] = configuration.mark_standby
 
 
@@ -90,6 +102,11 @@ class Jobs:
                 return self._worker.start(JobKind.REJOIN, work, action.source.name)
             case act.Checkpoint():
                 return self._worker.start(JobKind.CHECKPOINT, self._checkpoint)
+            case act.MakeLogicalSlots():
+                return self._worker.start(JobKind.MAKE_SLOTS, self._making(action))
+            case act.CopySlots():
+                work = self._fetching(action)
+                return self._worker.start(JobKind.COPY_SLOTS, work, action.source.name)
             case _:
                 assert_never(action)
 
@@ -120,6 +137,22 @@ class Jobs:
     def _checkpoint(self, _cancel: Cancelled) -> None:
         self._instance.checkpoint(CHECKPOINT_TIMEOUT)
 
+    def _making(self, action: act.MakeLogicalSlots) -> Work:
+        def work(_cancel: Cancelled) -> None:
+            for slot in action.wanted:
+                self._instance.make_logical_slot(slot, synced=action.synced, timeout=SLOTS_TIMEOUT)
+            self._board.look()
+
+        return work
+
+    def _fetching(self, action: act.CopySlots) -> Work:
+        upstream = self._upstream(action.source)
+
+        def work(cancel: Cancelled) -> None:
+            self._tools.fetch_slots(self._job(cancel, SLOTS_TIMEOUT), upstream, action.names)
+
+        return work
+
     def _upstream(self, source: Member) -> Upstream:
         # Not the member's name: a copy's stream must never count as the standby itself (R21).
         return Upstream(
@@ -133,6 +166,7 @@ class Jobs:
 
         def work(cancel: Cancelled) -> None:
             self._tools.clone(self._job(cancel, COPY_TIMEOUT, major), upstream, system_id)
+            self._instance.forget_slots()
 
         return work
 
@@ -154,7 +188,9 @@ class Jobs:
                 return None
             undone = comparison.diverged_bytes
             event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
-            if not (may_rewind and self._rewound(job, upstream, comparison)):
+            if may_rewind and self._rewound(job, upstream, comparison):
+                self._instance.discard_slots(_slots_of(cluster))
+            else:
                 copy(cancel)
             return Diverged(timeline=comparison.timeline, end=comparison.end)
 
@@ -171,6 +207,12 @@ class Jobs:
             return False
         event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
         return True
+
+
+def _slots_of(cluster: Cluster) -> frozenset[str]:
+    """The slots that members keep for one another and for readers."""
+    permanent = {slot.name for slot in cluster.config.slots}
+    return frozenset(permanent | {member.slot for member in cluster.members.values()})
 
 
 def _system_id(cluster: Cluster) -> SystemId | None:

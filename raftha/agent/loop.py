@@ -17,7 +17,7 @@ from raftha.agent.board import Board
 from raftha.agent.effects import Effects
 from raftha.agent.recorder import Recorder
 from raftha.clock import Clock
-from raftha.ha.actions import Action, AdvanceSlots, AskPeers, Promote
+from raftha.ha.actions import Action, AdvanceSlots, AskPeers, Promote, RousePostmaster
 from raftha.ha.decide import decide
 from raftha.ha.keys import Keys
 from raftha.ha.memory import Memory
@@ -130,11 +130,15 @@ class Loop:
             event(LOG, logging.INFO, decision.reason, rule=decision.rule)
 
 
+_ROUTINE: Final = (AdvanceSlots, AskPeers, RousePostmaster)
+"""What goes on for as long as the cluster does something is no reason to look again at once: the
+answers of peers wake the loop, slots are moved on with the leader's renewals."""
+
+
 def _is_quiet(decision: Decision, before: Memory) -> bool:
-    """Nothing is done or awaited, but for answers of peers, which wake the loop; and nothing
-    changed but the leader's renewal, which comes with each heartbeat, and the slots that are moved
-    on with it."""
-    acts = [each for each in decision.actions if not isinstance(each, AdvanceSlots | AskPeers)]
+    """Nothing is done or awaited but the routine, and nothing changed but the leader's renewal,
+    which comes with each heartbeat."""
+    acts = [each for each in decision.actions if not isinstance(each, _ROUTINE)]
     if acts or decision.memory.is_settling:
         return False
     return replace(decision.memory, leader_seen=None) == replace(before, leader_seen=None)

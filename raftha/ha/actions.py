@@ -15,6 +15,7 @@ from raftha.instants import Seconds
 from raftha.model.cluster import Member
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
+from raftha.model.settings import PermanentSlot
 from raftha.model.store import LeaseId, Transact
 
 
@@ -156,6 +157,26 @@ class AdvanceSlots(Struct, frozen=True):
     targets: Mapping[str, Lsn]
 
 
+class MakeLogicalSlots(Struct, frozen=True):
+    """Make these slots on the primary, as a job; `synced`: to be copied by PostgreSQL itself."""
+
+    wanted: tuple[PermanentSlot, ...]
+    synced: bool
+
+
+class RousePostmaster(Struct, frozen=True):
+    """Connect to the server: its postmaster starts a worker that has ended only when something
+    wakes it, which may take a minute."""
+
+
+class CopySlots(Struct, frozen=True):
+    """Fetch the state of these logical slots from the primary, as a job; the next start of the
+    standby takes them in."""
+
+    source: Member
+    names: tuple[str, ...]
+
+
 class DropSlots(Struct, frozen=True):
     """Drop these slots, which would only keep WAL for nobody. A stream that still uses one is
     ended."""
@@ -208,6 +229,9 @@ Action = (
     | CancelJob
     | EnsureSlots
     | AdvanceSlots
+    | MakeLogicalSlots
+    | CopySlots
+    | RousePostmaster
     | DropSlots
     | EndDoubles
     | ConfirmBirth

@@ -16,6 +16,7 @@ from raftha.ha.announce import announcement
 from raftha.ha.backoff import backoff
 from raftha.ha.foresight import early_questions
 from raftha.ha.keys import Keys, decode_position, decode_slots
+from raftha.ha.logical import noted_floors
 from raftha.ha.losses import loss_report
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.pausing import leaving
@@ -109,6 +110,7 @@ def _overwrites_the_unread(s: Situation, action: Action) -> bool:
 def observe_memory(view: View, memory: Memory) -> Memory:
     """Bring up to date what is remembered about time: since when something is as it is."""
     memory = _starving(view, _count_failures(view, memory))
+    memory = replace(memory, floors=noted_floors(view, memory))
     cluster = view.cluster
     leader_key = cluster.leader
     known = cluster.initialize is not None
@@ -194,6 +196,8 @@ def _count_failures(view: View, memory: Memory) -> Memory:
     if done is None or memory.last_job == done.ended:
         return memory
     if done.error is None:
+        if done.kind is JobKind.COPY_SLOTS:
+            memory = replace(memory, copied_for=view.guardian.process)
         memory = replace(memory, last_job=done.ended, failures=0, retry_at=None, failed="")
         if done.kind is JobKind.CLONE:
             return replace(memory, wal_gone=False, starved_since=None, starved_at=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from raftha.ha import pledge
+from raftha.ha import logical, pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.pausing import notices_of_pause
@@ -55,6 +55,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
     found += strain(s)
     found += waiting(s)
     found += restarts_wanted(s)
+    found += logical.notices(s)
     found += _without_peace(s)
     found += _waiting_for_standbys(s)
     found += [

@@ -47,6 +47,14 @@ class LeaderSeen(Struct, frozen=True, kw_only=True):
     slots: Mapping[str, SlotNote] = field(default_factory=dict)
 
 
+class Floors(Struct, frozen=True, kw_only=True):
+    """From which transaction on each copy of a logical slot must keep the catalog, by name; for
+    this server process, and as seen under the leader of this epoch."""
+
+    where: tuple[str, Epoch]
+    of: Mapping[str, int]
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """What each field is for:
 
@@ -71,6 +79,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     `request_seen`, `request_since`: the operator request under way, and when it was first seen.
     `drained`, `drain_since`: the operator request, the stop, or the wished restart, that PostgreSQL
     is drained for. `remade`: the last wish to make the directory anew that was taken up.
+    `floors`: what makes copies of logical slots ready. `copied_for`: the server process for which
+    the files of slots were fetched, and `restarted_at`: when one was last restarted for them.
     `race`: the reason with which this node went into its last race, for the history.
     `failures`, `retry_at`, `failed`: jobs that failed in a row, and when the next try is due.
     """
@@ -104,6 +114,9 @@ class Memory(Struct, frozen=True, kw_only=True):
     drained: str | None = None
     drain_since: Instant | None = None
     remade: str = ""
+    floors: Floors | None = None
+    copied_for: str = ""
+    restarted_at: Instant | None = None
     race: str = ""
     failures: int = 0
     retry_at: Instant | None = None

@@ -17,7 +17,7 @@ from raftha.ha.streams import as_streams, quote_name
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
 from raftha.model.postgres import ServerPlan, ServerRole, Upstream
-from raftha.model.settings import SynchronousMode
+from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.view import Identity
 
 NOBODY: Final = "raftha_nobody"
@@ -113,6 +113,8 @@ def _plan(
         pg_ident=me.pg_ident or dynamic.pg_ident,
         closed=closed,
         limits=_limits(cluster, me, parameters) if role is ServerRole.PRIMARY else {},
+        logical=_keeps_logical_slots(cluster.config),
+        awaited=_awaited(cluster, me, names) if role is ServerRole.PRIMARY else (),
     )
 
 
@@ -121,6 +123,28 @@ def _limits(cluster: Cluster, me: Identity, parameters: Mapping[str, str]) -> Ma
     limits = limits_by(standbys_of(cluster, me.name))
     wanted = sizes_in(parameters)
     return {name: limit for name, limit in limits.items() if wanted.get(name, 0) > limit}
+
+
+def _keeps_logical_slots(config: DynamicConfig) -> bool:
+    """There are logical slots that are to outlive a failover, or might be by the user's wish."""
+    asked = config.postgresql.parameters.get("sync_replication_slots", "off").lower()
+    is_asked = asked in ("on", "true", "yes", "1")
+    return config.postgresql.use_slots and (
+        is_asked or any(slot.is_logical for slot in config.slots)
+    )
+
+
+def _awaited(cluster: Cluster, me: Identity, names: str) -> tuple[str, ...]:
+    """The slots of all who may be promoted for what this primary writes: those that commits wait
+    for, as they are to be, and as the store has them until then."""
+    if not _keeps_logical_slots(cluster.config):
+        return ()
+    waits, sync = waits_of(names), cluster.sync
+    found = set() if waits is None else set(waits.names)
+    if sync is not None and sync.leader == me.name:
+        found.update(sync.standbys)
+    members = cluster.members
+    return tuple(sorted(members[name].slot for name in found if name in members))
 
 
 def _milliseconds(seconds: float) -> str:

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from raftha.ha.actions import Action, AdvanceSlots, DropSlots, EnsureSlots
+from raftha.ha.actions import Action, AdvanceSlots, DropSlots, EnsureSlots, MakeLogicalSlots
 from raftha.ha.parting import lasting_members
 from raftha.ha.situation import Situation
 from raftha.instants import Instant, Seconds
 from raftha.model.cluster import Member
 from raftha.model.ids import Lsn, MemberName
-from raftha.model.postgres import ServerStatus, SlotState, StrainedSlot
+from raftha.model.postgres import ServerStatus, StrainedSlot
 from raftha.model.report import Level, Notice
 from raftha.model.store import RaftStatus
 from raftha.model.view import View
@@ -62,6 +62,8 @@ def words_of(step: Action) -> str:
     match step:
         case EnsureSlots(wanted=wanted):
             return f"making the slots {', '.join(wanted)}"
+        case MakeLogicalSlots(wanted=permanent):
+            return f"making the logical slots {', '.join(slot.name for slot in permanent)}"
         case DropSlots(names=names):
             return f"dropping the slots {', '.join(names)}, which nobody needs here"
         case _:
@@ -72,23 +74,23 @@ def missing_slots(s: Situation, server: ServerStatus) -> tuple[str, ...]:
     """The slots that `server` should have and has not, or not any more."""
     sound = set(server.slots) - {slot.name for slot in server.strained_slots if slot.is_lost}
     sound -= {slot.name for slot in server.slot_states if slot.lost}
-    return tuple(name for name in _wanted(s, server) if name not in sound)
+    return tuple(name for name in _wanted(s) if name not in sound)
 
 
-def _wanted(s: Situation, server: ServerStatus) -> tuple[str, ...]:
+def _wanted(s: Situation) -> tuple[str, ...]:
     """The slots of members, and the permanent ones that are not called like one of them."""
     if not s.config.postgresql.use_slots:
         return ()
     taken = {member.slot for member in s.cluster.members.values()}
     permanent = {slot.name for slot in s.config.slots if not slot.is_logical}
-    return (*_of_members(s, server), *sorted(permanent - taken))
+    return (*_of_members(s), *sorted(permanent - taken))
 
 
-def _of_members(s: Situation, server: ServerStatus) -> tuple[str, ...]:
+def _of_members(s: Situation) -> tuple[str, ...]:
     """The slots of the other members: on a primary of those that are here, or were until a while
     ago; elsewhere of those for whom the primary has one, and of the primary itself."""
     if s.lease is not None:
-        return tuple(m.slot for m in lasting_members(s) if not _is_given_up(s, server, m))
+        return tuple(m.slot for m in lasting_members(s) if not _is_given_up(s, m))
     leader = s.other_leader
     return tuple(
         m.slot
@@ -97,12 +99,9 @@ def _of_members(s: Situation, server: ServerStatus) -> tuple[str, ...]:
     )
 
 
-def _is_given_up(s: Situation, server: ServerStatus, member: Member) -> bool:
-    """It has been away for too long, and nothing streams through its slot."""
-    state = _state_of(server, member.slot)
-    if member.name not in s.memory.away or (state is not None and state.active):
-        return False
-    return _left_s(s, member) <= 0
+def _is_given_up(s: Situation, member: Member) -> bool:
+    """It has been away for too long."""
+    return member.name in s.memory.away and _left_s(s, member) <= 0
 
 
 def _left_s(s: Situation, member: Member) -> Seconds:
@@ -112,16 +111,12 @@ def _left_s(s: Situation, member: Member) -> Seconds:
     return Seconds(kept_s - s.since(s.memory.away.get(member.name)))
 
 
-def _state_of(server: ServerStatus, name: str) -> SlotState | None:
-    return next((slot for slot in server.slot_states if slot.name == name), None)
-
-
 def _surplus(s: Situation, server: ServerStatus) -> tuple[str, ...]:
     """Slots of members, or made here, that should not be here or not as they are. What a primary
     keeps for a removed member goes in the order of its removal (`parting`)."""
-    wanted = _wanted(s, server)
+    wanted = _wanted(s)
     ours = {m.slot for m in s.cluster.members.values()} | s.view.made_slots
-    left = {name for name in ours.difference(wanted) if not _is_ignored(s, name)}
+    left = {name for name in ours.difference(wanted) if not is_ignored(s, name)}
     if s.lease is not None:
         idle = {slot.name for slot in server.slot_states if not slot.active}
         leaving = {m.slot for m in s.other_members} - {m.slot for m in lasting_members(s)}
@@ -131,7 +126,8 @@ def _surplus(s: Situation, server: ServerStatus) -> tuple[str, ...]:
     return tuple(name for name in server.slots if name in left)
 
 
-def _is_ignored(s: Situation, name: str, plugin: str = "", database: str = "") -> bool:
+def is_ignored(s: Situation, name: str, plugin: str = "", database: str = "") -> bool:
+    """`ignore_slots` has an entry that means it."""
     return any(matcher.fits(name, plugin, database) for matcher in s.config.ignore_slots)
 
 
@@ -139,7 +135,7 @@ def _holding_back(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -
     """Slots of a standby that still have the oldest transaction of a stream from when it was the
     primary: through the standby's own feedback they would keep dead rows on the primary for ever.
     Made anew a slot keeps WAL from the last restart point on, so its reader must be that far."""
-    notes = _notes(s, server)
+    notes = positions_told(s, server)
     return {
         slot.name
         for slot in server.slot_states
@@ -150,7 +146,7 @@ def _holding_back(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -
 
 def _behind(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
     """The slots of a standby that are to be moved on, and to where."""
-    wanted, notes = _wanted(s, server), _notes(s, server)
+    wanted, notes = _wanted(s), positions_told(s, server)
     return {
         slot.name: notes[slot.name]
         for slot in server.slot_states
@@ -160,7 +156,7 @@ def _behind(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
     }
 
 
-def _notes(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
+def positions_told(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
     """How far the readers of the slots are, as the leader told last; and the leader itself, whose
     WAL holds whatever has been replayed here. Nothing unless its line is followed."""
     seen, leader = s.memory.leader_seen, s.leader_member

@@ -252,6 +252,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     A standby without `upstream` replays what it has and serves reads. `closed` keeps every
     session but the local superuser's out by pg_hba.conf, and lets the standbys' streams in.
     `limits` are the values of SIZES above which a primary's standbys could not replay its WAL.
+    `logical` says that logical slots are to outlive a failover; a primary then sends their readers
+    only what is held by those who stream through `awaited` (PostgreSQL 17).
     """
 
     role: ServerRole
@@ -262,6 +264,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     pg_ident: tuple[str, ...] = ()
     closed: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    logical: bool = False
+    awaited: tuple[str, ...] = ()
 
 
 class Binaries(Struct, frozen=True, kw_only=True):

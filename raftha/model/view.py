@@ -79,6 +79,13 @@ class JobKind(StrEnum):
     CLONE = "pg_basebackup"
     REJOIN = "pg_rewind"
     CHECKPOINT = "checkpoint"
+    MAKE_SLOTS = "making logical slots"
+    COPY_SLOTS = "copying logical slots"
+
+    @property
+    def disturbs_nothing(self) -> bool:
+        """The server and its directory are left as they are: other things may be done meanwhile."""
+        return self in (JobKind.CHECKPOINT, JobKind.MAKE_SLOTS, JobKind.COPY_SLOTS)
 
 
 class JobView(Struct, frozen=True, kw_only=True):

@@ -74,6 +74,10 @@ MANAGED: Final = frozenset(
 )
 """What the agent alone writes."""
 
+OLDEST_MAJOR: Final = 14
+SYNCED_FROM_MAJOR: Final = 17
+"""From here on PostgreSQL synchronises logical slots itself."""
+
 SLOT_SHARE: Final = 5
 LEAST_SLOT_LIMIT_MB: Final = 1024  # max_wal_size: a checkpoint later is no reason to lose a slot
 
@@ -209,13 +213,14 @@ def settings(
     passfile: Path,
     control: ControlData | None,
     volume_bytes: int,
+    major: int = OLDEST_MAJOR,
 ) -> dict[str, str]:
     """Every setting of the server for this plan.
 
     A parameter in the node's own file wins over the cluster's. On a standby the five parameters
     that size shared memory are never below `control`: replay would stop, and a promotion with it.
     On a primary they are not raised above the plan's `limits`, for the same of its standbys.
-    `volume_bytes` is the size of the file system that holds pg_wal.
+    `volume_bytes` is the size of the file system that holds pg_wal, `major` the server's.
     """
     lowered = {
         name.lower(): value
@@ -238,7 +243,8 @@ def settings(
         "ident_file": str(config.data_dir / IDENT_FILE),
         "listen_addresses": ",".join(config.listen_hosts),
         "port": str(config.port),
-        "primary_conninfo": _primary_conninfo(plan, config, passfile),
+        **_logical(plan, major, wanted),
+        "primary_conninfo": _primary_conninfo(plan, config, passfile, major),
         "primary_slot_name": (plan.upstream.slot or "") if plan.upstream else "",
         "synchronous_standby_names": plan.synchronous_standby_names,
         "unix_socket_directories": str(run_dir),
@@ -362,8 +368,26 @@ def _shared_memory(
     return chosen
 
 
-def _primary_conninfo(plan: ServerPlan, config: PostgresConfig, passfile: Path) -> str:
+def _logical(plan: ServerPlan, major: int, wanted: Mapping[str, str]) -> dict[str, str]:
+    """What keeps logical slots ready on standbys: the primary keeps the rows that they need, and
+    from 17 on copies of them are synchronised."""
+    if not plan.logical:
+        return {}
+    if plan.role is ServerRole.STANDBY:
+        has_source = plan.upstream is not None and plan.upstream.slot is not None
+        is_synced = has_source and major >= SYNCED_FROM_MAJOR
+        synced = {"sync_replication_slots": "on"} if is_synced else {}
+        return {"hot_standby_feedback": "on", **synced}
+    if major < SYNCED_FROM_MAJOR or "synchronized_standby_slots" in wanted:
+        return {}
+    return {"synchronized_standby_slots": ", ".join(plan.awaited)}
+
+
+def _primary_conninfo(plan: ServerPlan, config: PostgresConfig, passfile: Path, major: int) -> str:
     if plan.upstream is None:
         return ""
     user = config.authentication.replication.username
-    return conninfo(connection(plan.upstream, user, passfile))
+    # The server that synchronises slots reads them in an ordinary database.
+    is_read = plan.logical and major >= SYNCED_FROM_MAJOR
+    extra = {"dbname": "postgres"} if is_read else {}
+    return conninfo(connection(plan.upstream, user, passfile, extra))

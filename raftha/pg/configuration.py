@@ -26,6 +26,7 @@ def apply(
     scope: str,
     plan: ServerPlan,
     control: ControlData | None,
+    major: int = conf.OLDEST_MAJOR,
 ) -> bool:
     """Make the files fit the plan; whether any of them changed.
 
@@ -41,6 +42,7 @@ def apply(
         passfile=layout.passfile,
         control=control,
         volume_bytes=_volume_bytes(data_dir / "pg_wal"),
+        major=major,
     )
     changed = False
     if plan.role is ServerRole.STANDBY:
@@ -136,7 +138,8 @@ def _written_access(data_dir: Path, config: PostgresConfig, plan: ServerPlan) ->
     system_user = pwd.getpwuid(os.geteuid()).pw_name
     original = _read(data_dir / "pg_ident.conf") or ""
     superuser = config.authentication.superuser.username
-    text = hba.render(config.authentication, _access_lines(config, plan), closed=plan.closed)
+    lines = _access_lines(config, plan)
+    text = hba.render(config.authentication, lines, closed=plan.closed, logical=plan.logical)
     users = config.pg_ident or plan.pg_ident
     users_map = hba.render_map(system_user, superuser, original, users)
     changed = _written(data_dir / conf.IDENT_FILE, users_map)

@@ -45,11 +45,14 @@ _FIELD: Final = re.compile(r'(?:"[^"]*"|[^\s",#])+(?:\s*,\s*(?:"[^"]*"|[^\s",#])
 """Names with commas between them are one field."""
 
 
-def render(authentication: Authentication, lines: Sequence[str], *, closed: bool) -> str:
+def render(
+    authentication: Authentication, lines: Sequence[str], *, closed: bool, logical: bool = False
+) -> str:
     """pg_hba.conf; `lines` are the user's (none: the default).
 
     `closed`: no session but the agent's. The members' streams come in all the same, for a primary
-    stays closed until its synchronous standby is back (R20).
+    stays closed until its synchronous standby is back (R20). `logical`: standbys read the logical
+    slots, in an ordinary database.
     """
     superuser = quote(authentication.superuser.username)
     agent = (
@@ -65,7 +68,8 @@ def render(authentication: Authentication, lines: Sequence[str], *, closed: bool
         return _text((*agent, *streams, *rejected, CLOSED))
     rewind = (f"host all {quote(authentication.rewind.username)} all scram-sha-256",)
     local = ("local all all scram-sha-256",)
-    return _text((*agent, *streams, *rewind, *(lines or DEFAULT_LINES), *local))
+    slots = (f"host postgres {replication} all scram-sha-256",) if logical else ()
+    return _text((*agent, *streams, *slots, *rewind, *(lines or DEFAULT_LINES), *local))
 
 
 def is_closed(text: str) -> bool:

@@ -28,8 +28,19 @@ from raftha.model.postgres import (
     ServerStatus,
     TimelineSwitch,
 )
-from raftha.model.settings import Authentication, PostgresConfig
-from raftha.pg import argv, configuration, directory, gucs, queries, receiver, roles, versions
+from raftha.model.settings import Authentication, PermanentSlot, PostgresConfig
+from raftha.pg import (
+    argv,
+    conf,
+    configuration,
+    directory,
+    gucs,
+    logical,
+    queries,
+    receiver,
+    roles,
+    versions,
+)
 from raftha.pg.book import SlotBook
 from raftha.pg.layout import Layout
 from raftha.pg.probe import DiskProbe
@@ -120,7 +131,10 @@ class Instance:
         numbers are freed, or it would not start. Raises ConfigError, OSError.
         """
         found = self.inspect()
-        changed = configuration.apply(self.layout, self.config, self.scope, plan, found.control)
+        major = found.major or conf.OLDEST_MAJOR
+        changed = configuration.apply(
+            self.layout, self.config, self.scope, plan, found.control, major
+        )
         if directory.running_pid(self.config.data_dir) is not None:
             return changed
         if plan.role is ServerRole.PRIMARY:
@@ -227,7 +241,7 @@ class Instance:
     def drop_slot(self, name: str, timeout: float = _STATEMENT_TIMEOUT) -> bool:
         """Drop a slot, ending a stream that uses it; False if there is none. PostgresError if the
         stream does not end in half the time, or another takes its place at once."""
-        if all(slot.name != name for slot in self.slots(timeout)):
+        if name not in self._slot_names(timeout):
             return False
         self._once(queries.END_STREAM, (int(timeout * 500), name), timeout)
         self._once(queries.DROP_SLOT, (name,), timeout)
@@ -247,13 +261,45 @@ class Instance:
         dropped = [s.name for s in present if s.lost and not s.active and s.name in names]
         there = {slot.name for slot in present} - set(dropped)
         missing = sorted(names - there)
-        # What was made in a directory that was replaced since is forgotten here.
-        self._book.write((self._book.made() & there) | set(missing))
+        self._book.write(self._book.made() | set(missing))
         for name in dropped:
             self._once(queries.DROP_SLOT, (name,), timeout)
         for name in missing:
             self._once(queries.CREATE_SLOT, (name,), timeout)
         return SlotChanges(created=tuple(missing), dropped=tuple(dropped))
+
+    def make_logical_slot(self, slot: PermanentSlot, *, synced: bool, timeout: float) -> None:
+        """Make a logical slot on a primary, unless one of that name is there. It waits for the
+        transactions that run. It must have been noted before."""
+        if slot.name in self._slot_names(timeout):
+            return
+        create = queries.CREATE_SYNCED_SLOT if synced else queries.CREATE_LOGICAL_SLOT
+        session = self._session(dbname=slot.database)
+        try:
+            session.query(create, (slot.name, slot.plugin), timeout)
+        finally:
+            session.close()
+
+    def note_slots(self, names: Iterable[str]) -> None:
+        """These slots are about to be made from here. Raises OSError."""
+        self._book.write(self._book.made() | set(names))
+
+    def forget_slots(self) -> None:
+        """The directory was replaced by one without slots. Raises OSError."""
+        self._book.write(())
+
+    def install_slots(self) -> tuple[str, ...]:
+        """Take fetched logical slots into the stopped standby; their names. Raises OSError."""
+        new = logical.install(self.layout)
+        if new:
+            self._book.write(self._book.made() | set(new))
+        return new
+
+    def discard_slots(self, names: Iterable[str]) -> None:
+        """Remove these slots, and those that were made from here, from the stopped directory: what
+        was rewound is not where they say. Raises OSError."""
+        logical.discard(self.layout, self._book.made() | set(names))
+        self._book.write(())
 
     def advance_slots(self, targets: Mapping[str, Lsn], timeout: float) -> None:
         """Move these slots up to there, where nobody uses them and they are not further."""
@@ -303,6 +349,9 @@ class Instance:
     def close(self) -> None:
         """Close the connection that `status` keeps."""
         self._kept.close()
+
+    def _slot_names(self, timeout: float) -> set[str]:
+        return {str(name) for (name,) in self._once(queries.SLOT_NAMES, (), timeout)}
 
     def _session(self, **extra: str) -> Session:
         parameters = {

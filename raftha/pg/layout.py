@@ -62,6 +62,11 @@ class Layout(Struct, frozen=True, kw_only=True):
         """The names of the slots that raftha made in `data_dir`."""
         return self._beside(".slots")
 
+    @property
+    def staged_slots(self) -> Path:
+        """The state of logical slots that the next start of a standby takes in."""
+        return self.run_dir / "slots"
+
     def failed(self, stamp: str) -> Path:
         """Where a bootstrap that failed is kept."""
         return self._beside(f".failed-{stamp}")

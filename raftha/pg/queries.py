@@ -117,6 +117,20 @@ SELECT slot_name, active, COALESCE(wal_status, ''), restart_lsn IS NOT NULL
 FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary
 ORDER BY slot_name
 """
+SLOT_NAMES: Final = (
+    "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE NOT temporary ORDER BY slot_name"
+)
+READ_FILE: Final = "SELECT pg_catalog.pg_read_binary_file(%s, 0, 104857600, true)"
+"""None where there is no such file."""
+
+CREATE_LOGICAL_SLOT: Final = (
+    "SELECT pg_catalog.pg_create_logical_replication_slot(%s, %s, false, false)"
+)
+CREATE_SYNCED_SLOT: Final = (
+    "SELECT pg_catalog.pg_create_logical_replication_slot(%s, %s, false, false, true)"
+)
+"""From 17 on: it is copied to standbys by PostgreSQL itself."""
+
 CREATE_SLOT: Final = "SELECT pg_catalog.pg_create_physical_replication_slot(%s, true)"
 ADVANCE_SLOTS: Final = """
 SELECT p.slot_name, pg_catalog.pg_replication_slot_advance(p.slot_name, w.target)

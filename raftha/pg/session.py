@@ -32,6 +32,9 @@ _OPTIONS: Final = {
     "search_path": "pg_catalog",
     "synchronous_commit": "local",  # what the agent writes never waits for a standby
 }
+ORDINARY_OPTIONS: Final = {name: _OPTIONS[name] for name in ("client_min_messages", "search_path")}
+"""What a role may set that is no superuser."""
+
 _UNAVAILABLE_CLASSES: Final = ("08", "53", "57")  # connection, resources, operator intervention
 
 Row = tuple[Any, ...]
@@ -40,8 +43,14 @@ Row = tuple[Any, ...]
 class Session:
     """One connection over the Unix socket. Not for use by two threads at once."""
 
-    def __init__(self, parameters: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, str],
+        clock: Clock,
+        options: Mapping[str, str] = _OPTIONS,
+    ) -> None:
         self._parameters = parameters
+        self._options = options
         self._clock = clock
         self._connection: psycopg2.extensions.connection | None = None
 
@@ -81,7 +90,7 @@ class Session:
     ) -> list[Row]:
         if self._connection is None:
             self._connection = psycopg2.connect(
-                conninfo(_startup(self._parameters, timeout)), async_=True
+                conninfo(_startup(self._parameters, self._options, timeout)), async_=True
             )
             self._wait(self._connection, deadline)
         cursor = self._connection.cursor()
@@ -145,8 +154,10 @@ def _first_row(cursor: psycopg2.extensions.cursor, command: str) -> Row:
     return () if row is None else tuple(row)
 
 
-def _startup(parameters: Mapping[str, str], timeout: float) -> dict[str, str]:
-    settings = {**_OPTIONS, "statement_timeout": f"{max(1, int(timeout * 1000))}"}
+def _startup(
+    parameters: Mapping[str, str], options: Mapping[str, str], timeout: float
+) -> dict[str, str]:
+    settings = {**options, "statement_timeout": f"{max(1, int(timeout * 1000))}"}
     return {
         "dbname": "postgres",
         "application_name": APPLICATION_NAME,

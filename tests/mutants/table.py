@@ -23,6 +23,7 @@ from tests.mutants import (
     receipts,
     recovery,
     settings,
+    slots,
     streams,
     synchronous,
 )
@@ -48,8 +49,9 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *streams.DECISIONS,
         *births.MUTANTS,
         *settings.DECISIONS,
+        *slots.DECISIONS,
     ),
-    "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL),
+    "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
     "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }

@@ -38,6 +38,7 @@ from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Remov
 from raftha.model.view import View
 from tests.properties.memories import MEMORIES
 from tests.properties.views import BASES, SERVING, VIEWS
+from tests.unit.ha import test_logical_slots as logical
 from tests.unit.ha.builders import KEYS, LOST
 from tests.unit.ha.servers import at, lsn
 
@@ -312,5 +313,7 @@ def test_every_rule_is_reached_by_a_scenario_or_a_view() -> None:
     reached |= {
         decide(view, memory, KEYS).rule for view in BASES for memory in (Memory(), LOST, STARVED)
     }
+    lacking = logical.following()
+    reached.add(decide(lacking, logical.remembered(lacking), KEYS).rule)
 
     assert {rule.id for rule in RULES} - reached == set()

@@ -58,6 +58,7 @@ from raftha.model.view import (
     StreamCut,
     View,
 )
+from tests.properties import slotted
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.paused import IN_A_PAUSE, entry, with_entry
@@ -156,6 +157,7 @@ CONFIGS: Final = st.builds(
     ttl=st.sampled_from([Seconds(2.0), Seconds(5.0), Seconds(30.0)]),
     maximum_lag_on_failover=st.sampled_from([0, 1048576]),
     pause=st.booleans(),
+    **slotted.SETTINGS,
 )
 DISARMED: Final = st.builds(
     entry,
@@ -256,6 +258,7 @@ SERVERS: Final[st.SearchStrategy[ServerStatus]] = st.builds(
     replay_pause=st.sampled_from(ReplayPause),
     attached=st.lists(ATTACHED, max_size=3).map(tuple),
     slots=st.sampled_from([(), ("n2",), ("n1", "n2", "n3")]),
+    **slotted.OF_A_SERVER,
     strained_slots=st.lists(
         st.builds(
             StrainedSlot,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from raftha.ha import logical
 from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
 from raftha.ha.candidates import diverged
 from raftha.ha.plans import standby_plan
@@ -155,6 +156,13 @@ def _wal_gone(s: Situation) -> Verdict | None:
     return replace(verdict, memory=replace(verdict.memory or s.memory, wal_gone=True))
 
 
+def _copy_slots(s: Situation) -> Verdict | None:
+    leader, server = s.leader_member, s.server
+    if not _follows(s) or leader is None or server is None:
+        return None
+    return logical.copying(s, leader, server)
+
+
 def _follow(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None:
@@ -165,7 +173,7 @@ def _follow(s: Situation) -> Verdict | None:
     if plan != s.memory.plan:
         memory = replace(s.memory, plan=plan)
         return Verdict(f"following {leader.name}", (Configure(plan),), memory)
-    steps = slot_steps(s, server)
+    steps = (*slot_steps(s, server), *logical.steps_of_standby(s, server))
     state = "streaming"
     if server.receiver is None:
         state = "not streaming yet" + (f": {s.view.last_words}" if s.view.last_words else "")
@@ -228,6 +236,14 @@ RULES = (
         then="stop it and take a new copy; the old directory is kept aside",
         why="it would wait for ever",
         check=_wal_gone,
+    ),
+    Rule(
+        id="follow-57",
+        when="`slots` names a logical slot that the primary has and the standby here has not, and "
+        "PostgreSQL is older than 17; other standbys stream, it is this one's turn",
+        then="fetch the slot's state from the primary, and restart the standby to take it in",
+        why="a standby that old cannot make a logical slot; it can only find one as it starts",
+        check=_copy_slots,
     ),
     Rule(
         id="follow-60",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from raftha.ha import sync
+from raftha.ha import logical, sync
 from raftha.ha.actions import (
     Action,
     Checkpoint,
@@ -13,6 +13,7 @@ from raftha.ha.actions import (
     DropSlots,
     EndDoubles,
     EnsureSlots,
+    MakeLogicalSlots,
     Promote,
     StopMode,
     Submit,
@@ -21,6 +22,7 @@ from raftha.ha.annals import giving_back, record_of, rewritten
 from raftha.ha.backoff import peace_s, strikes_after
 from raftha.ha.candidates import corrected
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
+from raftha.ha.logical import words_of_unready
 from raftha.ha.memory import Memory
 from raftha.ha.operations import closing_steps
 from raftha.ha.parting import parting_steps
@@ -87,7 +89,7 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
         switch=server.position,
         epoch=lease.epoch,
         leader=s.me,
-        reason=(s.memory.race or "promoted")[:LONGEST_REASON],
+        reason=((s.memory.race or "promoted") + words_of_unready(s, server))[:LONGEST_REASON],
         wall=s.view.wall,
         seen=_last_written(s, server.timeline),
         strikes=strikes_after(s),
@@ -164,7 +166,7 @@ def _serve(s: Situation) -> Verdict | None:
     lease, server = s.lease, s.server
     if lease is None or server is None or not server.is_primary:
         return None
-    slots = slot_steps(s, server)
+    slots = (*slot_steps(s, server), *logical.steps_of_primary(s, server))
     published = _correct_history(s, lease, server) or _publish(s, lease, server)
     synced, memory = sync.step(s, lease, server)
     memory = replace(memory, promoted_at=memory.promoted_at or s.now)
@@ -200,7 +202,7 @@ def _word(action: Action) -> str:
     match action:
         case Submit(intent=intent):
             return f"writing {intent}"
-        case EnsureSlots() | DropSlots():
+        case EnsureSlots() | DropSlots() | MakeLogicalSlots():
             return words_of(action)
         case EndDoubles(streams=streams):
             return f"ending all but the newest of the streams called {', '.join(streams)}"

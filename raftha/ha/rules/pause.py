@@ -26,7 +26,7 @@ from raftha.ha.pausing import (
 from raftha.ha.rules.election import claim
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
-from raftha.model.view import HeldLease, JobKind
+from raftha.model.view import HeldLease
 
 _RUNS_ON = "PostgreSQL runs here without a deadline, from a maintenance pause"
 
@@ -95,7 +95,7 @@ def _down(s: Situation) -> Verdict | None:
 
 
 def _is_busy(s: Situation) -> bool:
-    return s.view.job is not None and s.view.job.kind is not JobKind.CHECKPOINT
+    return s.view.job is not None and not s.view.job.kind.disturbs_nothing
 
 
 def _disarm(s: Situation) -> Verdict | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from raftha.ha.actions import Action, CancelJob
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
-from raftha.model.view import JobKind, JobView
+from raftha.model.view import JobView
 
 CANCEL: tuple[Action, ...] = (CancelJob(),)
 
 
 def _job_runs(s: Situation) -> Verdict | None:
     job = s.view.job
-    if job is None or job.kind is JobKind.CHECKPOINT:
+    if job is None or job.kind.disturbs_nothing:
         return None
     leader = s.cluster.leader
     if job.source and leader is not None and leader.name != job.source:
@@ -36,10 +36,10 @@ def _told(job: JobView, seconds: float) -> str:
 RULES = (
     Rule(
         id="job-10",
-        when="a job other than a checkpoint runs",
+        when="a job runs, other than a checkpoint or one that makes or fetches logical slots",
         then="wait for it; give it up if it copies from a member that another one has replaced as "
         "the leader",
-        why="one thing at a time is done to a data directory; a checkpoint disturbs nothing",
+        why="one thing at a time is done to a data directory; those others disturb nothing",
         check=_job_runs,
     ),
 )

@@ -166,6 +166,15 @@ class FakeInstance:
                 stream.close()
         return True
 
+    def install_slots(self) -> tuple[str, ...]:
+        return ()
+
+    def discard_slots(self, names: Iterable[str]) -> None:  # noqa: ARG002
+        self._directory.slots.clear()
+
+    def forget_slots(self) -> None:
+        """A copy has none."""
+
     def made_slots(self) -> frozenset[str]:
         """Nobody else makes one."""
         return frozenset(self._directory.slots)

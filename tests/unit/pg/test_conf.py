@@ -49,7 +49,9 @@ CONTROL = ControlData(
 UPSTREAM = Upstream(address=Address("fe80::1", 5433), slot="n2", application_name="n2-ab'\\c")
 
 
-def settings_for(plan: ServerPlan, config: PostgresConfig = CONFIG) -> dict[str, str]:
+def settings_for(
+    plan: ServerPlan, config: PostgresConfig = CONFIG, major: int = 16
+) -> dict[str, str]:
     return conf.settings(
         config=config,
         plan=plan,
@@ -58,6 +60,7 @@ def settings_for(plan: ServerPlan, config: PostgresConfig = CONFIG) -> dict[str,
         passfile=Path("/run/raftha/pgpass"),
         control=CONTROL,
         volume_bytes=100 << 30,
+        major=major,
     )
 
 
@@ -190,6 +193,34 @@ def test_a_standby_streams_through_its_slot_under_its_name() -> None:
     assert dsn["passfile"] == "/run/raftha/pgpass"
     assert "password" not in dsn
     assert found["primary_slot_name"] == "n2"
+
+
+def test_the_primary_keeps_for_a_standby_what_its_copies_of_logical_slots_need() -> None:
+    plan = ServerPlan(
+        role=ServerRole.STANDBY,
+        upstream=UPSTREAM,
+        logical=True,
+        parameters={"hot_standby_feedback": "off"},
+    )
+    old, new = settings_for(plan), settings_for(plan, major=17)
+    assert (old["hot_standby_feedback"], new["hot_standby_feedback"]) == ("on", "on")
+    assert "sync_replication_slots" not in old
+    assert "dbname" not in old["primary_conninfo"]
+    assert new["sync_replication_slots"] == "on"
+    assert psycopg2.extensions.parse_dsn(new["primary_conninfo"])["dbname"] == "postgres"
+    alone = settings_for(replace(plan, upstream=None), major=17)
+    assert "sync_replication_slots" not in alone, "PostgreSQL would complain without end"
+
+
+def test_readers_of_logical_slots_wait_for_those_who_may_be_promoted_unless_told_otherwise() -> (
+    None
+):
+    plan = ServerPlan(role=ServerRole.PRIMARY, logical=True, awaited=("n2", "n3"))
+    assert "synchronized_standby_slots" not in settings_for(plan)
+    assert settings_for(plan, major=17)["synchronized_standby_slots"] == "n2, n3"
+    own = replace(plan, parameters={"synchronized_standby_slots": "n3"})
+    assert settings_for(own, major=17)["synchronized_standby_slots"] == "n3"
+    assert "synchronized_standby_slots" not in settings_for(replace(plan, logical=False), major=17)
 
 
 def test_without_an_upstream_nothing_is_followed() -> None:

@@ -152,8 +152,18 @@ def test_the_agent_comes_first_in_pg_hba_and_alone_when_closed() -> None:
 def test_a_closed_server_lets_the_streams_of_its_standbys_in() -> None:
     """It waits for its synchronous standby before it opens: kept out, that would never come."""
     replication = f"host replication {hba.quote(LOGINS.replication.username)} all scram-sha-256"
-    closed_lines = hba.render(LOGINS, (), closed=True).splitlines()
+    closed_lines = hba.render(LOGINS, (), closed=True, logical=True).splitlines()
     assert closed_lines.index(replication) < closed_lines.index("host replication all all reject")
+
+
+def test_standbys_may_read_logical_slots_whatever_a_user_writes_and_only_while_it_is_open() -> None:
+    name = hba.quote(LOGINS.replication.username)
+    line = f"host postgres {name} all scram-sha-256"
+    users = ("host all all all reject",)
+    open_lines = hba.render(LOGINS, users, closed=False, logical=True).splitlines()
+    assert open_lines.index(line) < open_lines.index(users[0])
+    assert line not in hba.render(LOGINS, users, closed=True, logical=True).splitlines()
+    assert line not in hba.render(LOGINS, users, closed=False).splitlines()
 
 
 def test_a_users_lines_replace_the_default() -> None:
