@@ -95,7 +95,7 @@ class Jobs:
             case act.CreateRoles():
                 return self._worker.start(JobKind.CREATE_ROLES, self._create_roles)
             case act.Clone():
-                work = self._cloning(action.source, _system_id(cluster))
+                work = self._cloning(action.source, cluster)
                 return self._worker.start(JobKind.CLONE, work, action.source.name)
             case act.Rejoin():
                 work = self._rejoining(action, cluster)
@@ -105,7 +105,7 @@ class Jobs:
             case act.MakeLogicalSlots():
                 return self._worker.start(JobKind.MAKE_SLOTS, self._making(action))
             case act.CopySlots():
-                work = self._fetching(action)
+                work = self._fetching(action, cluster)
                 return self._worker.start(JobKind.COPY_SLOTS, work, action.source.name)
             case _:
                 assert_never(action)
@@ -145,23 +145,24 @@ class Jobs:
 
         return work
 
-    def _fetching(self, action: act.CopySlots) -> Work:
-        upstream = self._upstream(action.source)
+    def _fetching(self, action: act.CopySlots, cluster: Cluster) -> Work:
+        upstream = self._upstream(action.source, cluster)
 
         def work(cancel: Cancelled) -> None:
             self._tools.fetch_slots(self._job(cancel, SLOTS_TIMEOUT), upstream, action.names)
 
         return work
 
-    def _upstream(self, source: Member) -> Upstream:
+    def _upstream(self, source: Member, cluster: Cluster) -> Upstream:
+        me = self._board.identity()
+        announced = cluster.members.get(me.name)
+        slot = me.slot if announced is None else announced.slot
         # Not the member's name: a copy's stream must never count as the standby itself (R21).
-        return Upstream(
-            address=source.postgres, slot=self._board.identity().slot, application_name=COPY_NAME
-        )
+        return Upstream(address=source.postgres, slot=slot, application_name=COPY_NAME)
 
-    def _cloning(self, source: Member, system_id: SystemId | None) -> Work:
+    def _cloning(self, source: Member, cluster: Cluster) -> Work:
         """A copy is of its source's major, whatever else is installed here."""
-        upstream = self._upstream(source)
+        upstream, system_id = self._upstream(source, cluster), _system_id(cluster)
         major = None if source.postgres_version is None else source.postgres_version // 10000
 
         def work(cancel: Cancelled) -> None:
@@ -171,9 +172,9 @@ class Jobs:
         return work
 
     def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Work:
-        upstream, system_id = self._upstream(action.source), _system_id(cluster)
+        upstream, system_id = self._upstream(action.source, cluster), _system_id(cluster)
         may_rewind = cluster.config.postgresql.use_pg_rewind
-        copy = self._cloning(action.source, system_id)
+        copy = self._cloning(action.source, cluster)
 
         def work(cancel: Cancelled) -> Diverged | None:
             if action.forced:

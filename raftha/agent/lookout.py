@@ -16,6 +16,7 @@ from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.worker import Worker
 from raftha.clock import Clock
+from raftha.ha.slots import own_slot
 from raftha.ha.streams import as_members, stream_name
 from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
 from raftha.model.view import GuardianView, View
@@ -83,7 +84,11 @@ class Lookout:
             raft=raft,
             now=self._clock.now(),
             wall=self._clock.wall(),
-            me=replace(me, stream=stream_name(me.name, raft.incarnation)),
+            me=replace(
+                me,
+                stream=stream_name(me.name, raft.incarnation),
+                slot=own_slot(me.slot, me.name, raft.incarnation, cluster),
+            ),
             guardian=guardian,
             directory=directory,
             lease=lease,

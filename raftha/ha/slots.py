@@ -12,6 +12,7 @@ WAL than that, is copied anew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,8 +20,9 @@ from raftha.ha.actions import Action, AdvanceSlots, DropSlots, EnsureSlots, Make
 from raftha.ha.parting import lasting_members
 from raftha.ha.situation import Situation
 from raftha.instants import Instant, Seconds
-from raftha.model.cluster import Member
+from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import Lsn, MemberName
+from raftha.model.membership import MemberVerb, WishState
 from raftha.model.postgres import ServerStatus, StrainedSlot
 from raftha.model.report import Level, Notice
 from raftha.model.store import RaftStatus
@@ -28,6 +30,23 @@ from raftha.model.view import View
 
 SEGMENT_BYTES: Final = 16 << 20
 """What a slot of a standby may be behind: a segment of WAL, by PostgreSQL's default."""
+
+
+LONGEST_NAME: Final = 63
+_MARK_LETTERS: Final = 8
+_MARK: Final = re.compile(r"(.+)_[0-9a-f]{8}")
+
+
+def own_slot(slot: str, me: MemberName, incarnation: str, cluster: Cluster) -> str:
+    """The slot of this node, `slot` but for a node that took the place of another machine: that one
+    may still stream through the plain name, and would leave its successor without one."""
+    wish = cluster.wishes.get(me)
+    if wish is None or wish.verb is not MemberVerb.REPLACE or wish.state is WishState.REFUSED:
+        return slot
+    if not wish.barred or not incarnation or wish.barred == incarnation:
+        return slot
+    mark = "_" + incarnation[:_MARK_LETTERS].lower()
+    return slot[: LONGEST_NAME - len(mark)] + mark
 
 
 def absent_since(view: View, before: Mapping[MemberName, Instant]) -> Mapping[MemberName, Instant]:
@@ -120,10 +139,17 @@ def _surplus(s: Situation, server: ServerStatus) -> tuple[str, ...]:
     if s.lease is not None:
         idle = {slot.name for slot in server.slot_states if not slot.active}
         leaving = {m.slot for m in s.other_members} - {m.slot for m in lasting_members(s)}
-        left = (left & idle) - leaving
+        left = (left & (idle | _of_replaced(s))) - leaving
     else:
         left |= _holding_back(s, server, wanted)
     return tuple(name for name in server.slots if name in left)
+
+
+def _of_replaced(s: Situation) -> set[str]:
+    """What the slots of members were called whose machine was replaced. Whoever streams through one
+    is a machine that belongs to the cluster no more."""
+    marked = (_MARK.fullmatch(member.slot) for member in s.cluster.members.values())
+    return {match[1] for match in marked if match}
 
 
 def is_ignored(s: Situation, name: str, plugin: str = "", database: str = "") -> bool:

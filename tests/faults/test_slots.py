@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
 from raftha.model.ids import Lsn
 from tests.integration.harness import ClusterHarness
+from tests.integration.machines import ChangingCluster
+from tests.integration.processes import Part
 from tests.integration.scene import NewCluster, Probe, report, under_load
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -94,4 +96,28 @@ def test_the_slot_of_who_is_away_is_dropped_after_its_time_and_made_anew(
         )
     cluster.start(away)
     cluster.wait_until_whole()
+    scene.finish()
+
+
+def test_a_replaced_machine_that_still_streams_does_not_keep_its_successor_out(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    scene = under_load(new_cluster, probe, kind=ChangingCluster)
+    cluster, primary = cast(ChangingCluster, scene.cluster), scene.primary
+    name = next(node.name for node in cluster.members() if node.name != primary)
+    cluster.kill_agent(name)
+    old = cluster.second_machine(name)
+    cluster.start(name)
+    cluster.await_standing(name, "newcomer", by=primary)
+    cluster.member("replace", name, cluster.address(name), by=primary)
+
+    def streams() -> bool:
+        rows = cluster.query(primary, "SELECT slot_name FROM pg_replication_slots WHERE active")
+        return any(slot.startswith(f"{name}_") for (slot,) in rows)
+
+    cluster.wait_for(streams, 3 * LIMIT_S, f"the new {name} streams")
+    assert cluster.processes(old, Part.POSTGRES), "nobody was in its way"
+    cluster.wait_for(lambda: name not in places(cluster, primary), LIMIT_S, "the old slot is gone")
+    cluster.kill(old)
+    del cluster.nodes[old]
     scene.finish()

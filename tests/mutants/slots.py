@@ -35,7 +35,7 @@ DECISIONS: Final = (
     Mutant(
         file="ha/slots.py",
         without="the slot of a server that streams without its agent is dropped",
-        text="left = (left & idle) - leaving",
+        text="left = (left & (idle | _of_replaced(s))) - leaving",
         instead="left = left - leaving",
         caught_by=_KEPT + "test_a_slot_through_which_a_server_streams_without_its_agent_stays",
     ),

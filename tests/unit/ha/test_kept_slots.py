@@ -11,11 +11,12 @@ from raftha.ha.actions import AdvanceSlots, DropSlots, EnsureSlots
 from raftha.ha.decide import decide
 from raftha.ha.explain import problems
 from raftha.ha.memory import LeaderSeen, Memory
-from raftha.ha.slots import SEGMENT_BYTES, absent_since
+from raftha.ha.slots import SEGMENT_BYTES, absent_since, own_slot
 from raftha.ha.table import Decision
 from raftha.instants import Seconds
 from raftha.model.cluster import SlotNote
 from raftha.model.ids import Lsn, Revision, Timeline
+from raftha.model.membership import MemberVerb, MemberWish, WishState
 from raftha.model.postgres import ServerStatus, SlotState
 from raftha.model.settings import (
     DynamicConfig,
@@ -220,3 +221,46 @@ def test_a_slot_in_use_is_not_dropped_from_a_primary() -> None:
 )
 def test_a_matcher_means_slots_with_all_that_it_names(matcher: SlotMatcher, fits: bool) -> None:
     assert matcher.fits("s", "p", "d") == fits
+
+
+REPLACED = MemberWish(
+    id="w",
+    verb=MemberVerb.REPLACE,
+    name=N3,
+    address="127.0.0.1:2383",
+    barred="0f3c9a71" * 4,
+    state=WishState.DONE,
+)
+
+
+@pytest.mark.parametrize(
+    ("wish", "incarnation", "slot"),
+    [
+        (None, "abcdef01" * 4, "n3"),
+        (REPLACED, "abcdef01" * 4, "n3_abcdef01"),
+        (replace(REPLACED, state=WishState.ASKED), "ABCDEF01" * 4, "n3_abcdef01"),
+        (REPLACED, "0f3c9a71" * 4, "n3"),
+        (REPLACED, "", "n3"),
+        (replace(REPLACED, barred=""), "abcdef01" * 4, "n3"),
+        (replace(REPLACED, state=WishState.REFUSED), "abcdef01" * 4, "n3"),
+        (replace(REPLACED, verb=MemberVerb.REMOVE), "abcdef01" * 4, "n3"),
+    ],
+)
+def test_a_machine_in_the_place_of_another_has_a_slot_of_its_own(
+    wish: MemberWish | None, incarnation: str, slot: str
+) -> None:
+    cluster = b.cluster(wishes={N3: wish} if wish else {})
+    assert own_slot("n3", N3, incarnation, cluster) == slot
+    long = own_slot("x" * 63, N3, incarnation, cluster)
+    assert (len(long), long.endswith("_abcdef01")) == (63, slot != "n3")
+
+
+def test_the_slot_that_a_replaced_machine_still_uses_is_taken_from_it() -> None:
+    """A server whose agent died streams on; a slot of that name that somebody made is left."""
+    there = states(state("n3", active=True), state("n3_abcdef01"))
+    members = b.members(b.member(N3, slot="n3_abcdef01"))
+    view = b.view(cluster=b.cluster(members=members), server=pg.primary(**there))
+    made = replace(view, made_slots=frozenset({"n3"}))
+    decision = decide(made, b.leading_memory(made), b.KEYS)
+    assert b.only(decision, DropSlots).names == ("n3",)
+    assert "DropSlots" not in b.acts(decide(view, b.leading_memory(view), b.KEYS))
