@@ -61,8 +61,9 @@ def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHa
 
 
 def beside(cluster: ClusterHarness, name: str, pattern: str) -> list[Path]:
-    """What is kept beside a node's data directory."""
-    return sorted(cluster.nodes[name].folder.glob(pattern))
+    """What is kept beside a node's data directory; the list of its slots is no evidence."""
+    found = sorted(cluster.nodes[name].folder.glob(pattern))
+    return [path for path in found if path.name != "pgdata.slots"]
 
 
 def check_joined(cluster: ClusterHarness, old: str, new: str) -> None:
