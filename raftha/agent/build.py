@@ -205,7 +205,7 @@ def build_member(
         guarding=guarding,
         keeper=keeper,
         observer=observer,
-        kept=KeptCopies(postgres.data_dir, board.publish_kept),
+        kept=KeptCopies(postgres.data_dir, board.publish_kept, postgres.diverged_wal_keep),
         calibration=Calibration(lambda: reader.settings().fence_budget),
         peers=peers,
         instance=ground.instance,

@@ -24,7 +24,7 @@ from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
 from raftha.model.view import Diverged, JobKind
 from raftha.pg import bootstrap, clone, configuration, logical, progress, rewind
-from raftha.pg.argv import InitdbOptions
+from raftha.pg.argv import ProgramOptions
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
 from raftha.pg.rewind import Comparison
@@ -58,7 +58,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     """The programs that work on a data directory."""
 
     job: Callable[..., Job] = new_job
-    initialise: Callable[[Job, InitdbOptions], object] = bootstrap.initialise
+    initialise: Callable[[Job, ProgramOptions], object] = bootstrap.initialise
     clone: Callable[[Job, Upstream, SystemId | None], None] = clone.clone
     compare: Callable[[Job, Upstream, SystemId | None], Comparison] = rewind.compare
     rewind: Callable[[Job, Upstream, Comparison], Path | None] = rewind.rewind

@@ -111,6 +111,8 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         "postgresql.parameters": dict(postgres.parameters),
         "postgresql.pg_hba": postgres.pg_hba,
         "postgresql.pg_ident": postgres.pg_ident,
+        "postgresql.basebackup": postgres.basebackup,
+        "postgresql.diverged_wal_keep": postgres.diverged_wal_keep,
     }
 
 

@@ -72,7 +72,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "bootstrap.post_bootstrap": _LATER,
     "bootstrap.post_init": _LATER,
     "postgresql.pgpass": _idle("raftha keeps passwords out of files"),
-    "postgresql.basebackup": _LATER,
     "postgresql.before_stop": _LATER,
     "postgresql.bin_name": _LATER,
     "postgresql.callbacks": _LATER,

@@ -101,6 +101,8 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         parameters=without_managed(reading.get("postgresql.parameters", dict) or {}),
         pg_hba=reading.get("postgresql.pg_hba", tuple) or (),
         pg_ident=reading.get("postgresql.pg_ident", tuple) or (),
+        basebackup=reading.get("postgresql.basebackup", tuple) or (),
+        diverged_wal_keep=reading.get("postgresql.diverged_wal_keep", int),
     )
 
 

@@ -284,6 +284,24 @@ _POSTGRESQL: Final = (
         "Lines of pg_ident.conf for this node only.",
         default="none",
     ),
+    _option(
+        "postgresql.basebackup",
+        Kind.BASEBACKUP,
+        Reload.AGENT_RESTART,
+        "Options for pg_basebackup, as `- max-rate: 100M` or `- waldir: /wal/n1`. A `waldir` that"
+        " is in use is left alone, and the WAL of the copy lies beside it.",
+        default="none",
+    ),
+    Option(
+        path="postgresql.diverged_wal_keep",
+        kind=Kind.INTEGER,
+        reload=Reload.AGENT_RESTART,
+        doc="How many bytes of undone WAL are kept beside the data directory. Above that the oldest"
+        " of it is removed; the newest stays in any case.",
+        default="all of it",
+        minimum=0,
+        maximum=2**63 - 1,
+    ),
 )
 
 _BOOTSTRAP: Final = (

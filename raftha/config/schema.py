@@ -39,6 +39,7 @@ class Kind(StrEnum):
     DURATION = "seconds, or a number with ms, s, min, h or d"
     SLOTS = "section of slots by name, each a section of type, database and plugin"
     SLOT_MATCHERS = "list of sections of name, type, database and plugin"
+    BASEBACKUP = "list of pg_basebackup options"
     FORMAT = "number of the format"
 
 

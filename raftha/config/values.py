@@ -277,37 +277,63 @@ def _scalar(node: Node, what: str) -> str:
     return value
 
 
+_Options = tuple[tuple[str, str | None], ...]
 _INITDB_RESERVED: Final = frozenset(
     {"pgdata", "nosync", "no-sync", "pwfile", "pwprompt", "sync-only", "version", "username"}
 )
+_BASEBACKUP: Final = frozenset(
+    {
+        *("checkpoint", "compress", "manifest-checksums", "max-rate", "no-estimate-size"),
+        *("no-manifest", "no-verify-checksums", "waldir"),
+    }
+)
 
 
-def _initdb(node: Node, option: Option) -> tuple[tuple[str, str | None], ...]:
+def _initdb(node: Node, option: Option) -> _Options:
+    found = _program_options(node, option)
+    for name, _ in found:
+        if name in _INITDB_RESERVED:
+            raise Invalid(f"cannot set {name}: raftha chooses it", "remove it")
+    return found
+
+
+def _basebackup(node: Node, option: Option) -> _Options:
+    found = _program_options(node, option)
+    for name, value in found:
+        if name not in _BASEBACKUP:
+            known = ", ".join(sorted(_BASEBACKUP))
+            raise Invalid(f"cannot set {name}: raftha chooses it", f"these may be set: {known}")
+        if name == "compress" and not (value or "").startswith("server-"):
+            raise Invalid("a copy is not stored compressed", "write `compress: server-...`")
+    return found
+
+
+def _program_options(node: Node, option: Option) -> _Options:
     if node.members is not None:
-        return tuple(_initdb_pair(key, child) for key, child in node.members.items())
+        return tuple(_program_option(key, child) for key, child in node.members.items())
     if node.items is None:
         raise _wrong_type(node, "a list", option)
-    return tuple(_initdb_item(item) for item in node.items)
+    return tuple(_program_item(item) for item in node.items)
 
 
-def _initdb_item(item: Node) -> tuple[str, str | None]:
+def _program_item(item: Node) -> tuple[str, str | None]:
     if isinstance(item.value, str):
-        return _initdb_pair(item.value, Node(None, item.place))
+        return _program_option(item.value, Node(None, item.place))
     if item.members is not None and len(item.members) == 1:
         ((key, child),) = item.members.items()
-        return _initdb_pair(key, child)
+        return _program_option(key, child)
     raise Invalid(f"holds {describe(item)}", "write `- option` or `- option: value`")
 
 
-def _initdb_pair(key: str, child: Node) -> tuple[str, str | None]:
+def _program_option(key: str, child: Node) -> tuple[str, str | None]:
     name = key.removeprefix("--")
     if re.fullmatch(r"[a-z][a-z-]*", name) is None:
         raise Invalid(f"has an impossible option: {key[:80]!r}", "write its long name")
-    if name in _INITDB_RESERVED:
-        raise Invalid(f"cannot set {name}: raftha chooses it", "remove it")
-    if child.value is None or child.value is True:
-        return name, None
-    return name, _scalar(child, f"option {name}")
+    given = not (child.value is None or child.value is True)
+    value = _scalar(child, f"option {name}") if given else None
+    if name == "waldir" and not (value or "").startswith("/"):
+        raise Invalid("option waldir must be an absolute path", "write it from / on")
+    return name, value
 
 
 _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
@@ -331,5 +357,6 @@ _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
     Kind.DURATION: _duration,
     Kind.SLOTS: _slots,
     Kind.SLOT_MATCHERS: _matchers,
+    Kind.BASEBACKUP: _basebackup,
     Kind.FORMAT: _integer,
 }

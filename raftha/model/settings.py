@@ -129,6 +129,8 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
     pg_ident: tuple[str, ...] = ()
+    basebackup: tuple[tuple[str, str | None], ...] = ()
+    diverged_wal_keep: int | None = None
 
 
 class Tags(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from raftha.errors import Problem
@@ -12,7 +13,10 @@ from raftha.model.ids import Lsn, Timeline
 from raftha.model.postgres import Binaries
 from raftha.pg.conf import ENFORCED, conninfo
 
-InitdbOptions = Sequence[tuple[str, str | None]]
+ProgramOptions = Sequence[tuple[str, str | None]]
+
+WAL_DIRECTORY: Final = "waldir"
+"""The option of initdb and pg_basebackup for a directory of its own for the WAL."""
 
 _BLOCKED: Final = frozenset({"pgdata", "nosync", "no-sync", "pwfile", "sync-only", "version"})
 _OURS: Final = frozenset(
@@ -29,14 +33,14 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 }
 
 
-def initdb_problems(options: InitdbOptions) -> tuple[Problem, ...]:
+def initdb_problems(options: ProgramOptions) -> tuple[Problem, ...]:
     """What is wrong with a user's `bootstrap.initdb`."""
     problems = (_initdb_problem(name, value) for name, value in options)
     return tuple(problem for problem in problems if problem is not None)
 
 
 def initdb(
-    binaries: Binaries, target: Path, superuser: str, pwfile: Path | None, options: InitdbOptions
+    binaries: Binaries, target: Path, superuser: str, pwfile: Path | None, options: ProgramOptions
 ) -> list[str]:
     """Make a data directory at `target`, with checksums; a failed one is left for inspection."""
     given = {name for name, _ in options}
@@ -57,7 +61,7 @@ def initdb(
         *checksums,
         *([] if pwfile is None else [f"--pwfile={pwfile}"]),
         *(f"--{name}={value}" for name, value in defaults.items()),
-        *(f"--{name}" if value is None else f"--{name}={value}" for name, value in options),
+        *_arguments(options),
     ]
 
 
@@ -81,9 +85,15 @@ def parameter_names(binaries: Binaries) -> list[str]:
 
 
 def basebackup(
-    binaries: Binaries, target: Path, connection: Mapping[str, str], slot: str | None
+    binaries: Binaries,
+    target: Path,
+    connection: Mapping[str, str],
+    slot: str | None,
+    options: ProgramOptions = (),
+    parts: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[str]:
-    """Copy a running server to `target`, with the WAL that the copy needs.
+    """Copy a running server to `target`, with the WAL that the copy needs. `options` are the
+    user's; `parts` says where tablespaces and WAL go instead of the places they are wanted at.
 
     `--progress` is also what ends an orphan: once nobody reads its lines, it dies writing one. Its
     streams need not answer as soon as those of standbys: no commit waits for a copy, and its disk
@@ -99,7 +109,20 @@ def basebackup(
         "--no-password",
         "--progress",
         *([] if slot is None else [f"--slot={slot}"]),
+        *(_part(place, filled, options) for place, filled in parts.items()),
+        *_arguments((name, value) for name, value in options if name != WAL_DIRECTORY),
     ]
+
+
+def _part(place: str, filled: Path, options: ProgramOptions) -> str:
+    if (WAL_DIRECTORY, place) in options:
+        return f"--{WAL_DIRECTORY}={filled}"
+    escaped = (str(path).replace("=", "\\=") for path in (place, filled))
+    return f"--tablespace-mapping={'='.join(escaped)}"
+
+
+def _arguments(options: Iterable[tuple[str, str | None]]) -> list[str]:
+    return [f"--{name}" if value is None else f"--{name}={value}" for name, value in options]
 
 
 def rewind(binaries: Binaries, target: Path, connection: Mapping[str, str]) -> list[str]:

@@ -6,15 +6,17 @@ there is data already, nothing is done.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from raftha import files
 from raftha.errors import ConfigError, PostgresError
 from raftha.model.ids import SystemId
-from raftha.pg import argv
+from raftha.pg import argv, elsewhere
 from raftha.pg.directory import control_data
 from raftha.pg.job import Job, begin_copy, explained, finish_copy, set_aside
 
 
-def initialise(job: Job, options: argv.InitdbOptions) -> SystemId:
+def initialise(job: Job, options: argv.ProgramOptions) -> SystemId:
     """Run initdb; the new cluster's system identifier.
 
     Raises ConfigError for options that may not be used, PostgresError if there is data already,
@@ -26,11 +28,22 @@ def initialise(job: Job, options: argv.InitdbOptions) -> SystemId:
     layout = job.layout
     if layout.data_dir.exists() and any(layout.data_dir.iterdir()):
         raise PostgresError(f"{layout.data_dir} is not empty: it is not initialised again")
+    filled = {
+        (name, value): elsewhere.beside(Path(value), layout.attempt)
+        for name, value in options
+        if name == argv.WAL_DIRECTORY and value is not None
+    }
     with explained(f"making {layout.data_dir}"):
-        begin_copy(layout, job.clock)
+        begin_copy(layout, job.clock, tuple(filled.values()))
     files.replace(layout.birth_marker, b"made by initdb, not announced to the cluster yet\n")
     try:
-        _initdb(job, options)
+        _initdb(
+            job,
+            [
+                (name, str(filled.get((name, value), value)) if value else None)
+                for name, value in options
+            ],
+        )
         system_id = control_data(job.binaries, layout.copy, job.clock).system_id
         finish_copy(layout, layout.failed(job.stamp))
     except PostgresError:
@@ -40,7 +53,7 @@ def initialise(job: Job, options: argv.InitdbOptions) -> SystemId:
     return system_id
 
 
-def _initdb(job: Job, options: argv.InitdbOptions) -> None:
+def _initdb(job: Job, options: argv.ProgramOptions) -> None:
     superuser = job.config.authentication.superuser
     pwfile = None
     if superuser.password is not None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
+from pathlib import Path
 from typing import Final
 
 from raftha.errors import PostgresError
+from raftha.logs import event
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
-from raftha.pg import argv, conf, configuration
+from raftha.pg import argv, conf, configuration, elsewhere
 from raftha.pg import upstream as upstreams
 from raftha.pg.directory import control_data, require_stopped
-from raftha.pg.job import Job, begin_copy, explained, finish_copy
+from raftha.pg.job import Job, abandon_copy, begin_copy, explained, finish_copy
 from raftha.pg.upstream import require_system
+
+LOG = logging.getLogger(__name__)
 
 _ASK_TIMEOUT: Final = 10.0
 
@@ -21,9 +25,10 @@ def clone(job: Job, source: Upstream, system_id: SystemId | None = None) -> None
     """Make the data directory a standby's copy of `source`.
 
     `source.slot` must exist there, so that the WAL needed to follow is kept from the copy's start.
-    A directory that was there is kept as `<data_dir>.diverged-<stamp>`. Of a copy that fails
-    nothing is kept: it holds nothing that its source has not. Raises PostgresError (a server runs
-    on the directory, `source` is of another cluster), CommandFailed, Cancelled.
+    A directory that was there is kept as `<data_dir>.diverged-<stamp>`, with the tablespaces and
+    the WAL directory that it leads to. Of a copy that fails nothing is kept: it holds nothing that
+    its source has not. Raises PostgresError (a server runs on the directory, `source` is of another
+    cluster), CommandFailed, Cancelled.
     """
     with explained(f"copying {source.address} to {job.layout.data_dir}"):
         _clone(job, source, system_id)
@@ -36,10 +41,12 @@ def _clone(job: Job, source: Upstream, system_id: SystemId | None) -> None:
     user = job.config.authentication.replication.username
     found = upstreams.ask(source, user, layout.passfile, min(job.left(), _ASK_TIMEOUT))
     require_system(found.identity.system_id, system_id)
-    begin_copy(layout, job.clock)
+    parts = _parts(job, source)
+    begin_copy(layout, job.clock, tuple(parts.values()))
     try:
         connection = conf.connection(source, user, layout.passfile)
-        job.run(argv.basebackup(job.binaries, layout.copy, connection, source.slot))
+        options = job.config.basebackup
+        job.run(argv.basebackup(job.binaries, layout.copy, connection, source.slot, options, parts))
         copied = control_data(job.binaries, layout.copy, job.clock)
         require_system(copied.system_id, found.identity.system_id)
         # Before the rename: a directory at its place must never be able to start as a primary.
@@ -48,6 +55,27 @@ def _clone(job: Job, source: Upstream, system_id: SystemId | None) -> None:
         finish_copy(layout, layout.diverged(job.stamp))
         layout.birth_marker.unlink(missing_ok=True)
     except (PostgresError, OSError):
-        shutil.rmtree(layout.copy, ignore_errors=True)
-        layout.copy_marker.unlink(missing_ok=True)
+        abandon_copy(layout)
         raise
+
+
+def _parts(job: Job, source: Upstream) -> dict[str, Path]:
+    """Where the copy fills what lies elsewhere, by the place at the source, or of the WAL by the
+    place that the user wants."""
+    wal = dict(job.config.basebackup).get(argv.WAL_DIRECTORY)
+    places = _tablespaces(job, source)
+    wanted = places if wal is None else (*places, wal)
+    return {place: elsewhere.beside(Path(place), job.layout.attempt) for place in wanted}
+
+
+def _tablespaces(job: Job, source: Upstream) -> tuple[str, ...]:
+    """They are asked for as whom pg_rewind logs in as, since a user who may only replicate is not
+    answered. If that one is not let in, they are copied to where they are at the source: what lies
+    there already is not written over, pg_basebackup refuses it."""
+    user = job.config.authentication.rewind.username
+    timeout = min(job.left(), _ASK_TIMEOUT)
+    try:
+        return upstreams.tablespaces(source, user, job.layout.passfile, timeout)
+    except PostgresError as error:
+        event(LOG, logging.WARNING, "tablespaces not known", source=str(source.address), why=error)
+        return ()

@@ -17,7 +17,7 @@ from raftha.errors import PostgresError
 from raftha.instants import Instant, remaining
 from raftha.model.postgres import Binaries
 from raftha.model.settings import PostgresConfig
-from raftha.pg import orphan
+from raftha.pg import elsewhere, orphan
 from raftha.pg.layout import MARKED, Layout
 from raftha.pg.run import Cancel, Progress, ignore, never, run
 
@@ -85,9 +85,10 @@ def explained(what: str) -> Iterator[None]:
         raise PostgresError(f"{what} failed: {error}") from error
 
 
-def begin_copy(layout: Layout, clock: Clock) -> None:
+def begin_copy(layout: Layout, clock: Clock, parts: Sequence[Path] = ()) -> None:
     """Make a directory to be filled, of a name that no attempt has had; what earlier ones left is
-    removed, after the program that fills it was ended if it outlived its agent.
+    removed, after the program that fills it was ended if it outlived its agent. `parts` are the
+    directories that will be filled elsewhere.
 
     Only a directory that our marker names is removed. Raises PostgresError, OSError.
     """
@@ -98,9 +99,22 @@ def begin_copy(layout: Layout, clock: Clock) -> None:
         half_made = marker.with_name(marker.name.removesuffix(MARKED))
         if half_made.exists():
             shutil.rmtree(half_made)
+        elsewhere.remove(marker.read_text())
         marker.unlink()
-    files.replace(layout.copy_marker, b"a data directory in the making lies beside\n")
+    content = "a data directory in the making lies beside\n" + elsewhere.listed(parts)
+    files.replace(layout.copy_marker, content.encode())
     layout.copy.mkdir(mode=0o700)
+
+
+def abandon_copy(layout: Layout) -> None:
+    """Remove a copy that failed, as far as that can be done: the next attempt does the rest."""
+    shutil.rmtree(layout.copy, ignore_errors=True)
+    try:
+        elsewhere.remove(layout.copy_marker.read_text())
+    except OSError:
+        return
+    if not layout.copy.exists():
+        layout.copy_marker.unlink()
 
 
 def finish_copy(layout: Layout, replaced: Path) -> None:
@@ -111,6 +125,7 @@ def finish_copy(layout: Layout, replaced: Path) -> None:
     """
     target = layout.data_dir
     try:
+        elsewhere.settle(layout.copy, layout.attempt)
         if target.exists() and any(target.iterdir()):
             files.rename(target, _free(replaced))
         files.rename(layout.copy, target)

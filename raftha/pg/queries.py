@@ -112,6 +112,8 @@ UNION SELECT pid FROM pg_catalog.pg_stat_wal_receiver WHERE pid IS NOT NULL
 """pg_stat_wal_receiver alone shows no receiver that is still connecting."""
 IDENTIFY_SYSTEM: Final = "IDENTIFY_SYSTEM"
 
+TABLESPACES: Final = "SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace"
+
 SLOTS: Final = """
 SELECT slot_name, active, COALESCE(wal_status, ''), restart_lsn IS NOT NULL
 FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary

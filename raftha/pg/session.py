@@ -9,7 +9,7 @@ Neither a query's text nor its parameters appear in an error: they may hold secr
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -117,10 +117,21 @@ def ask_remote(parameters: Mapping[str, str], commands: Sequence[str], timeout: 
     Raises PostgresUnavailable at the latest after `timeout` seconds; an abandoned thread ends when
     libpq gives up. Raises PostgresError if the server refuses a command.
     """
+    return _abandoned_late(lambda: _ask(parameters, commands), parameters, timeout)
+
+
+def read_remote(parameters: Mapping[str, str], sql: str, timeout: float) -> list[Row]:
+    """The rows of one query on a server. Raises as `ask_remote` does."""
+    return _abandoned_late(lambda: _read(parameters, sql, timeout), parameters, timeout)
+
+
+def _abandoned_late(
+    ask: Callable[[], list[Row] | PostgresError], parameters: Mapping[str, str], timeout: float
+) -> list[Row]:
     answers: SimpleQueue[list[Row] | PostgresError] = SimpleQueue()
     where = f"{parameters.get('host')}:{parameters.get('port')}"
     try:
-        threads.begin(lambda: answers.put(_ask(parameters, commands)), "pg-ask-remote")
+        threads.begin(lambda: answers.put(ask()), "pg-ask-remote")
         answer = answers.get(timeout=timeout)
     except OSError as error:
         raise PostgresUnavailable(f"{where} cannot be asked: {error.strerror}") from error
@@ -142,6 +153,23 @@ def _ask(parameters: Mapping[str, str], commands: Sequence[str]) -> list[Row] | 
     try:
         with connection.cursor() as cursor:
             return [_first_row(cursor, command) for command in commands]
+    except psycopg2.Error as error:
+        return _translated(error)
+    finally:
+        connection.close()
+
+
+def _read(parameters: Mapping[str, str], sql: str, timeout: float) -> list[Row] | PostgresError:
+    try:
+        bound = {"options": f"-c statement_timeout={max(1, int(timeout * 1000))}"}
+        named = {"application_name": APPLICATION_NAME, "gssencmode": "disable"}
+        connection = psycopg2.connect(conninfo({**parameters, **named, **bound}))
+    except psycopg2.Error as error:
+        return _translated(error)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
     except psycopg2.Error as error:
         return _translated(error)
     finally:

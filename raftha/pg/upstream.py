@@ -11,7 +11,7 @@ from raftha.model.ids import SystemId
 from raftha.model.postgres import TimelineSwitch, Upstream
 from raftha.pg import conf, queries, timeline
 from raftha.pg.queries import Identity
-from raftha.pg.session import ask_remote
+from raftha.pg.session import ask_remote, read_remote
 
 
 class UpstreamLine(Struct, frozen=True, kw_only=True):
@@ -31,6 +31,14 @@ def ask(upstream: Upstream, user: str, passfile: Path, timeout: float) -> Upstre
     command = queries.timeline_history(identity.timeline)
     (answer,) = ask_remote(parameters, [command], timeout)
     return UpstreamLine(identity=identity, history=_history(answer))
+
+
+def tablespaces(upstream: Upstream, user: str, passfile: Path, timeout: float) -> tuple[str, ...]:
+    """Where the server's tablespaces lie, those aside that lie in its data directory. Raises
+    PostgresUnavailable, PostgresError."""
+    parameters = conf.connection(upstream, user, passfile, {"dbname": "postgres"})
+    rows = read_remote(parameters, queries.TABLESPACES, timeout)
+    return tuple(place for (place,) in rows if place.startswith("/"))
 
 
 def require_system(found: SystemId, expected: SystemId | None) -> None:

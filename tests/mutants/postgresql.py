@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _CONF: Final = "unit/pg/test_conf.py::"
 _FILES: Final = "unit/pg/test_files.py::"
+_PARTS: Final = "unit/pg/test_elsewhere.py::"
 _REWIND: Final = "unit/pg/test_rewind.py::"
 _TEXTS: Final = "unit/pg/test_texts.py::"
 _TIMELINE: Final = "unit/pg/test_timeline.py::"
@@ -152,5 +153,28 @@ MUTANTS: Final = (
         instead="pass",
         caught_by="integration/test_pg_rejoin.py::test_burned_timelines_are_skipped_and_followed",
         limit_s=100,
+    ),
+    Mutant(
+        file="pg/elsewhere.py",
+        without="a copy is filled where the tablespace of the directory it replaces may lie",
+        text='return plain.with_name(f"{plain.name}{_SUFFIX}{attempt}")',
+        instead="return plain",
+        caught_by=_PARTS
+        + "test_a_place_in_use_is_left_alone_by_a_copy_that_succeeds_and_one_that_fails",
+    ),
+    Mutant(
+        file="pg/elsewhere.py",
+        without="whatever the marker of a copy lists is removed",
+        text="if part.is_absolute() and _OURS.search(part.name) and part.is_dir():",
+        instead="if part.is_dir():",
+        caught_by=_PARTS
+        + "test_what_a_killed_attempt_left_elsewhere_is_removed_and_nothing_besides",
+    ),
+    Mutant(
+        file="pg/kept.py",
+        without="of undone WAL the newest is removed first",
+        text="for kept in found[:-1]:",
+        instead="for kept in found[:0:-1]:",
+        caught_by="unit/pg/test_kept.py::test_of_undone_wal_the_oldest_goes_where_there_is_a_limit",
     ),
 )

@@ -321,6 +321,7 @@ def test_the_raft_directory_may_not_lie_in_the_data_directory(refusals: Any, goo
         ("restapi.x: 1", "is not an option"),
         ("bootstrap: {initdb: [pgdata: x]}", "cannot set pgdata"),
         ("bootstrap: {initdb: [[x]]}", "holds a list"),
+        ("bootstrap: {initdb: [waldir: wal]}", "must be an absolute path"),
         ("tags: {a: [1]}", "must be one value"),
         ("bootstrap: {pg_hba: [x], dcs: {postgresql: {pg_hba: [y]}}}", "keep one of the two"),
         ("bootstrap: {dcs: {postgresql: {parameters: {A: 1, a: 2}}}}", "gives a twice"),
@@ -331,6 +332,29 @@ def test_the_raft_directory_may_not_lie_in_the_data_directory(refusals: Any, goo
 def test_further_mistakes_are_refused(refusals: Any, good: str, extra: str, part: str) -> None:
     (told,) = refusals(good + extra + "\n")
     assert part in told
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ("format: tar", "cannot set format"),
+        ("waldir: wal", "must be an absolute path"),
+        ("compress: gzip", "a copy is not stored compressed"),
+    ],
+)
+def test_options_of_a_copy_that_cannot_be_are_refused(
+    refusals: Any, good: str, option: str, part: str
+) -> None:
+    given = f"postgresql:\n  basebackup:\n  - {option}\n"
+    (told,) = refusals(good.replace("postgresql:\n", given))
+    assert part in told
+
+
+def test_options_of_a_copy(load_text: Any, good: str) -> None:
+    given = "postgresql:\n  basebackup: [no-manifest, max-rate: 1M, waldir: /wal]\n"
+    loaded = load_text(good.replace("postgresql:\n", given))
+    options = (("no-manifest", None), ("max-rate", "1M"), ("waldir", "/wal"))
+    assert loaded.config.postgresql.basebackup == options
 
 
 def test_keys_that_ask_for_nothing_pass(load_text: Any, good: str) -> None:

@@ -222,6 +222,17 @@ def test_a_base_backup_goes_through_the_slot_and_writes_no_configuration() -> No
     assert argv.waldump(BINARIES, Path("/d"), Timeline(2), Lsn(255))[-1] == "--start=0/FF"
 
 
+def test_a_base_backup_puts_elsewhere_what_lies_elsewhere() -> None:
+    options = (("max-rate", "1M"), ("waldir", "/wal"))
+    parts = {"/a=b": Path("/a=b.x"), "/wal": Path("/wal.x")}
+    command = argv.basebackup(BINARIES, Path("/d"), {}, None, options, parts)
+    assert command[-3:] == [
+        "--tablespace-mapping=/a\\=b=/a\\=b.x",
+        "--waldir=/wal.x",
+        "--max-rate=1M",
+    ]
+
+
 def test_slot_names_follow_patronis_rule() -> None:
     assert slots.slot_name("Node-1.example") == "node_1_example"
     assert slots.slot_name("a b") == "au0032b"
