@@ -20,16 +20,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
 import psutil
 
 from raftha.pg import versions
-from tests.faults.disks import DiskCluster
+from tests.faults.disks import DiskCluster, write_until_refused
 from tests.faults.links import Way
 from tests.faults.nets import NetCluster
 from tests.faults.stage import LEASE_S
@@ -46,7 +46,15 @@ JOB_S: Final = 6.0
 """How long a node that comes back is watched for a rewind or a copy to be killed in."""
 
 JOBS: Final = ("pg_rewind", "pg_basebackup")
-KINDS: Final[dict[str, type[ClusterHarness]]] = {"net": NetCluster, "disk": DiskCluster}
+
+
+class RoomyCluster(DiskCluster):
+    """Each change of the primary takes some files of WAL, which the slots keep for a while."""
+
+    sizes_mb: ClassVar[Mapping[str, int]] = {"disk": 1500}
+
+
+KINDS: Final[dict[str, type[ClusterHarness]]] = {"net": NetCluster, "disk": RoomyCluster}
 Undo = Callable[[], None]
 Strike = Callable[["Storm", str], Undo]
 
@@ -65,11 +73,14 @@ class Storm:
         self.log.append(f"{time.monotonic() - self.begun:8.2f} {words}")
         print(self.log[-1], flush=True)
 
-    def victim(self) -> str:
-        """The primary in three of five draws."""
-        primary = self.cluster.primary()
+    def victims(self, count: int) -> list[str]:
+        """So many members; the primary leads the list in three of five draws."""
         names = [node.name for node in self.cluster.members()]
-        return primary if primary and self.draw.random() < 0.6 else self.draw.choice(names)
+        self.draw.shuffle(names)
+        if self.draw.random() < 0.6:
+            primary = self.cluster.primary()
+            names.sort(key=lambda name: name != primary)
+        return names[:count]
 
     def parts(self) -> list[Part]:
         """One to three kinds of processes of a node."""
@@ -149,11 +160,7 @@ def fill(storm: Storm, name: str) -> Undo:
     storm.note(f"{name}: disk full")
     with (cluster.seen(name, folder) / "filler").open("ab", buffering=0) as filler:
         for size in (1 << 20, 4096):
-            try:
-                while filler.write(bytes(size)):
-                    continue
-            except OSError:
-                continue
+            write_until_refused(filler, bytes(size))
     return lambda: (cluster.seen(name, folder) / "filler").unlink(missing_ok=True)
 
 
@@ -227,8 +234,8 @@ def strike(storm: Storm, strikes: tuple[Strike, ...]) -> int:
     """One fault or two at a time, for up to two leases; how many."""
     undo, count = [], 1 + (storm.draw.random() < 0.3)
     try:
-        for _ in range(count):
-            undo.append(storm.draw.choice(strikes)(storm, storm.victim()))
+        for victim in storm.victims(count):
+            undo.append(storm.draw.choice(strikes)(storm, victim))
             time.sleep(storm.draw.uniform(0.0, 0.5))
         time.sleep(storm.draw.uniform(0.1, 2 * LEASE_S))
     finally:
