@@ -125,14 +125,18 @@ def _arguments(options: Iterable[tuple[str, str | None]]) -> list[str]:
     return [f"--{name}" if value is None else f"--{name}={value}" for name, value in options]
 
 
-def rewind(binaries: Binaries, target: Path, connection: Mapping[str, str]) -> list[str]:
-    """Turn a diverged, cleanly stopped directory into one that can follow the source."""
+def rewind(
+    binaries: Binaries, target: Path, connection: Mapping[str, str], *, restores: bool
+) -> list[str]:
+    """Turn a diverged, cleanly stopped directory into one that can follow the source; with
+    `restores`, WAL that it needs and has no more is fetched by its own restore_command."""
     return [
         str(binaries.bin_dir / "pg_rewind"),
         f"--target-pgdata={target}",
         f"--source-server={conninfo(connection)}",
         "--no-ensure-shutdown",
         "--progress",
+        *(["--restore-target-wal"] if restores else []),
     ]
 
 

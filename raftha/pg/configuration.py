@@ -70,6 +70,13 @@ def write_passfile(layout: Layout, config: PostgresConfig) -> bool:
     return _written(layout.passfile, conf.pgpass(logins))
 
 
+def has_restore_command(data_dir: Path) -> bool:
+    """Whether a stopped directory is configured to fetch WAL from an archive. Raises OSError."""
+    written = (data_dir / name for name in ("postgresql.conf", "postgresql.auto.conf"))
+    texts = (path.read_text(errors="replace") for path in written if path.exists())
+    return any(conf.parse(text).get("restore_command") for text in texts)
+
+
 def mark_standby(data_dir: Path) -> None:
     """Make sure, durably, that this directory starts as a standby. Raises OSError."""
     _written(data_dir / "standby.signal", "")

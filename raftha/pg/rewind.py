@@ -139,7 +139,8 @@ def _rewind(job: Job, source: Upstream, comparison: Comparison) -> Path | None:
     user = job.config.authentication.rewind.username
     extra = {"dbname": "postgres"}
     connection = conf.connection(source, user, layout.passfile, extra)
-    job.run(argv.rewind(job.binaries, layout.data_dir, connection))
+    restores = configuration.has_restore_command(layout.data_dir)
+    job.run(argv.rewind(job.binaries, layout.data_dir, connection, restores=restores))
     configuration.mark_standby(layout.data_dir)
     layout.rewind_marker.unlink()
     files.sync_directory(layout.data_dir.parent)

@@ -300,7 +300,7 @@ def test_everything_kept_aside_lies_beside_the_data() -> None:
 
 
 def test_psycopg2_reads_what_libpq_reads() -> None:
-    command = argv.rewind(BINARIES, Path("/d"), {"host": "h", "user": "it's"})
+    command = argv.rewind(BINARIES, Path("/d"), {"host": "h", "user": "it's"}, restores=False)
     dsn = next(part for part in command if part.startswith("--source-server="))
     parsed = psycopg2.extensions.parse_dsn(dsn.partition("=")[2])
     assert parsed == {"host": "h", "user": "it's"}
