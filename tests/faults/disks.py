@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -35,13 +35,14 @@ class DiskCluster(ClusterHarness):
     """Nodes on disks of their own."""
 
     data = "disk/pgdata"
+    sizes_mb: ClassVar[Mapping[str, int]] = {"disk": DISK_MB, "wal": WAL_MB}
 
     def write_files(self) -> None:
         self._spaces: dict[str, Space] = {}
         super().write_files()
         for name, node in self.nodes.items():
             space = self._spaces[name] = Space("--mount")
-            for disk, megabytes in (("disk", DISK_MB), ("wal", WAL_MB)):
+            for disk, megabytes in self.sizes_mb.items():
                 (node.folder / disk).mkdir(mode=0o700, parents=True)
                 options = f"size={megabytes}m,mode=0700"
                 space.run("mount", "-t", "tmpfs", "-o", options, "none", node.folder / disk)

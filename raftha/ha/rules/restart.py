@@ -73,7 +73,10 @@ def _off(s: Situation, record: HistoryRecord) -> str | None:
     if control is not None:
         here = max(control.timeline, control.minimum_recovery_timeline)
     if control is None or s.view.directory.standby_signal or here < record.timeline:
-        return f"the promotion to timeline {record.timeline} was cut short"
+        # The last complaint is what ended it, if it was not killed: a full disk, most of the time.
+        *_, last = s.view.last_words.split("; ")
+        words = f": {last}" if last else ""
+        return f"the promotion to timeline {record.timeline} was cut short{words}"
     if here > record.timeline:
         return f"timeline {here} was written here, but {record.timeline} was committed"
     return None

@@ -87,6 +87,10 @@ def test_between_two_tries_there_is_a_pause() -> None:
         ({"directory": replace(pg.EMPTY, state=DirectoryState.ABSENT)}, "absent"),
         ({"cluster": b.won(b.MINE)}, "cut short"),
         (
+            {"cluster": b.won(b.MINE), "last_words": "FATAL: other; PANIC: No space left"},
+            "cut short: PANIC: No space left",
+        ),
+        (
             {
                 "cluster": b.won(b.MINE),
                 "directory": pg.directory(control=pg.control(timeline=Timeline(3))),
