@@ -104,6 +104,24 @@ def place_history_files(
     return tuple(placed)
 
 
+def fill_history_gaps(data_dir: Path, current: Timeline) -> tuple[Timeline, ...]:
+    """Have a history file for every number below `current`, which this server writes or is about to
+    leave; the numbers that had none.
+
+    A receiver fetches one for each number between its own timeline and its primary's, and ends if
+    one is missing (`WalRcvFetchTimeLineHistoryFiles` in walreceiver.c). A number that was burned
+    has none, nor has one that was left before this directory was copied. What stands in it does
+    not matter: the newest alone is read. Not synced, for each start of a primary does it again.
+    """
+    filled = []
+    for number in map(Timeline, range(2, current)):
+        path = data_dir / "pg_wal" / timeline.history_file(number)
+        if not path.exists():
+            path.write_text(timeline.PLACEHOLDER)
+            filled.append(number)
+    return tuple(filled)
+
+
 def clear_history_files(data_dir: Path) -> tuple[Timeline, ...]:
     """Remove the reservations, and only them; the numbers freed. The server must be stopped.
 

@@ -138,6 +138,8 @@ class Instance:
         if directory.running_pid(self.config.data_dir) is not None:
             return changed
         if plan.role is ServerRole.PRIMARY:
+            if found.control is not None:
+                configuration.fill_history_gaps(self.config.data_dir, found.control.timeline)
             return configuration.unmark_standby(self.config.data_dir) or changed
         return bool(configuration.clear_history_files(self.config.data_dir)) or changed
 
@@ -332,8 +334,10 @@ class Instance:
     def place_history_files(
         self, current: Timeline, burned: Iterable[Timeline]
     ) -> tuple[Timeline, ...]:
-        """Reserve the burned timeline numbers above `current`, right before a promotion (R25)."""
+        """Reserve the burned timeline numbers above `current`, right before a promotion (R25), and
+        let nobody who follows miss one below it."""
         data_dir = self.config.data_dir
+        configuration.fill_history_gaps(data_dir, current)
         return configuration.place_history_files(data_dir, current, frozenset(burned))
 
     def create_roles(

@@ -141,6 +141,38 @@ def test_a_directory_that_cannot_be_rewound_is_replaced_and_kept(binaries: Binar
         assert ids(n1) == [200]
 
 
+def test_who_was_away_over_a_burned_timeline_can_follow(binaries: Binaries) -> None:
+    """A receiver wants a file of each number in between. The one that was reserved for the burned
+    number goes when the primary starts as a standby, and the next promotion has no need of it."""
+    with nodes(binaries, "n1", "n2", "n3") as (n1, n2, n3):
+        system_id = first_primary(n1)
+        attach(n1, n2, system_id)
+        attach(n1, n3, system_id)
+        n3.stop()
+        n1.stop()
+        n2.instance.place_history_files(Timeline(1), (Timeline(2),))
+        n2.promote()
+        n2.instance.create_slot("n3")
+        n2.stop()
+        n2.start(standby_of(None))
+        n2.instance.place_history_files(Timeline(3), ())
+        n2.promote()
+        assert n2.instance.status(2.0).timeline == 4
+
+        n3.start(standby_of(n2.upstream_for("n3", "n3")))
+        until(lambda: is_streaming(n3) and n3.instance.status(2.0).timeline == 4)
+
+        n2.stop("crash")
+        for number in (2, 3):
+            (n2.config.data_dir / "pg_wal" / f"{number:08X}.history").unlink()
+        n2.start(PRIMARY)
+        n3.stop()
+        for number in (2, 3):
+            (n3.config.data_dir / "pg_wal" / f"{number:08X}.history").unlink(missing_ok=True)
+        n3.start(standby_of(n2.upstream_for("n3", "n3")))
+        until(lambda: is_streaming(n3) and caught_up(n2, n3))
+
+
 @pytest.mark.smoke
 def test_burned_timelines_are_skipped_and_followed(binaries: Binaries) -> None:
     """R25, and that a standby restarts although the reservations are there."""

@@ -177,4 +177,11 @@ MUTANTS: Final = (
         instead="for kept in found[:0:-1]:",
         caught_by="unit/pg/test_kept.py::test_of_undone_wal_the_oldest_goes_where_there_is_a_limit",
     ),
+    Mutant(
+        file="pg/configuration.py",
+        without="R25: whoever was away over a burned timeline misses its file for ever",
+        text="for number in map(Timeline, range(2, current)):",
+        instead="for number in map(Timeline, range(2, 2)):",
+        caught_by=_FILES + "test_a_follower_of_any_age_finds_a_file_of_each_timeline",
+    ),
 )

@@ -104,6 +104,15 @@ def test_reservations_are_placed_and_only_they_are_cleared(layout: Layout) -> No
     assert timeline.parse_history(real.read_text()) != ()
 
 
+def test_a_follower_of_any_age_finds_a_file_of_each_timeline(layout: Layout) -> None:
+    real = layout.data_dir / "pg_wal" / "00000003.history"
+    real.write_text("1\t0/3000000\tno recovery target specified\n")
+    assert configuration.fill_history_gaps(layout.data_dir, Timeline(5)) == (2, 4)
+    assert configuration.fill_history_gaps(layout.data_dir, Timeline(5)) == ()
+    assert configuration.clear_history_files(layout.data_dir) == (2, 4)
+    assert timeline.parse_history(real.read_text()) != ()
+
+
 def test_a_pid_file_counts_only_with_its_process(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
