@@ -58,7 +58,13 @@ def _fence(children: set[int]) -> float:
     instance = procs.Instance(os.getpid(), "", None)
     started = now = kernel.read_clocks()
     sweep = Sweep(
-        instance, reason="calibration", started=started, postmaster=None, segment=None, machine=HOST
+        instance,
+        reason="calibration",
+        started=started,
+        postmaster=None,
+        segment=None,
+        machine=HOST,
+        asked=True,  # a server is, so its fence takes the pause too
     )
     while not sweep.step(now, is_postmaster_gone=False):
         for pid in tuple(children):

@@ -50,13 +50,16 @@ class Sweep:
         postmaster: int | None,
         segment: int | None,
         machine: Host,
+        asked: bool = False,
     ) -> None:
+        """`asked` says that the processes were told to stop already, and may be about to obey."""
         self._instance = instance
         self._postmaster = postmaster
         self._segment = segment
         self._machine = machine
         self._started = started
         self._empty_passes = 0
+        self._has_asked = asked
         self.reason = reason
         self.seen: set[int] = set()
         self.killed: set[int] = set()
@@ -72,6 +75,7 @@ class Sweep:
             self._machine.send(self._postmaster, signal.SIGQUIT)
         except ProcessLookupError:
             return
+        self._has_asked = True
 
     def step(self, now: Reading, *, is_postmaster_gone: bool) -> bool:
         """Make one pass. True once the instance is verified to be empty; a pass that could not look
@@ -83,7 +87,9 @@ class Sweep:
             return False
 
     def _pass(self, now: Reading, *, is_postmaster_gone: bool) -> bool:
-        in_grace = self.seconds(now) < GRACE_S and not is_postmaster_gone
+        # Strays of an earlier guardian were asked by nobody, and their lease may be about to end.
+        may_obey = self._has_asked and not is_postmaster_gone
+        in_grace = may_obey and self.seconds(now) < GRACE_S
         left = self._machine.living(self._instance)
         self.seen.update(process.pid for process in left)
         self.remaining = len(left)

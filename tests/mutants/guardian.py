@@ -206,6 +206,13 @@ FENCE: Final = (
     ),
     Mutant(
         file="guardian/fence.py",
+        without="S5: strays that nobody asked to stop are left alone for a grace",
+        text="may_obey = self._has_asked and not is_postmaster_gone",
+        instead="may_obey = not is_postmaster_gone",
+        caught_by=_HANDLES + "test_a_grace_is_for_a_server_that_was_asked_to_stop",
+    ),
+    Mutant(
+        file="guardian/fence.py",
         without="R13: a pass that could look at nothing ends the guardian",
         text="        except OSError:\n            self._empty_passes = 0",
         instead="        except ValueError:\n            self._empty_passes = 0",

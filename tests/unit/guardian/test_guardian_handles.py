@@ -121,3 +121,25 @@ def test_a_pass_that_could_not_look_proves_nothing() -> None:
     assert sweep.killed == {ANOTHER.pid}
     passes = (sweep.step(late, is_postmaster_gone=True) for _ in range(EMPTY_PASSES))
     assert list(passes) == [False] * (EMPTY_PASSES - 1) + [True]
+
+
+@pytest.mark.parametrize("postmaster", [None, 7])
+def test_a_grace_is_for_a_server_that_was_asked_to_stop(postmaster: int | None) -> None:
+    """Strays of an earlier guardian were asked by nobody, and their lease may end any moment."""
+    host = Host(failures=0)
+    begun = Reading(100.0, 100.0)
+    sweep = Sweep(
+        Instance(1, "/data", None),
+        reason="kill",
+        started=begun,
+        postmaster=postmaster,
+        segment=None,
+        machine=host,
+    )
+    sweep.ask_immediate_stop()
+
+    sweep.step(begun, is_postmaster_gone=False)
+    assert sweep.has_signalled_all is (postmaster is None)
+    late = Reading(100.0 + 2 * GRACE_S, 100.0 + 2 * GRACE_S)
+    sweep.step(late, is_postmaster_gone=False)
+    assert sweep.killed == {ANOTHER.pid}
