@@ -26,7 +26,7 @@ def test_three_empty_machines_become_a_cluster_that_commits_rows() -> None:
     assert world.promises.promotions == 0
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_cluster_keeps_the_promises(seed: int) -> None:
     """More of them: `python -m tests.sim.soak --world cluster`."""
     repeat = f"python -m tests.sim.soak --world cluster --first {seed} --seeds 1"

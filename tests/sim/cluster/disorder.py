@@ -131,6 +131,8 @@ class Disorder:
             self._world.end(node.host, restart_after=trouble.lasts, power=False)
         with_server = (Kind.KILL_POSTMASTER, Kind.KILL_AGENT_AND_POSTMASTER, Kind.KILL_ALL)
         if kind in with_server and server is not None:
+            guardian = node.guardian
+            server.died_unseen = guardian is not None and not guardian.life.runs
             server.postmaster.send(signal.SIGKILL)
 
     def _kill_child(self, trouble: Trouble, node: Node) -> None:

@@ -42,7 +42,8 @@ RECEIPT_S: Final = 5.0
 
 
 class Node:
-    """What of a machine outlives its agent, and the agent if it runs."""
+    """What of a machine outlives its agent, and the agent if it runs: without a break since
+    `agent_since`."""
 
     def __init__(self, world: ClusterWorld, host: Host) -> None:
         self.world = world
@@ -51,6 +52,7 @@ class Node:
         self.directory = Directory(path=Path("/sim") / host.name / "pgdata")
         self.machine = Machine(self.directory, self._start_server, self._tell, self._child_ended)
         self.agent: Agent | None = None
+        self.agent_since = 0.0
         self.guardian: Guardian | None = None
         self._guardians: list[str] = []
         self.server: Server | None = None
@@ -65,6 +67,7 @@ class Node:
     def agent_started(self, raft: RaftNode) -> None:
         """The process of the agent begins."""
         world, life = self.world, self._life("agent")
+        self.agent_since = world.time.now
         others = [name for name in world.hosts if name != self.name]
         config = node_config(self.name, others, world.settings)
         here = Here(

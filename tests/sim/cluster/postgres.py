@@ -31,7 +31,8 @@ _NAMES: Final = re.compile(r'"([^"]+)"|(raftha_nobody)')
 
 
 class Server:
-    """`number` tells it from every other life of any server."""
+    """`number` tells it from every other life of any server. `died_unseen` says that its postmaster
+    was killed while the guardian was frozen."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Server:
         directory.is_to_promote = False  # an earlier life's file: the postmaster removes it
         self.in_recovery = directory.standby_signal
         self.is_answering = False
-        self.is_stopping = self.is_draining = False
+        self.is_stopping = self.is_draining = self.died_unseen = False
         self.received: int | None = None
         self.replays_until = 0.0
         self.plan: ServerPlan = directory.plan or ServerPlan(role="primary")  # type: ignore[arg-type]

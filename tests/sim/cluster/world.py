@@ -47,6 +47,8 @@ LOOK_S: Final = 0.5
 """How often it is looked whether the cluster is whole; twice in a row is enough."""
 CALM_LOOKS: Final = (2, 2, 2, 6)
 """So many looks in a row that find it whole are calm enough for the next fault."""
+SWEEP_S: Final = 1.0
+"""What an agent that comes back takes to have a guardian, and everything of a server ended."""
 FEWEST_ROWS: Final = 20
 SIZE: Final = 3
 L1_S: Final = 1.0
@@ -132,6 +134,7 @@ class ClusterWorld(Stage):
             store=self.newest_store,
             servers=self.servers,
             thawed_at=lambda name: self.disorder.thawed_at.get(name, -1.0),
+            is_beyond_timers=self.is_beyond_timers,
         )
         self.disorder = Disorder(self)
         self._numbers = count(1)
@@ -267,6 +270,15 @@ class ClusterWorld(Stage):
             return None
         return self.nodes[host].running_server()
 
+    def is_beyond_timers(self, server: Server) -> bool:
+        """Its postmaster was killed while its guardian was frozen, and no agent has been there long
+        enough to end what is left: a stated limit, for no timer knows of those processes."""
+        node = self.nodes[server.node]
+        agent = node.agent
+        is_there = agent is not None and agent.life.runs
+        has_had_time = is_there and self.time.now - node.agent_since > SWEEP_S
+        return server.died_unseen and not has_had_time
+
     def raft_carries(self, source: str, target: str) -> bool:
         stalls = self.wires._stalls
         return (source, target) not in stalls and (target, source) not in stalls
@@ -328,6 +340,8 @@ class ClusterWorld(Stage):
     def thaw(self, host: Host) -> None:
         super().thaw(host)
         for life in self._agents_of(host):
+            if life.is_frozen:
+                self.nodes[host.name].agent_since = self.time.now
             self.fibers.thaw(life)
 
     def _agents_of(self, host: Host) -> list[Life]:
