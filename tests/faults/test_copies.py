@@ -84,5 +84,5 @@ def test_a_copy_whose_source_is_deposed_is_given_up_for_one_of_the_successor(
 
     conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S)
     assert not folder.exists()
-    assert beside(cluster, copying, "pgdata?*") == []
+    assert beside(cluster, copying, "pgdata.[dfn]*") == []
     assert cluster.query(copying, "SELECT count(*) FROM public.big") == [(20000,)]

@@ -154,7 +154,7 @@ def test_a_copy_whose_agent_was_killed_is_never_mixed_with_the_next(
     assert cluster.wait_until_whole() == primary
     assert not any(map(psutil.Process.is_running, orphans))
     assert not half_made.exists()
-    assert beside(cluster, "n2", "pgdata?*") == []
+    assert beside(cluster, "n2", "pgdata.[dfn]*") == []
     rows = [cluster.query(name, "SELECT count(*) FROM big") for name in ("n1", "n2")]
     assert rows == [[(20000,)]] * 2
 
@@ -176,5 +176,5 @@ def test_a_primary_that_lost_nothing_follows_without_a_copy(new_cluster: NewClus
     cluster.start(old)
     assert check_quiet(cluster) == new
 
-    assert beside(cluster, old, "pgdata.*") == []
+    assert beside(cluster, old, "pgdata.[dfn]*") == []
     await_line(cluster, old, "nothing diverged", 5)
