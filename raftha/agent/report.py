@@ -26,7 +26,7 @@ from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds, longest, remaining
 from raftha.model.cluster import Cluster, Leader, Member
 from raftha.model.ids import Lsn, MemberName, SystemId
-from raftha.model.postgres import ControlState, ServerStatus
+from raftha.model.postgres import ControlState, ServerStatus, version_text
 from raftha.model.report import (
     ClusterReport,
     MemberReport,
@@ -201,11 +201,6 @@ def _of_members(answers: Mapping[MemberName, PeerAnswer]) -> Iterator[Notice]:
     for _, answer in sorted(answers.items()):
         if answer.report is not None:
             yield from answer.report.notices
-
-
-def version_text(number: int) -> str:
-    """150018 as 15.18."""
-    return f"{number // 10000}.{number % 10000}"
 
 
 def _request(cluster: Cluster) -> Mapping[str, str] | None:

@@ -38,6 +38,12 @@ def cluster_document(report: ClusterReport) -> dict[str, Any]:
     }
 
 
+def endpoint(member: MemberReport) -> tuple[str, int | None]:
+    """Host, without brackets, and port of a member's PostgreSQL."""
+    host, _, port = member.address.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdecimal() else None
+
+
 def members_document(report: ClusterReport) -> dict[str, Any]:
     """What `/members` answers: who votes, who does not, and the latest change of each name."""
     return {
@@ -74,9 +80,7 @@ def _member_document(member: MemberReport, leader_position: Lsn | None) -> dict[
         "api_url": member.api_url,
     }
     if member.role is not ReportedRole.WITNESS:
-        host, _, port = member.address.rpartition(":")
-        document["host"] = host.strip("[]")
-        document["port"] = int(port) if port.isdecimal() else None
+        document["host"], document["port"] = endpoint(member)
         document["timeline"] = member.timeline
     document |= pending_document(member.pending)
     if member.tags:

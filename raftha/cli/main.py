@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from raftha import __version__
 from raftha.cli.exits import Exit
 from raftha.cli.verbs.member import member
-from raftha.cli.verbs.options import operation_options
+from raftha.cli.verbs.options import operation_options, watch_option
+from raftha.cli.verbs.reach import dsn, topology, uri, version
 from raftha.cli.verbs.server import reinit, reload, restart
 from raftha.cli.verbs.settings import edit_config, show_config
 from raftha.cli.verbs.store import store
@@ -96,12 +96,6 @@ def recover(context: click.Context, /, file: Path | None, output: str, **consent
 
 
 @cli.command()
-def version() -> None:
-    """Print the version."""
-    click.echo(f"raftha {__version__}")
-
-
-@cli.command()
 @where_options
 @click.option(
     "-o",
@@ -110,15 +104,7 @@ def version() -> None:
     default="table",
     help="json and yaml are what /cluster answers.",
 )
-@click.option(
-    "-w",
-    "--watch",
-    type=click.FloatRange(min=0.2),
-    is_flag=False,
-    flag_value=2.0,
-    metavar="[SECONDS]",
-    help="Show again every so many seconds (2).",
-)
+@watch_option
 @click.pass_context
 def status(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
     """Show who leads, who follows how closely, what is wrong."""
@@ -240,6 +226,10 @@ cli.add_command(restart)
 cli.add_command(reload)
 cli.add_command(reinit)
 cli.add_command(member)
+cli.add_command(topology)
+cli.add_command(uri)
+cli.add_command(dsn)
+cli.add_command(version)
 
 
 def main() -> None:

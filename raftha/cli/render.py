@@ -6,7 +6,7 @@ draws no lines, so that a pipe gets plain columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Final
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from raftha.cli.topology import roots
 from raftha.model.report import (
     ClusterReport,
     Exposure,
@@ -34,7 +35,39 @@ _STEP: Final = 1024.0
 def status(report: ClusterReport, width: int, colour: bool) -> str:
     """The whole screen, ending with a line break."""
     out = StringIO()
-    console = Console(
+    console = _console(out, width, colour)
+    for line in _warning(report):
+        console.print(Text(line, style="bold red"))
+    for line in _header(report):
+        console.print(Text(line))
+    console.print()
+    console.print(_members([(m.name, m) for m in report.members], framed=colour))
+    if report.group:
+        console.print()
+        console.print(_voters(report, framed=colour))
+    for text in _below(report):
+        console.print(text)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def topology(report: ClusterReport, width: int, colour: bool) -> str:
+    """The members as a tree, each standby below whom it streams from."""
+    out = StringIO()
+    console = _console(out, width, colour)
+    for line in _warning(report):
+        console.print(Text(line, style="bold red"))
+    console.print(Text(f"cluster {report.scope}; {_leader(report)}"))
+    console.print()
+    rows = []
+    for top in roots(report):
+        rows.append((top.member.name, top.member))
+        rows += [(f"+ {member.name}", member) for member in top.standbys]
+    console.print(_members(rows, framed=colour))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _console(out: StringIO, width: int, colour: bool) -> Console:
+    return Console(
         file=out,
         width=width,
         force_terminal=colour,
@@ -42,18 +75,6 @@ def status(report: ClusterReport, width: int, colour: bool) -> str:
         highlight=False,
         emoji=False,
     )
-    for line in _warning(report):
-        console.print(Text(line, style="bold red"))
-    for line in _header(report):
-        console.print(Text(line))
-    console.print()
-    console.print(_members(report, framed=colour))
-    if report.group:
-        console.print()
-        console.print(_voters(report, framed=colour))
-    for text in _below(report):
-        console.print(text)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
 def voters_of(report: ClusterReport) -> str:
@@ -224,9 +245,10 @@ def _red(wrong: bool) -> str:
     return "red" if wrong else ""
 
 
-def _members(report: ClusterReport, framed: bool) -> Table:
+def _members(rows: Sequence[tuple[str, MemberReport]], framed: bool) -> Table:
+    """A line for each member, under the name that stands beside it."""
     table = _table(framed)
-    tagged = any(member.tags for member in report.members)
+    tagged = any(member.tags for _, member in rows)
     for heading in ("member", "address", "role", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "state")
     for heading in ("TL", "received", "replayed", "lag"):
@@ -235,15 +257,15 @@ def _members(report: ClusterReport, framed: bool) -> Table:
     if tagged:
         table.add_column("tags", overflow="fold")
     table.add_column("seen", justify="right", no_wrap=True)
-    for member in report.members:
-        table.add_row(*_cells(member, tagged))
+    for label, member in rows:
+        table.add_row(*_cells(label, member, tagged))
     return table
 
 
-def _cells(member: MemberReport, tagged: bool) -> list[Text]:
+def _cells(label: str, member: MemberReport, tagged: bool) -> list[Text]:
     well = member.state in _WELL or member.role is ReportedRole.WITNESS
     cells = [
-        Text(member.name, style="bold" if member.is_leader else ""),
+        Text(label, style="bold" if member.is_leader else ""),
         Text(member.address),
         Text(member.role.value, style="bold green" if member.is_leader else ""),
         Text(member.state, style="" if well else "red"),

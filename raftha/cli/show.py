@@ -1,4 +1,4 @@
-"""`raftha status` and `raftha history`: ask, and print."""
+"""`raftha status`, `raftha topology` and `raftha history`: ask, and print."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ from raftha.api.listing import history_rows
 from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
+from raftha.cli.topology import document
+from raftha.model.report import ClusterReport
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
 
 
 def status(contact: Contact, output: str) -> Exit:
     """Print the cluster once."""
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        click.secho(str(error), fg="red", err=True)
-        return Exit.UNREACHABLE
-    click.echo(_rendered(found, output), nl=False)
-    return Exit.DONE
+    if output == "table":
+        return _once(contact, _status_screen)
+    return _once(contact, lambda found: _document(dict(found.document), output))
+
+
+def topology(contact: Contact, output: str) -> Exit:
+    """Print the tree of the members once."""
+    if output == "table":
+        return _once(contact, _topology_screen)
+    return _once(contact, lambda found: _document(document(found.report, found.document), output))
 
 
 def repeat(show: Callable[[], Exit], seconds: float, wait: Callable[[float], object]) -> Exit:
@@ -63,8 +68,14 @@ def history(contact: Contact, output: str) -> Exit:
     return Exit.DONE
 
 
-def _rendered(found: Found, output: str) -> str:
-    return _screen(found) if output == "table" else _document(dict(found.document), output)
+def _once(contact: Contact, rendered: Callable[[Found], str]) -> Exit:
+    try:
+        found = discover.find(contact)
+    except NobodyAnswers as error:
+        click.secho(str(error), fg="red", err=True)
+        return Exit.UNREACHABLE
+    click.echo(rendered(found), nl=False)
+    return Exit.DONE
 
 
 def _document(content: object, output: str) -> str:
@@ -73,9 +84,21 @@ def _document(content: object, output: str) -> str:
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def _screen(found: Found) -> str:
+def _status_screen(found: Found) -> str:
     from raftha.cli import render  # rich takes longer to import than all the rest
 
+    return _drawn(render.status, found.report, render.PLAIN_WIDTH)
+
+
+def _topology_screen(found: Found) -> str:
+    from raftha.cli import render
+
+    return _drawn(render.topology, found.report, render.PLAIN_WIDTH)
+
+
+def _drawn(
+    draw: Callable[[ClusterReport, int, bool], str], report: ClusterReport, plain_width: int
+) -> str:
     colour = sys.stdout.isatty()
-    width = shutil.get_terminal_size((120, 40)).columns if colour else render.PLAIN_WIDTH
-    return render.status(found.report, width, colour)
+    width = shutil.get_terminal_size((120, 40)).columns if colour else plain_width
+    return draw(report, width, colour)

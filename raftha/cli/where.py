@@ -41,7 +41,13 @@ def where_options(command: _Command) -> _Command:
     """The options that every command has which asks a cluster."""
     for option in (
         click.option("-k", "--insecure", is_flag=True, help="Accept any server certificate."),
-        click.option("--url", "urls", multiple=True, help="Address of a node, http://host:port."),
+        click.option(
+            "--url",
+            "urls",
+            metavar="URL",
+            multiple=True,
+            help="Address of a node, http://host:port.",
+        ),
         click.option("-c", "--config-file", "file", type=FILE, help="A node's file."),
     ):
         command = option(command)
@@ -50,13 +56,30 @@ def where_options(command: _Command) -> _Command:
 
 def contact_of(context: click.Context, where: Where) -> Contact:
     """Whom to ask; ends the command with a usage error if that cannot be told."""
+    from raftha.cli.discover import NotNamed
+
+    try:
+        return _contact(where.over(context.obj))
+    except (ConfigError, NotNamed) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def contact_if_named(context: click.Context, where: Where) -> Contact | None:
+    """Whom to ask, if anything says so; a file that was named and is wrong is a usage error."""
+    from raftha.cli.discover import NotNamed
+
+    try:
+        return _contact(where.over(context.obj))
+    except NotNamed:
+        return None
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _contact(chosen: Where) -> Contact:
     from raftha.cli import discover
 
-    chosen = where.over(context.obj)
     folders = (SYSTEM_FOLDER, Path("~/.config/raftha").expanduser())
-    try:
-        return discover.contact(
-            chosen.file, chosen.urls, os.environ, folders, verify=not chosen.insecure
-        )
-    except (ConfigError, discover.NotNamed) as error:
-        raise click.UsageError(str(error)) from error
+    return discover.contact(
+        chosen.file, chosen.urls, os.environ, folders, verify=not chosen.insecure
+    )

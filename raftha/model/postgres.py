@@ -14,6 +14,11 @@ from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.settings import Address
 
 
+def version_text(number: int) -> str:
+    """150018 as 15.18."""
+    return f"{number // 10000}.{number % 10000}"
+
+
 class DirectoryState(StrEnum):
     """What lies at `postgresql.data_dir`."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import psycopg2
 import pytest
 
 from raftha.cli.exits import Exit
-from tests.integration.harness import ClusterHarness
+from tests.integration import node_support
+from tests.integration.harness import PASSWORD, ClusterHarness
 from tests.integration.scene import (
     NewCluster,
     Probe,
@@ -42,6 +44,25 @@ def others(scene: Scene, *names: str) -> list[str]:
     return [node.name for node in scene.cluster.members() if node.name not in names]
 
 
+def printed(cluster: ClusterHarness, via: str, *words: str) -> str:
+    """What a command prints that asks the node `via`."""
+    done = node_support.raftha(*words, "-c", cluster.nodes[via].file)
+    assert done.returncode == Exit.DONE, done.stdout
+    return done.stdout.strip()
+
+
+def server_behind(uri: str) -> tuple[str, str, bool]:
+    """Where a client of this URI gets: port as it was told, port of its own, a standby or not."""
+    session = psycopg2.connect(uri, password=PASSWORD)
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("SELECT current_setting('port'), pg_is_in_recovery()")
+            own, is_standby = cursor.fetchall()[0]
+        return str(session.info.port), own, is_standby
+    finally:
+        session.close()
+
+
 @pytest.mark.smoke
 def test_a_switchover_goes_where_it_is_asked_to_go(new_cluster: NewCluster, probe: Probe) -> None:
     scene = under_load(new_cluster, probe, synchronous_mode="on")
@@ -72,13 +93,27 @@ def test_a_switchover_goes_where_it_is_asked_to_go(new_cluster: NewCluster, prob
 def test_a_switchover_without_a_candidate_chooses_one(
     new_cluster: NewCluster, probe: Probe
 ) -> None:
+    """The URI that was printed before leads to the new primary."""
     scene = under_load(new_cluster, probe)
+    cluster = scene.cluster
+    asked = ("uri", "--user", "postgres", "--dbname", "postgres")
+    uri = printed(cluster, scene.primary, *asked)
+    assert server_behind(uri)[1] == str(cluster.nodes[scene.primary].postgres_port)
 
-    done = raftha(scene.cluster, scene.primary, "switchover")
+    done = raftha(cluster, scene.primary, "switchover")
 
     assert done.returncode == Exit.DONE, done.stdout + done.stderr
-    assert scene.cluster.wait_for_primary() != scene.primary
+    leader = cluster.wait_for_primary()
+    assert leader != scene.primary
     scene.wait_for_writes()
+    told, own, is_standby = server_behind(uri)
+    assert (own, is_standby) == (str(cluster.nodes[leader].postgres_port), False)
+    assert printed(cluster, scene.primary, *asked) == uri
+    assert printed(cluster, scene.primary, "dsn").endswith(f" port={told}")
+    cluster.wait_until_whole()
+    assert printed(cluster, scene.primary, "topology").count("\n+ ") == 2
+    assert printed(cluster, scene.primary, "version").count(", PostgreSQL ") == 3
+    assert server_behind(printed(cluster, leader, *asked, "-r", "replica"))[2]
     assert scene.ledger.longest_gap_s() <= 10.0
     scene.finish(at_least=50)
 

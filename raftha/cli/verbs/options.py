@@ -22,7 +22,29 @@ def operation_options(command: _Command) -> _Command:
     return where_options(command)
 
 
+def watch_option(command: _Command) -> _Command:
+    """What a command has that can show the same again and again."""
+    option = click.option(
+        "-w",
+        "--watch",
+        type=click.FloatRange(min=0.2),
+        is_flag=False,
+        flag_value=2.0,
+        metavar="[SECONDS]",
+        help="Show again every so many seconds (2).",
+    )
+    return option(command)
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help: lines to type, as they stand."""
+    return "\b\n" + "\n".join(("Example:", *(f"  {line}" for line in lines)))
+
+
 def output_option(command: _Command) -> _Command:
     """What a command has that shows something of a cluster."""
     choice = click.Choice(["table", "json", "yaml"])
-    return click.option("-o", "--output", type=choice, default="table")(where_options(command))
+    option = click.option(
+        "-o", "--output", type=choice, default="table", help="json and yaml are for programs."
+    )
+    return option(where_options(command))

@@ -1,0 +1,97 @@
+"""`raftha version`: of the command, and of what runs on each member."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from raftha import __version__
+from raftha.api import codec
+from raftha.api.client import ApiError
+from raftha.api.codec import BadDocument
+from raftha.cli import discover
+from raftha.cli.discover import Contact, NobodyAnswers
+from raftha.cli.exits import Exit
+from raftha.cli.handing import complain
+from raftha.model.postgres import version_text
+from raftha.model.report import MemberReport, ReportedRole
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """The releases that run on a member; None is unknown. `note` says why, or what is special."""
+
+    name: str
+    agent: str | None = None
+    postgres: str | None = None
+    note: str = ""
+
+
+def version(contact: Contact | None, output: str) -> Exit:
+    """Print the releases; without a contact, that of the command alone."""
+    scope: str | None = None
+    running: Sequence[Running] = ()
+    code = Exit.DONE
+    if contact is not None:
+        try:
+            report = discover.find(contact).report
+            scope, running = report.scope, _ask(contact, report.members)
+        except NobodyAnswers as error:
+            complain(str(error))
+            code = Exit.UNREACHABLE
+    if output == "json":
+        click.echo(json.dumps(_document(scope, running), indent=2))
+        return code
+    click.echo(f"raftha {__version__}")
+    if scope is not None:
+        click.echo(f"cluster {scope}")
+    for one in running:
+        click.echo(f"  {_line(one)}")
+    return code
+
+
+def _ask(contact: Contact, members: Sequence[MemberReport]) -> list[Running]:
+    """All at once, so that those that are off cost one timeout together."""
+    with ThreadPoolExecutor(max_workers=max(1, len(members))) as pool:
+        return list(pool.map(lambda member: _one(contact, member), members))
+
+
+def _one(contact: Contact, member: MemberReport) -> Running:
+    """What the member's agent says, whether its server is well or not."""
+    try:
+        answer = contact.client(member.api_url).get("/patroni")
+        document = codec.parse(answer.body)
+    except (ApiError, BadDocument) as error:
+        return Running(name=member.name, note=f"no answer: {error}")
+    agent = document.get("patroni")
+    release = agent.get("version") if isinstance(agent, dict) else None
+    number = document.get("server_version")
+    postgres = version_text(number) if isinstance(number, int) else None
+    note = "" if postgres else "no server runs, or it does not answer"
+    return Running(
+        name=member.name,
+        agent=release if isinstance(release, str) else None,
+        postgres=postgres,
+        note="witness" if member.role is ReportedRole.WITNESS else note,
+    )
+
+
+def _line(running: Running) -> str:
+    parts = [f"raftha {running.agent or 'unknown'}"]
+    if running.postgres is not None:
+        parts.append(f"PostgreSQL {running.postgres}")
+    if running.note:
+        parts.append(running.note)
+    return f"{running.name}: {', '.join(parts)}"
+
+
+def _document(scope: str | None, running: Sequence[Running]) -> dict[str, Any]:
+    document: dict[str, Any] = {"raftha": __version__, "cluster": scope}
+    document["members"] = [
+        {"name": x.name, "agent": x.agent, "postgres": x.postgres, "note": x.note} for x in running
+    ]
+    return document
