@@ -278,7 +278,7 @@ class ClusterHarness:
         processes.send(found, signal.SIGSTOP)
         self._paused += found
         self.wait_for(
-            lambda: all(map(processes.is_stopped, found)), KILL_LIMIT_S, f"{name} stands still"
+            lambda: all(map(processes.is_still, found)), KILL_LIMIT_S, f"{name} stands still"
         )
 
     def resume(self, name: str) -> None:

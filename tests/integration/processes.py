@@ -128,6 +128,11 @@ def is_stopped(process: psutil.Process) -> bool:
     return bool(process.status() == psutil.STATUS_STOPPED)
 
 
+def is_still(process: psutil.Process) -> bool:
+    """SIGSTOP has taken effect, or came too late: sessions come and go."""
+    return not _runs(process) or is_stopped(process)
+
+
 def wait_until_gone(found: Sequence[psutil.Process], timeout_s: float) -> None:
     """Wait until none of them runs; a zombie does not. Raises AssertionError at the limit."""
     deadline = time.monotonic() + timeout_s
