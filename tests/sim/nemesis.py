@@ -263,11 +263,14 @@ class Nemesis:
         self._world.spoil(host, Disk.empty)
 
     def _roll_back(self, strike: Strike, host: Host) -> None:
+        """Not beside a machine that lost its vote and runs, or is about to: it and the copy may be
+        a majority of the voters that both remember (a stated limit)."""
         copy, life = deepcopy(host.disk.records), host.disk.incarnation
 
         def put_back() -> None:
-            is_own = host.disk.incarnation == life
-            if not self._is_over and is_own and self._world.put_back(host, copy):
+            is_own = host.disk.incarnation == life and not self._is_over
+            apart = is_own and not self._world.operator.former_voter_may_run()
+            if apart and self._world.put_back(host, copy):
                 self._truce_until = self._world.time.now + TRUCE_S
 
         self._world.schedule.after(strike.lasts, put_back)

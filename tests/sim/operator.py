@@ -80,6 +80,15 @@ class Operator:
         if self._is_free(host) and self._world.may_lose_one():
             self._lose(strike, host)
 
+    def former_voter_may_run(self) -> bool:
+        """Whether a machine that has lost its vote has power, or may get it in an open errand."""
+        open_ones = [errand.host for errand in self._open if errand.verb is MemberVerb.ADD]
+        is_going = self._coming or len(open_ones) < len(self._open)
+        hosts = self._world.hosts.values()
+        return bool(is_going) or any(
+            not (host.is_member or host.is_off or host in open_ones) for host in hosts
+        )
+
     # The end.
 
     def hurry(self) -> None:
