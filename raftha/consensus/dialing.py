@@ -11,8 +11,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
+from raftha import threads
 from raftha.clock import Clock
 from raftha.consensus.commands import WireError
 from raftha.consensus.complaints import Complaints
@@ -78,20 +80,26 @@ class Dialer:
         )
 
     def open(self) -> None:
-        """Listen and dial. Raises ConfigError if the address cannot be bound."""
+        """Listen and dial. Raises ConfigError if the address cannot be bound, OSError if no thread
+        can be had to listen."""
         self._reception.open()
         self._spawn(self._reception.run)
         self.know({})
 
     def know(self, peers: Mapping[str, Address]) -> None:
-        """From now on keep a connection to these beside those of the file, and to nobody else."""
+        """From now on keep a connection to these beside those of the file, and to nobody else. One
+        for whom no thread can be had has to dial itself, until this is called again."""
         known = {**self._file, **peers}
         for peer in self._wanted.keys() - known.keys():
             self._wanted.pop(peer).set()
         for peer in known.keys() - self._wanted.keys() - {self._own}:
             wanted = self._wanted[peer] = threading.Event()
             wanted.set()
-            self._spawn(self._dial, peer, known[peer], wanted)
+            try:
+                self._spawn(self._dial, peer, known[peer], wanted)
+            except OSError as error:
+                del self._wanted[peer]
+                self._report(peer, f"cannot be dialled: {error.strerror}")
 
     def want(self, peer: str) -> None:
         """The connection to this peer is gone: dial again."""
@@ -106,10 +114,19 @@ class Dialer:
         self._reception.close()
 
     def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=work, args=arguments, name="raft-link", daemon=True).start()
+        threads.begin(partial(work, *arguments), "raft-link")
 
     def _welcome(self, connection: socket.socket) -> None:
-        self._spawn(self._greet, connection, self._greetings.enter(connection))
+        """Without a thread or a handle to greet it with, a guest is sent away and comes again."""
+        place = None
+        try:
+            place = self._greetings.enter(connection)
+            self._spawn(self._greet, connection, place)
+        except OSError as error:
+            if place is not None:
+                self._greetings.leave(place)
+            connection.close()
+            self._report("", f"cannot greet: {error.strerror}")
 
     def _greet(self, connection: socket.socket, place: socket.socket) -> None:
         try:

@@ -17,6 +17,9 @@ from raftha.guardian.typed import Final
 MAX_PEERS: Final = 32
 """Far more than an agent and a few people; a leak of connections must not use up descriptors."""
 
+REST_S: Final = 0.1
+"""Longest pause in letting in, after there was no descriptor for one who knocked."""
+
 UCRED: Final = struct.Struct("3i")
 
 
@@ -40,6 +43,7 @@ class Links:
         self._peers: dict[int, Peer] = {}
         self._agent: Peer | None = None
         self._signals = b""
+        self._is_resting = False
 
     def open(self) -> None:
         """Begin to listen to the listener and to the pipe."""
@@ -68,6 +72,9 @@ class Links:
     def wait(self, timeout_s: float) -> list[tuple[Peer, bytes]]:
         """Wait at most so long; the lines that have come in, with the peer of each."""
         lines: list[tuple[Peer, bytes]] = []
+        is_rest = self._is_resting
+        if is_rest:
+            timeout_s = min(timeout_s, REST_S)
         for handle, events in self._poll.poll(timeout_s * 1000):
             if handle == self._listener.fileno():
                 self._accept()
@@ -75,6 +82,9 @@ class Links:
                 self._signals += os.read(handle, 512)
             elif handle in self._peers:
                 lines += self._serve(self._peers[handle], events)
+        if is_rest:
+            self._is_resting = False
+            self._poll.register(self._listener.fileno(), select.POLLIN)
         return lines
 
     def take_signals(self) -> bytes:
@@ -96,8 +106,13 @@ class Links:
     def _accept(self) -> None:
         try:
             channel, _ = self._listener.accept()
+        except BlockingIOError:
+            return  # it went away again
         except OSError:
-            return  # it went away again, or no descriptor is free: it will try anew
+            # No descriptor is free, and whoever knocks waits: the poll would return at once.
+            self._poll.unregister(self._listener.fileno())
+            self._is_resting = True
+            return
         credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size)
         _, user, _ = UCRED.unpack(credentials)
         if user not in (os.geteuid(), 0) or len(self._peers) >= MAX_PEERS:
@@ -130,7 +145,7 @@ class Links:
             while peer.unsent:
                 peer.unsent = peer.unsent[peer.channel.send(peer.unsent) :]
         except BlockingIOError:
-            pass
+            self._poll.unregister(self._listener.fileno())
         except OSError:
             self._drop(peer)
             return

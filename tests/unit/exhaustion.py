@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ NO_MACHINE_HAS: Final = 1 << 47
 
 @contextmanager
 def no_handle() -> Iterator[None]:
-    """In here this process can open nothing."""
+    """In here this process can open nothing more than it has open. A limit of nothing at all would
+    also make every poll fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
     try:
         yield
     finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +19,7 @@ from raftha.consensus.members import Registry
 from raftha.instants import Seconds
 from raftha.model.settings import Address, RaftTimings
 from tests.unit.consensus.greetings import OWN
+from tests.unit.exhaustion import no_handle, no_thread
 
 QUICK = RaftTimings(redial_period=Seconds(0.02), dead_after=Seconds(0.02))
 SOON_S = 5.0
@@ -24,10 +27,17 @@ QUIET_S = 0.1
 
 
 class Deaf:
-    """Gets on with nobody."""
+    """Gets on with nobody; `greeted` are the guests that it heard."""
+
+    def __init__(self) -> None:
+        self.greeted = threading.Event()
 
     def dial(self, _connection: socket.socket, peer: str) -> Established:
         raise Refused(peer, "not today")
+
+    def accept(self, _connection: socket.socket) -> Established:
+        self.greeted.set()
+        raise Refused("", "not today")
 
 
 @dataclass
@@ -71,14 +81,24 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def dialer(registry: Registry) -> Iterator[Dialer]:
+def deaf() -> Deaf:
+    return Deaf()
+
+
+@pytest.fixture
+def home() -> Address:
+    return free_address()
+
+
+@pytest.fixture
+def dialer(registry: Registry, deaf: Deaf, home: Address) -> Iterator[Dialer]:
     dialer = Dialer(
-        handshake=cast(Handshake, Deaf()),
+        handshake=cast(Handshake, deaf),
         registry=registry,
         timings=QUICK,
         clock=SystemClock(),
         own="127.0.0.1:99999",
-        bind=free_address(),
+        bind=home,
         peers=(),
         is_linked=lambda _peer: False,
         arrived=lambda _established: None,
@@ -131,3 +151,34 @@ def test_a_node_that_is_out_for_good_asks_now_and_then_only(
 
     registry.judged("b:1", Refusal("removed", Grounds.REMOVED))
     assert ear.falls_silent()
+
+
+def test_whom_no_thread_can_dial_is_dialled_when_it_is_named_again(
+    dialer: Dialer, ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
+    peers = {str(ear.address): ear.address}
+    with no_thread():
+        dialer.know(peers)
+    assert "cannot be dialled: no thread can be had" in caplog.text
+
+    dialer.know(peers)
+    assert ear.is_dialled(SOON_S)
+
+
+@pytest.mark.parametrize("want", [no_thread, no_handle])
+def test_a_guest_that_cannot_be_greeted_is_sent_away_and_the_next_one_is_greeted(
+    dialer: Dialer, deaf: Deaf, home: Address, want: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with socket.create_connection((home.host, home.port)) as guest:
+        guest.settimeout(SOON_S)
+        while not dialer._reception._silent:
+            deaf.greeted.wait(0.01)
+        with want():
+            guest.sendall(b"hello")
+            with suppress(ConnectionResetError):
+                assert guest.recv(1) == b""
+    assert not deaf.greeted.is_set()
+
+    with socket.create_connection((home.host, home.port)) as guest:
+        guest.sendall(b"hello")
+        assert deaf.greeted.wait(SOON_S)

@@ -7,6 +7,8 @@ import errno
 import itertools
 import os
 import resource
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from raftha.errors import GuardianRefused
 from raftha.guardian import procs
 from raftha.guardian.events import Fenced, PostmasterExited
 from raftha.guardian.fence import EMPTY_PASSES, GRACE_S, Sweep
+from raftha.guardian.links import REST_S, Links
 from raftha.guardian.procs import Instance, Process
 from raftha.guardian.protocol import Reading
 from raftha.instants import remaining
@@ -63,6 +66,28 @@ def test_without_a_handle_for_the_fence_nothing_is_started(host: StandIn) -> Non
         host.agent.start_server(["/bin/true"], {}, host.root / "log", EPOCH)
 
     assert not host.agent.status().server
+
+
+def test_whoever_knocks_while_there_is_no_handle_is_let_in_later_and_costs_nothing(
+    tmp_path: Path,
+) -> None:
+    wakeup, wake = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as knocking:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        links = Links(listener, wakeup)
+        links.open()
+        knocking.connect(str(tmp_path / "socket"))
+        knocking.sendall(b"hello\n")
+        with no_handle():
+            assert links.wait(0.0) == []
+            begun = time.monotonic()
+            assert links.wait(10.0) == []
+            assert time.monotonic() - begun >= 0.9 * REST_S
+        heard = itertools.chain.from_iterable(iter(lambda: links.wait(0.0), None))
+        assert next(heard)[1] == b"hello"
+    os.close(wakeup)
+    os.close(wake)
 
 
 def test_what_cannot_be_read_is_not_taken_for_gone() -> None:
