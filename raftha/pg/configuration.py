@@ -13,10 +13,9 @@ from pathlib import Path
 
 from raftha import files
 from raftha.errors import ConfigError
-from raftha.model.ids import Timeline
 from raftha.model.postgres import ControlData, ServerPlan, ServerRole
 from raftha.model.settings import PostgresConfig
-from raftha.pg import conf, hba, timeline
+from raftha.pg import conf, hba
 from raftha.pg.layout import Layout
 
 
@@ -85,57 +84,6 @@ def mark_standby(data_dir: Path) -> None:
 def unmark_standby(data_dir: Path) -> bool:
     """Have a stopped directory start as a primary; whether it would not have. Raises OSError."""
     return _removed(data_dir / "standby.signal") | _removed(data_dir / "recovery.signal")
-
-
-def place_history_files(
-    data_dir: Path, current: Timeline, burned: frozenset[Timeline]
-) -> tuple[Timeline, ...]:
-    """Reserve numbers so that the coming promotion skips them (R25); those newly reserved.
-
-    To be called right before the promotion: a server that starts as a standby with such a file and
-    without the history that follows it does not start, so `clear_history_files` undoes this.
-    """
-    placed = []
-    for number in timeline.to_reserve(current, burned):
-        path = data_dir / "pg_wal" / timeline.history_file(number)
-        if not path.exists():
-            files.replace(path, timeline.PLACEHOLDER.encode())
-            placed.append(number)
-    return tuple(placed)
-
-
-def fill_history_gaps(data_dir: Path, current: Timeline) -> tuple[Timeline, ...]:
-    """Have a history file for every number below `current`, which this server writes or is about to
-    leave; the numbers that had none.
-
-    A receiver fetches one for each number between its own timeline and its primary's, and ends if
-    one is missing (`WalRcvFetchTimeLineHistoryFiles` in walreceiver.c). A number that was burned
-    has none, nor has one that was left before this directory was copied. What stands in it does
-    not matter: the newest alone is read. Not synced, for each start of a primary does it again.
-    """
-    filled = []
-    for number in map(Timeline, range(2, current)):
-        path = data_dir / "pg_wal" / timeline.history_file(number)
-        if not path.exists():
-            path.write_text(timeline.PLACEHOLDER)
-            filled.append(number)
-    return tuple(filled)
-
-
-def clear_history_files(data_dir: Path) -> tuple[Timeline, ...]:
-    """Remove the reservations, and only them; the numbers freed. The server must be stopped.
-
-    A receiver fetches from its primary again whatever history it misses.
-    """
-    freed = []
-    for path in sorted((data_dir / "pg_wal").glob("*.history")):
-        number = timeline.timeline_of_history(path.name)
-        if number is not None and path.read_text(errors="replace") == timeline.PLACEHOLDER:
-            path.unlink()
-            freed.append(number)
-    if freed:
-        files.sync_directory(data_dir / "pg_wal")
-    return tuple(freed)
 
 
 def _volume_bytes(directory: Path) -> int:

@@ -42,11 +42,11 @@ from raftha.pg import (
     versions,
 )
 from raftha.pg.book import SlotBook
+from raftha.pg.histories import Histories, PgWal
 from raftha.pg.layout import Layout
 from raftha.pg.probe import DiskProbe
 from raftha.pg.run import environment
 from raftha.pg.session import Row, Session
-from raftha.pg.timeline import history_file, parse_history
 
 _STATEMENT_TIMEOUT: Final = 5.0
 _POLL: Final = 0.01  # seconds between two looks for the effect of a reload
@@ -79,6 +79,7 @@ class Instance:
         self.name = name
         self.layout = Layout(data_dir=config.data_dir, run_dir=run_dir)
         self.clock: Clock = clock or SystemClock()
+        self._histories = Histories(PgWal(config.data_dir))
         self._binaries: dict[int | None, Binaries] = {}
         self._kept = self._session()
         self._disk = DiskProbe(config.data_dir)
@@ -137,11 +138,11 @@ class Instance:
         )
         if directory.running_pid(self.config.data_dir) is not None:
             return changed
+        current = found.control.timeline if found.control is not None else None
+        changed |= self._histories.before_start(plan.role, current)
         if plan.role is ServerRole.PRIMARY:
-            if found.control is not None:
-                configuration.fill_history_gaps(self.config.data_dir, found.control.timeline)
-            return configuration.unmark_standby(self.config.data_dir) or changed
-        return bool(configuration.clear_history_files(self.config.data_dir)) or changed
+            changed |= configuration.unmark_standby(self.config.data_dir)
+        return changed
 
     def confirm_birth(self) -> None:
         """The directory that initdb made here is the cluster's. Raises OSError."""
@@ -150,11 +151,7 @@ class Instance:
 
     def forks(self, timeline: Timeline) -> tuple[TimelineSwitch, ...]:
         """The switches on the way to this timeline, by its history file; none without one."""
-        path = self.config.data_dir / "pg_wal" / history_file(timeline)
-        try:
-            return parse_history(path.read_text(errors="replace"))
-        except (OSError, ValueError):
-            return ()
+        return self._histories.forks(timeline)
 
     def status(self, timeout: float) -> ServerStatus:
         """The server's state, over a connection that is kept. See also `probe`."""
@@ -336,9 +333,7 @@ class Instance:
     ) -> tuple[Timeline, ...]:
         """Reserve the burned timeline numbers above `current`, right before a promotion (R25), and
         let nobody who follows miss one below it."""
-        data_dir = self.config.data_dir
-        configuration.fill_history_gaps(data_dir, current)
-        return configuration.place_history_files(data_dir, current, frozenset(burned))
+        return self._histories.before_promotion(current, burned)
 
     def create_roles(
         self, authentication: Authentication, timeout: float = _STATEMENT_TIMEOUT

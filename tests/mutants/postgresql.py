@@ -147,10 +147,10 @@ MUTANTS: Final = (
         limit_s=100,
     ),
     Mutant(
-        file="pg/configuration.py",
+        file="pg/histories.py",
         without="R25: PostgreSQL is not made to skip burned timelines",
-        text="files.replace(path, timeline.PLACEHOLDER.encode())",
-        instead="pass",
+        text="return self.reserve(current, burned)",
+        instead="return tuple(burned)",
         caught_by="integration/test_pg_rejoin.py::test_burned_timelines_are_skipped_and_followed",
         limit_s=100,
     ),
@@ -178,10 +178,11 @@ MUTANTS: Final = (
         caught_by="unit/pg/test_kept.py::test_of_undone_wal_the_oldest_goes_where_there_is_a_limit",
     ),
     Mutant(
-        file="pg/configuration.py",
+        file="pg/histories.py",
         without="R25: whoever was away over a burned timeline misses its file for ever",
-        text="for number in map(Timeline, range(2, current)):",
-        instead="for number in map(Timeline, range(2, 2)):",
-        caught_by=_FILES + "test_a_follower_of_any_age_finds_a_file_of_each_timeline",
+        text="self._missing(map(Timeline, range(2, current)))",
+        instead="self._missing(map(Timeline, range(2, 2)))",
+        caught_by="unit/pg/test_histories.py::"
+        + "test_a_follower_of_any_age_finds_a_file_of_each_timeline",
     ),
 )

@@ -194,6 +194,12 @@ def a_resume_lets_everybody_go(node: Node) -> None:
     spoil(store, "submit", freeing)
 
 
+def burned_numbers_keep_no_file(node: Node) -> None:
+    """A primary leaves gaps among the history files of the timelines below its own."""
+    assert node.agent is not None
+    spoil(node.agent.instance.histories, "fill_gaps", lambda _current: ())
+
+
 def puts(command: Transact) -> list[Put]:
     return [write for write in command.writes if isinstance(write, Put)]
 
@@ -262,6 +268,14 @@ ONE_OF_TWO_HAS_MORE: Final = (
 and each hears nothing of the other."""
 PAUSED_AND_CUT_OFF: Final = (strike(3.0, Kind.PAUSE, 6.0, pick=2), strike(5.0, Kind.ISOLATE))
 """The operator ends the pause on the other side; the primary does not hear of it."""
+AWAY_OVER_A_BURNED_NUMBER: Final = (
+    Trouble(at=3.0, kind=Kind.POWER_LOSS, victim=Victim.STANDBY, pick=0, lasts=36.0),
+    strike(8.0, Kind.ISOLATE, 4.0),
+    strike(8.1, Kind.KILL_ALL, 1.0, moment=Moment.PROMOTION, strength=0.0),
+    strike(28.0, Kind.ISOLATE, 4.0),
+)
+"""The only other member is off while its primary burns a number, promotes itself with a file that
+reserves that, starts as a standby, which takes the file away, and promotes itself once more."""
 
 
 SEEDS: Final = range(12)
@@ -343,6 +357,12 @@ PLANTED: Final = (
         sabotage=a_resume_lets_everybody_go,
         noticed_as=("S5", "S1"),
         plan=PAUSED_AND_CUT_OFF,
+    ),
+    Planted(
+        sabotage=burned_numbers_keep_no_file,
+        noticed_as=("L2",),
+        plan=AWAY_OVER_A_BURNED_NUMBER,
+        witnesses=1,
     ),
 )
 

@@ -157,6 +157,7 @@ class Agent:
     ) -> None:
         self.life = life
         self.node = node
+        self.instance = instance
         self.reader = ClusterReader(node.store, KEYS, config.bootstrap.dynamic)
         self._fibers = fibers
         self._clock = clock

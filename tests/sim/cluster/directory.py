@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -14,15 +15,76 @@ from raftha.model.postgres import (
     DirectoryState,
     ServerPlan,
 )
+from raftha.pg import timeline
 from tests.sim.cluster.wal import Wal
 
 VERSION = 150018
 MAJOR = 15
 
 
+class HistoryFiles:
+    """The history files in `pg_wal`, as the product and as PostgreSQL see them."""
+
+    def __init__(self) -> None:
+        self._texts: dict[Timeline, str] = {}
+
+    # For the product.
+
+    def numbers(self) -> tuple[Timeline, ...]:
+        return tuple(sorted(self._texts))
+
+    def read(self, number: Timeline) -> str:
+        if number not in self._texts:
+            raise FileNotFoundError(timeline.history_file(number))
+        return self._texts[number]
+
+    def write(self, number: Timeline, text: str, *, synced: bool) -> None:  # noqa: ARG002
+        self._texts[number] = text
+
+    def remove(self, numbers: Iterable[Timeline]) -> None:
+        for number in numbers:
+            del self._texts[number]
+
+    # For PostgreSQL.
+
+    def begin(self, wal: Wal) -> None:
+        """A timeline begins here with the last piece of this log."""
+        self._texts[Timeline(wal.number)] = timeline.render_history(wal.history)
+
+    def free_above(self, number: int) -> int:
+        """The number that a promotion takes: the first above that has no file."""
+        return self._newest(number) + 1
+
+    def leads_on(self, number: int) -> bool:
+        """Recovery, which goes for the newest timeline that it finds, finds a way there."""
+        newest = self._newest(number)
+        switches = timeline.parse_history(self._texts.get(Timeline(newest), ""))
+        return newest == number or any(s.timeline == number for s in switches)
+
+    def fetch(self, source: HistoryFiles, first: int, last: int) -> bool:
+        """What a receiver does before it streams: get the file of each number from its timeline's
+        to its primary's, if it has none. Where the primary lacks one it ends: False."""
+        for number in map(Timeline, range(max(2, first), last + 1)):
+            if number in self._texts:
+                continue
+            if number not in source._texts:
+                return False
+            self._texts[number] = source._texts[number]
+        return True
+
+    def replace(self, source: HistoryFiles, numbers: Iterable[int]) -> None:
+        """What a copy brings, instead of what is here."""
+        self._texts = {n: source._texts[n] for n in map(Timeline, numbers) if n in source._texts}
+
+    def _newest(self, number: int) -> int:
+        while Timeline(number + 1) in self._texts:
+            number += 1
+        return number
+
+
 class Directory(Struct, eq=False):
-    """`plan` are the files as they were written last, `slots` lie in `pg_replslot`, `reserved` are
-    the history files that only reserve a number. `is_hung` is the disk's doing."""
+    """`plan` are the files as they were written last, `slots` lie in `pg_replslot`. `is_hung` is
+    the disk's doing."""
 
     path: Path
     system: str = ""
@@ -30,7 +92,7 @@ class Directory(Struct, eq=False):
     state: ControlState = ControlState.PRODUCTION
     plan: ServerPlan | None = None
     slots: set[str] = field(default_factory=set)
-    reserved: set[int] = field(default_factory=set)
+    histories: HistoryFiles = field(default_factory=HistoryFiles)
     checkpoint: int = 0
     checkpoint_line: int = 1
     recovered: int = 0
@@ -85,10 +147,21 @@ class Directory(Struct, eq=False):
         self.state = ControlState.SHUT_DOWN
         self.checkpoint, self.checkpoint_line = self.wal.last_record, 1
         self.recovered = self.recovered_line = 0
+        self.histories = HistoryFiles()
         self.plan, self.standby_signal = None, False
 
-    def become_copy(self, source: Directory, *, keep_slots: bool) -> None:
-        """A base backup of a running server, or what pg_rewind makes of this directory."""
+    def back_up(self, source: Directory) -> None:
+        """Become a base backup of a running server. Of the history files it has that of the
+        timeline which was written meanwhile."""
+        self.histories.replace(source.histories, (source.wal.number,))
+        self._copy(source)
+
+    def rewind(self, source: Directory) -> None:
+        """Become what pg_rewind makes of this directory: it takes all of `pg_wal` over."""
+        self.histories.replace(source.histories, source.histories.numbers())
+        self._copy(source)
+
+    def _copy(self, source: Directory) -> None:
         self.system = source.system
         self.wal = source.wal.copy()
         self.state = ControlState.ARCHIVE_RECOVERY
@@ -97,6 +170,4 @@ class Directory(Struct, eq=False):
         self.standby_signal = True
         self.plan = None
         self.is_to_promote = self.is_rewinding = self.is_unborn = False
-        self.reserved.clear()
-        if not keep_slots:
-            self.slots.clear()
+        self.slots.clear()

@@ -27,6 +27,7 @@ from raftha.model.postgres import (
     Upstream,
 )
 from raftha.pg import timeline
+from raftha.pg.histories import Histories
 from raftha.pg.instance import SlotChanges
 from raftha.pg.layout import Layout
 from raftha.pg.queries import Identity
@@ -76,6 +77,7 @@ class FakeInstance:
         self.clock = clock
         run_dir = here.directory.path.parent
         self.layout = Layout(data_dir=here.directory.path, run_dir=run_dir)
+        self.histories = Histories(here.directory.histories)
 
     def log_in_as(self, authentication: Any) -> None:
         """Everybody is let in."""
@@ -107,9 +109,11 @@ class FakeInstance:
         is_running = here.server() is not None
         if plan.role is ServerRole.STANDBY:
             directory.standby_signal = True
-            if not is_running:
-                directory.reserved.clear()
-        elif not is_running:
+        if is_running:
+            return changed
+        current = None if directory.is_empty else Timeline(directory.checkpoint_line)
+        changed |= self.histories.before_start(plan.role, current)
+        if plan.role is ServerRole.PRIMARY:
             directory.standby_signal = False
         return changed
 
@@ -118,8 +122,7 @@ class FakeInstance:
         self._directory.is_unborn = False
 
     def forks(self, timeline: Timeline) -> tuple[TimelineSwitch, ...]:
-        wal = self._directory.wal
-        return wal.history if wal.number == timeline else ()
+        return self.histories.forks(timeline)
 
     def status(self, timeout: float) -> ServerStatus:
         """Over a connection that was there before, which a stopped postmaster does not disturb."""
@@ -199,9 +202,7 @@ class FakeInstance:
     ) -> tuple[Timeline, ...]:
         self._here.happened(Moment.PROMOTION)
         self._here.wait_for_disk()
-        placed = timeline.to_reserve(current, frozenset(burned))
-        self._directory.reserved |= set(placed)
-        return placed
+        return self.histories.before_promotion(current, burned)
 
     def create_roles(self, authentication: Any, timeout: float = 5.0) -> bool:  # noqa: ARG002
         server = self._reach(timeout)
@@ -297,7 +298,7 @@ class Tools:
                 raise Cancelled("the copy was cancelled")
             self._require(server, source)
         self._require_stopped()
-        self._here.directory.become_copy(server.directory, keep_slots=False)
+        self._here.directory.back_up(server.directory)
 
     def compare(self, job: Job, source: Upstream, system: SystemId | None) -> Comparison:  # noqa: ARG002
         self._require_stopped()
@@ -332,7 +333,7 @@ class Tools:
         if job.cancel():
             raise Cancelled("the rewind was cancelled")
         self._require(server, source)
-        directory.become_copy(server.directory, keep_slots=False)
+        directory.rewind(server.directory)
         return None
 
     def mark_standby(self, path: Path) -> None:  # noqa: ARG002

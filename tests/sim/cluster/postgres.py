@@ -16,6 +16,7 @@ from typing import Final
 from raftha.model.postgres import ControlState, ServerPlan
 from tests.sim.cluster.cables import Cables
 from tests.sim.cluster.directory import Directory
+from tests.sim.cluster.family import Family
 from tests.sim.cluster.fibers import Fibers, Life
 from tests.sim.cluster.processes import Machine, Process
 from tests.sim.cluster.replication import DATA, Stream
@@ -53,7 +54,6 @@ class Server:
         self.number = number
         self.directory = directory
         self.life = life
-        self._machine = machine
         self._fibers = fibers
         self._cables = cables
         self._random = random
@@ -63,7 +63,7 @@ class Server:
         directory.is_to_promote = False  # an earlier life's file: the postmaster removes it
         self.in_recovery = directory.standby_signal
         self.is_answering = False
-        self.is_stopping = self.is_draining = self.died_unseen = False
+        self.is_draining = self.died_unseen = False
         self.received: int | None = None
         self.replays_until = 0.0
         self.plan: ServerPlan = directory.plan or ServerPlan(role="primary")  # type: ignore[arg-type]
@@ -73,14 +73,27 @@ class Server:
         self.upstream: Stream | None = None
         self.streams: list[Stream] = []
         self.commits: list[Commit] = []
-        self.postmaster = machine.spawn(self._told, self._postmaster_ended)
-        self.children = [machine.spawn(self._child_told, self._child_ended)]
+        self.family = Family(
+            machine, fibers, life, random, told=self._told, orphaned=self._end_streams
+        )
 
     # What is known of it.
 
     @property
     def wal(self) -> Wal:
         return self.directory.wal
+
+    @property
+    def postmaster(self) -> Process:
+        return self.family.postmaster
+
+    @property
+    def children(self) -> list[Process]:
+        return self.family.children
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.family.is_stopping
 
     @property
     def is_host_up(self) -> bool:
@@ -114,6 +127,9 @@ class Server:
 
     def _recovered(self) -> None:
         if not self.postmaster.is_alive or self.is_stopping:
+            return
+        if self.in_recovery and not self.directory.histories.leads_on(self.wal.number):
+            self.family.stop(1)  # "requested timeline is not a child of this server's history"
             return
         self.is_answering = True
         if self.in_recovery:
@@ -168,7 +184,7 @@ class Server:
         lacks_slot = wanted.slot is not None and wanted.slot not in source.directory.slots
         if not source.accepts or lacks_slot or source.directory.system != self.directory.system:
             return
-        if not self.wal.may_follow(source.wal):
+        if not self.wal.may_follow(source.wal) or not self._has_histories(source):
             return
         stream = Stream(source, self, wanted.application_name, self._fibers, self._cables)
         self.upstream = stream
@@ -179,6 +195,12 @@ class Server:
         self.received = self.wal.end
         stream.flow()
         stream.answer()
+
+    def _has_histories(self, source: Server) -> bool:
+        """The receiver gets the history files that it wants, and recovery goes on by them."""
+        histories, number = self.directory.histories, self.wal.number
+        fetched = histories.fetch(source.directory.histories, number, source.wal.number)
+        return fetched and (number == source.wal.number or histories.leads_on(number))
 
     def cut_stream(self) -> bool:
         """The receiver is ended; whether there was one."""
@@ -236,9 +258,7 @@ class Server:
         """A session of a user; None if it is not let in."""
         if not self.accepts or self.plan.closed:
             return None
-        backend = self._machine.spawn(self._child_told, self._child_ended)
-        self.children.append(backend)
-        return Session(self, backend)
+        return Session(self, self.family.fork())
 
     def commit(self, session: Session, row: int, done: Callable[[], None]) -> bool:
         """Write a row; `done` is called if and when the commit is acknowledged. False if it is
@@ -295,14 +315,14 @@ class Server:
 
     # Signals.
 
-    def _told(self, _postmaster: Process, number: int) -> None:
+    def _told(self, number: int) -> None:
         match number:
             case signal.SIGUSR1:
                 self._look_for_promotion()
             case signal.SIGINT:
                 self._stop_fast()
             case signal.SIGQUIT:
-                self._stop_now(2)
+                self.family.stop(2)
 
     def _look_for_promotion(self) -> None:
         if self.directory.is_to_promote and self.in_recovery and self.is_answering:
@@ -315,13 +335,10 @@ class Server:
         """Recovery ends at the end of what is here; a number that is taken is skipped."""
         if not self.directory.is_to_promote or not self.postmaster.is_alive or self.is_stopping:
             return
-        for stream in (*self.streams, *filter(None, (self.upstream,))):
-            stream.close()
-        self.streams, self.upstream = [], None
-        number = self.wal.number + 1
-        while number in self.directory.reserved:
-            number += 1
-        self.wal.promote(number, self.node)
+        self._end_streams()
+        histories = self.directory.histories
+        self.wal.promote(histories.free_above(self.wal.number), self.node)
+        histories.begin(self.wal)
         self._note_recovered()
         self.in_recovery = False
         self.directory.standby_signal = self.directory.is_to_promote = False
@@ -334,7 +351,7 @@ class Server:
         if self.is_stopping:
             return
         was_primary = self.is_primary
-        self.is_stopping = self.is_draining = True
+        self.family.is_stopping = self.is_draining = True
         self.commits.clear()
         if was_primary:
             self._write_checkpoint()
@@ -349,52 +366,9 @@ class Server:
         if any(s.is_open_above and (s.flush or 0) < end for s in self.streams):
             self._fibers.after(0.05, self.life, self._end_of_stop)
             return
-        self._stop_now(0)
-
-    def _stop_now(self, status: int) -> None:
-        """Children end within a moment, the postmaster after the last."""
-        self.is_stopping = True
-        for child in tuple(self.children):
-            took = self._random.uniform(0.005, 0.06)
-            self._fibers.after(took, self.life, lambda child=child: child.send(signal.SIGQUIT))
-        self._fibers.schedule.after(0.07, lambda: self._exit(status))
-
-    def _exit(self, status: int) -> None:
-        if not self.postmaster.is_alive:
-            return
-        if self.children:
-            self._fibers.schedule.after(0.02, lambda: self._exit(status))
-            return
-        if self.postmaster.is_stopped:
-            self._fibers.schedule.after(0.05, lambda: self._exit(status))
-            return
-        self.postmaster.end(status)
-
-    def _child_told(self, child: Process, number: int) -> None:
-        if number == signal.SIGQUIT:
-            child.end(2)
-
-    def _child_ended(self, child: Process, status: int) -> None:
-        self.children.remove(child)
-        if status == -signal.SIGKILL and self.postmaster.is_alive:
-            # `restart_after_crash` is off: the postmaster ends the others, and itself.
-            self._fibers.schedule.after(0.0, lambda: self.postmaster.send(signal.SIGQUIT))
-        self._perhaps_gone()
-
-    def _postmaster_ended(self, _postmaster: Process, _status: int) -> None:
-        """Its children notice: idle ones at once, busy ones when they have done what they do."""
-        for child in tuple(self.children):
-            took = self._random.choice((0.01, self._random.uniform(0.0, 2.4)))
-            self._fibers.after(took, self.life, lambda child=child: child.end(1))
-        self._fibers.after(0.02, self.life, self._end_streams)
-        self._perhaps_gone()
+        self.family.stop(0)
 
     def _end_streams(self) -> None:
-        if not self.postmaster.is_alive:
-            for stream in (*self.streams, *filter(None, (self.upstream,))):
-                stream.close()
-            self.streams, self.upstream = [], None
-
-    def _perhaps_gone(self) -> None:
-        if not self.postmaster.is_alive and not self.children:
-            self._fibers.kill(self.life)
+        for stream in (*self.streams, *filter(None, (self.upstream,))):
+            stream.close()
+        self.streams, self.upstream = [], None

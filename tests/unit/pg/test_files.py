@@ -15,10 +15,9 @@ from msgspec.structs import replace
 
 from raftha.clock import SystemClock
 from raftha.errors import ConfigError, PostgresError, PostgresUnavailable, Problem
-from raftha.model.ids import Timeline
 from raftha.model.postgres import Binaries, ServerPlan, ServerRole
 from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig, Secret
-from raftha.pg import conf, configuration, directory, job, timeline
+from raftha.pg import conf, configuration, directory, job
 from raftha.pg.instance import Instance
 from raftha.pg.layout import Layout
 from raftha.pg.probe import FILE_NAME, DiskProbe
@@ -92,25 +91,6 @@ def test_passwords_are_for_us_alone(layout: Layout, config: PostgresConfig) -> N
     apply(layout, config, STANDBY)
     assert layout.passfile.stat().st_mode & 0o777 == 0o600
     assert layout.passfile.read_text() == "*:*:*:postgres:a\n*:*:*:repl:b\n"
-
-
-def test_reservations_are_placed_and_only_they_are_cleared(layout: Layout) -> None:
-    real = layout.data_dir / "pg_wal" / "00000003.history"
-    real.write_text("1\t0/3000000\tno recovery target specified\n")
-    burned = frozenset({Timeline(3), Timeline(4)})
-    assert configuration.place_history_files(layout.data_dir, Timeline(1), burned) == (2, 4)
-    assert configuration.place_history_files(layout.data_dir, Timeline(1), burned) == ()
-    assert configuration.clear_history_files(layout.data_dir) == (2, 4)
-    assert timeline.parse_history(real.read_text()) != ()
-
-
-def test_a_follower_of_any_age_finds_a_file_of_each_timeline(layout: Layout) -> None:
-    real = layout.data_dir / "pg_wal" / "00000003.history"
-    real.write_text("1\t0/3000000\tno recovery target specified\n")
-    assert configuration.fill_history_gaps(layout.data_dir, Timeline(5)) == (2, 4)
-    assert configuration.fill_history_gaps(layout.data_dir, Timeline(5)) == ()
-    assert configuration.clear_history_files(layout.data_dir) == (2, 4)
-    assert timeline.parse_history(real.read_text()) != ()
 
 
 def test_a_pid_file_counts_only_with_its_process(
