@@ -1,4 +1,5 @@
-"""The only source of time in the product. `time.time()` decides nothing anywhere."""
+"""The only source of time in the product. The time of day decides nothing but when something that
+an operator scheduled is begun."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ class Clock(Protocol):
         """Seconds on the clock that nobody slews: for time-outs, cheaper than an instant."""
 
     def wall(self) -> float:
-        """Unix time in seconds: for people to read, never for a decision."""
+        """Unix time in seconds: for people to read, and for what they want done at a time."""
 
 
 class SystemClock:

@@ -37,6 +37,7 @@ from raftha.agent.wiring import (
     build_operations,
     build_pauses,
     build_peers,
+    build_schedules,
     build_store_reader,
 )
 from raftha.agent.wishes import ServerWishes
@@ -276,6 +277,7 @@ def _responder(
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
         changes=build_member_changes(ground.board.config, ground.node, ground.reader),
         pauses=build_pauses(ground.board.config, ground.node, ground.reader),
+        schedules=build_schedules(ground.board.config, ground.node, ground.reader),
         configurations=build_configurations(
             ground.board.config, ground.node, ground.reader, Checking(ground.instance).check
         ),

@@ -74,6 +74,9 @@ class Operations:
             reason = f"a {s.request.kind} is under way already"
         if reason is not None:
             return _ended(request, OperationState.REFUSED, reason)
+        if asked.dry_run:
+            words = f"the {request.kind} would begin now; nothing was changed"
+            return _ended(request, OperationState.DONE, words)
         return self._commit(s, request)
 
     def _life(self, s: Situation, request: OperatorRequest) -> str | None:

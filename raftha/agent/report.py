@@ -76,6 +76,7 @@ def node_report(
         tags=view.me.tags,
         paused=cluster.paused,
         pending=pending(s),
+        scheduled_restart=cluster.scheduled_restarts.get(s.me),
         rule=decision.rule,
         reason=decision.reason,
         problems=(*problems(s), *more),
@@ -148,7 +149,6 @@ def cluster_report(
     leader = cluster.leader
     head = _head(cluster, answers)
     members = [_member(m, cluster, answers, raft, head, now) for m in _ordered(cluster)]
-    witnesses = [_witness(v, answers, raft, now) for v in raft.voters if v.witness]
     return ClusterReport(
         scope=scope,
         answered_by=me,
@@ -166,7 +166,7 @@ def cluster_report(
         quorum=raft.quorum,
         voters=len(raft.voters),
         voters_connected=raft.connected,
-        members=(*members, *witnesses),
+        members=(*members, *(_witness(v, answers, raft, now) for v in raft.voters if v.witness)),
         history=cluster.history,
         request=_request(cluster),
         problems=tuple(dict.fromkeys((*notices, *_of_members(answers)))),
@@ -180,6 +180,8 @@ def cluster_report(
         paused=cluster.paused,
         disarmed=tuple(sorted(cluster.disarmed)),
         last_written=_last_written(cluster, written),
+        scheduled_switchover=cluster.scheduled_switchover,
+        scheduled_restarts=tuple(cluster.scheduled_restarts.values()),
     )
 
 

@@ -19,6 +19,7 @@ from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.release import of_server
 from raftha.agent.report import cluster_report, node_report, peer_report
+from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
 from raftha.agent.wishes import ServerWishes
 from raftha.clock import Clock
@@ -69,6 +70,7 @@ class MemberResponder:
         stored: StoreReader,
         changes: MemberChanges,
         pauses: Pauses,
+        schedules: Schedules,
         configurations: Configurations,
         wishes: Callable[[], ServerWishes],
         reload: Callable[[], None],
@@ -88,6 +90,7 @@ class MemberResponder:
         self.stored = stored
         self.changes = changes
         self.pauses = pauses
+        self.schedules = schedules
         self.configurations = configurations
         self._wishes = wishes
         self.reload = reload

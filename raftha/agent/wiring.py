@@ -12,6 +12,7 @@ from raftha.agent.operations import Operations
 from raftha.agent.pauses import Pauses
 from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader
+from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
 from raftha.api.client import ApiClient
 from raftha.clock import Clock
@@ -94,6 +95,18 @@ def build_member_changes(
 def build_pauses(config: NodeConfig, node: RaftNode, reader: ClusterReader) -> Pauses:
     """The operator's word about the maintenance pause, of a member or a witness."""
     return Pauses(
+        store=node.store,
+        keys=Keys(config.scope),
+        timeout=lambda: reader.settings().retry_timeout,
+    )
+
+
+def build_schedules(config: NodeConfig, node: RaftNode, reader: ClusterReader) -> Schedules:
+    """What is to be done at a time of day, of a member or a witness."""
+    return Schedules(
+        me=config.name,
+        witness=config.postgresql is None,
+        random=Random(),
         store=node.store,
         keys=Keys(config.scope),
         timeout=lambda: reader.settings().retry_timeout,

@@ -13,8 +13,8 @@ from random import Random
 
 from raftha.agent.board import Board
 from raftha.clock import Clock
+from raftha.ha.restarting import refusal
 from raftha.ha.situation import Situation
-from raftha.ha.sizes import pending
 from raftha.instants import remaining
 from raftha.logs import event
 from raftha.model.operation import OperationState
@@ -53,6 +53,8 @@ class ServerWishes:
             why = refusal(s, asked) or self._in_the_way(s)
             if why is not None:
                 return _told("", asked.kind, OperationState.REFUSED, why)
+            if asked.dry_run:
+                return _told("", asked.kind, OperationState.DONE, f"{s.me} would do it now")
             process = s.view.guardian.process if s.running else ""
             wish = ServerWish(
                 id=f"{self._random.getrandbits(48):012x}",
@@ -75,63 +77,6 @@ class ServerWishes:
         if wish is None or progress(s, wish).state is not OperationState.RUNNING:
             return None
         return f"a {wish.kind} is under way already"
-
-
-def refusal(s: Situation, asked: ServerRequest) -> str | None:
-    """Why this cannot be done here and now; None if it can."""
-    if asked.name is not None and asked.name != s.me:
-        return f"this is {s.me}, not {asked.name}"
-    if s.cluster.paused:
-        return "the cluster is in a maintenance pause, in which no server is touched: raftha resume"
-    if not s.view.raft.majority:
-        return "no majority of the voters is in touch: nothing can be changed safely"
-    if s.cluster.leader is None:
-        return "there is no leader: raftha status says why"
-    if s.request is not None:
-        return f"a {s.request.kind} is under way"
-    if s.view.job is not None:
-        return f"{s.view.job.kind} is running"
-    return _of_remaking(s) if asked.kind is WishKind.REINITIALIZE else _of_restart(s, asked)
-
-
-def _of_remaking(s: Situation) -> str | None:
-    if s.other_leader is None:
-        return f"{s.me} is the leader: hand over first (raftha switchover)"
-    if s.leader_member is None or not s.leader_is_ready:
-        return "the leader is not ready to be copied yet"
-    return None
-
-
-def _of_restart(s: Situation, asked: ServerRequest) -> str | None:
-    server = s.server
-    if server is None:
-        return "PostgreSQL does not answer here"
-    if server.is_primary and s.lease is None:
-        return "a primary without the leader key is not restarted"
-    role = "primary" if server.is_primary else "replica"
-    if asked.role is not None and asked.role not in (role, *_ROLES[role]):
-        return f"{s.me} is a {role}, and the condition is role {asked.role}"
-    if asked.restart_pending and not pending(s):
-        return f"no restart is pending on {s.me}"
-    if asked.postgres_version is None:
-        return None
-    below = number_of(asked.postgres_version)
-    if below is None:
-        return f"{asked.postgres_version!r} is no release of PostgreSQL, such as 15.18"
-    if server.version >= below:
-        return f"PostgreSQL on {s.me} is not older than {asked.postgres_version}"
-    return None
-
-
-_ROLES = {"primary": ("master", "leader"), "replica": ("standby",)}
-
-
-def number_of(release: str) -> int | None:
-    """15.18 as 150018, and 16 as 160000; None for anything else."""
-    major, _, minor = release.partition(".")
-    if not major.isdecimal() or not (minor or "0").isdecimal():
-        return None
-    return int(major) * 10000 + int(minor or 0)
 
 
 def progress(s: Situation, wish: ServerWish) -> ServerChange:

@@ -22,6 +22,7 @@ from raftha.agent.process import reload_this_process
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.report import cluster_report, system_id
+from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
 from raftha.errors import RafthaError
@@ -54,6 +55,7 @@ class WitnessResponder:
         stored: StoreReader,
         changes: MemberChanges,
         pauses: Pauses,
+        schedules: Schedules,
         configurations: Configurations,
         metrics: Metrics,
         first_term: int,
@@ -68,6 +70,7 @@ class WitnessResponder:
         self.stored = stored
         self.changes = changes
         self.pauses = pauses
+        self.schedules = schedules
         self.configurations = configurations
         self._metrics = metrics
         self._first_term = first_term

@@ -19,6 +19,7 @@ from raftha.agent.wiring import (
     build_operations,
     build_pauses,
     build_peers,
+    build_schedules,
     build_store_reader,
 )
 from raftha.agent.witness import WitnessResponder
@@ -93,6 +94,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         stored=build_store_reader(config, node, reader, clock),
         changes=build_member_changes(config, node, reader),
         pauses=build_pauses(config, node, reader),
+        schedules=build_schedules(config, node, reader),
         configurations=build_configurations(config, node, reader, _cannot_check),
         metrics=metrics,
         first_term=node.store.status().term,

@@ -23,6 +23,7 @@ from raftha.api import (
     operations,
     pauses,
     routes,
+    schedules,
     stored,
     wishes,
 )
@@ -153,7 +154,7 @@ class Application(Struct, frozen=True, kw_only=True):
         denied = self._denied(request, "this change")
         if denied is not None:
             return denied
-        body = request.body
+        body = b"" if request.method == "DELETE" else request.body
         if body is None:
             return refusal(411, "the request has no Content-Length")
         if len(body) > MAX_BODY_BYTES:
@@ -163,6 +164,8 @@ class Application(Struct, frozen=True, kw_only=True):
 
     def _perform(self, request: Request, body: bytes) -> Reply:
         path, responder = request.path, self.responder
+        if request.method == "DELETE":
+            return schedules.cancel(path, request.query, responder.schedules)
         if path == configurations.PATH:
             settings = responder.configurations
             return configurations.perform(request.method, body, request.if_match, settings)
@@ -198,6 +201,8 @@ def _reported(document: dict[str, Any] | None) -> Reply:
 def _is_change(request: Request) -> bool:
     if request.path == configurations.PATH:
         return request.method in configurations.REPLACES
+    if request.method == "DELETE":
+        return request.path in schedules.PATHS
     return request.method == "POST" and request.path in _CHANGES
 
 
@@ -207,6 +212,8 @@ def _not_here(request: Request) -> Reply:
         methods: tuple[str, ...] = ("POST",) if request.path in _ACTS else _READS
         if request.path == members.PATH:
             methods += ("POST",)
+        elif request.path in schedules.PATHS:
+            methods += ("DELETE",)
         elif request.path == configurations.PATH:
             methods += tuple(configurations.REPLACES)
         allowed = ", ".join(methods)

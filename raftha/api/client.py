@@ -107,6 +107,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             body["fenced"] = request.fenced
         if request.may_lose:
             body["allow_data_loss"] = True
+        if request.dry_run:
+            body["dry_run"] = True
         answer = self._exchange("POST", path, codec.encode(body), known=True)
         if answer.status not in (200, 202, 412, 503):
             raise Refused(answer.status, self._reason(answer))
@@ -133,6 +135,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         if asked.kind is WishKind.RESTART:
             body |= {"role": asked.role, "postgres_version": asked.postgres_version, "wait": False}
             body["restart_pending"] = asked.restart_pending
+            if asked.dry_run:
+                body["dry_run"] = True
         answer = self._exchange("POST", f"/{asked.kind}", codec.encode(body), known=True)
         if answer.status not in (200, 202, 412):
             raise Refused(answer.status, self._reason(answer))
@@ -140,6 +144,38 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             return codec.server_change(codec.parse(answer.body))
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
+
+    def schedule_switchover(self, at: str, leader: str, candidate: str | None) -> str:
+        """Schedule a switchover for an ISO 8601 time; what the node says to it."""
+        body = {"leader": leader, "candidate": candidate, "scheduled_at": at}
+        return self._scheduled("POST", "/switchover", 202, codec.encode(body))
+
+    def schedule_restart(self, at: str, asked: ServerRequest) -> str:
+        """Schedule the restart of the node's server for an ISO 8601 time; what it says to it."""
+        body = {
+            "name": asked.name,
+            "role": asked.role,
+            "postgres_version": asked.postgres_version,
+            "restart_pending": asked.restart_pending,
+            "schedule": at,
+        }
+        return self._scheduled("POST", "/restart", 202, codec.encode(body))
+
+    def cancel_switchover(self) -> str:
+        """Take the switchover off the schedule; Refused with 404 if there is none."""
+        return self._scheduled("DELETE", "/switchover", 200, None)
+
+    def cancel_restart(self, name: str) -> str:
+        """Take the restart of a member off the schedule; Refused with 404 if there is none."""
+        return self._scheduled("DELETE", f"/restart?{urlencode({'name': name})}", 200, None)
+
+    def _scheduled(self, method: str, path: str, status: int, body: bytes | None) -> str:
+        """After Unreachable with `sent`, and after Refused with 503, it may have been done."""
+        answer = self._exchange(method, path, body, known=True)
+        if answer.status != status:
+            raise Refused(answer.status, self._reason(answer))
+        told: dict[str, Any] = self._read(answer, lambda raw: raw)
+        return str(told.get("message", ""))
 
     def reload(self) -> None:
         """Have the node read its file again."""

@@ -7,11 +7,10 @@ under `report`, in the words of the screen, and is what peers and the CLI decode
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from raftha.api import codec
-from raftha.api.routes import pending_document
+from raftha.api.routes import iso_time, pending_document, scheduled_document
 from raftha.model.ids import Lsn
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
@@ -29,7 +28,8 @@ def cluster_document(report: ClusterReport) -> dict[str, Any]:
     position = next((member.position for member in report.members if member.is_leader), None)
     return {
         "scope": report.scope,
-        "members": [_member_document(member, position) for member in report.members],
+        "members": [_member_document(member, position, report) for member in report.members],
+        **_scheduled_switchover(report),
         **({"pause": True} if report.paused else {}),
         "majority": report.majority,
         "age_seconds": report.age_seconds,
@@ -64,7 +64,7 @@ def history_rows(report: ClusterReport) -> list[list[Any]]:
             record.parent,
             None if record.switch is None else record.switch.value,
             "; ".join(filter(None, (record.reason, record.sequel))),
-            datetime.fromtimestamp(record.wall, UTC).isoformat(),
+            iso_time(record.wall),
             record.leader,
         ]
         for record in report.history
@@ -72,7 +72,17 @@ def history_rows(report: ClusterReport) -> list[list[Any]]:
     ]
 
 
-def _member_document(member: MemberReport, leader_position: Lsn | None) -> dict[str, Any]:
+def _scheduled_switchover(report: ClusterReport) -> dict[str, Any]:
+    plan = report.scheduled_switchover
+    if plan is None or plan.refused:
+        return {}
+    to = {} if plan.candidate is None else {"to": plan.candidate}
+    return {"scheduled_switchover": {"at": iso_time(plan.due), "from": plan.leader, **to}}
+
+
+def _member_document(
+    member: MemberReport, leader_position: Lsn | None, report: ClusterReport
+) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": member.name,
         "role": _role_word(member),
@@ -83,6 +93,9 @@ def _member_document(member: MemberReport, leader_position: Lsn | None) -> dict[
         document["host"], document["port"] = endpoint(member)
         document["timeline"] = member.timeline
     document |= pending_document(member.pending)
+    for restart in report.scheduled_restarts:
+        if restart.member == member.name:
+            document |= scheduled_document(restart)
     if member.tags:
         document["tags"] = dict(member.tags)
     if member.is_leader or member.role is ReportedRole.WITNESS:

@@ -11,9 +11,11 @@ from typing import Final
 
 import msgspec
 
+from raftha.api import schedules
 from raftha.api.outcome import answer, wait_for_end
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import Responder
+from raftha.api.schedules import BadTime, parse_time
 from raftha.clock import Clock
 from raftha.model.ids import MemberName
 from raftha.model.report import OperationRequest, RequestKind
@@ -30,6 +32,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     scheduled_at: str | None = None
     fenced: str | None = None
     allow_data_loss: bool = False
+    dry_run: bool = False
     wait: bool = True
 
 
@@ -37,8 +40,9 @@ _BODY: Final = msgspec.json.Decoder(_Body)
 
 
 def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping: Event) -> Reply:
-    """Answer a POST. 200 done, 202 accepted, 400 bad request, 412 refused, 501 not supported, 503
-    outcome not known. `stopping` ends the wait."""
+    """Answer a POST. 200 done, 202 accepted or scheduled, 400 bad request, 409 another one is
+    scheduled, 412 refused, 422 a time that has passed or is none, 503 outcome not known.
+    `stopping` ends the wait."""
     try:
         asked = _BODY.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -46,6 +50,8 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
     request = _request(PATHS[path], asked)
     if isinstance(request, Reply):
         return request
+    if asked.scheduled_at is not None:
+        return _scheduled(request, asked.scheduled_at, responder, clock)
     report = responder.operate(request)
     if asked.wait:
         report = wait_for_end(report, responder.operation, clock, stopping)
@@ -54,8 +60,10 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
 
 def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
     """As Patroni: a failover that names a leader is a switchover."""
-    if asked.scheduled_at is not None:
-        return refusal(501, "scheduled_at is not supported: ask when it is to happen")
+    if kind is RequestKind.FAILOVER and asked.scheduled_at is not None:
+        return refusal(400, "a failover cannot be scheduled: leave scheduled_at out")
+    if asked.scheduled_at is not None and asked.dry_run:
+        return refusal(400, "dry_run goes with what is to happen now: leave scheduled_at out")
     if kind is RequestKind.FAILOVER and asked.candidate is None:
         return refusal(400, "a failover needs a candidate: name the member that is to take over")
     if asked.leader is not None:
@@ -74,4 +82,15 @@ def _request(kind: RequestKind, asked: _Body) -> OperationRequest | Reply:
         candidate=None if asked.candidate is None else MemberName(asked.candidate),
         fenced=None if asked.fenced is None else MemberName(asked.fenced),
         may_lose=asked.allow_data_loss,
+        dry_run=asked.dry_run,
     )
+
+
+def _scheduled(request: OperationRequest, text: str, responder: Responder, clock: Clock) -> Reply:
+    assert request.leader is not None, "a switchover names its leader"
+    try:
+        due = parse_time(text, clock.wall())
+    except BadTime as error:
+        return refusal(error.status, f"scheduled_at: {error}")
+    told = responder.schedules.switchover(due, request.leader, request.candidate)
+    return schedules.answer(told)

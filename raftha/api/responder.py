@@ -1,10 +1,11 @@
-"""What the HTTP layer needs of the agent behind it: six Protocols, a few questions."""
+"""What the HTTP layer needs of the agent behind it: seven Protocols, a few questions."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from raftha.model.configuring import ConfigAnswer, ConfigChange
+from raftha.model.ids import MemberName
 from raftha.model.report import (
     ClusterReport,
     MemberChange,
@@ -16,6 +17,7 @@ from raftha.model.report import (
     PeerReport,
 )
 from raftha.model.restarting import ServerChange, ServerRequest
+from raftha.model.scheduling import ScheduleAnswer, ScheduledRestart
 from raftha.model.stored import StoreEvents, StoreReport
 
 
@@ -66,6 +68,29 @@ class ServerWishes(Protocol):
         """The latest wish, and how far it has come; never blocks."""
 
 
+class Schedules(Protocol):
+    """What is to be done at a time of day. Called from several threads at once; each blocks a few
+    seconds at most."""
+
+    @property
+    def me(self) -> MemberName:
+        """The node that is asked."""
+
+    def switchover(
+        self, due: float, leader: MemberName, candidate: MemberName | None
+    ) -> ScheduleAnswer:
+        """Schedule a switchover; `due` is Unix time."""
+
+    def restart(self, plan: ScheduledRestart) -> ScheduleAnswer:
+        """Schedule the restart of the server of this node."""
+
+    def cancel_switchover(self) -> ScheduleAnswer:
+        """Take the switchover off the schedule."""
+
+    def cancel_restart(self, name: MemberName) -> ScheduleAnswer:
+        """Take the restart of a member off the schedule."""
+
+
 class Responder(Protocol):
     """Answers for the node. Every method is called from several threads at once.
 
@@ -92,6 +117,10 @@ class Responder(Protocol):
     def wishes(self) -> ServerWishes:
         """Who has the server of this node restarted or made anew. Raises RafthaError where there is
         none."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """Who schedules on this node."""
 
     def reload(self) -> None:
         """Read the file of this node again."""

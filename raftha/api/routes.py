@@ -8,6 +8,7 @@ has grown old; `raftha.api.standing` holds those judgements, this file which pat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from raftha.api import standing
@@ -17,6 +18,7 @@ from raftha.instants import Instant, longest, remaining
 from raftha.model.cluster import MemberState
 from raftha.model.postgres import PendingRestart, ReplayPause, ServerStatus
 from raftha.model.report import NodeReport
+from raftha.model.scheduling import ScheduledRestart
 from raftha.model.store import RaftStatus, VoterStatus
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -124,7 +126,28 @@ def _server_document(report: NodeReport) -> dict[str, Any]:
         document["quorum_standby"] = True
     if (replication := standing.replication_state(server)) is not None:
         document["replication_state"] = replication
-    return document | pending_document(report.pending)
+    document |= pending_document(report.pending)
+    if report.scheduled_restart is not None:
+        document |= scheduled_document(report.scheduled_restart)
+    return document
+
+
+def iso_time(wall: float) -> str:
+    """Unix time as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(wall, UTC).isoformat()
+
+
+def scheduled_document(plan: ScheduledRestart) -> dict[str, Any]:
+    """A restart that waits for its time, in Patroni's words; nothing if it was refused."""
+    if plan.refused:
+        return {}
+    conditions = {
+        "role": plan.role,
+        "postgres_version": plan.postgres_version,
+        "restart_pending": plan.restart_pending,
+    }
+    given = {word: value for word, value in conditions.items() if value}
+    return {"scheduled_restart": {"schedule": iso_time(plan.due), **given}}
 
 
 def pending_document(pending: Sequence[PendingRestart]) -> dict[str, Any]:

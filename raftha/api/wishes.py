@@ -7,12 +7,16 @@ from typing import Any, Final
 
 import msgspec
 
+from raftha.api import schedules
 from raftha.api.outcome import WAIT_S, answer, wait_for_end
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import Responder
+from raftha.api.schedules import BadTime, parse_time
 from raftha.clock import Clock
 from raftha.instants import Seconds
+from raftha.model.ids import MemberName
 from raftha.model.restarting import ServerRequest, WishKind
+from raftha.model.scheduling import ScheduledRestart
 
 RELOAD: Final = "/reload"
 RESTART: Final = "/restart"
@@ -27,6 +31,7 @@ class _Restart(msgspec.Struct, forbid_unknown_fields=True):
     restart_pending: bool = False
     timeout: float | str | None = None
     schedule: str | None = None
+    dry_run: bool = False
     wait: bool = True
 
 
@@ -45,8 +50,9 @@ _NOTHING: Final = msgspec.json.Decoder(_Nothing)
 
 
 def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping: Event) -> Reply:
-    """Answer a POST. 200 done, 202 under way, 400 bad request, 412 refused, 501 not supported, 503
-    not possible. `stopping` ends the wait."""
+    """Answer a POST. 200 done, 202 under way or scheduled, 400 bad request, 409 another one is
+    scheduled, 412 refused, 422 a time that has passed or is none, 503 not possible. `stopping` ends
+    the wait."""
     try:
         match path:
             case "/restart":
@@ -64,7 +70,7 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
 
 def _restarted(asked: _Restart, responder: Responder, clock: Clock, stopping: Event) -> Reply:
     if asked.schedule is not None:
-        return refusal(501, "schedule is not supported: ask when it is to happen")
+        return _scheduled(asked, asked.schedule, responder, clock)
     limit = _seconds(asked.timeout)
     if limit is None:
         return refusal(400, f"timeout must be a number of seconds above 0, not {asked.timeout!r}")
@@ -75,11 +81,32 @@ def _restarted(asked: _Restart, responder: Responder, clock: Clock, stopping: Ev
             role=asked.role,
             postgres_version=asked.postgres_version,
             restart_pending=asked.restart_pending,
+            dry_run=asked.dry_run,
         )
     )
     if asked.wait:
         told = wait_for_end(told, responder.wishes.latest, clock, stopping, limit)
     return answer(told)
+
+
+def _scheduled(asked: _Restart, text: str, responder: Responder, clock: Clock) -> Reply:
+    if asked.timeout is not None:
+        return refusal(400, "timeout bounds how long the caller waits, and nobody waits for a time")
+    if asked.dry_run:
+        return refusal(400, "dry_run goes with what is to happen now: leave schedule out")
+    try:
+        due = parse_time(text, clock.wall())
+    except BadTime as error:
+        return refusal(error.status, f"schedule: {error}")
+    member = responder.schedules.me if asked.name is None else MemberName(asked.name)
+    plan = ScheduledRestart(
+        due=due,
+        member=member,
+        role=asked.role,
+        postgres_version=asked.postgres_version,
+        restart_pending=asked.restart_pending,
+    )
+    return schedules.answer(responder.schedules.restart(plan))
 
 
 def _remade(asked: _Remaking, responder: Responder) -> Reply:

@@ -13,9 +13,14 @@ import click
 
 from raftha.cli.exits import Exit
 from raftha.cli.verbs.member import member
-from raftha.cli.verbs.options import operation_options, watch_option
+from raftha.cli.verbs.options import (
+    dry_run_option,
+    operation_options,
+    schedule_option,
+    watch_option,
+)
 from raftha.cli.verbs.reach import dsn, topology, uri, version
-from raftha.cli.verbs.server import reinit, reload, restart
+from raftha.cli.verbs.server import flush, reinit, reload, restart
 from raftha.cli.verbs.settings import edit_config, show_config
 from raftha.cli.verbs.store import store
 from raftha.cli.where import FILE, Where, contact_of, where_options
@@ -140,6 +145,8 @@ def history(context: click.Context, /, output: str, **where: Any) -> None:
 @operation_options
 @click.option("--leader", "--primary", "leader", help="The leader that is to hand over.")
 @click.option("--candidate", help="The member that is to take over.")
+@schedule_option
+@dry_run_option
 @click.pass_context
 def switchover(
     context: click.Context,
@@ -148,13 +155,19 @@ def switchover(
     candidate: str | None,
     yes: bool,
     wait: bool,
+    scheduled: str | None,
+    dry_run: bool,
     **where: Any,
 ) -> None:
-    """Hand the lead over to a standby, planned and lossless."""
+    """Hand the lead over to a standby, planned and lossless.
+
+    With --scheduled the cluster keeps it until its time, whoever stops meanwhile; raftha flush
+    switchover takes it back. It is dropped if another member leads by then.
+    """
     from raftha.model.report import RequestKind
 
     contact = contact_of(context, Where(**where))
-    how = {"yes": yes, "wait": wait}
+    how = {"yes": yes, "wait": wait, "scheduled": scheduled, "dry_run": dry_run}
     context.exit(_operate(contact, RequestKind.SWITCHOVER, leader, candidate, **how))
 
 
@@ -166,6 +179,7 @@ def switchover(
     "--allow-data-loss", "may_lose", is_flag=True, help="Even if it may lack acknowledged commits."
 )
 @click.option("--confirm", metavar="SCOPE", help="The cluster's name: says yes to a loss.")
+@dry_run_option
 @click.pass_context
 def failover(
     context: click.Context,
@@ -176,6 +190,7 @@ def failover(
     confirm: str | None,
     yes: bool,
     wait: bool,
+    dry_run: bool,
     **where: Any,
 ) -> None:
     """Make a member the leader, whether there is one or not.
@@ -190,7 +205,7 @@ def failover(
 
     contact = contact_of(context, Where(**where))
     how = {"fenced": fenced, "may_lose": may_lose, "confirm": confirm, "yes": yes, "wait": wait}
-    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, **how))
+    context.exit(_operate(contact, RequestKind.FAILOVER, None, candidate, dry_run=dry_run, **how))
 
 
 def _pause_options(command: _Command) -> _Command:
@@ -225,6 +240,7 @@ cli.add_command(edit_config)
 cli.add_command(restart)
 cli.add_command(reload)
 cli.add_command(reinit)
+cli.add_command(flush)
 cli.add_command(member)
 cli.add_command(topology)
 cli.add_command(uri)

@@ -15,6 +15,7 @@ import click
 from msgspec import Struct
 
 from raftha.api.client import ApiClient, ApiError
+from raftha.api.schedules import BadTime, parse_time
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
@@ -61,13 +62,17 @@ class Wish(Struct, frozen=True, kw_only=True):
     may_lose: bool = False
     confirm: str | None = None
     """The cluster's name, given beforehand: what `may_lose` wants typed."""
+    scheduled: str | None = None
+    """When it is to happen, as ISO 8601 with a time zone; now, if not given."""
+    dry_run: bool = False
 
 
 def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
     """Carry the wish out, in conversation with the operator."""
     if wish.confirm is not None and not wish.may_lose:
         raise click.UsageError("--confirm goes with --allow-data-loss")
-    if not sys.stdin.isatty():
+    check_time(wish.scheduled, clock, dry_run=wish.dry_run)
+    if not sys.stdin.isatty() and not wish.dry_run:
         if wish.may_lose and wish.confirm is None:
             raise click.UsageError("nobody is there to confirm: add --confirm with the scope")
         if not (wish.yes or wish.may_lose):
@@ -86,10 +91,15 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         complain(str(error))
         return Exit.REFUSED
     _explain(found.report, request)
-    if not _confirmed(found.report.scope, request, wish):
+    if wish.scheduled is not None:
+        click.echo(f"It is to happen at {wish.scheduled}, if {request.leader} still leads then.")
+    if not wish.dry_run and not _confirmed(found.report.scope, request, wish):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
     clients = clients_of(contact, found)
+    if wish.scheduled is not None:
+        at = wish.scheduled
+        return to_its_end(lambda: _schedule(clients, request, at), "the wish", "raftha status")
     return to_its_end(
         lambda: _hand_over(clients, request, wish.wait, clock, wait),
         "the request",
@@ -142,7 +152,28 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
         candidate=None if candidate is None else MemberName(candidate),
         fenced=None if wish.fenced is None else MemberName(wish.fenced),
         may_lose=wish.may_lose,
+        dry_run=wish.dry_run,
     )
+
+
+def check_time(text: str | None, clock: Clock, *, dry_run: bool) -> None:
+    """Raises UsageError for a time at which nothing can be scheduled."""
+    if text is None:
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run judges what is to happen now: leave --scheduled out")
+    try:
+        parse_time(text, clock.wall())
+    except BadTime as error:
+        raise click.UsageError(f"--scheduled: {error}") from error
+
+
+def _schedule(clients: list[ApiClient], request: OperationRequest, at: str) -> Exit:
+    leader, candidate = request.leader, request.candidate
+    assert leader is not None, "a switchover names its leader"
+    told = first_to_take(clients, lambda c: c.schedule_switchover(at, leader, candidate))
+    click.secho(told, fg="green")
+    return Exit.DONE
 
 
 def _check_leader(report: ClusterReport, named: str | None) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raftha.cli.topology import roots
+from raftha.ha.scheduling import words_of
 from raftha.model.report import (
     ClusterReport,
     Exposure,
@@ -165,6 +166,9 @@ def _header(report: ClusterReport) -> Iterator[str]:
     if report.request:
         words = ", ".join(f"{key} {value}" for key, value in report.request.items())
         yield f"operator's request: {words}"
+    for scheduled in (report.scheduled_switchover, *report.scheduled_restarts):
+        if scheduled is not None and not scheduled.refused:
+            yield f"scheduled: {words_of(scheduled)}"
 
 
 def _synchronous(report: ClusterReport) -> str:

@@ -61,9 +61,10 @@ class Wish(Struct, frozen=True, kw_only=True):
     timeout: float = PATIENCE_S
     yes: bool = False
     wait: bool = True
+    dry_run: bool = False
 
 
-class _Choice(Exception):
+class NoChoice(Exception):
     """Nobody, or nobody of that name, is meant."""
 
 
@@ -77,19 +78,21 @@ class _Ways(Struct, frozen=True):
 
 def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
     """Restart PostgreSQL of the members that are meant."""
-    found = _found(contact, wish)
+    found = found_for(contact, wish)
     if isinstance(found, Exit):
         return found
     try:
-        todo = _chosen(found.report, wish)
-    except _Choice as error:
+        todo = chosen(found.report, wish)
+    except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
     if not todo:
         click.echo("No member waits for a restart." if wish.pending else "No member is meant.")
         return Exit.DONE
-    for line in _explained(found.report, todo, wish):
+    for line in explained(found.report, todo, wish):
         click.echo(line)
+    if wish.dry_run:
+        return to_its_end(lambda: _judge(contact, found, todo, wish), "the question", "its answer")
     if not wish.yes and not click.confirm("Restart?"):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
@@ -99,12 +102,12 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
 
 def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
     """Have one standby made anew."""
-    found = _found(contact, wish)
+    found = found_for(contact, wish)
     if isinstance(found, Exit):
         return found
     try:
-        (name,) = _chosen(found.report, wish)
-    except _Choice as error:
+        (name,) = chosen(found.report, wish)
+    except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
     click.echo(f"{name} stops; its data directory is kept aside, and a new copy is made.")
@@ -118,12 +121,12 @@ def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], o
 
 def reload(contact: Contact, wish: Wish) -> Exit:
     """Have the members read their files again."""
-    found = _found(contact, wish)
+    found = found_for(contact, wish)
     if isinstance(found, Exit):
         return found
     try:
-        names = _chosen(found.report, wish)
-    except _Choice as error:
+        names = chosen(found.report, wish)
+    except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
     if not wish.yes and not click.confirm(f"Reload {', '.join(names)}?"):
@@ -131,7 +134,7 @@ def reload(contact: Contact, wish: Wish) -> Exit:
         return Exit.REFUSED
     worst = Exit.DONE
     for name in names:
-        client = contact.client(_member(found.report, name).api_url)
+        client = contact.client(member_of(found.report, name).api_url)
         worst = max(worst, to_its_end(partial(_reload, client), "the reload", "its log"))
     return worst
 
@@ -142,8 +145,8 @@ def _reload(client: ApiClient) -> Exit:
     return Exit.DONE
 
 
-def _found(contact: Contact, wish: Wish) -> Found | Exit:
-    if not wish.yes and not sys.stdin.isatty():
+def found_for(contact: Contact, wish: Wish) -> Found | Exit:
+    if not (wish.yes or wish.dry_run) and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to confirm: add --yes")
     try:
         found = discover.find(contact)
@@ -156,26 +159,26 @@ def _found(contact: Contact, wish: Wish) -> Found | Exit:
     return found
 
 
-def _chosen(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
-    """The names that are meant. Raises _Choice."""
+def chosen(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
+    """The names that are meant. Raises NoChoice."""
     members = {m.name: m for m in report.members if m.role is not ReportedRole.WITNESS}
     for name in wish.names:
         if name not in members:
-            raise _Choice(f"there is no member {name}; there are: {', '.join(sorted(members))}")
+            raise NoChoice(f"there is no member {name}; there are: {', '.join(sorted(members))}")
     named = [members[name] for name in wish.names or sorted(members)]
     fitting = [member for member in named if member.is_leader in _ROLES[wish.role]]
     if wish.pending:
         fitting = [member for member in fitting if member.pending]
     silent = [member.name for member in fitting if not member.answers]
     if silent and (wish.names or not wish.one):
-        raise _Choice(f"{', '.join(silent)} does not answer: start its agent, or name the others")
+        raise NoChoice(f"{', '.join(silent)} does not answer: start its agent, or name the others")
     if wish.one:
         # A standby before the leader.
         fitting = sorted((m for m in fitting if m.answers), key=lambda m: (m.is_leader, m.name))[:1]
     return tuple(member.name for member in fitting)
 
 
-def _explained(report: ClusterReport, todo: tuple[str, ...], wish: Wish) -> list[str]:
+def explained(report: ClusterReport, todo: tuple[str, ...], wish: Wish) -> list[str]:
     """What is going to happen, and to whom."""
     lines = [f"cluster {report.scope}"]
     for member in report.members:
@@ -195,6 +198,28 @@ def _explained(report: ClusterReport, todo: tuple[str, ...], wish: Wish) -> list
     return [*lines, what]
 
 
+def _judge(contact: Contact, found: Found, names: tuple[str, ...], wish: Wish) -> Exit:
+    """Ask each member whether it would begin now; what would keep one is no obstacle to others."""
+    worst = Exit.DONE
+    for name in names:
+        client = contact.client(member_of(found.report, name).api_url)
+        told = client.ask_server(request_of(name, wish))
+        click.echo(f"{name}: {told.message}")
+        worst = max(worst, Exit.DONE if told.state is OperationState.DONE else Exit.REFUSED)
+    return worst
+
+
+def request_of(name: str, wish: Wish) -> ServerRequest:
+    """What a member is asked for."""
+    return ServerRequest(
+        kind=WishKind.RESTART,
+        name=name,
+        postgres_version=wish.below,
+        restart_pending=wish.pending,
+        dry_run=wish.dry_run,
+    )
+
+
 def _roll(ways: _Ways, names: tuple[str, ...], wish: Wish) -> Exit:
     done: set[str] = set()
     while True:
@@ -206,7 +231,7 @@ def _roll(ways: _Ways, names: tuple[str, ...], wish: Wish) -> Exit:
         known = {member.name for member in report.members}
         todo = [name for name in names if name not in done and name in known]
         if wish.pending:
-            todo = [name for name in todo if _member(report, name).pending]
+            todo = [name for name in todo if member_of(report, name).pending]
         step = next_step(report, todo, hands_over=wish.pending)
         if step is None:
             click.secho("done", fg="green")
@@ -232,19 +257,13 @@ def _take(ways: _Ways, report: ClusterReport, step: Step, wish: Wish) -> Exit:
         )
         outcome = operate.perform(ways.contact, handing, ways.clock, ways.wait)
         return outcome if outcome is not Exit.DONE else _await(ways, step.leader, wish, "")
-    request = ServerRequest(
-        kind=WishKind.RESTART,
-        name=step.name,
-        postgres_version=wish.below,
-        restart_pending=wish.pending,
-    )
-    return _one(ways, report, request, wish)
+    return _one(ways, report, request_of(step.name, wish), wish)
 
 
 def _one(ways: _Ways, report: ClusterReport, request: ServerRequest, wish: Wish) -> Exit:
     """Ask one member, and wait until it serves again."""
     assert request.name is not None
-    client = ways.contact.client(_member(report, request.name).api_url)
+    client = ways.contact.client(member_of(report, request.name).api_url)
     before = _started(client)
     told = client.ask_server(request)
     if told.state is OperationState.REFUSED and wish.below is not None:
@@ -266,7 +285,7 @@ def _await(ways: _Ways, name: str, wish: Wish, before: str) -> Exit:
         ways.wait(_POLL_S)
         try:
             report = discover.find(ways.contact).report
-            client = ways.contact.client(_member(report, name).api_url)
+            client = ways.contact.client(member_of(report, name).api_url)
             if is_back(report, name) and _started(client) != before:
                 click.secho(f"{name} is back", fg="green")
                 return Exit.DONE
@@ -283,7 +302,7 @@ def _await_replay(ways: _Ways, name: str, names: list[str], wish: Wish) -> Exit:
     late = tuple(names)
     while remaining(deadline, ways.clock.now()) > 0:
         report = _seen(ways)
-        member = None if report is None else _member(report, name)
+        member = None if report is None else member_of(report, name)
         if report is not None and member is not None:
             position = position or member.position
             if not member.is_leader or not names:
@@ -310,5 +329,5 @@ def _started(client: ApiClient) -> str:
     return str(document.get("postmaster_start_time", ""))
 
 
-def _member(report: ClusterReport, name: str) -> MemberReport:
+def member_of(report: ClusterReport, name: str) -> MemberReport:
     return next(member for member in report.members if member.name == name)

@@ -29,6 +29,7 @@ from raftha.ha.rules import (
     pause,
     restart,
     safety,
+    scheduled,
     wishes,
     work,
 )
@@ -67,6 +68,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *handover.RULES,
     *work.RULES,
     *bootstrap.RULES,
+    *scheduled.RULES,
     *wishes.RULES,
     *handover.REQUEST_RULES,
     *restart.RULES,

@@ -6,14 +6,12 @@ but writing: nothing overwrites what it does not understand, because its revisio
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
-import msgspec
 from msgspec.structs import replace
 
 from raftha.config.dynamic import parse_dynamic
 from raftha.errors import ConfigError
-from raftha.ha.keys import FORMAT, QUORUM_FORMAT, Keys
+from raftha.ha.keys import QUORUM_FORMAT, Keys
+from raftha.ha.reading import Reader, typed
 from raftha.ha.shapes import (
     DisarmedDoc,
     HistoryDoc,
@@ -46,65 +44,19 @@ from raftha.model.operation import (
     OperatorRequest,
     Step,
 )
+from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import Address, DynamicConfig
 from raftha.model.store import Entry, Key, Snapshot
-
-
-class UnreadableError(ValueError):
-    """A stored document has a shape that this version does not know."""
-
-
-def _decode(value: bytes, newest: int) -> dict[str, Any]:
-    document = msgspec.json.decode(value)
-    if not isinstance(document, dict):
-        raise UnreadableError("not an object")
-    if (version := document.get("format_version")) not in range(FORMAT, newest + 1):
-        raise UnreadableError(f"format version {version!r}, known: up to {newest}")
-    return document
-
-
-T = TypeVar("T")
-
-
-class _Reader:
-    """Reads the entries of one snapshot and collects what could not be read."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.problems: list[str] = []
-        self.unreadable: set[Key] = set()
-
-    def read(self, key: Key, newest: int = FORMAT) -> tuple[Entry, dict[str, Any]] | None:
-        entry = self.snapshot.entries.get(key)
-        if entry is None:
-            return None
-        try:
-            return entry, _decode(entry.value, newest)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            self.refuse(key, str(error))
-            return None
-
-    def refuse(self, key: Key, why: str) -> None:
-        """Note that this key cannot be read."""
-        self.problems.append(f"the key {key} cannot be read: {why}")
-        self.unreadable.add(key)
-
-    def convert(self, key: Key, document: Any, kind: type[T]) -> T | None:
-        try:
-            return msgspec.convert(document, kind)
-        except msgspec.ValidationError as error:
-            self.refuse(key, str(error))
-            return None
 
 
 def read_cluster(keys: Keys, snapshot: Snapshot, before: Cluster | None = None) -> Cluster:
     """Decode everything under the prefix. Total: what cannot be read is named in `problems`.
     `before` is what was read from an earlier snapshot: the settings, whose checks are what takes
     longest, are taken over while the store has them at the same revision."""
-    reader = _Reader(snapshot)
+    reader = Reader(snapshot)
     config, config_revision = _read_config(keys, reader, before)
     history, history_revision = _read_history(keys, reader)
-    status = _typed(reader, keys.status, StatusDoc)
+    status = typed(reader, keys.status, StatusDoc)
     return Cluster(
         revision=snapshot.revision,
         generation=snapshot.generation,
@@ -117,6 +69,8 @@ def read_cluster(keys: Keys, snapshot: Snapshot, before: Cluster | None = None) 
         sync=_read_sync(keys, reader),
         receipt=_read_receipt(keys, reader),
         told=_read_told(keys, reader),
+        scheduled_switchover=_read_scheduled_switchover(keys, reader),
+        scheduled_restarts=_read_scheduled_restarts(keys, reader),
         disarmed=_read_disarmed(keys, reader),
         request=_read_request(keys, reader),
         operation=_read_operation(keys, reader),
@@ -142,22 +96,12 @@ def renewed(cluster: Cluster, snapshot: Snapshot) -> Cluster:
 
 def may_tell(keys: Keys, snapshot: Snapshot) -> bool:
     """The `position` is absent or can be read: only then a leader of this version may write it."""
-    reader = _Reader(snapshot)
+    reader = Reader(snapshot)
     return _read_told(keys, reader) is not None or keys.position not in reader.unreadable
 
 
-def _typed(
-    reader: _Reader, key: Key, kind: type[T], newest: int = FORMAT
-) -> tuple[Entry, T] | None:
-    found = reader.read(key, newest)
-    if found is None:
-        return None
-    value = reader.convert(key, found[1], kind)
-    return None if value is None else (found[0], value)
-
-
-def _read_initialize(keys: Keys, reader: _Reader) -> Initialize | None:
-    found = _typed(reader, keys.initialize, InitializeDoc)
+def _read_initialize(keys: Keys, reader: Reader) -> Initialize | None:
+    found = typed(reader, keys.initialize, InitializeDoc)
     if found is None:
         return None
     entry, doc = found
@@ -169,7 +113,7 @@ def _read_initialize(keys: Keys, reader: _Reader) -> Initialize | None:
 
 
 def _read_config(
-    keys: Keys, reader: _Reader, before: Cluster | None
+    keys: Keys, reader: Reader, before: Cluster | None
 ) -> tuple[DynamicConfig, Revision | None]:
     entry = reader.snapshot.entries.get(keys.config)
     if entry is not None and before is not None and _is_known(keys.config, entry, before, reader):
@@ -186,7 +130,7 @@ def _read_config(
         return DynamicConfig(), entry.mod_revision
 
 
-def _is_known(key: Key, entry: Entry, before: Cluster, reader: _Reader) -> bool:
+def _is_known(key: Key, entry: Entry, before: Cluster, reader: Reader) -> bool:
     """The settings were read, without a complaint, from this very revision."""
     is_same = (before.generation, before.config_revision) == (
         reader.snapshot.generation,
@@ -195,8 +139,8 @@ def _is_known(key: Key, entry: Entry, before: Cluster, reader: _Reader) -> bool:
     return is_same and key not in before.unreadable
 
 
-def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
-    found = _typed(reader, keys.leader, LeaderDoc)
+def _read_leader(keys: Keys, reader: Reader) -> Leader | None:
+    found = typed(reader, keys.leader, LeaderDoc)
     if found is None:
         return None
     entry, doc = found
@@ -213,8 +157,8 @@ def _read_leader(keys: Keys, reader: _Reader) -> Leader | None:
     )
 
 
-def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
-    found = _typed(reader, keys.sync, SyncDoc, QUORUM_FORMAT)
+def _read_sync(keys: Keys, reader: Reader) -> SyncSet | None:
+    found = typed(reader, keys.sync, SyncDoc, QUORUM_FORMAT)
     if found is None:
         return None
     entry, doc = found
@@ -226,8 +170,8 @@ def _read_sync(keys: Keys, reader: _Reader) -> SyncSet | None:
     )
 
 
-def _read_receipt(keys: Keys, reader: _Reader) -> Receipt | None:
-    found = _typed(reader, keys.receipt, ReceiptDoc)
+def _read_receipt(keys: Keys, reader: Reader) -> Receipt | None:
+    found = typed(reader, keys.receipt, ReceiptDoc)
     if found is None:
         return None
     entry, doc = found
@@ -238,8 +182,8 @@ def _read_receipt(keys: Keys, reader: _Reader) -> Receipt | None:
     )
 
 
-def _read_told(keys: Keys, reader: _Reader) -> Told | None:
-    found = _typed(reader, keys.position, PositionDoc)
+def _read_told(keys: Keys, reader: Reader) -> Told | None:
+    found = typed(reader, keys.position, PositionDoc)
     if found is None:
         return None
     entry, doc = found
@@ -256,14 +200,14 @@ def _read_told(keys: Keys, reader: _Reader) -> Told | None:
     )
 
 
-def _read_disarmed(keys: Keys, reader: _Reader) -> dict[MemberName, Disarmed]:
+def _read_disarmed(keys: Keys, reader: Reader) -> dict[MemberName, Disarmed]:
     """One that cannot be read stands nevertheless: that it is there is all that the others need."""
     found = {}
     for key, entry in reader.snapshot.entries.items():
         if not key.startswith(keys.disarmed):
             continue
         name, revision = MemberName(key.removeprefix(keys.disarmed)), entry.mod_revision
-        read = _typed(reader, key, DisarmedDoc)
+        read = typed(reader, key, DisarmedDoc)
         found[name] = Disarmed(name=name, revision=revision)
         if read is not None:
             doc = read[1]
@@ -282,8 +226,8 @@ def _name(text: str | None) -> MemberName | None:
     return None if text is None else MemberName(text)
 
 
-def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
-    found = _typed(reader, keys.failover, RequestDoc)
+def _read_request(keys: Keys, reader: Reader) -> OperatorRequest | None:
+    found = typed(reader, keys.failover, RequestDoc)
     if found is None:
         return None
     entry, doc = found
@@ -298,8 +242,25 @@ def _read_request(keys: Keys, reader: _Reader) -> OperatorRequest | None:
     )
 
 
-def _read_operation(keys: Keys, reader: _Reader) -> Operation | None:
-    found = _typed(reader, keys.operation, OperationDoc)
+def _read_scheduled_switchover(keys: Keys, reader: Reader) -> ScheduledSwitchover | None:
+    found = typed(reader, keys.scheduled_switchover, ScheduledSwitchover)
+    return None if found is None else replace(found[1], revision=found[0].mod_revision)
+
+
+def _read_scheduled_restarts(keys: Keys, reader: Reader) -> dict[MemberName, ScheduledRestart]:
+    restarts = {}
+    for key in sorted(reader.snapshot.entries):
+        found = None
+        if key.startswith(keys.scheduled_restarts):
+            found = typed(reader, key, ScheduledRestart)
+        if found is not None:
+            entry, restart = found
+            restarts[restart.member] = replace(restart, revision=entry.mod_revision)
+    return restarts
+
+
+def _read_operation(keys: Keys, reader: Reader) -> Operation | None:
+    found = typed(reader, keys.operation, OperationDoc)
     if found is None:
         return None
     entry, doc = found
@@ -315,8 +276,8 @@ def _read_operation(keys: Keys, reader: _Reader) -> Operation | None:
     )
 
 
-def _read_history(keys: Keys, reader: _Reader) -> tuple[tuple[HistoryRecord, ...], Revision | None]:
-    found = _typed(reader, keys.history, HistoryDoc)
+def _read_history(keys: Keys, reader: Reader) -> tuple[tuple[HistoryRecord, ...], Revision | None]:
+    found = typed(reader, keys.history, HistoryDoc)
     if found is None:
         return (), None
     entry, doc = found
@@ -345,7 +306,7 @@ def _record(row: RecordDoc) -> HistoryRecord:
     )
 
 
-def _read_wishes(keys: Keys, reader: _Reader) -> dict[MemberName, MemberWish]:
+def _read_wishes(keys: Keys, reader: Reader) -> dict[MemberName, MemberWish]:
     wishes = {}
     for key, entry in sorted(reader.snapshot.entries.items()):
         if not key.startswith(below(keys.scope)):
@@ -359,12 +320,12 @@ def _read_wishes(keys: Keys, reader: _Reader) -> dict[MemberName, MemberWish]:
     return wishes
 
 
-def _read_members(keys: Keys, reader: _Reader) -> dict[MemberName, Member]:
+def _read_members(keys: Keys, reader: Reader) -> dict[MemberName, Member]:
     members = {}
     for key in sorted(reader.snapshot.entries):
         if not key.startswith(keys.members):
             continue
-        found = _typed(reader, key, MemberDoc)
+        found = typed(reader, key, MemberDoc)
         if found is None:
             continue
         entry, doc = found

@@ -12,6 +12,7 @@ from raftha.model.cluster import Disarmed, HistoryRecord, Member, SlotNote
 from raftha.model.ids import Epoch, Lsn, MemberName, Scope, SystemId, Timeline
 from raftha.model.operation import Operation, OperatorRequest
 from raftha.model.postgres import SlotState
+from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import Key, LeaseId
 
@@ -66,6 +67,17 @@ class Keys:
     @property
     def operation(self) -> Key:
         return self._key("operation")
+
+    @property
+    def scheduled_switchover(self) -> Key:
+        return self._key("scheduled/switchover")
+
+    @property
+    def scheduled_restarts(self) -> str:
+        return self._key("scheduled/restart/")
+
+    def scheduled_restart_of(self, name: MemberName) -> Key:
+        return self._key(f"scheduled/restart/{name}")
 
     @property
     def status(self) -> Key:
@@ -156,6 +168,12 @@ def encode_request(request: OperatorRequest) -> bytes:
             "may_lose": request.may_lose,
         }
     )
+
+
+def encode_scheduled(scheduled: ScheduledSwitchover | ScheduledRestart) -> bytes:
+    document = msgspec.structs.asdict(scheduled)
+    del document["revision"]
+    return encode(document)
 
 
 def encode_operation(operation: Operation) -> bytes:

@@ -20,7 +20,7 @@ from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
 from raftha.model.postgres import ServerStatus
-from raftha.model.store import Guard, KeyAbsent, KeyAt, Remove, Transact
+from raftha.model.store import Guard, KeyAbsent, KeyAt, Remove, Transact, Write
 from raftha.model.view import HeldLease
 
 _INTENT = "parting"
@@ -97,12 +97,16 @@ def _clear(s: Situation, lease: HeldLease, server: ServerStatus, wish: MemberWis
     if member is not None and member.slot in server.slots and member.slot not in others:
         return DropSlots((member.slot,))
     ended = wish.became(WishState.DONE, f"{wish.name} is removed; {wish.message}")
-    guards, writes = _guards(s, lease, wish), (writing(keys.scope, ended),)
+    guards = _guards(s, lease, wish)
+    writes: tuple[Write, ...] = (writing(keys.scope, ended),)
     if member is None:
         return Submit(_INTENT, Transact(guards, writes))
     key = keys.member(wish.name)
-    guards = (*guards, KeyAt(key, member.revision))
-    return Submit(_INTENT, Transact(guards, (*writes, Remove(key))))
+    guards, writes = (*guards, KeyAt(key, member.revision)), (*writes, Remove(key))
+    if (restart := cluster.scheduled_restarts.get(wish.name)) is not None:
+        key = keys.scheduled_restart_of(wish.name)
+        guards, writes = (*guards, KeyAt(key, restart.revision)), (*writes, Remove(key))
+    return Submit(_INTENT, Transact(guards, writes))
 
 
 def objection(cluster: Cluster, verb: MemberVerb, name: MemberName) -> str | None:

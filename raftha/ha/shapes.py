@@ -8,6 +8,7 @@ import msgspec
 
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.operation import OperationState, OperationStep, RequestKind
+from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import Tags
 
 
@@ -126,5 +127,7 @@ _LEARNED = tuple(
         OperationDoc,
         HistoryDoc,
         MemberDoc,
+        ScheduledSwitchover,
+        ScheduledRestart,
     )
 )

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
 from raftha.model.membership import MemberWish
 from raftha.model.operation import Operation, OperatorRequest
+from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import Address, DynamicConfig, Tags
 from raftha.model.store import Key, Lease
 
@@ -207,6 +208,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     disarmed: Mapping[MemberName, Disarmed] = field(default_factory=dict)
     request: OperatorRequest | None = None
     operation: Operation | None = None
+    scheduled_switchover: ScheduledSwitchover | None = None
+    scheduled_restarts: Mapping[MemberName, ScheduledRestart] = field(default_factory=dict)
     history: tuple[HistoryRecord, ...] = ()
     history_revision: Revision | None = None
     slots: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from raftha.model.operation import OperationState as OperationState
 from raftha.model.operation import OperationStep as OperationStep
 from raftha.model.operation import RequestKind as RequestKind
 from raftha.model.postgres import PendingRestart, ServerStatus
+from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import Tags
 from raftha.model.store import RaftStatus
 
@@ -39,8 +40,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
 
     `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
     to clients: promoted, and its synchronous set settled. `paused` says that the cluster is in
-    maintenance pause. `pending` is what a restart of PostgreSQL is wanted for. `rule` and `reason`
-    are the last decision's.
+    maintenance pause. `pending` is what a restart of PostgreSQL is wanted for. `scheduled_restart`
+    waits for its time. `rule` and `reason` are the last decision's.
     """
 
     taken: Instant
@@ -68,6 +69,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     tags: Tags = field(default_factory=Tags)
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
+    scheduled_restart: ScheduledRestart | None = None
     rule: str = ""
     reason: str = ""
     problems: tuple[Notice, ...] = ()
@@ -234,7 +236,8 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     """The whole cluster as one node can tell it. With `majority` false it is what that node last
     knew, `age_seconds` old. `sync_quorum` is how many others of `sync_standbys` one of them must
     have heard to be promoted. `disarmed` are the members whose primary may run without a deadline.
-    `last_written` is how far leaders were known to have written, while there is none.
+    `last_written` is how far leaders were known to have written, while there is none. What is
+    scheduled waits for its time, or was refused and is kept until somebody has taken note.
     """
 
     scope: str
@@ -267,18 +270,21 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     paused: bool = False
     disarmed: tuple[str, ...] = ()
     last_written: Lsn | None = None
+    scheduled_switchover: ScheduledSwitchover | None = None
+    scheduled_restarts: tuple[ScheduledRestart, ...] = ()
 
 
 class OperationRequest(Struct, frozen=True, kw_only=True):
     """A switchover or failover that an operator asks for, as it came in. `fenced` is a member that
     the operator says is off, though its primary was left without a deadline. `may_lose` accepts
-    the loss of commits that the candidate may lack."""
+    the loss of commits that the candidate may lack. `dry_run` wants it judged and not done."""
 
     kind: RequestKind
     leader: MemberName | None = None
     candidate: MemberName | None = None
     fenced: MemberName | None = None
     may_lose: bool = False
+    dry_run: bool = False
 
 
 class StepTaken(Struct, frozen=True, kw_only=True):

@@ -31,13 +31,15 @@ class ServerWish(Struct, frozen=True, kw_only=True):
 
 class ServerRequest(Struct, frozen=True, kw_only=True):
     """A wish as it came in, with its conditions: only a member of this role, only a server below
-    this release, only if a restart is pending. `name` is whom the asker means."""
+    this release, only if a restart is pending. `name` is whom the asker means.
+    `dry_run` wants it judged and not done."""
 
     kind: WishKind
     name: str | None = None
     role: str | None = None
     postgres_version: str | None = None
     restart_pending: bool = False
+    dry_run: bool = False
 
 
 class ServerChange(Struct, frozen=True, kw_only=True):

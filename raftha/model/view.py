@@ -174,7 +174,10 @@ class View(Struct, frozen=True, kw_only=True):
 
     @property
     def restart_wished(self) -> bool:
-        """The very server that runs is to be restarted."""
+        """The very server that runs is to be restarted: it was just asked for, or its time came."""
+        scheduled = self.cluster.scheduled_restarts.get(self.me.name)
+        if scheduled is not None and scheduled.process and not scheduled.refused:
+            return self.guardian.running and self.guardian.process == scheduled.process
         wish = self.wish
         if wish is None or wish.kind is not WishKind.RESTART:
             return False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ import yaml
 
 from raftha.cli.exits import Exit
 from tests.integration.harness import ClusterHarness, Node
-from tests.integration.scene import NewCluster, Probe, Scene, report, under_load
+from tests.integration.scene import NewCluster, Probe, Scene, raftha, report, under_load
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -26,20 +24,6 @@ class SharedSettings(ClusterHarness):
         options = super()._postgres_options(node)
         options["parameters"].pop("max_connections", None)
         return options
-
-
-def raftha(cluster: ClusterHarness, code: Exit, *words: str) -> str:
-    """What a command says, which ends so."""
-    node = cluster.nodes["n1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "raftha", *words, "-c", str(node.file)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def settings(cluster: ClusterHarness) -> Mapping[str, Any]:

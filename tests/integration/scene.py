@@ -7,12 +7,15 @@ leads, no server was restarted, no history was written, everybody streams.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from raftha.cli.exits import Exit
 from tests.integration import processes
 from tests.integration.harness import ClusterHarness
 from tests.integration.workload import Counts, Ledger, WriteProber
@@ -180,3 +183,17 @@ def server_log(cluster: ClusterHarness, name: str) -> str:
     """What PostgreSQL itself logged on a node."""
     path = cluster.nodes[name].folder / "raft" / "run" / "postgresql.log"
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def raftha(cluster: ClusterHarness, code: Exit, *words: str) -> str:
+    """What a command says, which ends so."""
+    node = cluster.nodes["n1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "raftha", *words, "-c", str(node.file)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -17,6 +17,7 @@ A script is plain text. Lines with `->` are decisions and are compared; all othe
     stop N               the agent is told to stop
     restart N, reinit N  an operator wants its server restarted, or made anew
     recover N            an operator recovers the cluster from this node, which is down
+    plan WHAT N AT [M]   an operator schedules N's restart, or its switchover (to M), for that time
     wipe N               its data directory is emptied
     remove N             an operator wants it out of the cluster
     unseat N             the raft leader has done so: it has no vote, and is told
@@ -38,11 +39,13 @@ from msgspec.structs import replace
 from raftha.ha.keys import encode_config
 from raftha.ha.operations import open_request
 from raftha.ha.recovery import Survivor, amendment
+from raftha.ha.scheduling import Scheduled, scheduling
 from raftha.ha.wishing import command_of
 from raftha.model.ids import Lsn, MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, answering
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.restarting import ServerWish, WishKind
+from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.store import KeyAt, Put, Revoke, Transact
 from tests.scenarios.machines import Node
 from tests.scenarios.world import TICK_S, World
@@ -94,6 +97,7 @@ class Player:
             "stop": lambda n: setattr(self._node(n), "stopping", True),
             "restart": lambda n: self._wish(self._node(n), WishKind.RESTART),
             "reinit": lambda n: self._wish(self._node(n), WishKind.REINITIALIZE),
+            "plan": self._plan,
             "wipe": lambda n: setattr(self._node(n), "disk", pg.EMPTY),
             "write": self._write,
             "ask": self._ask,
@@ -126,6 +130,14 @@ class Player:
         leader = self.world.cluster().leader
         assert leader is not None
         assert leader.name == pg.N1
+
+    def _plan(self, what: str, name: str, at: str, candidate: str | None = None) -> None:
+        due, member = float(at), MemberName(name)
+        heir = None if candidate is None else MemberName(candidate)
+        plan: Scheduled = ScheduledRestart(due=due, member=member)
+        if what == "switchover":
+            plan = ScheduledSwitchover(id=f"op-{at}", due=due, leader=member, candidate=heir)
+        assert self.world.commit(scheduling(b.KEYS, plan, None)) is not None
 
     def _write(self, size: str) -> None:
         for node in self.world.nodes.values():

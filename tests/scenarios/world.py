@@ -203,7 +203,7 @@ class World:
             )
         return View(
             now=self.now,
-            wall=0.0,
+            wall=self.time,
             me=b.identity(node.name, bootstrap=self.config),
             raft=replace(b.raft(node.name, majority=node in self.reachable()), barred=node.barred),
             cluster=self._replica(node),

@@ -36,6 +36,29 @@ def watch_option(command: _Command) -> _Command:
     return option(command)
 
 
+def _unless_now(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    return None if given == "now" else given
+
+
+def schedule_option(command: _Command) -> _Command:
+    """What a command has whose work may wait for its time."""
+    option = click.option(
+        "--scheduled",
+        metavar="TIME",
+        callback=_unless_now,
+        help="When: ISO 8601 with its time zone, such as 2031-05-17T03:00+02:00.",
+    )
+    return option(command)
+
+
+def dry_run_option(command: _Command) -> _Command:
+    """What a command has that can be judged without being done."""
+    option = click.option(
+        "--dry-run", is_flag=True, help="Ask whether it would begin; change nothing."
+    )
+    return option(command)
+
+
 def example(*lines: str) -> str:
     """The end of a command's help: lines to type, as they stand."""
     return "\b\n" + "\n".join(("Example:", *(f"  {line}" for line in lines)))

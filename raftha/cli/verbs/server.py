@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from raftha.cli.verbs.options import dry_run_option, example, schedule_option
 from raftha.cli.where import Where, contact_of, where_options
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -40,6 +41,8 @@ def _timeout(command: _Command) -> _Command:
 @click.option("--pending", is_flag=True, help="Those with a pending restart, rolling.")
 @click.option("--any", "one", is_flag=True, help="One of them, a standby if there is one.")
 @click.option("--pg-version", "below", metavar="X.Y", help="Those with an older PostgreSQL.")
+@schedule_option
+@dry_run_option
 @click.pass_context
 def restart(
     context: click.Context,
@@ -51,21 +54,61 @@ def restart(
     pending: bool,
     one: bool,
     below: str | None,
+    scheduled: str | None,
+    dry_run: bool,
     **where: Any,
 ) -> None:
     """Restart PostgreSQL, one member after another.
 
     Standbys first. With --pending the leader hands over instead of being restarted where it is, so
     that writes pause for a moment only.
+
+    With --scheduled each member keeps the time, and judges the conditions then: still one after
+    another and standbys first, the leader last and where it is. raftha flush restart takes it back.
     """
     from raftha.cli import restart as work
+    from raftha.cli.schedule import restart_at
     from raftha.clock import SystemClock
 
     wish = work.Wish(
-        names=names, role=role, yes=yes, timeout=timeout, pending=pending, one=one, below=below
+        names=names,
+        role=role,
+        yes=yes,
+        timeout=timeout,
+        pending=pending,
+        one=one,
+        below=below,
+        dry_run=dry_run,
     )
     contact = contact_of(context, Where(**where))
+    if scheduled is not None:
+        context.exit(restart_at(contact, wish, scheduled, SystemClock()))
     context.exit(work.restart(contact, wish, SystemClock(), Event().wait))
+
+
+@click.command(epilog=example("raftha flush switchover", "raftha flush restart n2"))
+@_members
+@click.pass_context
+def flush(
+    context: click.Context, /, names: tuple[str, ...], role: str, yes: bool, **where: Any
+) -> None:
+    """Take what waits for its time off the schedule.
+
+    One of the words is restart or switchover; the others are members, of which restarts are taken
+    off, or all. What is told to have been dropped is taken note of in the same way.
+    """
+    from raftha.cli import restart as work
+    from raftha.cli import schedule
+
+    what = [name for name in names if name in ("restart", "switchover")]
+    if len(what) != 1:
+        raise click.UsageError("say what: raftha flush switchover, or raftha flush restart n2")
+    members = tuple(name for name in names if name not in what)
+    if what == ["switchover"] and members:
+        raise click.UsageError("a switchover is of the whole cluster: leave the members out")
+    wish = work.Wish(names=members, role=role, yes=yes)
+    contact = contact_of(context, Where(**where))
+    context.exit(schedule.flush(contact, wish, switchover=what == ["switchover"]))
 
 
 @click.command()

@@ -30,6 +30,7 @@ from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
 from tests.unit.api.fake_changes import FakeChanges, FakePauses, FakeWishes
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
+from tests.unit.api.fake_schedules import FakeScheduleStore, schedules
 from tests.unit.api.fake_settings import FakeSettings, configurations
 from tests.unit.api.fake_store import FakeKeyStore
 
@@ -230,6 +231,8 @@ class FakeResponder:
         self.changes = FakeChanges()
         self.pauses = FakePauses()
         self.wishes = FakeWishes()
+        self.schedule_store = FakeScheduleStore()
+        self.schedules = schedules(self.schedule_store)
         self.reloads = 0
         self.settings = FakeSettings()
         self.configurations = configurations(self.settings)
@@ -254,7 +257,12 @@ class FakeResponder:
     def cluster(self) -> ClusterReport:
         if self.failure is not None:
             raise self.failure
-        return self.cluster_report
+        planned = self.schedule_store.cluster
+        return replace(
+            self.cluster_report,
+            scheduled_switchover=planned.scheduled_switchover,
+            scheduled_restarts=tuple(planned.scheduled_restarts.values()),
+        )
 
     def metrics(self) -> bytes:
         metrics = Metrics(scope=self.report.scope, name=self.report.name, witness=False)

@@ -15,6 +15,7 @@ from raftha.ha.plans import names_for
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing
+from raftha.model.scheduling import ScheduledRestart
 from raftha.model.store import KeyAt, KeyCreatedAt, Put, RaftStatus, Remove
 from raftha.model.view import JobKind, JobView, View
 from tests.unit.ha import builders as b
@@ -185,6 +186,15 @@ def test_its_key_goes_with_the_end_of_the_wish() -> None:
     }
     ended = wish().became(WishState.DONE, "n3 is removed; …")
     assert command.writes == (writing("demo", ended), Remove(KEYS.member(N3)))
+
+
+def test_what_was_scheduled_for_it_goes_with_it() -> None:
+    plan = ScheduledRestart(due=2e9, member=N3, revision=Revision(59))
+    view = leading(wished(wish(), slots=("n2",), scheduled_restarts={N3: plan}), slots=("n2",))
+    command = b.only(b.decided(view, b.leading_memory(view)), Submit).command
+
+    assert Remove(KEYS.scheduled_restart_of(N3)) in command.writes
+    assert KeyAt(KEYS.scheduled_restart_of(N3), Revision(59)) in command.guards
 
 
 def test_the_slot_of_a_removed_member_is_not_made_anew() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from raftha.agent.wishes import number_of, progress, refusal
+from raftha.agent.wishes import progress
 from raftha.ha.actions import Checkpoint, Clone, Start, Stop, StopMode
 from raftha.ha.memory import WISHED, Memory
+from raftha.ha.restarting import number_of, refusal
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.operation import OperationState
 from raftha.model.postgres import PendingRestart
