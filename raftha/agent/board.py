@@ -19,12 +19,14 @@ from raftha.pg.slots import slot_name
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """The last answers of the server process `process`, first seen at `appeared`. `asked` is when
-    the question was put: what `status` says held after that. `probed` is when it was last seen fit
-    to serve; `problem` is why the last question failed, if it did."""
+    """The last answers of the server process `process`, first seen at `appeared`, and at `answered`
+    when it first took a question. `asked` is when the last one was put: what `status` says held
+    after that. `probed` is when it was last seen fit to serve; `problem` is why the last question
+    failed, if it did."""
 
     process: str = ""
     appeared: Instant | None = None
+    answered: Instant | None = None
     status: ServerStatus | None = None
     asked: Instant | None = None
     probed: Instant | None = None

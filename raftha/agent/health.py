@@ -42,15 +42,17 @@ class Health:
             return None
         if sample.process != guardian.process or sample.appeared is None:
             return None
-        if sample.probed is None:
+        if sample.answered is None:
             waited = longest(sample.appeared, now)
             if waited <= settings.primary_start_timeout:
                 return None
             return f"PostgreSQL has not answered since its start {waited:.0f} s ago"
-        silent = longest(sample.probed, now)
+        # One that answers is not starting any more, though its disk may never have let it serve.
+        silent = longest(sample.probed or sample.answered, now)
         if silent <= settings.primary_health_timeout:
             return None
-        return f"PostgreSQL was last fit to serve {silent:.1f} s ago: {sample.problem}"
+        what = "was last" if sample.probed is not None else "answers, and has not been"
+        return f"PostgreSQL {what} fit to serve {silent:.1f} s ago: {sample.problem}"
 
     def note(self) -> bytes:
         """What a renewal carries: how far this primary has written, and who has read how far."""

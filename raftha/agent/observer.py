@@ -97,6 +97,7 @@ class Observer:
         base = before if is_known else Sample(process=process, appeared=asked)
         try:
             status = self._instance.status(timeout)
+            base = replace(base, answered=base.answered or asked)
             probed = base.probed if status.is_primary else asked
             if probed is None or longest(probed, asked) >= timeout / 2:
                 self._instance.probe(timeout)

@@ -95,6 +95,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="ha/rules/restart.py",
+        without="L1: a primary that cannot start is tried again while a standby is ready",
+        text='    if s.memory.starts > 0:\n        return "a start came to nothing"\n',
+        instead="",
+        caught_by=_RESTART + "test_a_start_that_came_to_nothing_is_reason_enough_to_hand_over",
+    ),
+    Mutant(
+        file="agent/health.py",
+        without="L1: a primary that has not served since its start has the time of a start for it",
+        text="if sample.answered is None:",
+        instead="if sample.probed is None:",
+        caught_by="unit/agent/test_health.py::"
+        "test_a_primary_that_has_answered_has_started_though_it_never_served",
+    ),
+    Mutant(
+        file="ha/rules/restart.py",
         without="W1: a restart in place leaves no word in the history",
         text="actions=(*verdict.actions, *amended(s, lease, changed))",
         instead="actions=verdict.actions",

@@ -1,8 +1,8 @@
 """What the holder of the leader key does while PostgreSQL is down: start it, or hand over. PURE.
 
 A primary that crashed is restarted where it is, at once, unless that is expected to take longer
-than `primary_start_timeout`, or it keeps crashing, and a standby is ready that loses nothing. What
-was chosen, and why, goes into the record of this leader's promotion.
+than `primary_start_timeout`, or came to nothing, or it keeps crashing, and a standby is ready that
+loses nothing. What was chosen, and why, goes into the record of this leader's promotion.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def _off(s: Situation, record: HistoryRecord) -> str | None:
 
 def _resume(s: Situation, lease: HeldLease, record: HistoryRecord) -> Verdict:
     """Start the primary again where it was. After a crash, which is what nobody here asked for,
-    see first whether another member should go on."""
-    is_crash = s.memory.stop is None and s.memory.starts == 0
-    if not is_crash:
+    and after a start that came to nothing, see first whether another member should go on."""
+    is_again = s.memory.starts > 0
+    if s.memory.stop is not None and not is_again:
         return _in_place(s, lease)
     why = _why_elsewhere(s)
     if why:
@@ -97,6 +97,8 @@ def _resume(s: Situation, lease: HeldLease, record: HistoryRecord) -> Verdict:
         if heir is not None:
             return _give_back(s, lease, f"{_how(s)}, and {heir} was ready, for {why}")
         why = f", though {why}: no standby was ready to go on without a loss"
+    if is_again:
+        return _in_place(s, lease)
     left = pause(s) - s.since(s.memory.down_since)
     if left > 0:
         often = f"{strikes(s.cluster)} times before, without peace since"
@@ -110,6 +112,8 @@ def _how(s: Situation) -> str:
 
 def _why_elsewhere(s: Situation) -> str:
     """Why another member should go on; empty if a restart here is as good."""
+    if s.memory.starts > 0:
+        return "a start came to nothing"
     expected, limit = _expected_recovery(s), s.config.primary_start_timeout
     if limit <= 0 or expected > limit:
         return f"about {expected:.0f} s of recovery (primary_start_timeout: {limit:g} s)"
@@ -179,8 +183,9 @@ RULES = (
         when="the leader key is held and PostgreSQL does not run",
         then="restart the primary in place, or start the standby that is to be promoted; after "
         f"{STARTS_PER_EPOCH} tries, or without a usable directory, give the key back. Where "
-        "recovery is expected to outlast `primary_start_timeout`, or the primary went "
-        f"{FREE_STRIKES} times before in a row, a standby that is ready goes on instead; if none "
+        "recovery is expected to outlast `primary_start_timeout`, or a start came to nothing, as "
+        f"on a full disk, or the primary went {FREE_STRIKES} times before in a row, a standby that "
+        "is ready goes on instead; if none "
         "is, and it keeps going, the restart waits. What was chosen is written into the history",
         why="a local restart is the shortest outage while it works, and leaves nothing to be "
         "rewound; a machine on which it does not work should not keep the key",

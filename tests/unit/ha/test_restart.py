@@ -27,6 +27,9 @@ from tests.unit.ha.servers import N2, N3
 FENCE: Final = KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision))
 
 
+DOWN_SINCE: Final = pg.at(-0.2)
+
+
 def down(**more: Any) -> View:
     return b.view(**{"guardian": pg.IDLE_GUARDIAN, "server": None, **more})
 
@@ -63,8 +66,10 @@ def test_without_a_synchronous_standby_nothing_is_gated() -> None:
 
 def test_after_three_tries_the_key_is_given_back() -> None:
     memory = Memory()
+    silent = pg.answers(silent=(N2, N3))
     for _ in range(3):
-        decision = b.decided(down(), replace(memory, started_at=pg.at(-60)))
+        since = replace(memory, started_at=pg.at(-60), down_since=DOWN_SINCE)
+        decision = b.decided(down(peers=silent), since)
         assert b.acts(decision)[0] == "Start"
         memory = decision.memory
 
@@ -74,9 +79,10 @@ def test_after_three_tries_the_key_is_given_back() -> None:
 
 
 def test_between_two_tries_there_is_a_pause() -> None:
-    first = b.decided(down()).memory
+    silent = pg.answers(silent=(N2, N3))
+    first = b.decided(down(peers=silent), Memory(down_since=DOWN_SINCE)).memory
 
-    assert b.acts(b.decided(down(), first)) == []
+    assert b.acts(b.decided(down(peers=silent), first)) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,6 @@ def test_a_winner_that_is_down_starts_as_a_standby_first() -> None:
 
 
 SECONDS_OF_WAL: Final = 60
-DOWN_SINCE: Final = pg.at(-0.2)
 
 
 def crashed(
@@ -270,7 +275,17 @@ def test_a_server_that_was_stopped_on_purpose_is_no_crash() -> None:
 
 
 def test_the_second_try_of_one_restart_is_not_counted() -> None:
-    assert b.acts(crashed(limit=0, strikes=5, starts=1, started_at=pg.at(-9))) == ["Start"]
+    nobody = {"peers": pg.answers(silent=(N2, N3))}
+    assert b.acts(crashed(nobody, strikes=5, starts=1, started_at=pg.at(-9))) == ["Start"]
+
+
+@pytest.mark.parametrize("stop", [None, StopSent(process="77@1", mode=StopMode.FAST, at=pg.at(-1))])
+def test_a_start_that_came_to_nothing_is_reason_enough_to_hand_over(stop: StopSent | None) -> None:
+    """A full disk ends the server at each start: three tries take three seconds."""
+    asked = crashed({"peers": {}}, starts=1, started_at=pg.at(-0.1), stop=stop)
+    assert b.only(asked, AskPeers).names == (N2, N3)
+    decision = crashed(starts=1, started_at=pg.at(-0.1), stop=stop)
+    assert "n2 was ready, for a start came to nothing" in written_by(decision)
 
 
 def test_a_server_that_came_back_and_crashes_anew_is_another_crash() -> None:
