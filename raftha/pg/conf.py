@@ -235,7 +235,7 @@ def settings(
         **lowered,
     }
     if control is not None:
-        wanted |= _shared_memory(wanted, plan, control)
+        wanted |= shared_memory(wanted, plan, control)
     return {
         **{name: value for name, value in wanted.items() if name not in MANAGED},
         **ENFORCED,
@@ -249,6 +249,31 @@ def settings(
         "synchronous_standby_names": plan.synchronous_standby_names,
         "unix_socket_directories": str(run_dir),
     }
+
+
+def shared_memory(
+    wanted: Mapping[str, str], plan: ServerPlan, control: ControlData
+) -> dict[str, str]:
+    """The five sizes: what nobody set stays as the server last ran with it, so that a promotion
+    takes nothing out of the file; a standby's are never below, and a primary's go above only where
+    its standbys have gone before."""
+    last = {
+        "max_connections": control.max_connections,
+        "max_worker_processes": control.max_worker_processes,
+        "max_wal_senders": control.max_wal_senders,
+        "max_prepared_transactions": control.max_prepared_transactions,
+        "max_locks_per_transaction": control.max_locks_per_transaction,
+    }
+    chosen = {}
+    for name in SIZES:
+        given = _integer(wanted[name]) if name in wanted else None
+        is_too_low = plan.role is ServerRole.STANDBY and given is not None and given < last[name]
+        limit = max(plan.limits.get(name, last[name] if given is None else given), last[name])
+        if given is None or is_too_low:
+            chosen[name] = str(last[name])
+        elif given > limit:
+            chosen[name] = str(limit)
+    return chosen
 
 
 def file(settings: Mapping[str, str]) -> str:
@@ -341,31 +366,6 @@ def _unescape(text: str) -> str:
         return _LETTERS.get(escape, escape)
 
     return _ESCAPE.sub(meaning, text)
-
-
-def _shared_memory(
-    wanted: Mapping[str, str], plan: ServerPlan, control: ControlData
-) -> dict[str, str]:
-    """The five sizes: what nobody set stays as the server last ran with it, so that a promotion
-    takes nothing out of the file; a standby's are never below, and a primary's go above only where
-    its standbys have gone before."""
-    last = {
-        "max_connections": control.max_connections,
-        "max_worker_processes": control.max_worker_processes,
-        "max_wal_senders": control.max_wal_senders,
-        "max_prepared_transactions": control.max_prepared_transactions,
-        "max_locks_per_transaction": control.max_locks_per_transaction,
-    }
-    chosen = {}
-    for name in SIZES:
-        given = _integer(wanted[name]) if name in wanted else None
-        is_too_low = plan.role is ServerRole.STANDBY and given is not None and given < last[name]
-        limit = max(plan.limits.get(name, last[name] if given is None else given), last[name])
-        if given is None or is_too_low:
-            chosen[name] = str(last[name])
-        elif given > limit:
-            chosen[name] = str(limit)
-    return chosen
 
 
 def _logical(plan: ServerPlan, major: int, wanted: Mapping[str, str]) -> dict[str, str]:

@@ -56,7 +56,7 @@ MUTANTS: Final = (
     Mutant(
         file="pg/conf.py",
         without="R26: a standby may have less shared memory than replay needs",
-        text="wanted |= _shared_memory(wanted, plan, control)",
+        text="wanted |= shared_memory(wanted, plan, control)",
         instead="wanted |= {}",
         caught_by=_CONF + "test_a_standby_never_has_less_shared_memory_than_pg_control_demands",
     ),

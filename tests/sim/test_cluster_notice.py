@@ -3,210 +3,19 @@ noticed within a few seeds of a recorded plan, and by the checker that is there 
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from raftha.agent.sides import Restraint
-from raftha.guardian import procs
-from raftha.guardian.protocol import EpochPair
-from raftha.guardian.switch import KillSwitch
-from raftha.guardian.will import Death
-from raftha.ha.keys import encode_sync
 from raftha.instants import Seconds
-from raftha.model.ids import MemberName
 from raftha.model.settings import DynamicConfig, SynchronousMode
-from raftha.model.store import (
-    Command,
-    Committed,
-    KeyAt,
-    Outcome,
-    Put,
-    Refresh,
-    Remove,
-    Transact,
-)
-from raftha.model.view import View
-from tests.sim.cluster.agent import KEYS
+from tests.sim.cluster import sabotage
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
-from tests.sim.cluster.guardian import Guardian
-from tests.sim.cluster.node import Node
+from tests.sim.cluster.sabotage import Sabotage
 from tests.sim.cluster.world import ClusterWorld
-
-Sabotage = Callable[[Node], None]
-
-
-def renewals_are_counted_from_the_answer(node: Node) -> None:
-    assert node.agent is not None
-    store = node.agent.node.store
-    submit = store.submit
-
-    def later(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
-        def answered(outcome: Outcome) -> None:
-            if isinstance(outcome, Committed) and isinstance(command, Refresh):
-                outcome = Committed(outcome.revision, node.host.clock.now())
-            done(outcome)
-
-        submit(command, timeout=timeout, done=answered)
-
-    spoil(store, "submit", later)
-
-
-def the_fence_begins_at_the_deadline(node: Node) -> None:
-    """The budget of the fence is not taken off."""
-    assert node.agent is not None
-    keeper = node.agent.member.keeper
-    settings = keeper._settings
-
-    def without_budget() -> Any:
-        return replace(settings(), fence_budget=Seconds(0.0))
-
-    spoil(keeper, "_settings", without_budget)
-
-
-def a_standby_is_promoted_without_a_live_deadline(node: Node) -> None:
-    def spoiled(guardian: Guardian) -> None:
-        switch = guardian.switch
-
-        def promote(epoch: EpochPair) -> None:
-            server = switch._running()
-            switch._server = server._replace(is_primary=True, epoch=epoch)
-            switch.machine.create("promote", lambda: True)
-            switch.machine.send(server.pid, signal.SIGUSR1)
-
-        spoil(switch, "promote", promote)
-
-    node.spoil_guardian = spoiled
-
-
-def only_the_postmaster_is_killed(node: Node) -> None:
-    def spoiled(guardian: Guardian) -> None:
-        living = guardian.machine.living
-
-        def parents(instance: procs.Instance) -> list[procs.Process]:
-            own = {p.pid for p in guardian.machine.processes.values() if p.is_child}
-            return [process for process in living(instance) if process.pid in own]
-
-        spoil(guardian.machine, "living", parents)
-        spoil(guardian.machine, "attachments", lambda *_, **__: 0)
-
-    node.spoil_guardian = spoiled
-
-
-class EagerSwitch(KillSwitch):
-    """Believes in a death from the postmaster's end on, and leaves its children to themselves."""
-
-    @property
-    def death(self) -> Death | None:
-        proof = self._proof
-        is_armed = proof.kill is not None and proof.epoch is not None
-        gone = Death(proof.epoch, proof.renewal) if proof.epoch is not None else None
-        return gone if self._is_headless and is_armed else None
-
-    @property
-    def _is_headless(self) -> bool:
-        server = self._server
-        return server is not None and server.is_primary and self._exit_status is not None
-
-    def tick(self) -> None:
-        self._reap()
-        if not self._is_headless or not self.machine.living(self._instance):
-            super().tick()
-
-
-def the_others_are_told_before_the_tree_is_empty(node: Node) -> None:
-    def spoiled(guardian: Guardian) -> None:
-        spoil(guardian.switch, "__class__", EagerSwitch)
-
-    node.spoil_guardian = spoiled
-
-
-def the_postmaster_outlives_its_guardian(node: Node) -> None:
-    spoil(node.machine, "orphan", lambda: None)
-
-
-def nobody_kills_a_frozen_guardian(node: Node) -> None:
-    def spoiled(guardian: Guardian) -> None:
-        spoil(guardian._timer, "set", lambda _boot: None)
-
-    node.spoil_guardian = spoiled
-
-
-def nobody_looks_after_postgresql(node: Node) -> None:
-    """The lease is renewed whatever state its server is in."""
-    assert node.agent is not None
-    spoil(node.agent.member.keeper, "_restraint", Restraint(lambda: None))
-
-
-def nothing_is_told_beyond_the_lease(node: Node) -> None:
-    assert node.agent is not None
-    spoil(node.agent.member.keeper, "_telling", lambda _held, _note: None)
-
-
-def nobody_asks_what_others_of_a_quorum_hold(node: Node) -> None:
-    """Whoever does not lead takes each standby for one that holds everything."""
-    assert node.agent is not None
-    loop = node.agent.member.loop
-    observe = loop._observe
-
-    def alone() -> View:
-        view = observe()
-        sync = view.cluster.sync
-        if view.lease is not None or sync is None:
-            return view
-        return replace(view, cluster=replace(view.cluster, sync=replace(sync, quorum=0)))
-
-    spoil(loop, "_observe", alone)
-
-
-def everybody_is_named_without_a_proof(node: Node) -> None:
-    """A leader that begins a synchronous set names all others as its holders at once."""
-    assert node.agent is not None
-    store, others = node.agent.node.store, sorted(set(node.world.nodes) - {node.name})
-    submit, alone = store.submit, encode_sync(MemberName(node.name), ())
-    named = encode_sync(MemberName(node.name), tuple(MemberName(name) for name in others))
-
-    def naming(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
-        if isinstance(command, Transact) and command.writes == (Put(KEYS.sync, alone),):
-            command = replace(command, writes=(Put(KEYS.sync, named),))
-        submit(command, timeout=timeout, done=done)
-
-    spoil(store, "submit", naming)
-
-
-def a_resume_lets_everybody_go(node: Node) -> None:
-    """The end of a pause takes the entries of the primaries that run without a deadline."""
-    assert node.agent is not None
-    store = node.agent.node.store
-    submit = store.submit
-
-    def freeing(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
-        if isinstance(command, Transact) and any(w.key == KEYS.config for w in puts(command)):
-            left = [e for k, e in store.peek().entries.items() if k.startswith(KEYS.disarmed)]
-            guards = (*command.guards, *(KeyAt(e.key, e.mod_revision) for e in left))
-            command = Transact(guards, (*command.writes, *(Remove(e.key) for e in left)))
-        submit(command, timeout=timeout, done=done)
-
-    spoil(store, "submit", freeing)
-
-
-def burned_numbers_keep_no_file(node: Node) -> None:
-    """A primary leaves gaps among the history files of the timelines below its own."""
-    assert node.agent is not None
-    spoil(node.agent.instance.histories, "fill_gaps", lambda _current: ())
-
-
-def puts(command: Transact) -> list[Put]:
-    return [write for write in command.writes if isinstance(write, Put)]
-
-
-def spoil(target: object, name: str, replacement: object) -> None:
-    setattr(target, name, replacement)
-
 
 FAST: Final = DynamicConfig(
     ttl=Seconds(2.0),
@@ -276,6 +85,12 @@ AWAY_OVER_A_BURNED_NUMBER: Final = (
 )
 """The only other member is off while its primary burns a number, promotes itself with a file that
 reserves that, starts as a standby, which takes the file away, and promotes itself once more."""
+RAISED_AND_RESTARTED: Final = (
+    strike(3.0, Kind.PARAMETERS, 1.0, pick=0, strength=0.9),
+    strike(5.0, Kind.RESTART),
+    strike(6.5, Kind.POWER_LOSS, 12.0, is_probe=True),
+)
+"""The primary comes back with a larger size, and dies just after."""
 
 
 SEEDS: Final = range(12)
@@ -293,76 +108,82 @@ class Planted(Struct, frozen=True, kw_only=True):
 
 PLANTED: Final = (
     Planted(
-        sabotage=renewals_are_counted_from_the_answer,
+        sabotage=sabotage.renewals_are_counted_from_the_answer,
         noticed_as=("S5",),
         plan=LATE_ANSWER,
     ),
     Planted(
-        sabotage=the_fence_begins_at_the_deadline,
+        sabotage=sabotage.the_fence_begins_at_the_deadline,
         noticed_as=("S5",),
         plan=(strike(3.0, Kind.KILL_AGENT),),
     ),
     Planted(
-        sabotage=a_standby_is_promoted_without_a_live_deadline,
+        sabotage=sabotage.a_standby_is_promoted_without_a_live_deadline,
         noticed_as=("S8",),
         plan=FROZEN_PROMOTER,
     ),
     Planted(
-        sabotage=only_the_postmaster_is_killed,
+        sabotage=sabotage.only_the_postmaster_is_killed,
         noticed_as=("S5", "S1"),
         plan=DEAF_POSTMASTER,
     ),
     Planted(
-        sabotage=the_others_are_told_before_the_tree_is_empty,
+        sabotage=sabotage.the_others_are_told_before_the_tree_is_empty,
         noticed_as=("S1",),
         plan=(strike(3.0, Kind.KILL_AGENT_AND_POSTMASTER),),
         settings=OFF,
     ),
     Planted(
-        sabotage=the_postmaster_outlives_its_guardian,
+        sabotage=sabotage.the_postmaster_outlives_its_guardian,
         noticed_as=("S5", "S1"),
         plan=(strike(3.0, Kind.KILL_BOTH),),
     ),
     Planted(
-        sabotage=nobody_kills_a_frozen_guardian,
+        sabotage=sabotage.nobody_kills_a_frozen_guardian,
         noticed_as=("S5", "S1"),
         plan=(strike(3.0, Kind.FREEZE_BOTH),),
     ),
     Planted(
-        sabotage=nobody_looks_after_postgresql,
+        sabotage=sabotage.nobody_looks_after_postgresql,
         noticed_as=("L1",),
         plan=(strike(3.0, Kind.STOP_POSTMASTER, is_probe=True),),
     ),
     Planted(
-        sabotage=everybody_is_named_without_a_proof,
+        sabotage=sabotage.everybody_is_named_without_a_proof,
         noticed_as=("S6",),
         plan=SWITCHED_ON_WHILE_CUT,
         settings=OFF,
     ),
     Planted(
-        sabotage=nobody_asks_what_others_of_a_quorum_hold,
+        sabotage=sabotage.nobody_asks_what_others_of_a_quorum_hold,
         noticed_as=("S6",),
         plan=ONE_OF_TWO_HAS_MORE,
         settings=QUORUM,
         witnesses=0,
     ),
     Planted(
-        sabotage=nothing_is_told_beyond_the_lease,
+        sabotage=sabotage.nothing_is_told_beyond_the_lease,
         noticed_as=("S7",),
         plan=STARTS_LATE,
         settings=BOUNDED,
         witnesses=1,
     ),
     Planted(
-        sabotage=a_resume_lets_everybody_go,
+        sabotage=sabotage.a_resume_lets_everybody_go,
         noticed_as=("S5", "S1"),
         plan=PAUSED_AND_CUT_OFF,
     ),
     Planted(
-        sabotage=burned_numbers_keep_no_file,
+        sabotage=sabotage.burned_numbers_keep_no_file,
         noticed_as=("L2",),
         plan=AWAY_OVER_A_BURNED_NUMBER,
         witnesses=1,
+    ),
+    Planted(
+        sabotage=sabotage.a_primary_goes_above_its_standbys,
+        noticed_as=("L1",),
+        plan=RAISED_AND_RESTARTED,
+        witnesses=0,
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from raftha.model.postgres import (
     ServerPlan,
 )
 from raftha.pg import timeline
+from tests.sim.cluster.tuning import BORN, sizes_written
 from tests.sim.cluster.wal import Wal
 
 VERSION = 150018
@@ -83,8 +86,11 @@ class HistoryFiles:
 
 
 class Directory(Struct, eq=False):
-    """`plan` are the files as they were written last, `slots` lie in `pg_replslot`. `is_hung` is
-    the disk's doing."""
+    """`plan` are the files as they were written last, `file_sizes` the sizes that came of it, and
+    `sizes` those in pg_control, which holds what the WAL said up to `sized_until`; `slots` lie in
+    `pg_replslot`. A disk that is hung or full does this to it; where it is full the WAL still finds
+    `room` for so many bytes, and with `holds_ledger` it is the guardian's disk too. `effects` is
+    what came of faults here."""
 
     path: Path
     system: str = ""
@@ -102,6 +108,13 @@ class Directory(Struct, eq=False):
     is_rewinding: bool = False
     is_unborn: bool = False
     is_hung: bool = False
+    is_full: bool = False
+    holds_ledger: bool = False
+    room: int = 0
+    sizes: dict[str, int] = field(default_factory=lambda: dict(BORN))
+    sized_until: int = 0
+    file_sizes: dict[str, int] = field(default_factory=lambda: dict(BORN))
+    effects: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_empty(self) -> bool:
@@ -133,12 +146,46 @@ class Directory(Struct, eq=False):
             minimum_recovery_timeline=Timeline(self.recovered_line),
             checksums=True,
             wal_log_hints=True,
-            max_connections=100,
-            max_worker_processes=8,
-            max_wal_senders=10,
-            max_prepared_transactions=0,
-            max_locks_per_transaction=64,
+            **self.sizes,
         )
+
+    def fill_up(self, room: int, *, holds_ledger: bool) -> None:
+        """The disk is full from now on."""
+        self.is_full, self.room, self.holds_ledger = True, room, holds_ledger
+
+    def require_space(self) -> None:
+        """A file is to be written. Raises OSError."""
+        if self.is_full:
+            self.effects["writes refused by a full disk"] += 1
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+    def takes_wal(self, size: int) -> bool:
+        """Whether so many bytes of WAL find room; where they do not their writer aborts."""
+        if not self.is_full:
+            return True
+        if size > self.room:
+            return False
+        self.room -= size
+        return True
+
+    def configure(self, plan: ServerPlan) -> bool:
+        """Make the files fit the plan; whether any changed. A file that is as it should be is not
+        written. Raises OSError."""
+        sizes = sizes_written(plan, self._control())
+        if self.plan == plan and self.file_sizes == sizes:
+            return False
+        self.require_space()
+        self.plan, self.file_sizes = plan, sizes
+        return True
+
+    def may_follow(self, source: Directory) -> bool:
+        """Whether PostgreSQL lets it stream from there: by its numbers, and by the history files
+        that its receiver gets."""
+        if source.system != self.system or not self.wal.may_follow(source.wal):
+            return False
+        number, above = self.wal.number, source.wal.number
+        is_complete = self.histories.fetch(source.histories, number, above)
+        return is_complete and (number == above or self.histories.leads_on(number))
 
     def born(self, system: str, writer: str) -> None:
         """initdb."""
@@ -149,6 +196,7 @@ class Directory(Struct, eq=False):
         self.recovered = self.recovered_line = 0
         self.histories = HistoryFiles()
         self.plan, self.standby_signal = None, False
+        self.sizes, self.file_sizes, self.sized_until = dict(BORN), dict(BORN), self.wal.end
 
     def back_up(self, source: Directory) -> None:
         """Become a base backup of a running server. Of the history files it has that of the
@@ -167,6 +215,7 @@ class Directory(Struct, eq=False):
         self.state = ControlState.ARCHIVE_RECOVERY
         self.checkpoint, self.checkpoint_line = source.checkpoint, source.checkpoint_line
         self.recovered, self.recovered_line = self.wal.end, self.wal.number
+        self.sizes, self.sized_until = dict(source.sizes), self.wal.end
         self.standby_signal = True
         self.plan = None
         self.is_to_promote = self.is_rewinding = self.is_unborn = False

@@ -9,27 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from raftha.ha.keys import encode_config
-from raftha.instants import Seconds
-from raftha.model.ids import MemberName
-from raftha.model.operation import RequestKind
-from raftha.model.report import OperationRequest
-from raftha.model.settings import DynamicConfig, SynchronousMode
-from raftha.model.store import KeyAt, Put, Transact
-from tests.sim.cluster.agent import KEYS
 from tests.sim.cluster.course import Course
 from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
 from tests.sim.cluster.node import HTTP, Node
+from tests.sim.cluster.people import People
 from tests.sim.cluster.replication import DATA
 from tests.sim.network import Link
-from tests.sim.workload import shorter
 
 if TYPE_CHECKING:
     from tests.sim.cluster.world import ClusterWorld
 
 
-RESUME_S: Final = 1.0
-"""How often an operator looks, in the end, whether a pause is left."""
+WAL_ROOM: Final = 4000
+"""Bytes of WAL that a full disk still takes, at most."""
 
 
 class Disorder:
@@ -41,6 +33,7 @@ class Disorder:
         self._is_over = False
         self.thawed_at: dict[str, float] = {}
         self.course = Course(world.schedule, self._strike)
+        self._people = People(world, self._until)
         self._acts: dict[Kind, Callable[[Trouble, Node], None]] = {
             Kind.KILL_AGENT: self._kill,
             Kind.FREEZE_AGENT: self._freeze,
@@ -65,14 +58,12 @@ class Disorder:
             Kind.CUT_DATA_BACK: self._cut,
             Kind.CUT_HTTP: self._cut,
             Kind.HUNG_DISK: self._hang_disk,
+            Kind.FULL_DISK: self._fill_disk,
             Kind.SLOW_RAFT_DISK: self._slow_raft_disk,
+            Kind.FULL_RAFT_DISK: self._fill_raft_disk,
             Kind.SLEW: self._slew,
-            Kind.SWITCHOVER: self._switch_over,
-            Kind.TTL: self._change_ttl,
-            Kind.MODE: self._change_mode,
             Kind.SHORTER_TTL: self._cut_ttl,
-            Kind.PAUSE: self._pause,
-            Kind.FAILOVER: self._fail_over,
+            **self._people.acts,
         }
 
     def end(self) -> None:
@@ -81,13 +72,13 @@ class Disorder:
         world = self._world
         for node in world.nodes.values():
             self._thaw_node(node)
-            node.directory.is_hung = False
+            node.directory.is_hung = node.directory.is_full = node.host.disk.full = False
             node.host.disk.latency, node.host.disk.stall = world.traits.disk_latency, 0.0
             world.slew(node.host, 0.0)
             world.start(node.host)
         world.cables.heal_all()
         world.wires.release_all()
-        self._resume()
+        self._people.resume()
 
     def _strike(self, trouble: Trouble, where: str | None) -> None:
         if self._is_over:
@@ -217,7 +208,27 @@ class Disorder:
 
         self._until(trouble, heal)
 
-    # Disks, clocks and people.
+    def _cut_ttl(self, trouble: Trouble, node: Node) -> None:
+        """The holder proposes the shorter ttl, and does not hear whether that came true."""
+        self._people.write_ttl(node, 2.0)
+        deaf = replace(trouble, kind=Kind.DEAF)
+        self._world.schedule.after(trouble.strength, partial(self._deafen, deaf, node))
+
+    def _deafen(self, trouble: Trouble, node: Node) -> None:
+        if not self._is_over:
+            self._cut(trouble, node)
+
+    # Disks and clocks.
+
+    def _fill_disk(self, trouble: Trouble, node: Node) -> None:
+        """The file of WAL that is being written still has some room."""
+        room = int(trouble.strength * WAL_ROOM)
+        node.directory.fill_up(room, holds_ledger=bool(trouble.pick % 2))
+        self._until(trouble, partial(setattr, node.directory, "is_full", False))
+
+    def _fill_raft_disk(self, trouble: Trouble, node: Node) -> None:
+        node.host.disk.full = True
+        self._until(trouble, partial(setattr, node.host.disk, "full", False))
 
     def _hang_disk(self, trouble: Trouble, node: Node) -> None:
         node.directory.is_hung = True
@@ -232,95 +243,3 @@ class Disorder:
     def _slew(self, trouble: Trouble, node: Node) -> None:
         self._world.slew(node.host, 0.2 * (trouble.strength - 0.5))
         self._until(trouble, partial(self._world.slew, node.host, 0.0))
-
-    def _switch_over(self, trouble: Trouble, node: Node) -> None:
-        candidate = MemberName(self._other(trouble).name)
-        request = OperationRequest(
-            kind=RequestKind.SWITCHOVER, candidate=candidate if trouble.strength < 0.5 else None
-        )
-        self._ask(node, request)
-
-    def _fail_over(self, trouble: Trouble, node: Node) -> None:
-        """With or without a leader, at whatever node is struck."""
-        candidate = MemberName(self._other(trouble).name)
-        self._ask(node, OperationRequest(kind=RequestKind.FAILOVER, candidate=candidate))
-
-    def _other(self, trouble: Trouble) -> Node:
-        """A node that has nothing to do with the one that is struck."""
-        others = sorted(self._world.nodes)
-        return self._world.nodes[others[trouble.pick % len(others)]]
-
-    def _ask(self, node: Node, request: OperationRequest) -> None:
-        agent = node.agent
-        if agent is None:
-            return
-
-        def ask() -> None:
-            report = agent.operate(request)
-            self._world.verdicts.note(f"{node.name} says: {report}")
-
-        self._world.fibers.after(0.0, agent.life, ask)
-
-    def _change_mode(self, trouble: Trouble, node: Node) -> None:
-        def changed(config: DynamicConfig) -> DynamicConfig:
-            others = [mode for mode in SynchronousMode if mode is not config.synchronous_mode]
-            return replace(config, synchronous_mode=others[trouble.pick % len(others)])
-
-        self._write_config(node, changed)
-
-    def _change_ttl(self, trouble: Trouble, node: Node) -> None:
-        self._write_ttl(node, 2.0 + 3.0 * trouble.strength)
-
-    def _cut_ttl(self, trouble: Trouble, node: Node) -> None:
-        """The holder proposes the shorter ttl, and does not hear whether that came true."""
-        self._write_ttl(node, 2.0)
-        deaf = replace(trouble, kind=Kind.DEAF)
-        self._world.schedule.after(trouble.strength, partial(self._deafen, deaf, node))
-
-    def _deafen(self, trouble: Trouble, node: Node) -> None:
-        if not self._is_over:
-            self._cut(trouble, node)
-
-    def _write_ttl(self, node: Node, ttl: float) -> None:
-        self._write_config(node, lambda config: shorter(config, Seconds(round(ttl, 1))))
-
-    def _write_config(self, node: Node, change: Callable[[DynamicConfig], DynamicConfig]) -> None:
-        """An operator writes another configuration, at whatever node is struck."""
-        agent = node.agent
-        if agent is None:
-            return
-        cluster = agent.reader.read()
-        if cluster.config_revision is None:
-            return
-        changed = change(cluster.config)
-        command = Transact(
-            (KeyAt(KEYS.config, cluster.config_revision),),
-            (Put(KEYS.config, encode_config(changed)),),
-        )
-        words = f"ttl {changed.ttl:.1f} and mode {changed.synchronous_mode}"
-        self._world.verdicts.note(f"{words} are asked for at {node.name}")
-        agent.node.store.submit(command, timeout=Seconds(1.0), done=lambda _outcome: None)
-
-    def _pause(self, trouble: Trouble, node: Node) -> None:
-        """It is ended at another node, which may be on the other side of a cut."""
-        self._write_pause(node, paused=True)
-        self._until(trouble, partial(self._write_pause, self._other(trouble), paused=False))
-
-    def _resume(self) -> None:
-        """When all faults have ended the operator goes home once no pause is left."""
-        paused = [n for n in self._world.nodes.values() if n.agent and n.agent.reader.read().paused]
-        for node in paused[:1]:
-            self._write_pause(node, paused=False)
-        if not self._world.is_over:
-            self._world.schedule.after(RESUME_S, self._resume)
-
-    def _write_pause(self, node: Node, *, paused: bool) -> None:
-        agent = node.agent
-        if agent is None:
-            return
-
-        def ask() -> None:
-            change = agent.member.responder.pauses.change(paused=paused)
-            self._world.verdicts.note(f"{node.name} says: {change.message}")
-
-        self._world.fibers.after(0.0, agent.life, ask)

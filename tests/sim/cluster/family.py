@@ -46,9 +46,9 @@ class Family:
         return child
 
     def panic(self) -> None:
-        """A child has aborted. `restart_after_crash` is off: the postmaster ends the others, and
-        itself."""
-        self._fibers.schedule.after(0.0, lambda: self.postmaster.send(signal.SIGQUIT))
+        """Whoever writes the WAL aborts."""
+        if self.children and not self.is_stopping:
+            self.children[0].end(-signal.SIGABRT)
 
     def stop(self, status: int) -> None:
         """Children end within a moment, the postmaster after the last."""
@@ -75,8 +75,9 @@ class Family:
 
     def _child_ended(self, child: Process, status: int) -> None:
         self.children.remove(child)
-        if status == -signal.SIGKILL and self.postmaster.is_alive:
-            self.panic()
+        if status < 0 and self.postmaster.is_alive:
+            # `restart_after_crash` is off: the postmaster ends the others, and itself.
+            self._fibers.schedule.after(0.0, lambda: self.postmaster.send(signal.SIGQUIT))
         self._perhaps_gone()
 
     def _postmaster_ended(self, _postmaster: Process, _status: int) -> None:

@@ -38,7 +38,9 @@ class Kind(Enum):
     CUT_DATA_BACK = "acknowledgements of replication cut"
     CUT_HTTP = "links of HTTP cut"
     HUNG_DISK = "disk of the database hung"
+    FULL_DISK = "disk of the database full"
     SLOW_RAFT_DISK = "disk of Raft slow"
+    FULL_RAFT_DISK = "disk of Raft full"
     SLEW = "clock slewed"
     SWITCHOVER = "switchover asked for"
     TTL = "ttl changed"
@@ -46,6 +48,9 @@ class Kind(Enum):
     SHORTER_TTL = "ttl cut, then hears nobody"
     PAUSE = "maintenance pause"
     FAILOVER = "failover asked for"
+    RESTART = "restart asked for"
+    PENDING_RESTARTS = "pending restarts asked for"
+    PARAMETERS = "a parameter changed"
 
 
 WEIGHTS: Final = {
@@ -72,7 +77,9 @@ WEIGHTS: Final = {
     Kind.CUT_DATA_BACK: 1,
     Kind.CUT_HTTP: 1,
     Kind.HUNG_DISK: 1,
+    Kind.FULL_DISK: 3,
     Kind.SLOW_RAFT_DISK: 2,
+    Kind.FULL_RAFT_DISK: 2,
     Kind.SLEW: 2,
     Kind.SWITCHOVER: 3,
     Kind.TTL: 2,
@@ -80,6 +87,9 @@ WEIGHTS: Final = {
     Kind.SHORTER_TTL: 1,
     Kind.PAUSE: 4,
     Kind.FAILOVER: 1,
+    Kind.RESTART: 3,
+    Kind.PENDING_RESTARTS: 2,
+    Kind.PARAMETERS: 4,
 }
 
 
@@ -130,6 +140,8 @@ PROBES: Final = (
     Kind.CUT_RAFT,
     Kind.STOP_POSTMASTER,
     Kind.HUNG_DISK,
+    Kind.FULL_DISK,
+    Kind.FULL_RAFT_DISK,
 )
 """What a healthy cluster without another fault gets over within the bound of L1."""
 
@@ -141,6 +153,7 @@ INSTANT: Final = (
     Kind.TTL,
     Kind.MODE,
     Kind.FAILOVER,
+    Kind.RESTART,
 )
 """What is over as soon as it has struck, however long the cluster needs to get over it."""
 
@@ -164,8 +177,8 @@ class Trouble(Struct, frozen=True, kw_only=True):
         """Seconds from its stroke until it is undone."""
         if self.kind in INSTANT:
             return 0.0
-        begins_later = self.strength if self.kind is Kind.SHORTER_TTL else 0.0
-        return begins_later + self.lasts
+        begins_later = {Kind.SHORTER_TTL: self.strength, Kind.PARAMETERS: 1.0}
+        return begins_later.get(self.kind, 0.0) + self.lasts
 
     def __str__(self) -> str:
         who = self.victim.value if self.moment is Moment.NOW else f"at {self.moment.value}"
@@ -175,8 +188,8 @@ class Trouble(Struct, frozen=True, kw_only=True):
 PROBE_TTLS: Final = 3
 """How long a probe lasts, and nothing else happens: longer than anybody may need to take over."""
 
-HANGS: Final = (Kind.STOP_POSTMASTER, Kind.HUNG_DISK)
-"""Where PostgreSQL hangs, that must be found out first."""
+HANGS: Final = (Kind.STOP_POSTMASTER, Kind.HUNG_DISK, Kind.FULL_DISK)
+"""Where PostgreSQL hangs, or goes on in what room is left, that must be found out first."""
 
 PROBED: Final = 0.5
 """The share of seeds that begin with a probe."""

@@ -76,7 +76,8 @@ class Guardian:
 
     def look(self) -> None:
         """One turn of its loop; the next follows when something is due."""
-        self.service.look()
+        if not self._survives(self.service.look):
+            return
         if self.service.is_over:
             self.die()
             return
@@ -90,9 +91,20 @@ class Guardian:
 
     def hear(self, peer: _Peer, line: bytes, *, is_act: bool) -> None:
         """Serve a request. After a question there is nothing more to look at than before it."""
-        self.service.hear(cast(Any, peer), line)
-        if is_act:
+        is_alive = self._survives(lambda: self.service.hear(cast(Any, peer), line))
+        if is_act and is_alive:
             self.look_soon()
+
+    def _survives(self, act: Callable[[], None]) -> bool:
+        """As the shipped process does: what it cannot write down is the end of it, and before that
+        of its server."""
+        try:
+            act()
+        except OSError as problem:
+            self.switch.fail_safe(str(problem))
+            self.machine.note_end_by_full_disk()
+            self.die()
+        return self.life.is_alive
 
     def die(self) -> None:
         """SIGKILL, or the end."""

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from raftha.clock import Clock
-from raftha.errors import PostgresError, PostgresUnavailable
+from raftha.errors import PostgresError, PostgresUnavailable, Problem
 from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.postgres import (
     Binaries,
@@ -104,10 +104,10 @@ class FakeInstance:
     def configure(self, plan: ServerPlan) -> bool:
         here, directory = self._here, self._directory
         here.wait_for_disk()
-        changed = directory.plan != plan
-        directory.plan = plan
+        changed = directory.configure(plan)
         is_running = here.server() is not None
-        if plan.role is ServerRole.STANDBY:
+        if plan.role is ServerRole.STANDBY and not directory.standby_signal:
+            directory.require_space()
             directory.standby_signal = True
         if is_running:
             return changed
@@ -139,6 +139,8 @@ class FakeInstance:
         if self._directory.is_hung:
             self._here.take(timeout)
             raise PostgresUnavailable("the disk does not answer")
+        if self._directory.is_full:
+            raise PostgresUnavailable("no space left on device")
 
     def reload(self, timeout: float) -> str:
         server = self._reach(timeout)
@@ -146,6 +148,10 @@ class FakeInstance:
         server = self._reach(timeout)
         server.reload()
         return str(server.loads)
+
+    def refused_parameters(self, asked: Any, timeout: float) -> tuple[Problem, ...]:  # noqa: ARG002
+        """PostgreSQL has nothing against them."""
+        return ()
 
     def refused_settings(self, timeout: float) -> tuple[str, ...]:
         self._reach(timeout)
@@ -185,6 +191,8 @@ class FakeInstance:
     def ensure_slots(self, wanted: Iterable[str], timeout: float = 5.0) -> SlotChanges:
         self._reach(timeout)
         missing = sorted(set(wanted) - self._directory.slots)
+        if missing and self._directory.is_full:
+            raise PostgresError("could not create the slot: no space left on device")
         self._directory.slots |= set(missing)
         return SlotChanges(created=tuple(missing))
 
@@ -241,6 +249,8 @@ def _status(server: Server) -> ServerStatus:
         "slots": tuple(sorted(server.directory.slots)),
         "synchronous_standby_names": server.names_shown,
         "conf_loaded": str(server.loads),
+        "pending_restart": server.tuning.pending(plan),
+        "sizes": server.tuning.sizes,
     }
     if not server.in_recovery:
         return ServerStatus(**common, written=end, flushed=end)
@@ -259,6 +269,7 @@ def _status(server: Server) -> ServerStatus:
         **common,
         received=received,
         replayed=Lsn(server.replayed),
+        replay_pause=server.tuning.pause,
         replay_waits=server.has_replayed,
         receiver=receiver,
     )
@@ -286,6 +297,7 @@ class Tools:
         if not here.directory.is_empty:
             raise PostgresError("the directory is not empty")
         here.take(here.random.uniform(0.3, 0.8))
+        self._require_space()
         here.directory.born(f"7{here.random.getrandbits(60)}", here.name)
         here.directory.is_unborn = True
 
@@ -297,6 +309,7 @@ class Tools:
             if job.cancel():
                 raise Cancelled("the copy was cancelled")
             self._require(server, source)
+            self._require_space()
         self._require_stopped()
         self._here.directory.back_up(server.directory)
 
@@ -333,11 +346,13 @@ class Tools:
         if job.cancel():
             raise Cancelled("the rewind was cancelled")
         self._require(server, source)
+        self._require_space()
         directory.rewind(server.directory)
         return None
 
     def mark_standby(self, path: Path) -> None:  # noqa: ARG002
         self._here.wait_for_disk()
+        self._here.directory.require_space()
         self._here.directory.standby_signal = True
 
     def _ask(self, source: Upstream, system: SystemId | None) -> Server:
@@ -355,6 +370,12 @@ class Tools:
         found = self._here.remote(source.address.host, source.address.port)
         if found is not server or not server.life.runs:
             raise PostgresError("the connection to the source was lost")
+
+    def _require_space(self) -> None:
+        try:
+            self._here.directory.require_space()
+        except OSError as error:
+            raise PostgresError(f"the program failed: {error}") from error
 
     def _require_stopped(self) -> None:
         if self._here.server() is not None:

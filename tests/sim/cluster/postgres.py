@@ -7,7 +7,6 @@ choice it does what hurts most: children outlive a killed postmaster, a reload i
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable
 from random import Random
@@ -19,16 +18,15 @@ from tests.sim.cluster.directory import Directory
 from tests.sim.cluster.family import Family
 from tests.sim.cluster.fibers import Fibers, Life
 from tests.sim.cluster.processes import Machine, Process
-from tests.sim.cluster.replication import DATA, Stream
+from tests.sim.cluster.replication import DATA, Stream, safe_end
 from tests.sim.cluster.sessions import Commit, Session, Watcher
+from tests.sim.cluster.tuning import Tuning
 from tests.sim.cluster.wal import Wal
 
 LOOK_S: Final = 0.2
 """`wal_retrieve_retry_interval`, and how often a stream is looked at."""
 PAGE_SHARE: Final = 0.1
 """In so many of these looks a standby has written pages since the last."""
-_COUNT: Final = re.compile(r"(?:ANY )?(\d+) \(")
-_NAMES: Final = re.compile(r'"([^"]+)"|(raftha_nobody)')
 
 
 class Server:
@@ -66,6 +64,7 @@ class Server:
         self.is_draining = self.died_unseen = False
         self.received: int | None = None
         self.replays_until = 0.0
+        self.tuning = Tuning(directory)
         self.plan: ServerPlan = directory.plan or ServerPlan(role="primary")  # type: ignore[arg-type]
         self.names_shown = ""
         self.names_in_force = ""
@@ -128,20 +127,36 @@ class Server:
     def _recovered(self) -> None:
         if not self.postmaster.is_alive or self.is_stopping:
             return
-        if self.in_recovery and not self.directory.histories.leads_on(self.wal.number):
-            self.family.stop(1)  # "requested timeline is not a child of this server's history"
+        if self._fails_to_start():
+            self.family.stop(1)
             return
-        self.is_answering = True
         if self.in_recovery:
+            self.is_answering = True
             self.directory.state = ControlState.ARCHIVE_RECOVERY
             self._replay()
             self._fibers.after(0.0, self.life, self._look_around)
             return
-        self.directory.state = ControlState.PRODUCTION
         self.wal.own(self.node)
-        self._write_checkpoint()
+        if not self._write_checkpoint():
+            return
+        self.tuning.tell()
+        self.is_answering = True
+        self.directory.state = ControlState.PRODUCTION
         self._watcher.opened(self)
         self._fibers.after(LOOK_S, self.life, self._look_around)
+
+    def _fails_to_start(self) -> bool:
+        """There may be no room for the lock file; or its files ask for what cannot be."""
+        directory = self.directory
+        if directory.is_full and self._random.random() < 0.5:
+            directory.effects["starts refused by a full disk"] += 1
+            return True
+        if not self.in_recovery:
+            return False
+        if self.tuning.is_too_small:
+            directory.effects["starts refused by a size"] += 1
+            return True
+        return not directory.histories.leads_on(self.wal.number)
 
     def _replay(self) -> None:
         """What was received before takes a while to be replayed; a position is told meanwhile that
@@ -152,11 +167,14 @@ class Server:
     @property
     def replayed(self) -> int:
         """How far it says it has replayed."""
-        return self.wal.end if self.has_replayed else self.directory.checkpoint
+        if self.has_replayed:
+            return self.wal.end
+        return self.tuning.stands_at or self.directory.checkpoint
 
     @property
     def has_replayed(self) -> bool:
-        return self._fibers.schedule.time.now >= self.replays_until
+        is_through = self._fibers.schedule.time.now >= self.replays_until
+        return is_through and self.tuning.stands_at is None
 
     def _look_around(self) -> None:
         """Each `LOOK_S`: whom to stream from, and whether the streams are sound."""
@@ -168,6 +186,8 @@ class Server:
             self.upstream = None
         if len(self.streams) != before:
             self.release()
+        if self.in_recovery and self.has_replayed:
+            self.tuning.replay()
         if self.in_recovery and self._random.random() < PAGE_SHARE:
             self._note_recovered()
         if self.in_recovery and self.upstream is None and not self.is_stopping:
@@ -182,9 +202,7 @@ class Server:
         if source is None or not self._cables.carry_both(DATA, self.node, source.node):
             return
         lacks_slot = wanted.slot is not None and wanted.slot not in source.directory.slots
-        if not source.accepts or lacks_slot or source.directory.system != self.directory.system:
-            return
-        if not self.wal.may_follow(source.wal) or not self._has_histories(source):
+        if not source.accepts or lacks_slot or not self.directory.may_follow(source.directory):
             return
         stream = Stream(source, self, wanted.application_name, self._fibers, self._cables)
         self.upstream = stream
@@ -195,12 +213,6 @@ class Server:
         self.received = self.wal.end
         stream.flow()
         stream.answer()
-
-    def _has_histories(self, source: Server) -> bool:
-        """The receiver gets the history files that it wants, and recovery goes on by them."""
-        histories, number = self.directory.histories, self.wal.number
-        fetched = histories.fetch(source.directory.histories, number, source.wal.number)
-        return fetched and (number == source.wal.number or histories.leads_on(number))
 
     def cut_stream(self) -> bool:
         """The receiver is ended; whether there was one."""
@@ -223,6 +235,10 @@ class Server:
         """What an upstream sent has come and is on the disk."""
         if not self.in_recovery:
             return
+        if not self.directory.takes_wal(until - self.wal.end):
+            self.directory.effects["receivers ended by a full disk"] += 1
+            self.cut_stream()
+            return
         self.wal.receive(wal, until)
         self.received = self.wal.end
         for stream in self.streams:
@@ -235,16 +251,23 @@ class Server:
         self.directory.recovered = self.wal.end
         self.directory.recovered_line = self.wal.number
 
-    def _write(self, size: int, row: int) -> int:
+    def _write(self, size: int, row: int) -> int | None:
+        """The end of a new record; None if there is no room for it, which ends the server."""
+        if not self.directory.takes_wal(size):
+            self.directory.effects["servers ended by a full disk"] += 1
+            self.family.panic()
+            return None
         end = self.wal.append(size, row)
         for stream in self.streams:
             stream.flow()
         return end
 
-    def _write_checkpoint(self) -> None:
-        self._write(100, -1)
+    def _write_checkpoint(self) -> bool:
+        if self._write(100, -1) is None:
+            return False
         self.directory.checkpoint = self.wal.last_record
         self.directory.checkpoint_line = self.wal.number
+        return True
 
     def checkpoint(self) -> None:
         """CHECKPOINT: also the checkpointer's moment to publish what was reloaded."""
@@ -266,13 +289,15 @@ class Server:
         if not self.may_write or not session.is_open or self.directory.is_hung:
             return False
         end = self._write(self._random.randrange(60, 400), row)
+        if end is None:
+            return False
         self.commits.append(Commit(session, row, end, done))
         self.release()
         return True
 
     def release(self) -> None:
         """Acknowledge the commits that wait for nothing any more."""
-        safe = self._safe_end()
+        safe = safe_end(self.names_in_force, self.streams)
         due = [c for c in self.commits if safe is None or c.end <= safe]
         if not due:
             return
@@ -281,15 +306,6 @@ class Server:
             if commit.session.is_open and self.life.runs:
                 self._watcher.acknowledge(self, commit.row, commit.end)
                 commit.done()
-
-    def _safe_end(self) -> int | None:
-        """Up to where commits need not wait; None: nowhere."""
-        names = {a or b for a, b in _NAMES.findall(self.names_in_force)}
-        if not names:
-            return None
-        count = int((_COUNT.match(self.names_in_force) or "11")[1])
-        ends = sorted(s.flush for s in self.streams if s.name in names and s.flush is not None)
-        return ends[-count] if len(ends) >= count else 0
 
     # Configuration.
 
@@ -335,6 +351,11 @@ class Server:
         """Recovery ends at the end of what is here; a number that is taken is skipped."""
         if not self.directory.is_to_promote or not self.postmaster.is_alive or self.is_stopping:
             return
+        self.tuning.replay()
+        if self.tuning.stands_at is not None or not self.directory.takes_wal(60):
+            self.directory.effects["promotions that ended the server"] += 1
+            self.family.stop(1)
+            return
         self._end_streams()
         histories = self.directory.histories
         self.wal.promote(histories.free_above(self.wal.number), self.node)
@@ -343,6 +364,7 @@ class Server:
         self.in_recovery = False
         self.directory.standby_signal = self.directory.is_to_promote = False
         self.directory.state = ControlState.PRODUCTION
+        self.tuning.tell()
         self._watcher.promoted(self)
         self._watcher.opened(self)
 
@@ -354,7 +376,9 @@ class Server:
         self.family.is_stopping = self.is_draining = True
         self.commits.clear()
         if was_primary:
-            self._write_checkpoint()
+            if not self._write_checkpoint():
+                self.family.stop(2)
+                return
             self.directory.state = ControlState.SHUT_DOWN
         elif self.is_answering:
             self._note_recovered()

@@ -111,6 +111,10 @@ class Machine:
                 process.is_child = False
                 process.send(signal.SIGQUIT)
 
+    def note_end_by_full_disk(self) -> None:
+        """The guardian could not write down what it burned."""
+        self._directory.effects["guardians ended by a full disk"] += 1
+
     def end_all(self) -> None:
         """The power is gone."""
         self.zombies.clear()
@@ -167,8 +171,8 @@ class Machine:
         return self.zombies.pop(0) if self.zombies else None
 
     def create(self, path: str, may_go_on: Callable[[], bool]) -> None:  # noqa: ARG002
-        if self._directory.is_hung:
-            raise launch.LaunchFailed(f"{path} was not created in time")
+        if self._directory.is_hung or self._directory.is_full:
+            raise launch.LaunchFailed(f"{path} was not created")
         self._directory.is_to_promote = True
 
     def exists(self, path: str) -> bool:
@@ -189,6 +193,8 @@ class Machine:
         return self.burned
 
     def burn(self, path: str, burned: tuple[EpochPair, ...]) -> None:  # noqa: ARG002
+        if self._directory.holds_ledger:
+            self._directory.require_space()
         self.burned = burned
 
     def pause(self, seconds: float) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from raftha.model.ids import Lsn
 from raftha.model.postgres import Attached, SyncState
@@ -12,7 +15,9 @@ from tests.sim.cluster.fibers import Fibers
 if TYPE_CHECKING:
     from tests.sim.cluster.postgres import Server
 
-DATA = "data"
+DATA: Final = "data"
+_COUNT: Final = re.compile(r"(?:ANY )?(\d+) \(")
+_NAMES: Final = re.compile(r'"([^"]+)"|(raftha_nobody)')
 
 
 class Stream:
@@ -115,3 +120,19 @@ class Stream:
 def _patience_s(server: Server, setting: str) -> float:
     """How long this side goes on without a word of the other."""
     return float(server.plan.parameters.get(setting, "60000ms")[:-2]) / 1000
+
+
+def safe_end(setting: str, streams: Iterable[Stream]) -> int | None:
+    """Up to where commits need not wait, by `synchronous_standby_names`; None: nowhere."""
+    names, count = _meaning(setting)
+    if not names:
+        return None
+    ends = sorted(s.flush for s in streams if s.name in names and s.flush is not None)
+    return ends[-count] if len(ends) >= count else 0
+
+
+@lru_cache(maxsize=256)
+def _meaning(setting: str) -> tuple[frozenset[str], int]:
+    """Who is waited for, and how many of them."""
+    names = frozenset(a or b for a, b in _NAMES.findall(setting))
+    return names, int((_COUNT.match(setting) or "11")[1])

@@ -8,7 +8,7 @@ line and not by number.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct, field
@@ -23,13 +23,15 @@ FIRST: Final = 1 << 24
 
 class Line(Struct, eq=False):
     """What one server wrote under one timeline number: the ends of records, and their rows; a
-    record of PostgreSQL's own has the row -1."""
+    record of PostgreSQL's own has the row -1. `sizes` are what its writer said of its shared
+    memory, by the ends of those records."""
 
     number: int
     writer: str
     begin: int
     ends: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    sizes: list[tuple[int, Mapping[str, int]]] = field(default_factory=list)
 
 
 class Piece(Struct, frozen=True, eq=False):
@@ -112,7 +114,18 @@ class Wal:
         self.pieces.append(Piece(Line(number, writer, self.end), self.end, self.end))
         self.append(60, -1)
 
+    def tell_sizes(self, sizes: Mapping[str, int]) -> None:
+        """A record of what the writer runs with."""
+        self.pieces[-1].line.sizes.append((self.append(60, -1), dict(sizes)))
+
     # What a standby does.
+
+    def sizes_between(self, begin: int, end: int) -> Iterator[tuple[int, Mapping[str, int]]]:
+        """What the log says of its writers' sizes after one position and up to another."""
+        for piece in self.pieces:
+            if piece.line.sizes and piece.end > begin:
+                first, last = max(begin, piece.begin), min(end, piece.end)
+                yield from (told for told in piece.line.sizes if first < told[0] <= last)
 
     def may_follow(self, upstream: Wal) -> bool:
         """Whether PostgreSQL would let it stream from there: it compares numbers."""

@@ -183,6 +183,9 @@ class ClusterWorld(Stage):
             self.verdicts.violate("too few rows were acknowledged for this to mean anything")
         self.counts["rows acknowledged"] += len(self.promises.acknowledged)
         self.counts["promotions"] += self.promises.promotions
+        self.counts["stops of an agent on a full Raft disk"] += self.fail_stops
+        for node in self.nodes.values():
+            self.counts.update(node.directory.effects)
 
     def _suffer(self) -> None:
         """Let the faults strike. A plan that was drawn is brought forward whenever the cluster has
@@ -240,6 +243,7 @@ class ClusterWorld(Stage):
             len(others) == len(self.nodes) - 1
             and not is_waiting
             and all(server.number in attached for server in others)
+            and not any(server.tuning.stands_at for server in others)
         )
 
     def fingerprint(self) -> str:
