@@ -58,6 +58,9 @@ class MemberChanges:
         known = cluster.wishes.get(wish.name)
         if known is not None and known.is_open and _is_same(known, wish):
             return change_of(known)
+        if asked.dry_run:
+            words = f"{wish.verb} {wish.name}: it would be asked for; nothing was changed"
+            return _ended(wish, OperationState.DONE, words)
         return self._commit(cluster, wish)
 
     def latest(self, name: str) -> MemberChange | None:

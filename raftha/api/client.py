@@ -186,7 +186,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
     def change_member(self, asked: MemberChangeRequest) -> MemberChange:
         """Hand a wish over without waiting for its outcome. After Unreachable with `sent` it may
         have been accepted."""
-        body = {"verb": asked.verb, "name": asked.name, "address": asked.address, "wait": False}
+        body: dict[str, Any] = {"verb": asked.verb, "name": asked.name, "address": asked.address}
+        body |= {"wait": False} | ({"dry_run": True} if asked.dry_run else {})
         answer = self._exchange("POST", "/members", codec.encode(body), known=True)
         if answer.status not in (200, 202, 412, 503):
             raise Refused(answer.status, self._reason(answer))

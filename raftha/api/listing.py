@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from raftha.api import codec
 from raftha.api.routes import iso_time, pending_document, scheduled_document
+from raftha.model.cluster import told_history
 from raftha.model.ids import Lsn
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
@@ -63,11 +64,11 @@ def history_rows(report: ClusterReport) -> list[list[Any]]:
         [
             record.parent,
             None if record.switch is None else record.switch.value,
-            "; ".join(filter(None, (record.reason, record.sequel))),
+            words,
             iso_time(record.wall),
             record.leader,
         ]
-        for record in report.history
+        for record, words in told_history(report.history)
         if record.parent is not None
     ]
 

@@ -25,6 +25,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     verb: MemberVerb
     name: str
     address: str | None = None
+    dry_run: bool = False
     wait: bool = True
 
 
@@ -44,7 +45,9 @@ def perform(body: bytes, changes: MemberChanges, clock: Clock, stopping: Event) 
     if not asked.name.strip():
         return refusal(400, "name the member")
     accepted = changes.ask(
-        MemberChangeRequest(verb=asked.verb, name=asked.name.strip(), address=address)
+        MemberChangeRequest(
+            verb=asked.verb, name=asked.name.strip(), address=address, dry_run=asked.dry_run
+        )
     )
     if not asked.wait:
         return answer(accepted)

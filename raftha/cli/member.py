@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 import yaml
+from msgspec.structs import replace
 
 from raftha.api.client import ApiClient, ApiError
 from raftha.api.listing import members_document
@@ -64,7 +65,7 @@ def change(
     wait: Callable[[float], object],
 ) -> Exit:
     """Carry a wish out, in conversation with the operator."""
-    if not yes and not sys.stdin.isatty():
+    if not (yes or asked.dry_run) and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to confirm: add --yes")
     try:
         found = discover.find(contact)
@@ -74,24 +75,41 @@ def change(
     if not found.report.majority:
         complain("no node that answers is in touch with a majority; nothing can be changed now")
         return Exit.UNREACHABLE
+    clients = clients_of(contact, found)
+    judged = _judged(clients, asked)
+    if judged is not None and judged.state is OperationState.REFUSED:
+        return _conclude(judged)
     for line in _explained(found.report, asked):
         click.echo(line)
+    if asked.dry_run:
+        return Exit.UNREACHABLE if judged is None else _conclude(judged)
     if not yes and not click.confirm(f"{asked.verb.capitalize()} {asked.name}?"):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
-    clients = clients_of(contact, found)
     return to_its_end(
         lambda: _hand_over(clients, asked, waiting, clock, wait), "the wish", "raftha member list"
     )
 
 
-def request(verb: MemberVerb, name: str, address: str | None) -> MemberChangeRequest:
+def _judged(clients: list[ApiClient], asked: MemberChangeRequest) -> MemberChange | None:
+    """What the cluster says to it before anything is explained; None where nobody can tell."""
+    try:
+        return first_to_take(clients, lambda c: c.change_member(replace(asked, dry_run=True)))
+    except ApiError as error:
+        if asked.dry_run:
+            complain(str(error))
+        return None
+
+
+def request(
+    verb: MemberVerb, name: str, address: str | None, *, dry_run: bool = False
+) -> MemberChangeRequest:
     """What the command line says. Raises UsageError."""
     try:
         canonical = None if address is None else str(parse_address(address))
     except Invalid as error:
         raise click.UsageError(f"the address {error.what}: {error.remedy}") from None
-    return MemberChangeRequest(verb=verb, name=name, address=canonical)
+    return MemberChangeRequest(verb=verb, name=name, address=canonical, dry_run=dry_run)
 
 
 def _explained(report: ClusterReport, asked: MemberChangeRequest) -> Iterator[str]:

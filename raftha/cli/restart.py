@@ -32,6 +32,7 @@ from raftha.cli.rolling import (
 )
 from raftha.clock import Clock
 from raftha.instants import remaining
+from raftha.model.cluster import MemberState
 from raftha.model.ids import Lsn
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
@@ -111,12 +112,29 @@ def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], o
         complain(str(error))
         return Exit.REFUSED
     click.echo(f"{name} stops; its data directory is kept aside, and a new copy is made.")
+    if (danger := _stake(found.report, name)) is not None:
+        click.secho(danger, fg="red")
     if not wish.yes and not click.confirm(f"Make {name} anew?"):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
     ways = _Ways(contact, clock, wait)
     request = ServerRequest(kind=WishKind.REINITIALIZE, name=name)
     return to_its_end(lambda: _one(ways, found.report, request, wish), "the wish", "raftha status")
+
+
+def _stake(report: ClusterReport, name: str) -> str | None:
+    """What the cluster is without, until a standby that is made anew is back; None if another one
+    takes its place at once."""
+    others = [m for m in report.members if m.name != name and not m.is_leader and m.answers]
+    if any(m.state == MemberState.STREAMING for m in others):
+        return None
+    if report.synchronous_mode == "off":
+        return f"No other standby streams: until {name} is back, nobody can take over."
+    waits = "commits wait" if report.synchronous_mode_strict else "commits are on the leader alone"
+    return (
+        f"{name} is the only synchronous standby: until it is back, {waits}, and nobody can take "
+        "over."
+    )
 
 
 def reload(contact: Contact, wish: Wish) -> Exit:

@@ -17,6 +17,7 @@ from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.topology import document
+from raftha.model.cluster import told_history
 from raftha.model.report import ClusterReport
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
@@ -59,11 +60,10 @@ def history(contact: Contact, output: str) -> Exit:
     if output != "table":
         click.echo(_document(history_rows(report), output), nl=False)
         return Exit.DONE
-    for record in report.history:
+    for record, why in told_history(report.history):
         begun = f"from {record.switch}" if record.switch is not None else "from initdb"
         if not record.is_promotion:
             begun = "not used"
-        why = "; ".join(filter(None, (record.reason, record.loss, record.sequel)))
         click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {why}")
     return Exit.DONE
 

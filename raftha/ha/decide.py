@@ -18,7 +18,7 @@ from raftha.ha.foresight import early_questions
 from raftha.ha.keys import Keys, decode_position, decode_slots
 from raftha.ha.logical import noted_floors
 from raftha.ha.losses import loss_report
-from raftha.ha.memory import LeaderSeen, Memory
+from raftha.ha.memory import LeaderSeen, Memory, Unstreamed
 from raftha.ha.pausing import leaving
 from raftha.ha.rules import (
     bootstrap,
@@ -148,9 +148,22 @@ def observe_memory(view: View, memory: Memory) -> Memory:
         starts=memory.starts if view.server is None else 0,
         request_seen=request_id,
         request_since=request_since if request_id else None,
+        unstreamed=_unstreamed(view, memory.unstreamed),
         drained=drained,
         drain_since=memory.drain_since if drained is not None or ends_here else None,
     )
+
+
+def _unstreamed(view: View, before: Unstreamed | None) -> Unstreamed | None:
+    """Each leader is a new one to begin with: whoever streamed from the last has to find it."""
+    leader, server = view.cluster.leader, view.server
+    if leader is None or server is None or server.is_primary:
+        return None
+    if server.receiver is not None and server.receiver.status == "streaming":
+        return None
+    if before is not None and before.epoch == leader.epoch:
+        return before
+    return Unstreamed(epoch=leader.epoch, since=view.now)
 
 
 def _last_renewal(view: View, seen: LeaderSeen | None) -> LeaderSeen | None:

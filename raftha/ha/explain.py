@@ -7,6 +7,7 @@ from typing import Final
 
 from raftha.ha import logical, pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
+from raftha.ha.complaints import without_stream
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.pausing import notices_of_pause
 from raftha.ha.scheduling import notices_of_schedule
@@ -51,7 +52,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         found.append(
             Notice(subject=s.me, what=what, remedy="it is tried again; see the agent's log")
         )
-    found += _without_stream(s)
+    found += without_stream(s)
     found += _strange_streams(s)
     found += strain(s)
     found += waiting(s)
@@ -65,23 +66,6 @@ def problems(s: Situation) -> tuple[Notice, ...]:
     ]
     found += [_kept(s.me, kept) for kept in s.view.kept]
     return tuple(found)
-
-
-def _without_stream(s: Situation) -> list[Notice]:
-    """A standby that complains instead of streaming, once the time to find the leader is over."""
-    leader, server = s.cluster.leader, s.server
-    if leader is None or leader.name == s.me or not s.leader_is_ready:
-        return []
-    if server is None or server.is_primary or server.receiver is not None:
-        return []
-    if not s.view.last_words or s.since(s.memory.together_since) < s.config.ttl:
-        return []
-    what = f"PostgreSQL does not stream from {leader.name}: {s.view.last_words}"
-    remedy = (
-        f"correct what it says (password: postgresql.authentication.replication here, then SIGHUP "
-        f"to this agent; pg_hba: on {leader.name}); PostgreSQL tries again by itself"
-    )
-    return [Notice(subject=s.me, what=what, remedy=remedy)]
 
 
 def _strange_streams(s: Situation) -> list[Notice]:

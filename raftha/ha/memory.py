@@ -47,6 +47,13 @@ class LeaderSeen(Struct, frozen=True, kw_only=True):
     slots: Mapping[str, SlotNote] = field(default_factory=dict)
 
 
+class Unstreamed(Struct, frozen=True, kw_only=True):
+    """The standby here has not streamed from the leader of this epoch since then."""
+
+    epoch: Epoch
+    since: Instant
+
+
 class Floors(Struct, frozen=True, kw_only=True):
     """From which transaction on each copy of a logical slot must keep the catalog, by name; for
     this server process, and as seen under the leader of this epoch."""
@@ -73,7 +80,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `arming`: the proof of the synchronous standbys' setting. `absent`: since when each of them is
     not attached. `away`: since when each of the other members is not in touch.
     `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
-    `streaming_since`: the standby has streamed since.
+    `streaming_since`: the standby has streamed since. `unstreamed`: since when it has not.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
     `wal_gone`: it needs a copy.
     `request_seen`, `request_since`: the operator request under way, and when it was first seen.
@@ -106,6 +113,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     away: Mapping[MemberName, Instant] = field(default_factory=dict)
     rejoined: Epoch | None = None
     streaming_since: Instant | None = None
+    unstreamed: Unstreamed | None = None
     starved_since: Instant | None = None
     starved_at: Lsn | None = None
     wal_gone: bool = False

@@ -123,7 +123,9 @@ def closing_steps(s: Situation, lease: HeldLease, server: ServerStatus) -> tuple
         return ()
     missing = _not_attached(s, server)
     waited = s.since(s.memory.promoted_at)
-    if missing and waited < ATTACH_TTLS * s.config.ttl:
+    # Who is not in touch does not come: the machine that an operator said is off, for one.
+    awaited = [name for name in missing if name not in s.memory.away]
+    if awaited and waited < ATTACH_TTLS * s.config.ttl:
         return ()
     message = f"{s.me} is the leader"
     if missing:
@@ -156,6 +158,6 @@ def _promoted(s: Situation, lease: HeldLease) -> tuple[Action, ...]:
     return (Submit("operation", Transact(guards, writes)),)
 
 
-def _not_attached(s: Situation, server: ServerStatus) -> list[str]:
+def _not_attached(s: Situation, server: ServerStatus) -> list[MemberName]:
     here = {row.application_name.lower() for row in server.attached if row.state == "streaming"}
     return [m.name for m in s.other_members if m.name.lower() not in here]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct, field
@@ -170,10 +170,18 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
         return f"at least {known} bytes of WAL were left behind, as far as its leader had told"
 
     @property
-    def sequel(self) -> str:
-        """What became of this leader, in the order in which it happened; empty if nothing did."""
-        ended = f"{self.leader} gave the leader key back: {self.ended}" if self.ended else ""
-        return "; ".join(filter(None, (*self.restarts, ended)))
+    def end(self) -> str:
+        """Why this leader gave the leader key back; empty if it did not, or is not known to."""
+        return f"{self.leader} gave the leader key back: {self.ended}" if self.ended else ""
+
+
+def told_history(history: Sequence[HistoryRecord]) -> Iterator[tuple[HistoryRecord, str]]:
+    """Each record with all that belongs to it. Why a leader ended is in the reason of the next one,
+    where it is looked for, and here for the last one alone."""
+    for record in history:
+        end = record.end if record is history[-1] else ""
+        words = (record.reason, record.loss, *record.restarts, end)
+        yield record, "; ".join(filter(None, words))
 
 
 class Initialize(Struct, frozen=True, kw_only=True):

@@ -196,11 +196,12 @@ class MemberReport(Struct, frozen=True, kw_only=True):
 
 class MemberChangeRequest(Struct, frozen=True, kw_only=True):
     """What an operator wishes of a node's vote, as it came in. `address` is a Raft address: needed
-    to add a node, else that of the seat is meant."""
+    to add a node, else that of the seat is meant. `dry_run` wants it judged and not done."""
 
     verb: MemberVerb
     name: str
     address: str | None = None
+    dry_run: bool = False
 
 
 class MemberChange(Struct, frozen=True, kw_only=True):

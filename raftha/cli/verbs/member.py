@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 
 from raftha.cli.exits import Exit
-from raftha.cli.verbs.options import operation_options, output_option
+from raftha.cli.verbs.options import dry_run_option, operation_options, output_option
 from raftha.cli.where import Where, contact_of
 
 if TYPE_CHECKING:
@@ -33,42 +33,59 @@ def member_list(context: click.Context, /, output: str, **where: Any) -> None:
 
 @member.command("add")
 @operation_options
+@dry_run_option
 @click.argument("name")
 @click.argument("address")
 @click.pass_context
 def member_add(
-    context: click.Context, /, name: str, address: str, yes: bool, wait: bool, **where: Any
+    context: click.Context,
+    /,
+    name: str,
+    address: str,
+    yes: bool,
+    wait: bool,
+    dry_run: bool,
+    **where: Any,
 ) -> None:
     """Give a running node a vote; ADDRESS is its raft.self_addr."""
-    wish = _MemberWish("add", name, address, yes, wait)
+    wish = _MemberWish("add", name, address, yes, wait, dry_run)
     context.exit(_change_member(contact_of(context, Where(**where)), wish))
 
 
 @member.command("remove")
 @operation_options
+@dry_run_option
 @click.argument("name")
 @click.pass_context
 def member_remove(
-    context: click.Context, /, name: str, yes: bool, wait: bool, **where: Any
+    context: click.Context, /, name: str, yes: bool, wait: bool, dry_run: bool, **where: Any
 ) -> None:
     """Take a node out of the cluster, with all that is kept for it."""
-    wish = _MemberWish("remove", name, None, yes, wait)
+    wish = _MemberWish("remove", name, None, yes, wait, dry_run)
     context.exit(_change_member(contact_of(context, Where(**where)), wish))
 
 
 @member.command("replace")
 @operation_options
+@dry_run_option
 @click.argument("name")
 @click.argument("address", required=False)
 @click.pass_context
 def member_replace(
-    context: click.Context, /, name: str, address: str | None, yes: bool, wait: bool, **where: Any
+    context: click.Context,
+    /,
+    name: str,
+    address: str | None,
+    yes: bool,
+    wait: bool,
+    dry_run: bool,
+    **where: Any,
 ) -> None:
     """Give the vote of a dead node to a new one of its name.
 
     ADDRESS is the new node's raft.self_addr, if that is another than before.
     """
-    wish = _MemberWish("replace", name, address, yes, wait)
+    wish = _MemberWish("replace", name, address, yes, wait, dry_run)
     context.exit(_change_member(contact_of(context, Where(**where)), wish))
 
 
@@ -78,6 +95,7 @@ class _MemberWish(Struct, frozen=True):
     address: str | None
     yes: bool
     wait: bool
+    dry_run: bool
 
 
 def _change_member(contact: Contact, wish: _MemberWish) -> Exit:
@@ -85,6 +103,6 @@ def _change_member(contact: Contact, wish: _MemberWish) -> Exit:
     from raftha.clock import SystemClock
     from raftha.model.membership import MemberVerb
 
-    asked = work.request(MemberVerb(wish.verb), wish.name, wish.address)
+    asked = work.request(MemberVerb(wish.verb), wish.name, wish.address, dry_run=wish.dry_run)
     clock, wait = SystemClock(), Event().wait
     return work.change(contact, asked, yes=wish.yes, waiting=wish.wait, clock=clock, wait=wait)

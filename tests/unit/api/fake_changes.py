@@ -25,14 +25,19 @@ def change(
 
 class FakeChanges:
     """`progress` is what `latest` says, one call after another, the last for ever; `asked` keeps
-    what was asked for. It knows of one name only."""
+    what was asked for, `judged` what was to be judged alone. It knows of one name only."""
 
     def __init__(self) -> None:
         self.accepted = change()
         self.progress: list[MemberChange | None] = [None]
         self.asked: list[MemberChangeRequest] = []
+        self.judged: list[MemberChangeRequest] = []
+        self.judgement = change(OperationState.DONE, "it would be asked for")
 
     def ask(self, asked: MemberChangeRequest) -> MemberChange:
+        if asked.dry_run:
+            self.judged.append(asked)
+            return self.judgement
         self.asked.append(asked)
         return self.accepted
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, get_type_hints
 
 import pytest
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from raftha.api import codec, listing
 from raftha.api.codec import BadDocument
 from raftha.model.cluster import HistoryRecord
-from raftha.model.ids import Lsn
+from raftha.model.ids import Lsn, MemberName, Timeline
 from raftha.model.operation import OperationState
 from raftha.model.report import MemberReport, OperationReport, PeerReport
 from tests.unit.api.fake_cluster import cluster_report, without_majority
@@ -79,6 +79,27 @@ def test_the_cluster_page_uses_patronis_words() -> None:
     )
     assert (members[2]["lag"], members[2]["receive_lag"]) == (2500000, 2500000)
     assert members[1]["receive_lsn"] == "0/3000060"
+
+
+def test_each_row_of_the_history_has_what_led_to_it() -> None:
+    """Why a leader gave the key back is said by the row of the one that came then."""
+    (first,) = cluster_report().history
+    first = replace(first, restarts=("it was restarted",), ended="stopped")
+    second = replace(
+        first,
+        parent=first.timeline,
+        timeline=Timeline(3),
+        leader=MemberName("n2"),
+        reason="n1 gave the leader key back: stopped",
+        restarts=(),
+        ended="n2 was stopped",
+    )
+    rows = listing.history_rows(replace(cluster_report(), history=(first, second)))
+
+    assert [row[2] for row in rows] == [
+        "the lease of n2 ended; it was restarted",
+        "n1 gave the leader key back: stopped; n2 gave the leader key back: n2 was stopped",
+    ]
 
 
 def test_the_history_page_has_patronis_rows() -> None:

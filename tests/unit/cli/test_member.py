@@ -88,6 +88,25 @@ def test_a_wish_is_explained_followed_and_its_end_printed(
     ]
 
 
+def test_what_is_refused_is_not_explained_before(responder: FakeResponder, url: str) -> None:
+    responder.changes.judgement = change(OperationState.REFUSED, "n1 is the primary: hand over")
+    result = member("remove", "n1", "--yes", "--url", url)
+
+    assert result.exit_code == Exit.REFUSED
+    assert result.stderr == "refused: n1 is the primary: hand over\n"
+    assert result.stdout == ""
+    assert responder.changes.asked == []
+
+
+def test_a_dry_run_explains_and_asks_for_nothing(responder: FakeResponder, url: str) -> None:
+    result = member("remove", "n3", "--dry-run", "--url", url)
+
+    assert result.exit_code == Exit.DONE
+    assert "Two voters are left" in result.output
+    assert "it would be asked for" in result.output
+    assert (responder.changes.asked, len(responder.changes.judged)) == ([], 1)
+
+
 def test_a_removal_says_what_goes_and_what_is_left(responder: FakeResponder, url: str) -> None:
     result = member("remove", "n3", "--yes", "--no-wait", "--url", url)
 

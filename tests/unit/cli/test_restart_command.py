@@ -213,6 +213,28 @@ def test_the_wrong_member_the_wrong_time_and_nobody_to_ask(
     assert (responder.wishes.asked, responder.reloads) == ([], 0)
 
 
+@pytest.mark.parametrize(
+    ("mode", "strict", "words"),
+    [
+        ("quorum", False, "commits are on the leader alone, and nobody can take over"),
+        ("on", True, "commits wait, and nobody can take over"),
+        ("off", False, "No other standby streams"),
+    ],
+)
+def test_the_only_standby_is_not_made_anew_without_a_warning(
+    responder: FakeResponder, url: str, mode: str, strict: bool, words: str
+) -> None:
+    assert "nobody can take over" not in raftha("reinit", "--url", url, "--yes", "n2").stdout
+    report = replace(
+        responder.cluster_report, synchronous_mode=mode, synchronous_mode_strict=strict
+    )
+    down = tuple(replace(m, state="starting") if m.name == "n3" else m for m in report.members)
+    responder.cluster_report = replace(report, members=down)
+    told = raftha("reinit", "--url", url, "--yes", "n2")
+    assert told.exit_code == Exit.DONE
+    assert words in " ".join(told.stdout.split())
+
+
 def test_a_standby_is_made_anew_and_every_file_is_read_again(
     responder: FakeResponder, url: str
 ) -> None:

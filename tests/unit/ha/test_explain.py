@@ -8,16 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from raftha.ha.explain import cluster_problems, group_problems, problems
-from raftha.ha.memory import Memory
+from raftha.ha.memory import Memory, Unstreamed
 from raftha.instants import Seconds
+from raftha.model.ids import Epoch
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
 from raftha.model.store import MAX_STATE_BYTES, FsyncTimes, RaftStatus, VoterStatus
 from raftha.model.view import GuardianView
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
-from tests.unit.ha.builders import N1, following, raft, situation, view
-from tests.unit.ha.servers import N2, N3, T0, at, receiver, standby
+from tests.unit.ha.builders import N1, decided, following, raft, situation, view
+from tests.unit.ha.servers import EPOCH, N2, N3, T0, at, receiver, standby
 
 MIB = 1 << 20
 
@@ -162,24 +163,51 @@ def test_that_one_more_loss_stops_writes_is_said_when_it_does(
 
 
 @pytest.mark.parametrize(
-    ("streams", "words", "together", "told"),
+    ("words", "since", "told"),
     [
-        (False, "FATAL: no", -5.0, True),
-        (False, "FATAL: no", -4.9, False),
-        (False, "", -60.0, False),
-        (True, "FATAL: no", -60.0, False),
+        ("FATAL: no", -5.0, True),
+        ("FATAL: no", -4.9, False),
+        ("", -60.0, False),
     ],
-    ids=["it complains", "it has just come", "it says nothing", "it streams"],
+    ids=["it complains", "it may still find the leader", "it says nothing"],
 )
 def test_a_standby_that_complains_instead_of_streaming_is_a_problem(
-    streams: bool, words: str, together: float, told: bool
+    words: str, since: float, told: bool
 ) -> None:
-    server = standby(receiver=receiver(N2) if streams else None)
-    s = situation(following(server=server, last_words=words), Memory(together_since=at(together)))
+    lost = Unstreamed(epoch=EPOCH, since=at(since))
+    s = situation(following(server=standby(), last_words=words), Memory(unstreamed=lost))
 
     found = [notice.what for notice in problems(s)]
 
     assert found == (["PostgreSQL does not stream from n2: FATAL: no"] if told else [])
+
+
+def test_it_is_told_from_when_it_lost_this_leader() -> None:
+    """What it says of the last one, which was killed, is no problem with the next."""
+    view = following(server=standby(), last_words="could not connect: Connection refused")
+    lost = decided(view).memory.unstreamed
+    assert lost == Unstreamed(epoch=EPOCH, since=view.now)
+    old = Memory(unstreamed=Unstreamed(epoch=Epoch(0, 3), since=at(-60)))
+    assert decided(view, old).memory.unstreamed == lost
+    streams = replace(view, server=standby(receiver=receiver(N2)))
+    assert decided(streams, Memory(unstreamed=lost)).memory.unstreamed is None
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ('FATAL: password authentication failed for user "replicator"', "password: postgresql"),
+        ("FATAL: no pg_hba.conf entry for replication connection", "pg_hba: on n2"),
+        ("could not connect: Connection refused", "127.0.0.1:5432, which n2 announces"),
+        ("FATAL: something else", "correct what it says; PostgreSQL tries"),
+    ],
+)
+def test_the_remedy_is_that_of_the_complaint(words: str, remedy: str) -> None:
+    lost = Unstreamed(epoch=EPOCH, since=at(-9))
+    view = following(server=standby(), last_words=words)
+    (notice,) = problems(situation(view, Memory(unstreamed=lost)))
+    assert remedy in notice.remedy
+    assert ("password" in notice.remedy) is ("password" in remedy or "pg_hba" in remedy)
 
 
 @pytest.mark.parametrize("known", [True, False])

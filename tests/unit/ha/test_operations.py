@@ -106,6 +106,19 @@ def test_a_missing_follower_is_waited_for_two_ttls() -> None:
     assert b"followers attached" not in value
 
 
+def test_who_is_not_in_touch_is_not_waited_for() -> None:
+    """The machine that an operator said is off, for one."""
+    alone = pg.primary(attached=(pg.attached(N2),))
+    view = b.view(cluster=b.cluster(operation=RUNNING), server=alone)
+    voters = tuple(replace(v, connected=v.name != N3) for v in view.raft.voters)
+    view = replace(view, raft=replace(view.raft, voters=voters))
+    decision = b.decided(view, b.leading_memory(view, promoted_at=pg.at(-0.1)))
+    value = b.only(decision, Submit).command.writes[0].value
+
+    assert b'"done"' in value
+    assert b"not attached yet: n3" in value
+
+
 def test_an_operation_ends_although_the_new_leader_forgot_when_it_was_promoted() -> None:
     """Its agent was restarted, and one follower never comes."""
     alone = pg.primary(attached=(pg.attached(N2),))
