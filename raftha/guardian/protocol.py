@@ -25,6 +25,7 @@ BURNED_KEPT: Final = 16
 LATEST_INSTANT_S: Final = 1e10
 """No host is up for three centuries; the kernel's timer takes no more than 64 bits of seconds."""
 
+_READER: Final = json.JSONDecoder()
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))
 """Made once: `json.dumps` would make one for each message."""
 
@@ -177,7 +178,7 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """The message in one line. Raises Malformed."""
     try:
-        message = json.loads(line)
+        message = _READER.decode(line.decode())
     except (ValueError, RecursionError) as problem:
         raise Malformed(f"not JSON: {problem}") from problem
     if not isinstance(message, dict):

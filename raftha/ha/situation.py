@@ -134,7 +134,7 @@ class Situation(Struct, frozen=True, dict=True):
 
     # The others.
 
-    @property
+    @cached_property
     def other_members(self) -> tuple[Member, ...]:
         members = self.cluster.members
         return tuple(members[name] for name in sorted(members) if name != self.me)

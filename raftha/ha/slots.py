@@ -65,7 +65,9 @@ def _is_in_touch(raft: RaftStatus, member: Member) -> bool:
 
 def slot_steps(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
     """What brings the slots of a running server to what they should be."""
-    surplus, missing, behind = _surplus(s, server), missing_slots(s, server), _behind(s, server)
+    wanted = _wanted(s)
+    surplus, missing = _surplus(s, server, wanted), _missing(server, wanted)
+    behind = _behind(s, server, wanted)
     steps: list[Action] = []
     if surplus:
         steps.append(DropSlots(surplus))
@@ -91,9 +93,13 @@ def words_of(step: Action) -> str:
 
 def missing_slots(s: Situation, server: ServerStatus) -> tuple[str, ...]:
     """The slots that `server` should have and has not, or not any more."""
+    return _missing(server, _wanted(s))
+
+
+def _missing(server: ServerStatus, wanted: tuple[str, ...]) -> tuple[str, ...]:
     sound = set(server.slots) - {slot.name for slot in server.strained_slots if slot.is_lost}
     sound -= {slot.name for slot in server.slot_states if slot.lost}
-    return tuple(name for name in _wanted(s) if name not in sound)
+    return tuple(name for name in wanted if name not in sound)
 
 
 def _wanted(s: Situation) -> tuple[str, ...]:
@@ -130,10 +136,9 @@ def _left_s(s: Situation, member: Member) -> Seconds:
     return Seconds(kept_s - s.since(s.memory.away.get(member.name)))
 
 
-def _surplus(s: Situation, server: ServerStatus) -> tuple[str, ...]:
+def _surplus(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Slots of members, or made here, that should not be here or not as they are. What a primary
     keeps for a removed member goes in the order of its removal (`parting`)."""
-    wanted = _wanted(s)
     ours = {m.slot for m in s.cluster.members.values()} | s.view.made_slots
     left = {name for name in ours.difference(wanted) if not is_ignored(s, name)}
     if s.lease is not None:
@@ -170,9 +175,9 @@ def _holding_back(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -
     }
 
 
-def _behind(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
+def _behind(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -> Mapping[str, Lsn]:
     """The slots of a standby that are to be moved on, and to where."""
-    wanted, notes = _wanted(s), positions_told(s, server)
+    notes = positions_told(s, server)
     return {
         slot.name: notes[slot.name]
         for slot in server.slot_states

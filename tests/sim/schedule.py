@@ -19,7 +19,8 @@ class Schedule:
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Do this at a true time, in seconds; at once if it has passed."""
-        heapq.heappush(self._heap, (max(when, self.time.now), next(self._number), action))
+        now = self.time.now
+        heapq.heappush(self._heap, (when if when > now else now, next(self._number), action))
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do this so many seconds from now."""
@@ -27,17 +28,15 @@ class Schedule:
 
     def run_until(self, end: float) -> None:
         """Let everything happen that is due before a true time."""
-        while self.has_any_before(end):
-            self.run_one_before(end)
+        while self.run_one_before(end):
+            pass
         self.time.now = end
 
-    def has_any_before(self, end: float) -> bool:
-        """Whether anything is due before a true time."""
-        return bool(self._heap) and self._heap[0][0] < end
-
-    def run_one_before(self, end: float) -> None:
-        """Let the next thing happen, if one is due before a true time."""
-        if self.has_any_before(end):
-            when, _, action = heapq.heappop(self._heap)
-            self.time.now = when
-            action()
+    def run_one_before(self, end: float) -> bool:
+        """Let the next thing happen, if one is due before a true time; whether one was."""
+        if not self._heap or self._heap[0][0] >= end:
+            return False
+        when, _, action = heapq.heappop(self._heap)
+        self.time.now = when
+        action()
+        return True

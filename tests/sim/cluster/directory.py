@@ -194,7 +194,7 @@ class Directory(Struct, eq=False):
         self.state = ControlState.SHUT_DOWN
         self.checkpoint, self.checkpoint_line = self.wal.last_record, 1
         self.recovered = self.recovered_line = 0
-        self.histories = HistoryFiles()
+        self.histories.replace(HistoryFiles(), ())
         self.plan, self.standby_signal = None, False
         self.sizes, self.file_sizes, self.sized_until = dict(BORN), dict(BORN), self.wal.end
 

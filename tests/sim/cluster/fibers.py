@@ -204,8 +204,8 @@ class Fibers:
     def _run_what_is_due(self) -> None:
         schedule = self.schedule
         try:
-            while not self._is_closed and schedule.has_any_before(self._end):
-                schedule.run_one_before(self._end)
+            while not self._is_closed and schedule.run_one_before(self._end):
+                pass
         except BaseException as failure:
             # It is raised again where the world runs; nothing more happens in this one.
             self._failure = self._failure or failure

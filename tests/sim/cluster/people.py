@@ -20,6 +20,7 @@ from raftha.model.report import ClusterReport, OperationRequest
 from raftha.model.restarting import ServerRequest, WishKind
 from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.store import Committed, KeyAt, Outcome, Put, Transact
+from raftha.pg import conf
 from tests.sim.cluster.agent import KEYS, Agent
 from tests.sim.cluster.faults import Kind, Trouble
 from tests.sim.cluster.node import Node
@@ -116,7 +117,8 @@ class People:
         """As `raftha config` would. Who changes what takes a restart may see to that too."""
         name = _NAMES[trouble.pick % len(_NAMES)]
         step = _SIZE_STEPS[int(trouble.strength * len(_SIZE_STEPS))]
-        value = str(BORN[name] + step * 2) if name in BORN else f"{64 + step}MB"
+        size = max(BORN.get(name, 64) + 2 * step, conf.FLOORS.get(name, 0))
+        value = str(size) if name in BORN else f"{size}MB"
         document = {"postgresql": {"parameters": {name: value}}}
 
         def ask(agent: Agent) -> None:

@@ -83,6 +83,7 @@ class Promises:
         self._order: list[int] = []
         self._newest: Server | None = None
         self._lines: dict[int, Line] = {}
+        self._latest = 0.0
         self._longest_ttl: float = settings.ttl
         self._renewed: dict[str, float] = {}
         self._reigns: dict[tuple[int, int], Reign] = {}
@@ -108,7 +109,7 @@ class Promises:
     @property
     def latest(self) -> float:
         """When a row was acknowledged last."""
-        return max((a.at for a in reversed(self.acknowledged.values())), default=0.0)
+        return self._latest
 
     # What nodes and servers do.
 
@@ -180,6 +181,7 @@ class Promises:
         if self._lines.setdefault(line.number, line) is not line:
             self._verdicts.violate(f"R25: timeline {line.number} has two histories")
         self.acknowledged[row] = Acknowledged(row, now, server.node, end)
+        self._latest = now
         if self._probe is not None and server is not self._probe[0]:
             self.gaps.append(now - self._probe[1])
             self._probe = None
