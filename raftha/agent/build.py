@@ -33,6 +33,7 @@ from raftha.agent.responder import MemberResponder
 from raftha.agent.storebell import StoreBell
 from raftha.agent.wiring import (
     build_configurations,
+    build_halts,
     build_member_changes,
     build_operations,
     build_pauses,
@@ -277,6 +278,7 @@ def _responder(
         stored=build_store_reader(ground.board.config, ground.node, ground.reader, ground.clock),
         changes=build_member_changes(ground.board.config, ground.node, ground.reader),
         pauses=build_pauses(ground.board.config, ground.node, ground.reader),
+        halts=build_halts(ground.board.config, ground.node, ground.reader),
         schedules=build_schedules(ground.board.config, ground.node, ground.reader),
         configurations=build_configurations(
             ground.board.config, ground.node, ground.reader, Checking(ground.instance).check

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
 from raftha.ha.documents import read_cluster
+from raftha.ha.halting import WORDS
 from raftha.ha.keys import Keys
 from raftha.ha.pausing import switching
 from raftha.instants import Seconds
@@ -70,7 +71,7 @@ class Pauses:
             return f"the key {self._keys.config} cannot be read: this version is too old for it"
         if cluster.paused == paused:
             return "the cluster is paused already" if paused else "the cluster is not paused"
-        return None
+        return WORDS if paused and cluster.halt is not None else None
 
 
 def _answer(paused: bool, state: OperationState, message: str) -> PauseChange:

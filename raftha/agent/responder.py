@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.configurations import Configurations
 from raftha.agent.guarding import Guarding
+from raftha.agent.halts import Halts
 from raftha.agent.membership import MemberChanges
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
@@ -70,6 +71,7 @@ class MemberResponder:
         stored: StoreReader,
         changes: MemberChanges,
         pauses: Pauses,
+        halts: Halts,
         schedules: Schedules,
         configurations: Configurations,
         wishes: Callable[[], ServerWishes],
@@ -90,6 +92,7 @@ class MemberResponder:
         self.stored = stored
         self.changes = changes
         self.pauses = pauses
+        self.halts = halts
         self.schedules = schedules
         self.configurations = configurations
         self._wishes = wishes

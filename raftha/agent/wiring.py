@@ -7,6 +7,7 @@ from random import Random
 
 from raftha.agent import lifesigns
 from raftha.agent.configurations import Configurations
+from raftha.agent.halts import Halts
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations
 from raftha.agent.pauses import Pauses
@@ -95,6 +96,16 @@ def build_member_changes(
 def build_pauses(config: NodeConfig, node: RaftNode, reader: ClusterReader) -> Pauses:
     """The operator's word about the maintenance pause, of a member or a witness."""
     return Pauses(
+        store=node.store,
+        keys=Keys(config.scope),
+        timeout=lambda: reader.settings().retry_timeout,
+    )
+
+
+def build_halts(config: NodeConfig, node: RaftNode, reader: ClusterReader) -> Halts:
+    """The operator's word that stops and starts the cluster, of a member or a witness."""
+    return Halts(
+        me=config.name,
         store=node.store,
         keys=Keys(config.scope),
         timeout=lambda: reader.settings().retry_timeout,

@@ -14,6 +14,7 @@ from raftha import __version__
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.configurations import Configurations
 from raftha.agent.group import peer_group
+from raftha.agent.halts import Halts
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.pauses import Pauses
@@ -55,6 +56,7 @@ class WitnessResponder:
         stored: StoreReader,
         changes: MemberChanges,
         pauses: Pauses,
+        halts: Halts,
         schedules: Schedules,
         configurations: Configurations,
         metrics: Metrics,
@@ -70,6 +72,7 @@ class WitnessResponder:
         self.stored = stored
         self.changes = changes
         self.pauses = pauses
+        self.halts = halts
         self.schedules = schedules
         self.configurations = configurations
         self._metrics = metrics

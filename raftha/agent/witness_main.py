@@ -15,6 +15,7 @@ from raftha.agent.process import check_again, on_signals, open_node, refused
 from raftha.agent.reader import ClusterReader
 from raftha.agent.wiring import (
     build_configurations,
+    build_halts,
     build_member_changes,
     build_operations,
     build_pauses,
@@ -94,6 +95,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         stored=build_store_reader(config, node, reader, clock),
         changes=build_member_changes(config, node, reader),
         pauses=build_pauses(config, node, reader),
+        halts=build_halts(config, node, reader),
         schedules=build_schedules(config, node, reader),
         configurations=build_configurations(config, node, reader, _cannot_check),
         metrics=metrics,

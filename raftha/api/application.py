@@ -18,6 +18,7 @@ from raftha.api import (
     auth,
     codec,
     configurations,
+    halts,
     listing,
     members,
     operations,
@@ -43,7 +44,7 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_ACTS: Final = (*operations.PATHS, *pauses.PATHS, *wishes.PATHS)
+_ACTS: Final = (*operations.PATHS, *pauses.PATHS, *halts.PATHS, *wishes.PATHS)
 _CHANGES: Final = (*_ACTS, members.PATH)
 _OWN_PATHS: Final = (
     "/patroni",
@@ -175,6 +176,8 @@ class Application(Struct, frozen=True, kw_only=True):
             return wishes.perform(path, body, responder, self.clock, self.stopping)
         if path in pauses.PATHS:
             return pauses.perform(path, body, responder.pauses)
+        if path in halts.PATHS:
+            return halts.perform(path, body, responder.halts)
         return operations.perform(path, body, responder, self.clock, self.stopping)
 
     def _in_place(self, work: Callable[[], Reply]) -> Reply:

@@ -128,6 +128,10 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         except BadDocument:
             raise Refused(answer.status, self._reason(answer)) from None
 
+    def change_halt(self, *, halts: bool) -> str:
+        """Stop or start PostgreSQL of the whole cluster; what the node says to it."""
+        return self._said("POST", "/stop" if halts else "/start", 200, b"{}")
+
     def ask_server(self, asked: ServerRequest) -> ServerChange:
         """Have the node's server restarted or made anew, without waiting for the end. After
         Unreachable with `sent` it may have been accepted."""
@@ -148,7 +152,7 @@ class ApiClient(Struct, frozen=True, kw_only=True):
     def schedule_switchover(self, at: str, leader: str, candidate: str | None) -> str:
         """Schedule a switchover for an ISO 8601 time; what the node says to it."""
         body = {"leader": leader, "candidate": candidate, "scheduled_at": at}
-        return self._scheduled("POST", "/switchover", 202, codec.encode(body))
+        return self._said("POST", "/switchover", 202, codec.encode(body))
 
     def schedule_restart(self, at: str, asked: ServerRequest) -> str:
         """Schedule the restart of the node's server for an ISO 8601 time; what it says to it."""
@@ -159,17 +163,17 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             "restart_pending": asked.restart_pending,
             "schedule": at,
         }
-        return self._scheduled("POST", "/restart", 202, codec.encode(body))
+        return self._said("POST", "/restart", 202, codec.encode(body))
 
     def cancel_switchover(self) -> str:
         """Take the switchover off the schedule; Refused with 404 if there is none."""
-        return self._scheduled("DELETE", "/switchover", 200, None)
+        return self._said("DELETE", "/switchover", 200, None)
 
     def cancel_restart(self, name: str) -> str:
         """Take the restart of a member off the schedule; Refused with 404 if there is none."""
-        return self._scheduled("DELETE", f"/restart?{urlencode({'name': name})}", 200, None)
+        return self._said("DELETE", f"/restart?{urlencode({'name': name})}", 200, None)
 
-    def _scheduled(self, method: str, path: str, status: int, body: bytes | None) -> str:
+    def _said(self, method: str, path: str, status: int, body: bytes | None) -> str:
         """After Unreachable with `sent`, and after Refused with 503, it may have been done."""
         answer = self._exchange(method, path, body, known=True)
         if answer.status != status:

@@ -17,7 +17,7 @@ WAIT_S: Final = 30.0
 """How long a caller that waits is kept; a hand-over takes about a second, a slow stop longer."""
 
 _POLL_S: Final = 0.1
-_STATUS: Final = {
+STATUS: Final = {
     OperationState.DONE: 200,
     OperationState.RUNNING: 202,
     OperationState.REFUSED: 412,
@@ -49,4 +49,4 @@ def wait_for_end(
 
 def answer(told: OperationReport | MemberChange | PauseChange | ServerChange) -> Reply:
     """200 done, 202 under way, 412 refused, 503 outcome not known."""
-    return Reply(status=_STATUS[told.state], body={**codec.document(told), "age_seconds": 0.0})
+    return Reply(status=STATUS[told.state], body={**codec.document(told), "age_seconds": 0.0})

@@ -1,4 +1,4 @@
-"""What the HTTP layer needs of the agent behind it: seven Protocols, a few questions."""
+"""What the HTTP layer needs of the agent behind it: eight Protocols, a few questions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Protocol
 
 from raftha.model.configuring import ConfigAnswer, ConfigChange
 from raftha.model.ids import MemberName
+from raftha.model.operation import Outcome
 from raftha.model.report import (
     ClusterReport,
     MemberChange,
@@ -45,6 +46,13 @@ class PauseChanges(Protocol):
     """Begins and ends the maintenance pause. Called from several threads at once."""
 
     def change(self, *, paused: bool) -> PauseChange:
+        """Commit the operator's word; blocks a few seconds at most."""
+
+
+class HaltChanges(Protocol):
+    """Stops and starts the whole cluster. Called from several threads at once."""
+
+    def change(self, *, halts: bool) -> Outcome:
         """Commit the operator's word; blocks a few seconds at most."""
 
 
@@ -108,6 +116,10 @@ class Responder(Protocol):
     @property
     def pauses(self) -> PauseChanges:
         """Who begins and ends the maintenance pause on this node."""
+
+    @property
+    def halts(self) -> HaltChanges:
+        """Who stops and starts the cluster on this node."""
 
     @property
     def configurations(self) -> Configurations:

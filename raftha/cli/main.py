@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from raftha.cli.exits import Exit
+from raftha.cli.verbs.cluster import start, stop
 from raftha.cli.verbs.member import member
 from raftha.cli.verbs.options import (
     dry_run_option,
@@ -237,6 +238,8 @@ def resume(context: click.Context, /, wait: bool, **where: Any) -> None:
 cli.add_command(store)
 cli.add_command(show_config)
 cli.add_command(edit_config)
+cli.add_command(stop)
+cli.add_command(start)
 cli.add_command(restart)
 cli.add_command(reload)
 cli.add_command(reinit)

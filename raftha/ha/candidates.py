@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from raftha.ha.halting import WORDS
 from raftha.ha.parting import is_given_up, is_leaving
 from raftha.ha.pausing import words_for
 from raftha.ha.situation import Situation
@@ -175,6 +176,8 @@ def refusal(s: Situation, request: OperatorRequest) -> str | None:
     leader = s.cluster.leader
     if not s.view.raft.majority:
         return "no majority of the voters is in touch: nothing can be changed safely"
+    if s.cluster.halt is not None:
+        return WORDS
     if request.leader is not None and (leader is None or leader.name != request.leader):
         holder = leader.name if leader else "nobody"
         return f"{request.leader} is not the leader: {holder} holds the leader key"

@@ -24,6 +24,7 @@ from raftha.ha.rules import (
     bootstrap,
     election,
     follower,
+    halt,
     handover,
     leader,
     pause,
@@ -67,6 +68,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *pause.RULES,
     *handover.RULES,
     *work.RULES,
+    *halt.RULES,
     *bootstrap.RULES,
     *scheduled.RULES,
     *wishes.RULES,
@@ -185,6 +187,8 @@ def _is_leaving_service(view: View, memory: Memory) -> bool:
     """The server here is to be restarted, or to be stopped for a new copy."""
     if view.cluster.paused:
         return False
+    if view.cluster.halt is not None and view.guardian.running:
+        return True
     return view.restart_wished or (memory.wal_gone and view.guardian.running)
 
 

@@ -29,6 +29,7 @@ from raftha.ha.shapes import (
 from raftha.model.cluster import (
     Cluster,
     Disarmed,
+    Halt,
     HistoryRecord,
     Initialize,
     Leader,
@@ -69,6 +70,7 @@ def read_cluster(keys: Keys, snapshot: Snapshot, before: Cluster | None = None) 
         sync=_read_sync(keys, reader),
         receipt=_read_receipt(keys, reader),
         told=_read_told(keys, reader),
+        halt=_read_halt(keys, reader),
         scheduled_switchover=_read_scheduled_switchover(keys, reader),
         scheduled_restarts=_read_scheduled_restarts(keys, reader),
         disarmed=_read_disarmed(keys, reader),
@@ -240,6 +242,16 @@ def _read_request(keys: Keys, reader: Reader) -> OperatorRequest | None:
         fenced=_name(doc.fenced),
         may_lose=doc.may_lose,
     )
+
+
+def _read_halt(keys: Keys, reader: Reader) -> Halt | None:
+    """One that cannot be read stops the servers nevertheless."""
+    entry = reader.snapshot.entries.get(keys.halt)
+    if entry is None:
+        return None
+    found = typed(reader, keys.halt, Halt)
+    by = MemberName("somebody") if found is None else found[1].by
+    return Halt(by=by, revision=entry.mod_revision)
 
 
 def _read_scheduled_switchover(keys: Keys, reader: Reader) -> ScheduledSwitchover | None:

@@ -8,6 +8,7 @@ from typing import Final
 from raftha.ha import logical, pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.complaints import without_stream
+from raftha.ha.halting import notices_of_halt
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.pausing import notices_of_pause
 from raftha.ha.scheduling import notices_of_schedule
@@ -323,7 +324,7 @@ def cluster_problems(
     cluster: Cluster, raft: RaftStatus, answers: Mapping[MemberName, PeerAnswer]
 ) -> tuple[Notice, ...]:
     """What is wrong with the cluster as a whole."""
-    found = [*notices_of_pause(cluster), *notices_of_schedule(cluster)]
+    found = [*notices_of_pause(cluster), *notices_of_halt(cluster), *notices_of_schedule(cluster)]
     found += [_of_wish(wish) for _, wish in sorted(cluster.wishes.items()) if wish.is_open]
     if cluster.initialize is None or cluster.initialize.system_id is None:
         return tuple(found)

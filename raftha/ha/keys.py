@@ -69,6 +69,10 @@ class Keys:
         return self._key("operation")
 
     @property
+    def halt(self) -> Key:
+        return self._key("halt")
+
+    @property
     def scheduled_switchover(self) -> Key:
         return self._key("scheduled/switchover")
 
@@ -168,6 +172,10 @@ def encode_request(request: OperatorRequest) -> bytes:
             "may_lose": request.may_lose,
         }
     )
+
+
+def encode_halt(by: MemberName) -> bytes:
+    return encode({"by": by})
 
 
 def encode_scheduled(scheduled: ScheduledSwitchover | ScheduledRestart) -> bytes:

@@ -14,7 +14,7 @@ from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
 
 WISHED: Final = "wish"
-"""In `Memory.drained`: an operator wants the server restarted or made anew."""
+"""In `Memory.drained`: an operator wants the server restarted, made anew, or stopped."""
 
 
 class StopSent(Struct, frozen=True, kw_only=True):

@@ -39,7 +39,11 @@ def open_request(
         message=_requested(request),
         steps=(Step(step=OperationStep.REQUESTED, by=by),),
     )
-    guards: tuple[Guard, ...] = (KeyAbsent(keys.failover), _operation_guard(keys, cluster))
+    guards: tuple[Guard, ...] = (
+        KeyAbsent(keys.failover),
+        _operation_guard(keys, cluster),
+        KeyAbsent(keys.halt),
+    )
     writes: tuple[Write, ...] = (
         Put(keys.failover, encode_request(request)),
         Put(keys.operation, encode_operation(operation)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from raftha.ha.halting import WORDS
 from raftha.ha.situation import Situation
 from raftha.ha.sizes import pending
 from raftha.model.restarting import ServerRequest, WishKind
@@ -29,6 +30,8 @@ def hindrance(s: Situation) -> str | None:
         return "the cluster is in a maintenance pause, in which no server is touched: raftha resume"
     if not s.view.raft.majority:
         return "no majority of the voters is in touch: nothing can be changed safely"
+    if s.cluster.halt is not None:
+        return WORDS
     if s.cluster.leader is None:
         return "there is no leader: raftha status says why"
     if s.request is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from raftha.ha.halting import WORDS
 from raftha.ha.keys import Keys, encode_scheduled
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
@@ -62,7 +63,7 @@ def general_objection(cluster: Cluster, *, majority: bool) -> str | None:
         return "no majority of the voters is in touch: nothing can be changed safely"
     if cluster.paused:
         return "the cluster is in a maintenance pause, in which nothing is scheduled: raftha resume"
-    return None
+    return None if cluster.halt is None else WORDS
 
 
 def time_text(due: float) -> str:

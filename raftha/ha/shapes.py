@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.cluster import Halt, MemberRole, MemberState
 from raftha.model.operation import OperationState, OperationStep, RequestKind
 from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import Tags
@@ -129,5 +129,6 @@ _LEARNED = tuple(
         MemberDoc,
         ScheduledSwitchover,
         ScheduledRestart,
+        Halt,
     )
 )

@@ -117,6 +117,14 @@ class Disarmed(Struct, frozen=True, kw_only=True):
     incarnation: str = ""
 
 
+class Halt(Struct, frozen=True, kw_only=True):
+    """An operator has stopped PostgreSQL of the whole cluster, at the node `by`; while the key is
+    there no server is started."""
+
+    by: MemberName
+    revision: Revision = Revision(0)
+
+
 class SyncSet(Struct, frozen=True, kw_only=True):
     """Who may be promoted automatically: `leader`, and each of `standbys` that has heard `quorum`
     others of them of which none holds more than it: every acknowledged commit of this epoch is held
@@ -216,6 +224,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     disarmed: Mapping[MemberName, Disarmed] = field(default_factory=dict)
     request: OperatorRequest | None = None
     operation: Operation | None = None
+    halt: Halt | None = None
     scheduled_switchover: ScheduledSwitchover | None = None
     scheduled_restarts: Mapping[MemberName, ScheduledRestart] = field(default_factory=dict)
     history: tuple[HistoryRecord, ...] = ()

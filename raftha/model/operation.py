@@ -34,6 +34,13 @@ class OperationStep(StrEnum):
     FOLLOWERS_ATTACHED = "followers attached"
 
 
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of an operator's word that takes effect by being written."""
+
+    state: OperationState
+    message: str
+
+
 class OperatorRequest(Struct, frozen=True, kw_only=True):
     """The `failover` key: a planned hand-over, or the operator's choice of a new leader. `fenced`
     is the member that the operator said is off, so that its `disarmed` entry went; `may_lose` lets

@@ -9,6 +9,7 @@ A script is plain text. Lines with `->` are decisions and are compared; all othe
     crash N              the PostgreSQL server alone goes
     cut N, heal N        nobody reaches the node, nor does it reach anybody
     pause, resume        an operator begins or ends the maintenance pause
+    halt, unhalt         an operator stops the whole cluster, and starts it again
     kill N               the agent alone goes; `back N` starts it again
     forget N, learn N    its replica may be of any time; it holds what was committed before
     freeze N, thaw N     agent and guardian stand still; what answers its peers does not
@@ -36,6 +37,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
+from raftha.ha.halting import halting, starting
 from raftha.ha.keys import encode_config
 from raftha.ha.operations import open_request
 from raftha.ha.recovery import Survivor, amendment
@@ -88,6 +90,8 @@ class Player:
             "heal": lambda n: setattr(self._node(n), "cut", False),
             "pause": lambda: self._pause(on=True),
             "resume": lambda: self._pause(on=False),
+            "halt": lambda: self._commit(halting(b.KEYS, pg.N1)),
+            "unhalt": lambda: self._commit(starting(b.KEYS, self.world.cluster())),
             "kill": lambda n: self._kill(self._node(n)),
             "forget": lambda n: setattr(self._node(n), "is_current", False),
             "learn": lambda n: setattr(self._node(n), "is_current", True),
@@ -137,7 +141,10 @@ class Player:
         plan: Scheduled = ScheduledRestart(due=due, member=member)
         if what == "switchover":
             plan = ScheduledSwitchover(id=f"op-{at}", due=due, leader=member, candidate=heir)
-        assert self.world.commit(scheduling(b.KEYS, plan, None)) is not None
+        self._commit(scheduling(b.KEYS, plan, None))
+
+    def _commit(self, command: Transact) -> None:
+        assert self.world.commit(command) is not None
 
     def _write(self, size: str) -> None:
         for node in self.world.nodes.values():

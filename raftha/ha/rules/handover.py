@@ -185,14 +185,14 @@ def _is_sent(verdict: Verdict) -> bool:
     return any(isinstance(a, Stop) and a.mode is StopMode.FAST for a in verdict.actions)
 
 
-def drain(s: Situation, token: str, what: str) -> Verdict:
-    """Bring the server here down in good order: out of the synchronous set first, a checkpoint
-    while a primary still serves, a fast stop, and patience with it. `token` marks in `drained`
-    what it is for."""
+def drain(s: Situation, token: str, what: str, *, leaves_set: bool = True) -> Verdict:
+    """Bring the server here down in good order: out of the synchronous set first, if it
+    `leaves_set`, a checkpoint while a primary still serves, a fast stop, and patience with it.
+    `token` marks in `drained` what it is for."""
     since = s.memory.drain_since or s.now
     memory = replace(s.memory, drain_since=since)
     sync = s.cluster.sync
-    in_sync = sync is not None and s.me in sync.standbys and s.lease is None
+    in_sync = leaves_set and sync is not None and s.me in sync.standbys and s.lease is None
     if in_sync and s.other_leader is not None and s.view.raft.majority:
         waited = s.since(since)
         if waited < 2 * s.config.loop_wait:

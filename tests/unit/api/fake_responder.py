@@ -30,7 +30,7 @@ from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
 from tests.unit.api.fake_changes import FakeChanges, FakePauses, FakeWishes
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
-from tests.unit.api.fake_schedules import FakeScheduleStore, schedules
+from tests.unit.api.fake_schedules import FakeScheduleStore, halts, schedules
 from tests.unit.api.fake_settings import FakeSettings, configurations
 from tests.unit.api.fake_store import FakeKeyStore
 
@@ -233,6 +233,7 @@ class FakeResponder:
         self.wishes = FakeWishes()
         self.schedule_store = FakeScheduleStore()
         self.schedules = schedules(self.schedule_store)
+        self.halts = halts(self.schedule_store)
         self.reloads = 0
         self.settings = FakeSettings()
         self.configurations = configurations(self.settings)

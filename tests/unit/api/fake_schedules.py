@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from random import Random
 
+from raftha.agent.halts import Halts
 from raftha.agent.schedules import Schedules
 from raftha.consensus.commands import LogCommand
 from raftha.consensus.machine import Happened, Machine
 from raftha.errors import CompareFailed, RafthaError
 from raftha.ha.documents import read_cluster
-from raftha.ha.keys import LEADER_LEASE, Keys, encode_config, encode_leader, encode_member
+from raftha.ha.keys import (
+    LEADER_LEASE,
+    Keys,
+    encode_config,
+    encode_initialize,
+    encode_leader,
+    encode_member,
+)
 from raftha.instants import Seconds
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName, Scope
@@ -28,7 +36,7 @@ from raftha.model.store import (
     Transact,
 )
 from tests.unit.ha import builders as b
-from tests.unit.ha.servers import N1, N3, T0
+from tests.unit.ha.servers import N1, N3, SYSTEM, T0
 
 KEYS = Keys(Scope("main"))
 
@@ -42,6 +50,7 @@ class FakeScheduleStore:
         self.majority = True
         lease = Grant(LEADER_LEASE, N1, Seconds(5.0))
         self._seed(lease, Put(KEYS.leader, encode_leader(N1, "g"), LEADER_LEASE))
+        self._seed(Put(KEYS.initialize, encode_initialize(N1, SYSTEM)))
         self._seed(Put(KEYS.config, encode_config(DynamicConfig(pause=paused))))
         for name in b.NAMES:
             member = b.member(name, tags=Tags(nofailover=name == N3))
@@ -76,6 +85,10 @@ class FakeScheduleStore:
     @property
     def cluster(self) -> Cluster:
         return read_cluster(KEYS, self.peek())
+
+
+def halts(store: FakeScheduleStore) -> Halts:
+    return Halts(me=N1, store=store, keys=KEYS, timeout=lambda: Seconds(1.0))
 
 
 def schedules(store: FakeScheduleStore, me: MemberName = N1, *, witness: bool = False) -> Schedules:

@@ -47,11 +47,16 @@ def heir(memory: Memory | None = None, **more: Any) -> Decision:
 def test_a_request_is_put_with_its_operation_unless_one_is_under_way() -> None:
     command = open_request(KEYS, b.cluster(operation=RUNNING), b.request(), N3)
 
-    assert command.guards == (KeyAbsent(KEYS.failover), KeyAt(KEYS.operation, Revision(56)))
+    assert command.guards == (
+        KeyAbsent(KEYS.failover),
+        KeyAt(KEYS.operation, Revision(56)),
+        KeyAbsent(KEYS.halt),
+    )
     assert {w.key for w in command.writes if isinstance(w, Put)} == {KEYS.failover, KEYS.operation}
     assert fault(command) is None
     first = open_request(KEYS, b.cluster(), b.request(), N3)
-    assert first.guards == (KeyAbsent(KEYS.failover), KeyAbsent(KEYS.operation))
+    absent = (KEYS.failover, KEYS.operation, KEYS.halt)
+    assert first.guards == tuple(map(KeyAbsent, absent))
 
 
 def test_a_loss_is_accepted_only_while_nobody_leads() -> None:
