@@ -17,9 +17,11 @@ from raftha.cli.verbs.member import member
 from raftha.cli.verbs.options import (
     dry_run_option,
     operation_options,
+    output_of,
     schedule_option,
     watch_option,
 )
+from raftha.cli.verbs.query import query
 from raftha.cli.verbs.reach import dsn, topology, uri, version
 from raftha.cli.verbs.server import flush, reinit, reload, restart
 from raftha.cli.verbs.settings import edit_config, show_config
@@ -103,13 +105,7 @@ def recover(context: click.Context, /, file: Path | None, output: str, **consent
 
 @cli.command()
 @where_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    help="json and yaml are what /cluster answers.",
-)
+@output_of("json and yaml are what /cluster answers, tsv its rows.")
 @watch_option
 @click.pass_context
 def status(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
@@ -117,9 +113,7 @@ def status(context: click.Context, /, output: str, watch: float | None, **where:
     from raftha.cli import show
 
     contact = contact_of(context, Where(**where))
-    if watch is None:
-        context.exit(show.status(contact, output))
-    context.exit(show.repeat(lambda: show.status(contact, output), watch, Event().wait))
+    context.exit(show.shown(lambda: show.status(contact, output), watch, Event().wait))
 
 
 cli.add_command(status, "list")
@@ -127,19 +121,15 @@ cli.add_command(status, "list")
 
 @cli.command()
 @where_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    help="json and yaml are what /history answers.",
-)
+@output_of("json and yaml are what /history answers, tsv its rows.")
+@watch_option
 @click.pass_context
-def history(context: click.Context, /, output: str, **where: Any) -> None:
+def history(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
     """Show each timeline: where it began, who led it, and why."""
     from raftha.cli import show
 
-    context.exit(show.history(contact_of(context, Where(**where)), output))
+    contact = contact_of(context, Where(**where))
+    context.exit(show.shown(lambda: show.history(contact, output), watch, Event().wait))
 
 
 @cli.command()
@@ -246,6 +236,7 @@ cli.add_command(reinit)
 cli.add_command(flush)
 cli.add_command(member)
 cli.add_command(topology)
+cli.add_command(query)
 cli.add_command(uri)
 cli.add_command(dsn)
 cli.add_command(version)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Final
 
 import click
-import yaml
 from msgspec.structs import replace
 
 from raftha.api.client import ApiClient, ApiError
@@ -18,6 +16,7 @@ from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
+from raftha.cli.show import document
 from raftha.clock import Clock
 from raftha.config.values import Invalid, parse_address
 from raftha.instants import remaining
@@ -43,15 +42,13 @@ def show(contact: Contact, output: str) -> Exit:
     except NobodyAnswers as error:
         complain(str(error))
         return Exit.UNREACHABLE
-    match output:
-        case "json":
-            click.echo(json.dumps(members_document(report), indent=2))
-        case "yaml":
-            click.echo(yaml.safe_dump(members_document(report), sort_keys=False), nl=False)
-        case _:
-            from raftha.cli import render  # rich takes longer to import than all the rest
+    if output == "table":
+        from raftha.cli import render  # rich takes longer to import than all the rest
 
-            click.echo(render.members(report, sys.stdout.isatty()), nl=False)
+        click.echo(render.members(report, sys.stdout.isatty()), nl=False)
+        return Exit.DONE
+    told = members_document(report)
+    click.echo(document(told, output, told["members"]), nl=False)
     return Exit.DONE
 
 

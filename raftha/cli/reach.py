@@ -45,7 +45,7 @@ class Target(Struct, frozen=True, kw_only=True):
     user: str | None = None
 
 
-class _Nobody(RafthaError):
+class Nobody(RafthaError):
     """No member is what was asked for."""
 
 
@@ -57,7 +57,7 @@ def uri(contact: Contact, target: Target) -> Exit:
     except NobodyAnswers as error:
         complain(str(error))
         return Exit.UNREACHABLE
-    except _Nobody as error:
+    except Nobody as error:
         complain(str(error))
         return Exit.REFUSED
     _warn_of_age(report)
@@ -68,12 +68,11 @@ def dsn(contact: Contact, role: str, name: str | None) -> Exit:
     """Print host and port of the member of this name, else of one of this role."""
     try:
         report = discover.find(contact).report
-        member = _of_role(report, role) if name is None else _named(report, name)
-        host, port = _endpoint(member)
+        _, host, port = chosen(report, role, name)
     except NobodyAnswers as error:
         complain(str(error))
         return Exit.UNREACHABLE
-    except _Nobody as error:
+    except Nobody as error:
         complain(str(error))
         return Exit.REFUSED
     click.echo(f"host={host} port={port}")
@@ -81,10 +80,16 @@ def dsn(contact: Contact, role: str, name: str | None) -> Exit:
     return Exit.DONE
 
 
+def chosen(report: ClusterReport, role: str, name: str | None) -> tuple[str, str, int]:
+    """Name, host and port of the member of this name, else of one of this role. Raises Nobody."""
+    member = _of_role(report, role) if name is None else _named(report, name)
+    return (member.name, *_endpoint(member))
+
+
 def _uri(report: ClusterReport, target: Target) -> str:
     members = _servers(report)
     if not members:
-        raise _Nobody(f"cluster {report.scope} has no member with PostgreSQL yet")
+        raise Nobody(f"cluster {report.scope} has no member with PostgreSQL yet")
     session = _SESSIONS[target.role]
     if session == "prefer-standby":
         # A host that is not to be read from is asked last, and is still there if it comes to lead.
@@ -109,7 +114,7 @@ def _is_spared(member: MemberReport) -> bool:
 def _endpoint(member: MemberReport) -> tuple[str, int]:
     host, port = endpoint(member)
     if not host or port is None:
-        raise _Nobody(f"the address of {member.name}'s PostgreSQL is not known: {member.address}")
+        raise Nobody(f"the address of {member.name}'s PostgreSQL is not known: {member.address}")
     return host, port
 
 
@@ -125,17 +130,17 @@ def _encoded(text: str) -> str:
 def _named(report: ClusterReport, name: str) -> MemberReport:
     for member in report.members:
         if member.name == name and member.role is ReportedRole.WITNESS:
-            raise _Nobody(f"{name} is a witness, without PostgreSQL")
+            raise Nobody(f"{name} is a witness, without PostgreSQL")
         if member.name == name:
             return member
     there = ", ".join(member.name for member in _servers(report))
-    raise _Nobody(f"there is no member {name}; there are: {there or 'none'}")
+    raise Nobody(f"there is no member {name}; there are: {there or 'none'}")
 
 
 def _of_role(report: ClusterReport, role: str) -> MemberReport:
     """The leader, or the standby that is best to read from: the least behind."""
     if not report.majority:
-        raise _Nobody(
+        raise Nobody(
             f"nobody can say who is {role} now: no node that answers is in touch with a majority; "
             "name a member with -m, and see raftha status"
         )
@@ -144,10 +149,10 @@ def _of_role(report: ClusterReport, role: str) -> MemberReport:
     if leader is not None and role in (*_LEADERS, "any"):
         return leader
     if role in _LEADERS:
-        raise _Nobody("there is no leader now: see raftha status, or take a standby with -r")
+        raise Nobody("there is no leader now: see raftha status, or take a standby with -r")
     standbys = _streaming(members, role)
     if not standbys:
-        raise _Nobody(f"there is no {role} that streams now: see raftha status")
+        raise Nobody(f"there is no {role} that streams now: see raftha status")
     return standbys[0]
 
 

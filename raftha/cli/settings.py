@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
+from raftha.cli.tabular import separated
 from raftha.config.document import Node, from_plain, to_plain
 from raftha.config.dynamic import dump_every_setting, merge, parse_dynamic, read_dynamic
 from raftha.config.proposal import consequences, differences
@@ -73,8 +74,10 @@ def show(contact: Contact, output: str) -> Exit:
             click.echo(json.dumps(known.document, indent=2))
         case "yaml":
             click.echo(_yaml(known.document), nl=False)
+        case "tsv":
+            click.echo(separated(_rows(known.document)), nl=False)
         case _:
-            click.echo(_table(known.document), nl=False)
+            click.echo(_table(_rows(known.document)), nl=False)
     return Exit.DONE
 
 
@@ -265,13 +268,17 @@ def _explain(
         click.secho(sentence, fg="yellow")
 
 
-def _table(document: Mapping[str, Any]) -> str:
-    """Every setting with its value, and whether somebody gave it."""
+def _rows(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Every setting with its value, and whether somebody gave it; headings first."""
     every = dump_every_setting(parse_dynamic(document, _WHERE))
     given = dict(_flat(document, ""))
-    rows = [("setting", "value", "")]
+    rows = [("setting", "value", "origin")]
     for path, value in _flat(every, ""):
         rows.append((path, _shown(value), "given" if path in given else "follows"))
+    return rows
+
+
+def _table(rows: Sequence[tuple[str, str, str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "".join(
         f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}".rstrip() + "\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import click
 import yaml
@@ -16,25 +16,45 @@ from raftha.api.listing import history_rows
 from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.topology import document
+from raftha.cli.tabular import tsv
+from raftha.cli.topology import document as tree_of
 from raftha.model.cluster import told_history
 from raftha.model.report import ClusterReport
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
+_HISTORY: Final = ("timeline", "switch", "reason", "time", "new_leader")
 
 
 def status(contact: Contact, output: str) -> Exit:
     """Print the cluster once."""
     if output == "table":
         return _once(contact, _status_screen)
-    return _once(contact, lambda found: _document(dict(found.document), output))
+    return _once(
+        contact, lambda found: document(dict(found.document), output, found.document["members"])
+    )
 
 
 def topology(contact: Contact, output: str) -> Exit:
     """Print the tree of the members once."""
     if output == "table":
         return _once(contact, _topology_screen)
-    return _once(contact, lambda found: _document(document(found.report, found.document), output))
+
+    def told(found: Found) -> str:
+        tree = tree_of(found.report, found.document)
+        rows = [row for top in tree["members"] for row in (without_standbys(top), *top["standbys"])]
+        return document(tree, output, rows)
+
+    return _once(contact, told)
+
+
+def without_standbys(top: Mapping[str, Any]) -> dict[str, Any]:
+    """A member of the tree alone."""
+    return {key: value for key, value in top.items() if key != "standbys"}
+
+
+def shown(show: Callable[[], Exit], seconds: float | None, wait: Callable[[float], object]) -> Exit:
+    """Show once, or every so many seconds."""
+    return show() if seconds is None else repeat(show, seconds, wait)
 
 
 def repeat(show: Callable[[], Exit], seconds: float, wait: Callable[[float], object]) -> Exit:
@@ -58,7 +78,9 @@ def history(contact: Contact, output: str) -> Exit:
         click.secho(str(error), fg="red", err=True)
         return Exit.UNREACHABLE
     if output != "table":
-        click.echo(_document(history_rows(report), output), nl=False)
+        content = history_rows(report)
+        rows = [dict(zip(_HISTORY, row, strict=True)) for row in content]
+        click.echo(document(content, output, rows), nl=False)
         return Exit.DONE
     for record, why in told_history(report.history):
         begun = f"from {record.switch}" if record.switch is not None else "from initdb"
@@ -78,10 +100,15 @@ def _once(contact: Contact, rendered: Callable[[Found], str]) -> Exit:
     return Exit.DONE
 
 
-def _document(content: object, output: str) -> str:
-    if output == "json":
-        return json.dumps(content, indent=2) + "\n"
-    return yaml.safe_dump(content, sort_keys=False)
+def document(content: object, output: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a program is given: all of it, or as tsv the rows that it is about."""
+    match output:
+        case "json":
+            return json.dumps(content, indent=2) + "\n"
+        case "tsv":
+            return tsv(rows)
+        case _:
+            return yaml.safe_dump(content, sort_keys=False)
 
 
 def _status_screen(found: Found) -> str:

@@ -20,6 +20,7 @@ from raftha.api import codec
 from raftha.api.client import ApiClient, ApiError, Refused
 from raftha.cli.discover import Contact
 from raftha.cli.exits import Exit
+from raftha.cli.tabular import separated, tsv
 from raftha.errors import RafthaError
 from raftha.model.stored import (
     Encoding,
@@ -106,7 +107,9 @@ def _once(
     except NoAnswer as error:
         return _complain(error)
     report = _narrowed(report)
-    if output != "table":
+    if output == "tsv":
+        click.echo(tsv(_report_document(report)["entries"]), nl=False)
+    elif output != "table":
         click.echo(_rendered(_report_document(report), output), nl=False)
     elif report.entries or not prefix:
         click.echo(show(report), nl=False)
@@ -140,8 +143,11 @@ def _follow(contact: Contact, prefix: str, after: int, output: str) -> int:
 def _skip(contact: Contact, prefix: str, after: int, output: str, why: str) -> int:
     """Say that changes were lost to compaction, and go on from what is there now."""
     now = _ask(_clients(contact), lambda client: client.store(prefix, local=False))
-    if output == "table":
-        click.echo(f"compacted: changes after {after}, up to {now.revision}, are not known: {why}")
+    if output in ("table", "tsv"):
+        click.echo(
+            f"compacted: changes after {after}, up to {now.revision}, are not known: {why}",
+            err=output == "tsv",
+        )
     else:
         lost = {"compacted": {"after": after, "to": now.revision, "reason": why}}
         click.echo(_rendered(lost, output, one_of_many=True), nl=False)
@@ -217,6 +223,8 @@ def _event_text(event: StoredEvent, output: str) -> str:
         "mod_revision": entry.mod_revision,
         "lease": entry.lease,
     }
+    if output == "tsv":
+        return separated([tuple(document.values())])
     return _rendered(document, output, one_of_many=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,7 @@ from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
+from raftha.cli.show import document
 from raftha.model.postgres import version_text
 from raftha.model.report import MemberReport, ReportedRole
 
@@ -43,8 +43,9 @@ def version(contact: Contact | None, output: str) -> Exit:
         except NobodyAnswers as error:
             complain(str(error))
             code = Exit.UNREACHABLE
-    if output == "json":
-        click.echo(json.dumps(_document(scope, running), indent=2))
+    if output != "text":
+        told = _document(scope, running)
+        click.echo(document(told, output, told["members"]), nl=False)
         return code
     click.echo(f"raftha {__version__}")
     if scope is not None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
+from msgspec import Struct
 
 from raftha import threads
 from raftha.clock import Clock
@@ -35,6 +36,7 @@ _OPTIONS: Final = {
 ORDINARY_OPTIONS: Final = {name: _OPTIONS[name] for name in ("client_min_messages", "search_path")}
 """What a role may set that is no superuser."""
 
+_GLANCE_S: Final = 1.0
 _UNAVAILABLE_CLASSES: Final = ("08", "53", "57")  # connection, resources, operator intervention
 
 Row = tuple[Any, ...]
@@ -101,14 +103,53 @@ class Session:
         return rows
 
     def _wait(self, connection: psycopg2.extensions.connection, deadline: Instant) -> None:
-        while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
-            left = remaining(deadline, self._clock.now())
-            if left <= 0:
-                raise PostgresUnavailable("PostgreSQL on this machine did not answer in time")
-            reading = state == psycopg2.extensions.POLL_READ
-            poller = select.poll()  # select() takes no descriptor from 1024 on
-            poller.register(connection, select.POLLIN if reading else select.POLLOUT)
-            poller.poll(max(1, int(left * 1000)))
+        _await(connection, lambda: remaining(deadline, self._clock.now()))
+
+
+class Table(Struct, frozen=True, kw_only=True):
+    """What a statement answered: `status` is its command tag, such as `UPDATE 3`."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    status: str
+
+
+def tell(parameters: Mapping[str, str], sql: str, clock: Clock, timeout: float) -> Table:
+    """What the last of these statements answers, for a person who waits for it and may interrupt.
+
+    `timeout` (seconds) is for the connection alone, of which libpq knows the rest: user, password
+    file, certificates. Raises PostgresUnavailable or PostgresError.
+    """
+    deadline = clock.now().plus(timeout)
+    connection = None
+    try:
+        named = {"application_name": APPLICATION_NAME, **parameters}
+        connection = psycopg2.connect(conninfo(named), async_=True)
+        _await(connection, lambda: remaining(deadline, clock.now()))
+        cursor = connection.cursor()
+        cursor.execute(sql)
+        _await(connection, lambda: _GLANCE_S)
+        described = cursor.description or ()
+        rows = tuple(cursor.fetchall()) if described else ()
+        columns = tuple(column.name for column in described)
+        return Table(columns=columns, rows=rows, status=cursor.statusmessage or "")
+    except psycopg2.Error as error:
+        raise _translated(error) from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _await(connection: psycopg2.extensions.connection, left: Callable[[], float]) -> None:
+    """Until the connection is ready; raises PostgresUnavailable once no time (seconds) is left."""
+    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+        seconds = left()
+        if seconds <= 0:
+            raise PostgresUnavailable("PostgreSQL did not answer in time")
+        reading = state == psycopg2.extensions.POLL_READ
+        poller = select.poll()  # select() takes no descriptor from 1024 on
+        poller.register(connection, select.POLLIN if reading else select.POLLOUT)
+        poller.poll(max(1, int(seconds * 1000)))
 
 
 def ask_remote(parameters: Mapping[str, str], commands: Sequence[str], timeout: float) -> list[Row]:

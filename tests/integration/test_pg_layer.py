@@ -20,7 +20,7 @@ from raftha.errors import (
 from raftha.model.ids import Lsn
 from raftha.model.postgres import Binaries, DirectoryState, ServerPlan, ServerRole
 from raftha.model.settings import Credentials, Secret
-from raftha.pg import argv, bootstrap, clone, conf, progress
+from raftha.pg import argv, bootstrap, clone, conf, progress, session
 from raftha.pg.book import SlotBook
 from tests.integration.pg_support import (
     CLOCK,
@@ -176,7 +176,7 @@ def test_a_closed_server_admits_only_the_agent(binaries: Binaries) -> None:
             "password": SECRETS[0],
             "dbname": "postgres",
         }
-        psycopg2.connect(**login).close()
+        check_what_a_person_is_told({name: str(value) for name, value in login.items()})
         assert not n1.instance.inspect().closed
         assert n1.instance.configure(ServerPlan(role=ServerRole.PRIMARY, closed=True))
         assert n1.instance.inspect().closed
@@ -184,6 +184,20 @@ def test_a_closed_server_admits_only_the_agent(binaries: Binaries) -> None:
         with pytest.raises(psycopg2.OperationalError, match="rejects connection"):
             psycopg2.connect(**login)
         n1.instance.probe(2.0)
+
+
+def check_what_a_person_is_told(login: dict[str, str]) -> None:
+    """`raftha query`: the rows of the last statement, in one transaction; errors as they came."""
+    told = session.tell(login, "CREATE TABLE q (a int); SELECT 1 AS a, NULL AS b", CLOCK, 5.0)
+    assert (told.columns, told.rows) == (("a", "b"), ((1, None),))
+    done = session.tell(login, "INSERT INTO q VALUES (1), (2)", CLOCK, 5.0)
+    assert (done.columns, done.status) == ((), "INSERT 0 2")
+    with pytest.raises(PostgresError, match='column "c" does not exist'):
+        session.tell(login, "DELETE FROM q; SELECT c FROM q", CLOCK, 5.0)
+    kept = session.tell(login, "SELECT count(*) FROM q", CLOCK, 5.0)
+    assert kept.rows == ((2,),)
+    with pytest.raises(PostgresUnavailable, match=r"FATAL.*password authentication failed"):
+        session.tell({**login, "password": "wrong"}, "SELECT 1", CLOCK, 5.0)
 
 
 def test_slots_are_made_kept_and_dropped(binaries: Binaries) -> None:

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 
 from raftha.cli.exits import Exit
-from raftha.cli.verbs.options import dry_run_option, operation_options, output_option
+from raftha.cli.verbs.options import dry_run_option, operation_options, output_option, watch_option
 from raftha.cli.where import Where, contact_of
 
 if TYPE_CHECKING:
@@ -23,12 +23,15 @@ def member() -> None:
 
 @member.command("list")
 @output_option
+@watch_option
 @click.pass_context
-def member_list(context: click.Context, /, output: str, **where: Any) -> None:
+def member_list(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
     """Show who votes, who does not, and what was wished last."""
     from raftha.cli import member as work
+    from raftha.cli import show
 
-    context.exit(work.show(contact_of(context, Where(**where)), output))
+    contact = contact_of(context, Where(**where))
+    context.exit(show.shown(lambda: work.show(contact, output), watch, Event().wait))
 
 
 @member.command("add")

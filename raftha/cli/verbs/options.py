@@ -66,8 +66,10 @@ def example(*lines: str) -> str:
 
 def output_option(command: _Command) -> _Command:
     """What a command has that shows something of a cluster."""
-    choice = click.Choice(["table", "json", "yaml"])
-    option = click.option(
-        "-o", "--output", type=choice, default="table", help="json and yaml are for programs."
-    )
-    return option(where_options(command))
+    return output_of("json, yaml and tsv are for programs.")(where_options(command))
+
+
+def output_of(words: str) -> Callable[[_Command], _Command]:
+    """The forms in which something can be shown; tsv are the rows that it is about."""
+    choice = click.Choice(["table", "json", "yaml", "tsv"])
+    return click.option("-o", "--output", type=choice, default="table", help=words)

@@ -23,9 +23,7 @@ def topology(context: click.Context, /, output: str, watch: float | None, **wher
     from raftha.cli import show
 
     contact = contact_of(context, Where(**where))
-    if watch is None:
-        context.exit(show.topology(contact, output))
-    context.exit(show.repeat(lambda: show.topology(contact, output), watch, Event().wait))
+    context.exit(show.shown(lambda: show.topology(contact, output), watch, Event().wait))
 
 
 @click.command(
@@ -97,9 +95,9 @@ def dsn(context: click.Context, /, role: str | None, name: str | None, **where: 
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(["text", "json", "yaml", "tsv"]),
     default="text",
-    help="json is for programs.",
+    help="json, yaml and tsv are for programs.",
 )
 @click.pass_context
 def version(context: click.Context, /, output: str, **where: Any) -> None:

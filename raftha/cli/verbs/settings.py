@@ -16,9 +16,9 @@ from raftha.cli.where import FILE, Where, contact_of, where_options
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["yaml", "json", "table"]),
+    type=click.Choice(["yaml", "json", "table", "tsv"]),
     default="yaml",
-    help="table shows every setting, also those that follow from others.",
+    help="table and tsv show every setting, also those that follow from others.",
 )
 @click.pass_context
 def show_config(context: click.Context, /, output: str, **where: Any) -> None:

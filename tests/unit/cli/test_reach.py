@@ -363,7 +363,7 @@ def test_nobody_answers(command: str) -> None:
         ("uri", "-r", "replica", "--any"),
         ("dsn", "-r", "leader", "-m", "n1"),
         ("topology", "-o", "xml"),
-        ("version", "-o", "yaml"),
+        ("version", "-o", "xml"),
     ],
 )
 def test_wrong_use_is_told_before_anybody_is_asked(arguments: tuple[str, ...]) -> None:

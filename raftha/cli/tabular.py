@@ -1,0 +1,29 @@
+"""Rows for programs that read lines: values between tabs, a line of headings first. PURE."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def tsv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A column for each key, in the order in which they come first; what a row lacks is empty."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return separated([columns, *([row.get(key) for key in columns] for row in rows)])
+
+
+def separated(rows: Sequence[Sequence[object]]) -> str:
+    """Rows of any values. Tab, line break and backslash within one are written as PostgreSQL's COPY
+    writes them; None is empty."""
+    return "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | Mapping | list | tuple):
+        return json.dumps(value).translate(_ESCAPES)
+    return str(value).translate(_ESCAPES)
