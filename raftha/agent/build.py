@@ -291,7 +291,11 @@ def _responder(
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     wishes = ServerWishes(
-        board=ground.board, clock=ground.clock, situation=responder.seen, random=Random()
+        board=ground.board,
+        clock=ground.clock,
+        situation=responder.seen,
+        unable=Checking(ground.instance).unable,
+        random=Random(),
     )
     return responder
 

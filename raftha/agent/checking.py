@@ -3,10 +3,11 @@ PostgreSQL that is installed here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from raftha.config.proposal import PARAMETERS, Proposal
-from raftha.errors import Problem
+from raftha.errors import PostgresError, Problem
 from raftha.instants import Seconds
 from raftha.pg import conf, hba
 from raftha.pg.instance import Instance
@@ -38,4 +39,14 @@ class Checking:
         }
         if asked:
             problems += self._instance.refused_parameters(asked, TIMEOUT)
+            problems += self._instance.missing_libraries(asked, TIMEOUT)
         return tuple(problems)
+
+    def unable(self, parameters: Mapping[str, str]) -> str | None:
+        """Why a server with these parameters would not start here; None if nothing is known."""
+        try:
+            return (
+                "; ".join(map(str, self._instance.missing_libraries(parameters, TIMEOUT))) or None
+            )
+        except PostgresError:
+            return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from raftha.agent.board import Board
@@ -30,7 +30,8 @@ LOG = logging.getLogger(__name__)
 
 
 class ServerWishes:
-    """`situation` gives the last view of the loop. It writes `board.wish`."""
+    """`situation` gives the last view of the loop; `unable` says why a server with these parameters
+    would not start again. It writes `board.wish`."""
 
     def __init__(
         self,
@@ -38,11 +39,13 @@ class ServerWishes:
         board: Board,
         clock: Clock,
         situation: Callable[[], Situation],
+        unable: Callable[[Mapping[str, str]], str | None],
         random: Random,
     ) -> None:
         self._board = board
         self._clock = clock
         self._situation = situation
+        self._unable = unable
         self._random = random
         self._lock = threading.Lock()
 
@@ -50,7 +53,7 @@ class ServerWishes:
         """Take a wish; RUNNING means accepted."""
         s = self._situation()
         with self._lock:
-            why = refusal(s, asked) or self._in_the_way(s)
+            why = refusal(s, asked) or self._in_the_way(s) or self._doomed(s, asked)
             if why is not None:
                 return _told("", asked.kind, OperationState.REFUSED, why)
             if asked.dry_run:
@@ -66,6 +69,12 @@ class ServerWishes:
         event(LOG, logging.WARNING, "an operator asks for the server", wish=asked.kind, id=wish.id)
         self._board.wake()
         return _told(wish.id, wish.kind, OperationState.RUNNING, f"{asked.kind} asked for")
+
+    def _doomed(self, s: Situation, asked: ServerRequest) -> str | None:
+        """Why a server that is stopped now would not come back."""
+        if asked.kind is not WishKind.RESTART:
+            return None
+        return self._unable({**s.config.postgresql.parameters, **s.view.me.parameters})
 
     def latest(self) -> ServerChange | None:
         """How far the latest wish has come."""

@@ -70,7 +70,7 @@ class ServerWishes(Protocol):
     """What is asked of this member's server. Called from several threads at once."""
 
     def ask(self, asked: ServerRequest) -> ServerChange:
-        """Take a wish; RUNNING means accepted. Never blocks."""
+        """Take a wish; RUNNING means accepted. Blocks a few seconds at most."""
 
     def latest(self) -> ServerChange | None:
         """The latest wish, and how far it has come; never blocks."""

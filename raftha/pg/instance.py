@@ -35,6 +35,7 @@ from raftha.pg import (
     configuration,
     directory,
     gucs,
+    libraries,
     logical,
     queries,
     receiver,
@@ -216,6 +217,15 @@ class Instance:
             parameters, lambda name, value: self._once(queries.TRY_SETTING, (name, value), timeout)
         )
         return [*found, *(problem for problem in more if problem.where not in known)]
+
+    def missing_libraries(self, parameters: Mapping[str, str], timeout: float) -> list[Problem]:
+        """Of the libraries that these parameters would load, those that are not here. Only a server
+        that runs knows where they would be; without one nothing is found. Raises PostgresError."""
+        named = any(parameters.get(name) for name in libraries.PARAMETERS)
+        if not named or directory.running_pid(self.config.data_dir) is None:
+            return []
+        folder, search_path = self._once(queries.LIBRARY_FOLDERS, (), timeout)[0]
+        return libraries.missing(parameters, Path(str(folder)), str(search_path))
 
     def conf_loaded(self, timeout: float) -> str:
         """When the postmaster last read its files, as text, seen by a new connection."""

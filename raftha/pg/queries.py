@@ -91,6 +91,10 @@ SELECT pg_catalog.json_build_object(
 
 READ: Final = "SELECT oid FROM pg_catalog.pg_database ORDER BY oid LIMIT 1"
 CONF_LOADED: Final = "SELECT pg_catalog.pg_conf_load_time()::text"
+LIBRARY_FOLDERS: Final = """
+SELECT (SELECT setting FROM pg_catalog.pg_config WHERE name = 'PKGLIBDIR'),
+  pg_catalog.current_setting('dynamic_library_path')
+"""
 SETTING_ERRORS: Final = """
 SELECT name, setting, error FROM pg_catalog.pg_file_settings
 WHERE error IS NOT NULL AND name IS NOT NULL ORDER BY seqno

@@ -86,6 +86,7 @@ def check_refusals(scene: Scene) -> None:
         (("--pg", "wrk_mem=1MB"), "did you mean work_mem?"),
         (("--pg", "work_mem=8XB"), "Valid units"),
         (("--pg", "shared_buffers=many"), "shared_buffers"),
+        (("--pg", "shared_preload_libraries=nothing_there"), "nothing_there is not in"),
         (("--pg", "synchronous_standby_names=*"), "synchronous_mode"),
         (("-s", "ttl=1"), "ttl"),
         (("-s", "postgresql.pg_hba=[hosts all all all md5]"), "no type of connection"),
