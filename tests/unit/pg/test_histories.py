@@ -1,4 +1,5 @@
-"""Which history files a directory has before its server starts, and before it is promoted."""
+"""Which history files a directory has before its server starts, and before it is promoted: on a
+disk, and in the made-up directory of the simulation."""
 
 from __future__ import annotations
 
@@ -9,22 +10,31 @@ import pytest
 from raftha.model.ids import Timeline
 from raftha.model.postgres import ServerRole
 from raftha.pg import timeline
-from raftha.pg.histories import Histories, PgWal
+from raftha.pg.histories import Folder, Histories, PgWal
+from tests.sim.cluster.directory import HistoryFiles
+
+REAL = "1\t0/3000000\tno recovery target specified\n"
 
 
 @pytest.fixture
-def pg_wal(tmp_path: Path) -> Path:
+def data_dir(tmp_path: Path) -> Path:
+    """With a segment of timeline 3."""
+    (tmp_path / "pg_wal").mkdir()
+    (tmp_path / "pg_wal" / "000000030000000000000001").touch()
+    return tmp_path
+
+
+@pytest.fixture(params=["disk", "simulation"])
+def folder(request: pytest.FixtureRequest, data_dir: Path) -> Folder:
     """With the history of timeline 3."""
-    path = tmp_path / "pg_wal"
-    path.mkdir()
-    (path / "00000003.history").write_text("1\t0/3000000\tno recovery target specified\n")
-    (path / "000000030000000000000001").touch()
-    return path
+    made: Folder = PgWal(data_dir) if request.param == "disk" else HistoryFiles()
+    made.write(Timeline(3), REAL, synced=True)
+    return made
 
 
 @pytest.fixture
-def histories(pg_wal: Path) -> Histories:
-    return Histories(PgWal(pg_wal.parent))
+def histories(folder: Folder) -> Histories:
+    return Histories(folder)
 
 
 def test_reservations_are_placed_and_only_they_are_cleared(histories: Histories) -> None:
@@ -43,11 +53,15 @@ def test_a_follower_of_any_age_finds_a_file_of_each_timeline(histories: Historie
     assert histories.forks(Timeline(3)) != ()
 
 
-def test_a_primary_keeps_reservations_and_fills_gaps(histories: Histories, pg_wal: Path) -> None:
+def test_a_primary_keeps_reservations_and_fills_gaps(histories: Histories, folder: Folder) -> None:
     assert histories.before_promotion(Timeline(3), (Timeline(4),)) == (4,)
     assert not histories.before_start(ServerRole.PRIMARY, Timeline(3))
-    for number in (2, 4):
-        text = (pg_wal / timeline.history_file(Timeline(number))).read_text()
-        assert text == timeline.PLACEHOLDER
+    assert folder.numbers() == (2, 3, 4)
+    assert folder.read(Timeline(2)) == folder.read(Timeline(4)) == timeline.PLACEHOLDER
     assert histories.forks(Timeline(2)) == ()
+
+
+def test_what_is_not_there_is_told(histories: Histories, folder: Folder) -> None:
     assert histories.forks(Timeline(9)) == ()
+    with pytest.raises(FileNotFoundError, match=timeline.history_file(Timeline(9))):
+        folder.read(Timeline(9))
