@@ -139,27 +139,42 @@ def corrected(
 
 
 def _lag_obstacle(s: Situation, server: ServerStatus) -> str | None:
-    """Without a synchronous set, the bound is what the last leader said of itself (S7). Itself it
-    holds all of it, but for what a power cut took before it was acknowledged."""
-    told, known, position = s.cluster.told, last_told(s), server.position
+    """Without a synchronous set, the bound is what the last leader said of itself, and what it held
+    when it took over: one that was cut off from then on has said nothing (S7)."""
+    position = server.position
     if s.cluster.sync is not None or position is None:
         return None
     if s.keys.position in s.cluster.unreadable:
         return "how far the last leader had written cannot be read from the store"
+    ends = {
+        "what the last leader told": _told_end(s, server),
+        "where the last leader took over": _taken_over_at(s, server),
+    }
+    for what, end in ends.items():
+        lag = 0 if end is None else position.behind(end)
+        if lag > s.config.maximum_lag_on_failover:
+            return f"it is {lag} bytes behind {what}, more than maximum_lag_on_failover allows"
+    return None
+
+
+def _told_end(s: Situation, server: ServerStatus) -> Lsn | None:
+    """Who told it holds all of it, but for what a power cut took before it was acknowledged."""
+    told, known = s.cluster.told, last_told(s)
     if known is None:
         return None
     timeline, end = known
     if server.timeline > timeline:
         return None
-    if told is not None and (told.leader, told.timeline) == (s.me, timeline):
+    is_own = told is not None and (told.leader, told.timeline) == (s.me, timeline)
+    return None if is_own else end
+
+
+def _taken_over_at(s: Situation, server: ServerStatus) -> Lsn | None:
+    """Whoever is on its timeline has come past that."""
+    record = s.cluster.history[-1] if s.cluster.history else None
+    if record is None or not record.is_promotion or record.leader == s.me:
         return None
-    lag = position.behind(end)
-    if lag <= s.config.maximum_lag_on_failover:
-        return None
-    return (
-        f"it is {lag} bytes behind what the last leader told, more than maximum_lag_on_failover "
-        "allows"
-    )
+    return record.switch if server.timeline < record.timeline else None
 
 
 def is_ahead(peer: PeerReport, timeline: Timeline, position: Lsn) -> bool:

@@ -138,8 +138,8 @@ ELECTION: Final = (
     Mutant(
         file="ha/candidates.py",
         without="S7: the bound of loss is not looked at",
-        text="if lag <= s.config.maximum_lag_on_failover:\n        return None\n    return (\n",
-        instead="if lag >= 0:\n        return None\n    return (\n",
+        text='if lag > s.config.maximum_lag_on_failover:\n            return f"it is',
+        instead='if lag < 0:\n            return f"it is',
         caught_by=_CANDIDATES + "test_the_bound_of_loss",
     ),
     Mutant(
@@ -152,8 +152,8 @@ ELECTION: Final = (
     Mutant(
         file="ha/candidates.py",
         without="S7: the last leader itself may be behind what it told",
-        text="if told is not None and (told.leader, told.timeline) == (s.me, timeline):",
-        instead="if False:",
+        text="return None if is_own else end",
+        instead="return end",
         caught_by=_TELLING + "test_who_told_it_holds_it",
     ),
     Mutant(

@@ -1,4 +1,5 @@
-"""Mutants of the synchronous set: whom commits wait for, and who may be promoted."""
+"""Mutants of the synchronous set: whom commits wait for, and who may be promoted; and of the bound
+of loss without one."""
 
 from __future__ import annotations
 
@@ -225,4 +226,14 @@ QUORUM: Final = (
     ),
 )
 
-MUTANTS: Final = (*SYNC, *QUORUM)
+LOSS: Final = (
+    Mutant(
+        file="ha/candidates.py",
+        without="S7: a leader that told nothing had nothing",
+        text="return record.switch if server.timeline < record.timeline else None",
+        instead="return None",
+        caught_by="unit/ha/test_telling.py::test_who_told_nothing_had_what_it_took_over_with",
+    ),
+)
+
+MUTANTS: Final = (*SYNC, *QUORUM, *LOSS)

@@ -11,8 +11,8 @@ from raftha.ha.candidates import obstacle
 from raftha.ha.keys import encode_position, encode_sync, encode_told
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.telling import last_told, telling
-from raftha.model.cluster import Told
-from raftha.model.ids import MemberName, Revision, Timeline
+from raftha.model.cluster import HistoryRecord, Told
+from raftha.model.ids import Epoch, MemberName, Revision, Timeline
 from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.store import (
     Entry,
@@ -101,9 +101,15 @@ def kept(position: int, by: MemberName = N2, timeline: int = 1) -> Told:
     )
 
 
-def why_not(told: Told | None, position: int, memory: Memory = b.LOST, **server: Any) -> str | None:
+def why_not(
+    told: Told | None,
+    position: int,
+    memory: Memory = b.LOST,
+    history: tuple[HistoryRecord, ...] = (b.record(1, leader=N2), b.record(2, leader=N2)),
+    **server: Any,
+) -> str | None:
     """What stands against n1, which saw no renewal."""
-    line = {"history": (b.record(1, leader=N2), b.record(2)), "timeline": Timeline(2)}
+    line = {"history": history, "timeline": Timeline(2)}
     cluster = b.followed(leader=None, sync=None, config=BOUND, told=told, **line)
     view = b.racing(cluster=cluster, server=pg.standby(position, **server))
     return obstacle(b.situation(view, memory))
@@ -116,6 +122,21 @@ def test_who_saw_no_renewal_is_bounded_by_what_the_leader_told() -> None:
         "it is 11 bytes behind what the last leader told, more than maximum_lag_on_failover allows"
     )
     assert why_not(kept(5000), 4989, timeline=Timeline(2)) is None, "a line of its own"
+
+
+def test_who_told_nothing_had_what_it_took_over_with() -> None:
+    """A leader that is cut off once it has won may acknowledge rows for a ttl, and tells nothing;
+    two in a row, and whoever was away would lack what came in all that time."""
+    assert why_not(None, 4990) is None
+    assert why_not(None, 4989) == (
+        "it is 11 bytes behind where the last leader took over, more than maximum_lag_on_failover "
+        "allows"
+    )
+    assert why_not(None, 4989, timeline=Timeline(2)) is None, "it was there"
+    own = (b.record(1, leader=N2), b.record(2, leader=N1))
+    assert why_not(None, 4989, history=own) is None, "it holds that, but for what a power cut took"
+    recovered = (b.record(1), b.record(2, epoch=Epoch(generation=2, revision=Revision(0))))
+    assert why_not(None, 4989, history=recovered) is None, "a recovery says who may lead"
 
 
 def test_what_cannot_be_read_may_be_anything() -> None:
@@ -142,9 +163,11 @@ def test_whatever_was_told_last_counts() -> None:
 def test_who_told_it_holds_it() -> None:
     """Less of it only by what was never acknowledged: without this a power cut of the leader could
     leave nobody who may lead."""
-    assert why_not(kept(5000, by=N1), 4000) is None
+    own = (b.record(1), b.record(2))
+    assert why_not(kept(5000, by=N1), 4000, history=own) is None
     seen = LeaderSeen(
         revision=Revision(50), at=pg.at(-1), timeline=Timeline(2), position=pg.lsn(5000)
     )
     memory = replace(b.LOST, leader_seen=seen)
-    assert why_not(kept(5000, by=N1), 4000, memory) is not None, "of another line it may lack some"
+    reason = why_not(kept(5000, by=N1), 4000, memory, history=own)
+    assert reason is not None, "of another line it may lack some"
