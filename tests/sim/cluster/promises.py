@@ -161,7 +161,7 @@ class Promises:
         for reign in self._present()[:1]:
             reign.has_served = True
         writing = [s for s in self._servers() if s is not server and s.may_write]
-        others = [s.node for s in writing if not self._is_beyond_timers(s)]
+        others = [s.node for s in writing if not self._may_linger(s)]
         if others:
             self._verdicts.violate(f"S1: {server.node} takes writes while {others} still does")
 
@@ -193,9 +193,8 @@ class Promises:
             return  # it was renewed, and the proposal will come to nothing
         leader = _leader_in(snapshot)
         for server in self._servers():
-            was_frozen = self._time.now - self._thawed_at(server.node) < THAW_S
             is_known = Key(f"{DISARMED}{leader}") in newest.entries
-            is_excused = was_frozen or is_known or self._is_beyond_timers(server)
+            is_excused = is_known or self._may_linger(server)
             if server.node == leader and server.may_write and not is_excused:
                 self._verdicts.violate(
                     f"S5: the lease of {leader} is ended while its server may commit"
@@ -234,8 +233,13 @@ class Promises:
         return self._order.index(server.number) if server.number in self._order else -1
 
     def _is_excused(self, server: Server) -> bool:
+        """It may even acknowledge, for nothing there waits for a standby."""
+        return not server.names_in_force and self._may_linger(server)
+
+    def _may_linger(self, server: Server) -> bool:
+        """Its processes may be there beyond its lease, for no timer could end them (the limits)."""
         was_frozen = self._time.now - self._thawed_at(server.node) < THAW_S
-        return not server.names_in_force and (was_frozen or self._is_beyond_timers(server))
+        return was_frozen or self._is_beyond_timers(server)
 
     def _check_loss(self, server: Server, lost: list[Acknowledged]) -> None:
         """What is missing may be as old as the last renewal, and by the lag that is allowed."""
