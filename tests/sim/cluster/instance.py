@@ -153,6 +153,10 @@ class FakeInstance:
         """PostgreSQL has nothing against them."""
         return ()
 
+    def missing_libraries(self, parameters: Any, timeout: float) -> list[Problem]:  # noqa: ARG002
+        """All are there."""
+        return []
+
     def refused_settings(self, timeout: float) -> tuple[str, ...]:
         self._reach(timeout)
         return ()
