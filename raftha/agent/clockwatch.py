@@ -11,6 +11,7 @@ from typing import Final
 
 from raftha.instants import RHO, Instant
 from raftha.model.report import Level, Notice
+from raftha.model.trouble import Trouble
 
 WINDOW_S: Final = 60.0
 STEP_S: Final = 5.0
@@ -45,6 +46,7 @@ class ClockWatch:
 
     def _suspended(self, slept: float) -> Notice:
         return Notice(
+            code=Trouble.SUSPENDED,
             subject=self._name,
             what=f"this machine was suspended for {slept:.1f} s in the last minute",
             remedy="keep suspend and live migration from database machines: a primary loses its "
@@ -54,6 +56,7 @@ class ClockWatch:
 
     def _slewed(self, slewed: float, elapsed: float) -> Notice:
         return Notice(
+            code=Trouble.SLEWED,
             subject=self._name,
             what=f"the clock of this machine is being slewed: {slewed:+.1f} s within "
             f"{elapsed:.0f} s",

@@ -13,6 +13,7 @@ from raftha.ha.situation import Situation
 from raftha.model.postgres import Binaries
 from raftha.model.report import Notice
 from raftha.model.settings import NodeConfig, SynchronousMode
+from raftha.model.trouble import Trouble
 from raftha.pg import versions
 
 _SET_OFF = ", or give up what it promises: bootstrap.dcs.synchronous_mode: off"
@@ -35,4 +36,6 @@ def of_server(s: Situation) -> tuple[Notice, ...]:
     problem = versions.synchronous_problem(server.version)
     if problem is None:
         return ()
-    return (Notice(subject=s.me, what=problem.what, remedy=problem.remedy),)
+    return (
+        Notice(code=Trouble.UNSAFE_RELEASE, subject=s.me, what=problem.what, remedy=problem.remedy),
+    )

@@ -27,7 +27,8 @@ from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
 from raftha.clock import Clock
 from raftha.errors import RafthaError
-from raftha.ha.explain import cluster_problems, group_problems
+from raftha.ha.explain import cluster_problems
+from raftha.ha.voting import group_problems
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.report import (

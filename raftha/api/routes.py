@@ -91,6 +91,7 @@ def status_document(report: NodeReport, now: Instant, wall: float) -> dict[str, 
                 "what": notice.what,
                 "remedy": notice.remedy,
                 "level": notice.level.value,
+                "code": notice.code,
             }
             for notice in report.problems
         ],

@@ -312,7 +312,8 @@ def _below(report: ClusterReport) -> Iterator[Text]:
             yield Text(f"\n{level.value}s", style=f"bold {style}")
         for notice in notices:
             yield Text(f"  {notice.subject}: {notice.what}", style=style)
-            yield Text(f"    to do: {notice.remedy}")
+            more = f" [docs/runbook.md#{notice.code}]" if notice.code else ""
+            yield Text(f"    to do: {notice.remedy}{more}")
 
 
 def _seconds(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from raftha.ha.situation import Situation
 from raftha.model.ids import MemberName
 from raftha.model.report import Notice
+from raftha.model.trouble import Trouble
 
 _REFUSED: Final = re.compile("password|pg_hba|authentication|role .* does not exist")
 _UNREACHED: Final = re.compile(
@@ -26,7 +27,8 @@ def without_stream(s: Situation) -> list[Notice]:
     if not s.view.last_words or lost is None or s.since(lost.since) < s.config.ttl:
         return []
     what = f"PostgreSQL does not stream from {leader.name}: {s.view.last_words}"
-    return [Notice(subject=s.me, what=what, remedy=_remedy_of_stream(s, leader.name))]
+    remedy = _remedy_of_stream(s, leader.name)
+    return [Notice(code=Trouble.NO_STREAM, subject=s.me, what=what, remedy=remedy)]
 
 
 def _remedy_of_stream(s: Situation, leader: MemberName) -> str:

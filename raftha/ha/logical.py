@@ -37,6 +37,7 @@ from raftha.model.ids import Lsn
 from raftha.model.postgres import ServerStatus, SlotState
 from raftha.model.report import Level, Notice
 from raftha.model.settings import PermanentSlot
+from raftha.model.trouble import Trouble
 from raftha.model.view import View
 
 SYNCED_FROM: Final = 170000
@@ -251,7 +252,9 @@ def notices(s: Situation) -> list[Notice]:
         return []
     found = _of_primary(s, server) if server.is_primary else _of_standby(s, server)
     return [
-        Notice(subject=s.me, what=what, remedy=remedy, level=Level.WARNING)
+        Notice(
+            code=Trouble.LOGICAL_SLOT, subject=s.me, what=what, remedy=remedy, level=Level.WARNING
+        )
         for what, remedy in found
     ]
 

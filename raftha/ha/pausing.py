@@ -41,6 +41,7 @@ from raftha.model.cluster import Cluster, Disarmed
 from raftha.model.ids import MemberName, Revision
 from raftha.model.report import Notice
 from raftha.model.store import Entry, Guard, KeyAbsent, KeyAt, Put, Remove, Transact
+from raftha.model.trouble import Trouble
 from raftha.model.view import HeldLease
 
 INTENT: Final = "disarmed"
@@ -177,13 +178,16 @@ def notices_of_pause(cluster: Cluster) -> list[Notice]:
             "MAINTENANCE PAUSE: nobody is promoted, restarted or stopped by itself, and "
             "PostgreSQL runs on without its agent"
         )
-        found.append(Notice(subject="pause", what=what, remedy="raftha resume ends it"))
+        found.append(
+            Notice(code=Trouble.PAUSED, subject="pause", what=what, remedy="raftha resume ends it")
+        )
     leader = None if cluster.leader is None else cluster.leader.name
     for name in sorted(cluster.disarmed):
         if name == leader:
             continue
         found.append(
             Notice(
+                code=Trouble.DISARMED,
                 subject=name,
                 what="its primary may run without a deadline, from a maintenance pause, so nobody "
                 "else is promoted",

@@ -15,6 +15,7 @@ from raftha.model.cluster import Cluster, Member, MemberRole
 from raftha.model.ids import MemberName
 from raftha.model.postgres import SIZES, PendingRestart, ReplayPause, ServerStatus
 from raftha.model.report import Level, Notice
+from raftha.model.trouble import Trouble
 
 
 def standbys_of(cluster: Cluster, primary: MemberName) -> tuple[Member, ...]:
@@ -72,6 +73,7 @@ def restarts_wanted(s: Situation) -> list[Notice]:
         return []
     return [
         Notice(
+            code=Trouble.RESTART_PENDING,
             subject=s.me,
             what=f"PostgreSQL has to be restarted for {', '.join(map(str, found))}",
             remedy="raftha restart --pending does it for all members, in the right order",

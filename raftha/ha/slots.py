@@ -26,6 +26,7 @@ from raftha.model.membership import MemberVerb, WishState
 from raftha.model.postgres import ServerStatus, StrainedSlot
 from raftha.model.report import Level, Notice
 from raftha.model.store import RaftStatus
+from raftha.model.trouble import Trouble
 from raftha.model.view import View
 
 SEGMENT_BYTES: Final = 16 << 20
@@ -207,6 +208,7 @@ def waiting(s: Situation) -> list[Notice]:
         return []
     return [
         Notice(
+            code=Trouble.SLOT_WAITS,
             subject=s.me,
             what=f"{member.name} is not in touch; its slot {member.slot} keeps WAL for "
             f"{_left_s(s, member) / 60:.0f} more minutes",
@@ -227,6 +229,7 @@ def strain(s: Situation) -> list[Notice]:
     owners = {member.slot: member.name for member in s.cluster.members.values()}
     return [
         Notice(
+            code=Trouble.SLOT_STRAINED,
             subject=s.me,
             what=_told(slot, owners.get(slot.name)),
             remedy="start that standby or see why it does not stream: without this WAL it is "

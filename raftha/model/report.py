@@ -83,12 +83,14 @@ class Level(StrEnum):
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """Something that is wrong or unusual, and what to do about it."""
+    """Something that is wrong or unusual, and what to do about it. `code` is a `Trouble`, or the
+    word of a newer version for one that this one does not know; empty from an older version."""
 
     subject: str
     what: str
     remedy: str
     level: Level = Level.PROBLEM
+    code: str = ""
 
 
 class PeerGroup(Struct, frozen=True, kw_only=True):

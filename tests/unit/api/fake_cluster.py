@@ -18,6 +18,7 @@ from raftha.model.report import (
     ReportedRole,
     VoterReport,
 )
+from raftha.model.trouble import Trouble
 
 WALL: Final = 1_800_000_000.0
 SYSTEM: Final = SystemId("7412345678901234567")
@@ -32,6 +33,7 @@ _NOTICES: Final = (
         subject="n3",
         what="this machine was suspended for 2.0 s in the last minute",
         remedy="keep suspend from database machines",
+        code=Trouble.SUSPENDED,
         level=Level.WARNING,
     ),
 )
@@ -159,6 +161,7 @@ def without_majority() -> ClusterReport:
                 subject="raft",
                 what="1 of 3 voters is in touch, 2 are needed",
                 remedy="start raftha on n2 or n3, or mend the network between them",
+                code=Trouble.NO_MAJORITY,
             ),
         ),
     )

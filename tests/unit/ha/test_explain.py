@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from raftha.ha.explain import cluster_problems, group_problems, problems
+from raftha.ha.explain import cluster_problems, problems
 from raftha.ha.memory import Memory, Unstreamed
+from raftha.ha.voting import group_problems
 from raftha.instants import Seconds
 from raftha.model.ids import Epoch
 from raftha.model.postgres import Kept

@@ -1,0 +1,46 @@
+"""The problems that a node can tell of, each by the word under which the runbook speaks of it.
+
+Words are for good: people look for them, and alerts may name them. `docs/runbook.md` has one
+heading for each (a test compares both), and the status prints it beside the problem.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Trouble(StrEnum):
+    """Why a notice is there, whatever its words say of this one case."""
+
+    ACT_FAILED = "act-failed"
+    BARRED = "barred"
+    COMMITS_WAIT = "commits-wait"
+    DATA_DIRECTORY = "data-directory"
+    DISARMED = "disarmed"
+    KEPT_COPY = "kept-copy"
+    LOGICAL_SLOT = "logical-slot"
+    LOW_SPACE = "low-space"
+    NO_GUARDIAN = "no-guardian"
+    NO_LEADER = "no-leader"
+    NO_MAJORITY = "no-majority"
+    NO_PEACE = "no-peace"
+    NO_STREAM = "no-stream"
+    NO_SYNCHRONOUS_STANDBY = "no-synchronous-standby"
+    NO_VOTE = "no-vote"
+    OTHER_FILE = "other-file"
+    PAUSED = "paused"
+    RESTART_PENDING = "restart-pending"
+    SLEWED = "slewed"
+    SLOT_STRAINED = "slot-strained"
+    SLOT_WAITS = "slot-waits"
+    SLOW_DISK = "slow-disk"
+    STORE_FILLING = "store-filling"
+    STORE_UNREADABLE = "store-unreadable"
+    STRANGE_STREAM = "strange-stream"
+    SUSPENDED = "suspended"
+    UNSAFE_RELEASE = "unsafe-release"
+    VOTER_COUNT = "voter-count"
+    VOTER_PROBLEM = "voter-problem"
+    VOTER_SILENT = "voter-silent"
+    VOTE_AWAITED = "vote-awaited"
+    WISH_OPEN = "wish-open"
