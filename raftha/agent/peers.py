@@ -6,12 +6,14 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from raftha.api.client import ApiClient, ApiError
 from raftha.clock import Clock
 from raftha.instants import Instant, Seconds
+from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
 from raftha.model.store import RaftStatus
 from raftha.model.view import PeerAnswer
@@ -46,6 +48,13 @@ def witnesses(raft: RaftStatus) -> tuple[Witness, ...]:
         for voter in raft.voters
         if voter.witness and voter.api_url and voter.name and not voter.is_self
     )
+
+
+def hosts(cluster: Cluster, raft: RaftStatus) -> tuple[str, ...]:
+    """Where members and witnesses say that they answer, without the ports."""
+    urls = {member.api_url for member in cluster.members.values()}
+    urls |= {voter.api_url for voter in raft.voters}
+    return tuple(sorted(host for url in urls if (host := urlsplit(url).hostname)))
 
 
 class Peers:

@@ -15,7 +15,7 @@ from raftha.agent.membership import MemberChanges
 from raftha.agent.observer import Observer
 from raftha.agent.operations import Operations
 from raftha.agent.pauses import Pauses
-from raftha.agent.peers import ASK_S, Peers, Witness, witnesses
+from raftha.agent.peers import ASK_S, Peers, Witness, hosts, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.release import of_server
@@ -150,6 +150,9 @@ class MemberResponder:
         report = self.node()
         now, wall = self._clock.now(), self._clock.wall()
         return self._metrics.expose(readings(report, now, wall, self._first_term))
+
+    def hosts(self) -> tuple[str, ...]:
+        return hosts(self._reader.read(), self._store.status())
 
     def operate(self, request: OperationRequest) -> OperationReport:
         return self._operations().operate(request)

@@ -18,7 +18,7 @@ from raftha.agent.halts import Halts
 from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.pauses import Pauses
-from raftha.agent.peers import ASK_S, Asked, Peers, witnesses
+from raftha.agent.peers import ASK_S, Asked, Peers, hosts, witnesses
 from raftha.agent.process import reload_this_process
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
@@ -152,6 +152,9 @@ class WitnessResponder:
         report = self.node()
         now, wall = self._clock.now(), self._clock.wall()
         return self._metrics.expose(readings(report, now, wall, self._first_term))
+
+    def hosts(self) -> tuple[str, ...]:
+        return hosts(self._reader.read(), self._store.status())
 
     def operate(self, request: OperationRequest) -> OperationReport:
         return witness_refusal(request.kind, self._config.name)

@@ -28,6 +28,7 @@ from raftha.api import (
     stored,
     wishes,
 )
+from raftha.api.allowlist import Allowlist
 from raftha.api.auth import Caller
 from raftha.api.reply import Reply, Text, refusal
 from raftha.api.responder import Responder
@@ -72,11 +73,13 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Application(Struct, frozen=True, kw_only=True):
-    """Answers requests for a node; `stopping` ends waits early."""
+    """Answers requests for a node; `stopping` ends waits early. `allowlist` says from where changes
+    are accepted; None: from everywhere."""
 
     config: RestConfig
     responder: Responder
     clock: Clock
+    allowlist: Allowlist | None = None
     stopping: Event = field(default_factory=Event)
     slow: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOW_PLACES))
 
@@ -84,7 +87,8 @@ class Application(Struct, frozen=True, kw_only=True):
         """The reply to one request."""
         try:
             if request.method in _READS:
-                return self._read(request)
+                denied = self._unknown(request) if self.config.authenticate_reads else None
+                return denied or self._read(request)
             if _is_change(request):
                 return self._change(request)
         except RafthaError as error:
@@ -140,8 +144,16 @@ class Application(Struct, frozen=True, kw_only=True):
             return denied
         return self._in_place(lambda: stored.answer(request.query, self.responder.stored))
 
+    def _unknown(self, request: Request) -> Reply | None:
+        """Balancers ask many times a second: a refusal of theirs is not worth a line of the log."""
+        return auth.objection(self.config, request.caller, "reading")
+
     def _denied(self, request: Request, act: str) -> Reply | None:
-        denied = auth.objection(self.config, request.caller, act)
+        caller = request.caller
+        if self.allowlist is None or self.allowlist.admits(caller.address):
+            denied = auth.objection(self.config, caller, act)
+        else:
+            denied = auth.strange_address(caller.address, act)
         if denied is not None:
             log.warning(
                 "request refused: path=%s caller=%s status=%d",

@@ -1,7 +1,9 @@
-"""Who may ask for changes, and look into the store. All other reading is open, as in Patroni.
+"""Who may ask for changes, and look into the store. All other reading is open, as in Patroni,
+unless `restapi.authenticate_reads` is on.
 
 PURE. Off the loopback interface that needs the configured name and password or a certificate
-that the configured authority signed; with neither configured there it is refused, never allowed.
+that the configured authority signed; with neither configured there it is refused, unless
+`restapi.allowlist` names those who may.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from ipaddress import IPv6Address, ip_address
 from msgspec import Struct
 
 from raftha.api.reply import Reply, refusal
-from raftha.model.settings import BasicAuth, RestConfig
+from raftha.model.settings import BasicAuth, RestConfig, VerifyClient
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -28,17 +30,22 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 def objection(config: RestConfig, caller: Caller, act: str = "this change") -> Reply | None:
     """Why this caller may not do what only the operators may; None if it may."""
-    if caller.verified and config.verify_client:
+    if caller.verified and config.verify_client is not VerifyClient.NONE:
         return None
     if config.authentication is not None:
         return _wrong_credentials(config.authentication, caller.authorization, act)
-    if is_loopback(caller.address):
+    if is_loopback(caller.address) or config.is_limited:
         return None
     return refusal(
         403,
         f"{act} is accepted from this machine only, because no way to know the caller is "
         "configured: set restapi.authentication, or TLS with restapi.verify_client, on every node",
     )
+
+
+def strange_address(address: str, act: str) -> Reply:
+    """The refusal of a caller whose address is not allowed."""
+    return refusal(403, f"{act} is not accepted from {address}: restapi.allowlist does not name it")
 
 
 def is_loopback(address: str) -> bool:

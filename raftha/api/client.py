@@ -237,8 +237,12 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         return events
 
     def get(self, path: str, *, known: bool = False) -> Answer:
-        """The answer to a GET, whatever its status. `known` shows who we are."""
-        return self._exchange("GET", path, None, known)
+        """The answer to a GET, whatever its status. `known` shows who we are; else that is shown
+        only to a node that asks for it."""
+        answer = self._exchange("GET", path, None, known)
+        if answer.status == 401 and self.auth is not None and not known:
+            return self._exchange("GET", path, None, True)
+        return answer
 
     def _expect(self, path: str, *statuses: int, known: bool = False) -> Answer:
         answer = self.get(path, known=known)

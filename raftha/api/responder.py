@@ -105,6 +105,9 @@ class Responder(Protocol):
     An answer that cannot be given raises a RafthaError, which the asker sees as 503 with its text.
     """
 
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of the HTTP interface of every member and witness that is known."""
+
     @property
     def stored(self) -> StoreReader:
         """The key store as this node shows it."""

@@ -19,13 +19,16 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from cheroot.makefile import StreamReader, StreamWriter
+from cheroot.server import HTTPConnection
 from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 
 from raftha import __version__
 from raftha.api import codec, tls
+from raftha.api.allowlist import Allowlist, Names
 from raftha.api.application import MAX_BODY_BYTES, Application, Request, parse_query
 from raftha.api.auth import Caller
+from raftha.api.patience import Crowd, Patience, hang_up
 from raftha.api.reply import Reply, Text
 from raftha.api.responder import Responder
 from raftha.clock import Clock
@@ -36,6 +39,9 @@ log = logging.getLogger(__name__)
 
 THREADS: Final = 12
 """At most eight peers measure this node at once, and a third of the threads may do slow work."""
+
+MOST_QUIET: Final = 200
+"""Connections that wait for their client: more would take file handles that the agent needs."""
 
 _QUEUE: Final = 64
 _SILENCE_S: Final = 5
@@ -64,7 +70,6 @@ class ApiServer:
         self._clock = clock
         self._stopping = Event()
         self._server: _Server | None = None
-        self._adapter: _LazyTls | None = None
 
     def start(self) -> Address:
         """Listen, and serve from threads of its own. Returns the address listened on, whose port
@@ -73,13 +78,14 @@ class ApiServer:
             config=self._config,
             responder=self._responder,
             clock=self._clock,
+            allowlist=self._allowlist(),
             stopping=self._stopping,
         )
+        adapter = None
         if self._config.tls is not None:
-            context = tls.server_context(self._config.tls, self._config.verify_client)
-            self._adapter = _LazyTls(context)
+            adapter = _LazyTls(tls.Fresh(self._config.tls, self._config.verify_client, self._clock))
         listen = self._config.listen
-        server = _Server((listen.host, listen.port), _Gateway(application), self._adapter)
+        server = _Server((listen.host, listen.port), application, adapter, self._clock)
         outcome: SimpleQueue[OSError | None] = SimpleQueue()
         Thread(target=_serve, args=(server, outcome), name="api", daemon=True).start()
         if (error := outcome.get()) is not None:
@@ -88,11 +94,12 @@ class ApiServer:
         host, port = server.bind_addr[:2]
         return Address(host, port)
 
-    def reload_tls(self) -> None:
-        """Read the certificate files again; connections that exist keep theirs. Raises TlsError,
-        and the old ones stay in use."""
-        if self._adapter is not None and self._config.tls is not None:
-            self._adapter.context = tls.server_context(self._config.tls, self._config.verify_client)
+    def _allowlist(self) -> Allowlist | None:
+        if not self._config.is_limited:
+            return None
+        includes = self._config.allowlist_include_members
+        members = self._responder.hosts if includes else tuple
+        return Allowlist(self._config.allowlist, members, Names(self._clock))
 
     def stop(self) -> None:
         """Close the port and end the threads; those that still answer get two seconds."""
@@ -102,17 +109,49 @@ class ApiServer:
 
 
 class _Gateway:
-    """The application as WSGI."""
+    """The application as WSGI. A worker that has a whole request no more waits for its client."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, patience: Patience) -> None:
         self._application = application
+        self._patience = patience
 
     def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
-        reply = self._application.reply(_request(environ))
+        request = _request(environ)
+        self._patience.work()
+        try:
+            return self._answer(request, environ, start)
+        finally:
+            self._patience.wait()
+
+    def _answer(
+        self, request: Request, environ: dict[str, Any], start: StartResponse
+    ) -> Iterable[bytes]:
+        reply = self._application.reply(request)
         silent = reply.body is None or environ["REQUEST_METHOD"] == "OPTIONS"
         body = b"" if silent else _encoded(reply)
         start(f"{reply.status} {HTTPStatus(reply.status).phrase}", _headers(reply, body))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+class _Connection(HTTPConnection):
+    """A connection that says to whom its worker listens."""
+
+    is_new = True
+
+    def communicate(self) -> bool:
+        """Serve one request. True if the connection stays open."""
+        patience: Patience = self.server.patience
+        exchange: Callable[[], bool] = super().communicate
+        patience.serve(self.socket)
+        try:
+            return exchange()
+        finally:
+            patience.leave()
+
+    def close(self) -> None:
+        """Let the client go."""
+        self.server.quiet.pop(self, None)
+        super().close()
 
 
 class _Server(Server):
@@ -123,13 +162,20 @@ class _Server(Server):
     max_request_body_size = MAX_BODY_BYTES
     max_request_header_size = 16384
     keep_alive_conn_limit = 100
+    ConnectionClass = _Connection
 
     def __init__(
-        self, address: tuple[str, int], gateway: _Gateway, adapter: _LazyTls | None
+        self,
+        address: tuple[str, int],
+        application: Application,
+        adapter: _LazyTls | None,
+        clock: Clock,
     ) -> None:
+        self.patience = Patience(clock, self._crowd)
+        self.quiet: dict[_Connection, None] = {}
         super().__init__(
             address,
-            gateway,
+            _Gateway(application, self.patience),
             numthreads=THREADS,
             max=THREADS,
             server_name=f"raftha/{__version__}",
@@ -141,6 +187,28 @@ class _Server(Server):
         )
         self.ssl_adapter = adapter
 
+    def _crowd(self) -> Crowd:
+        return Crowd(queued=self.requests.qsize, idle=self.requests.idle)
+
+    def process_conn(self, conn: _Connection) -> None:
+        """A new connection waits without a worker until its client says something."""
+        if conn.is_new:
+            conn.is_new = False
+            self.put_conn(conn)
+            return
+        self.quiet.pop(conn, None)
+        super().process_conn(conn)
+        self.patience.crowd()
+
+    def put_conn(self, conn: _Connection) -> None:
+        """Wait for a client; whoever has been silent longest goes where that are too many."""
+        self.quiet[conn] = None
+        super().put_conn(conn)
+        if len(self.quiet) > MOST_QUIET:
+            oldest = next(iter(self.quiet), None)
+            if oldest is not None:
+                hang_up(oldest.socket)
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """A connection that broke is a client's affair; anything else is a fault of ours."""
         ours = traceback and not isinstance(sys.exc_info()[1], OSError)
@@ -150,15 +218,17 @@ class _Server(Server):
 class _LazyTls(Adapter):
     """Wraps a connection without its handshake, which the first read then performs."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.context = context
+    def __init__(self, fresh: tls.Fresh) -> None:
+        self._fresh = fresh
 
     def bind(self, sock: socket.socket) -> socket.socket:
         """The listening socket stays as it is."""
         return sock
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
-        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        wrapped = self._fresh.context().wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False
+        )
         return wrapped, {"wsgi.url_scheme": "https", _TLS_SOCKET: wrapped}
 
     def get_environ(self) -> dict[str, Any]:
@@ -178,7 +248,9 @@ def _serve(server: _Server, outcome: SimpleQueue[OSError | None]) -> None:
         outcome.put(error)
         return
     outcome.put(None)
+    server.patience.begin()
     server.serve()
+    server.patience.end()
 
 
 def _request(environ: dict[str, Any]) -> Request:

@@ -2,27 +2,88 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from pathlib import Path
+from typing import Final
 
+from raftha.clock import Clock
 from raftha.errors import RafthaError
-from raftha.model.settings import TlsFiles
+from raftha.instants import Seconds, longest
+from raftha.logs import event
+from raftha.model.settings import TlsFiles, VerifyClient
+
+LOG = logging.getLogger(__name__)
+
+LOOK_S: Final = Seconds(1.0)
+"""How long a certificate is used without a look at its files."""
+
+_VERIFY: Final = {
+    VerifyClient.NONE: ssl.CERT_NONE,
+    VerifyClient.OPTIONAL: ssl.CERT_OPTIONAL,
+    VerifyClient.REQUIRED: ssl.CERT_REQUIRED,
+}
 
 
 class TlsError(RafthaError):
     """A certificate, key or authority cannot be used."""
 
 
-def server_context(files: TlsFiles, verify_client: bool) -> ssl.SSLContext:
+def server_context(files: TlsFiles, verify: VerifyClient) -> ssl.SSLContext:
     """The context of a listener. Raises TlsError.
 
-    A client certificate is asked for but not demanded: load balancers have none. One that is shown
-    must be signed by the authority, else the handshake fails.
+    With `optional` a client certificate is asked for but not demanded: load balancers have none.
+    One that is shown must be signed by the authority, else the handshake fails.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, files)
-    context.verify_mode = ssl.CERT_OPTIONAL if verify_client else ssl.CERT_NONE
+    context.verify_mode = _VERIFY[verify]
     return context
+
+
+class Fresh:
+    """The context of a listener, made anew when one of its files has changed. Safe for use by
+    one thread."""
+
+    def __init__(self, files: TlsFiles, verify: VerifyClient, clock: Clock) -> None:
+        """Raises TlsError."""
+        self._files = files
+        self._verify = verify
+        self._clock = clock
+        self._looked = clock.now()
+        self._marks = _marks(files)
+        self._context = server_context(files, verify)
+
+    def context(self) -> ssl.SSLContext:
+        """What a new connection is to use. Files that cannot be used change nothing."""
+        now = self._clock.now()
+        if longest(self._looked, now) < LOOK_S:
+            return self._context
+        self._looked = now
+        marks = _marks(self._files)
+        if marks == self._marks:
+            return self._context
+        self._marks = marks
+        try:
+            self._context = server_context(self._files, self._verify)
+        except TlsError as error:
+            event(LOG, logging.ERROR, "new certificate refused, the old one stays", why=str(error))
+        else:
+            event(LOG, logging.INFO, "certificate read anew", file=str(self._files.certfile))
+        return self._context
+
+
+def _marks(files: TlsFiles) -> tuple[tuple[int, int, int] | None, ...]:
+    return tuple(_mark(path) for path in (files.cafile, files.certfile, files.keyfile))
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def client_context(files: TlsFiles | None, verify: bool) -> ssl.SSLContext:

@@ -85,6 +85,9 @@ def _rest(rest: RestConfig) -> Mapping[str, object]:
         "restapi.authentication.password": given.password if given else None,
         **_tls("restapi.", rest.tls),
         "restapi.verify_client": rest.verify_client,
+        "restapi.allowlist": rest.allowlist,
+        "restapi.allowlist_include_members": rest.allowlist_include_members,
+        "restapi.authenticate_reads": rest.authenticate_reads,
     }
 
 

@@ -13,7 +13,7 @@ from raftha.config.managed import warn_managed
 from raftha.config.reading import Reading
 from raftha.config.schema import DYNAMIC_PREFIX
 from raftha.config.values import Listen, is_loopback, is_wildcard
-from raftha.model.settings import Address
+from raftha.model.settings import Address, VerifyClient
 
 _TLS_KEYS: Final = ("cafile", "certfile", "keyfile")
 
@@ -112,11 +112,22 @@ def _warn_of_even(reading: Reading, voters: int) -> None:
 def _check_rest(reading: Reading) -> None:
     _check_together(reading, "restapi.")
     _check_pair(reading, "restapi.authentication.")
-    if reading.get("restapi.verify_client", bool) and not reading.wrote("restapi.cafile"):
+    verifies = _verifies(reading)
+    if verifies and not reading.wrote("restapi.cafile"):
         reading.refuse(
             "restapi.verify_client",
             "needs HTTPS",
             "add restapi.certfile, restapi.keyfile and restapi.cafile",
+        )
+    if (
+        reading.get("restapi.authenticate_reads", bool)
+        and not verifies
+        and not reading.wrote("restapi.authentication.password")
+    ):
+        reading.refuse(
+            "restapi.authenticate_reads",
+            "has nothing to know a caller by",
+            "add restapi.authentication, or restapi.verify_client",
         )
     listen = reading.get("restapi.listen", Address)
     _check_connect(reading, "restapi", () if listen is None else (listen.host,))
@@ -142,13 +153,21 @@ def _check_rest_exposure(reading: Reading) -> None:
     guarded = reading.wrote("restapi.authentication.password")
     if listen is None or _local(listen) or guarded:
         return
-    if not reading.get("restapi.verify_client", bool):
+    limited = reading.wrote("restapi.allowlist") or reading.get(
+        "restapi.allowlist_include_members", bool
+    )
+    if not _verifies(reading) and not limited:
         reading.warn(
             "restapi.listen",
             "is not on loopback and asks for no password: requests that change something will be"
             " refused there",
             "add restapi.authentication, or restapi.verify_client: required",
         )
+
+
+def _verifies(reading: Reading) -> bool:
+    wanted = reading.get("restapi.verify_client", VerifyClient)
+    return wanted not in (None, VerifyClient.NONE)
 
 
 def _check_tags(reading: Reading) -> None:

@@ -59,8 +59,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
         "a shared password is not supported",
         "put a key into a file and name it in raft.key_file, or use certificates",
     ),
-    "restapi.allowlist": _LATER,
-    "restapi.allowlist_include_members": _LATER,
     "restapi.ciphers": _LATER,
     "restapi.keyfile_password": _LATER,
     "restapi.http_extra_headers": _idle("raftha sends no extra headers"),

@@ -27,6 +27,7 @@ from raftha.model.settings import (
     Secret,
     Tags,
     TlsFiles,
+    VerifyClient,
 )
 
 T = TypeVar("T")
@@ -84,7 +85,10 @@ def _rest(reading: Reading, folder: Path) -> RestConfig:
             BasicAuth(username=username, password=password) if username and password else None
         ),
         tls=_tls(reading, "restapi.", folder),
-        verify_client=reading.get("restapi.verify_client", bool) or False,
+        verify_client=reading.get("restapi.verify_client", VerifyClient) or VerifyClient.NONE,
+        allowlist=reading.get("restapi.allowlist", tuple) or (),
+        allowlist_include_members=reading.get("restapi.allowlist_include_members", bool) or False,
+        authenticate_reads=reading.get("restapi.authenticate_reads", bool) or False,
     )
 
 

@@ -188,8 +188,34 @@ _RESTAPI: Final = (
         "restapi.verify_client",
         Kind.VERIFY,
         Reload.AGENT_RESTART,
-        "With `required` every client must show a certificate of `restapi.cafile`.",
+        "With `required` every client must show a certificate of `restapi.cafile`, health checks"
+        " too; with `optional` one that is shown stands for the name and password.",
         default="none",
+    ),
+    _option(
+        "restapi.allowlist",
+        Kind.HOSTS,
+        Reload.AGENT_RESTART,
+        "From where changes are accepted, such as `[10.0.0.0/24, admin.example.com]`. It counts"
+        " besides the password and certificates; without either it is enough by itself. A name is"
+        " looked up once a minute at most.",
+        default="everywhere",
+    ),
+    _option(
+        "restapi.allowlist_include_members",
+        Kind.BOOLEAN,
+        Reload.AGENT_RESTART,
+        "Accept changes from the hosts of the members' `restapi.connect_address`, and, without"
+        " `restapi.allowlist`, from nowhere else.",
+        default="false",
+    ),
+    _option(
+        "restapi.authenticate_reads",
+        Kind.BOOLEAN,
+        Reload.AGENT_RESTART,
+        "Ask for the password or a certificate for every request, health checks and metrics too."
+        " Set it to the same on all nodes.",
+        default="false",
     ),
 )
 

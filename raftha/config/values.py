@@ -19,7 +19,14 @@ from raftha.config.invalid import Invalid as Invalid
 from raftha.config.schema import Kind, Option
 from raftha.config.slots import read_matchers, read_slots
 from raftha.instants import Seconds
-from raftha.model.settings import Address, PermanentSlot, Secret, SlotMatcher, SynchronousMode
+from raftha.model.settings import (
+    Address,
+    PermanentSlot,
+    Secret,
+    SlotMatcher,
+    SynchronousMode,
+    VerifyClient,
+)
 
 POSTGRES_PORT: Final = 5432
 
@@ -201,15 +208,28 @@ def _synchronous(node: Node, option: Option) -> SynchronousMode:
         raise _wrong_type(node, Kind.SYNCHRONOUS.value, option) from None
 
 
-def _verify(node: Node, option: Option) -> bool:
-    if isinstance(node.value, str):
-        if node.value.lower() == "required":
-            return True
-        if node.value.lower() == "none":
-            return False
+def _verify(node: Node, option: Option) -> VerifyClient:
     if isinstance(node.value, bool):
-        return node.value
-    raise _wrong_type(node, "none or required", option)
+        return VerifyClient.REQUIRED if node.value else VerifyClient.NONE
+    for wanted in VerifyClient:
+        if isinstance(node.value, str) and node.value.lower() == wanted:
+            return wanted
+    raise _wrong_type(node, "none, optional or required", option)
+
+
+def _hosts(node: Node, option: Option) -> tuple[str, ...]:
+    if node.items is None:
+        raise _wrong_type(node, "a list of addresses, networks and names", option)
+    return tuple(_caller(_text(item, option)) for item in node.items)
+
+
+def _caller(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError as error:
+        if "/" in text or ":" in text:
+            raise Invalid(f"is not a network: {text!r}", "write 10.0.0.0/24") from error
+        return _host(text)
 
 
 def _address(node: Node, option: Option) -> Address:
@@ -347,6 +367,7 @@ _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
     Kind.WORD: _word,
     Kind.SYNCHRONOUS: _synchronous,
     Kind.VERIFY: _verify,
+    Kind.HOSTS: _hosts,
     Kind.ADDRESS: _address,
     Kind.ADDRESSES: _addresses,
     Kind.BIND: _bind,

@@ -89,14 +89,32 @@ class BasicAuth(Struct, frozen=True, kw_only=True):
     password: Secret
 
 
+class VerifyClient(StrEnum):
+    """Who has to show a certificate: nobody, whoever wants to change something without a
+    password, everybody."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 class RestConfig(Struct, frozen=True, kw_only=True):
-    """`restapi:` of a node's file. `tls` turns HTTPS on; `verify_client` asks for certificates."""
+    """`restapi:` of a node's file. `tls` turns HTTPS on. Changes are accepted from the addresses of
+    `allowlist` only, if there is one; `authenticate_reads` asks everybody for credentials."""
 
     listen: Address
     connect_address: Address
     authentication: BasicAuth | None = None
     tls: TlsFiles | None = None
-    verify_client: bool = False
+    verify_client: VerifyClient = VerifyClient.NONE
+    allowlist: tuple[str, ...] = ()
+    allowlist_include_members: bool = False
+    authenticate_reads: bool = False
+
+    @property
+    def is_limited(self) -> bool:
+        """Not every address may ask for changes."""
+        return bool(self.allowlist) or self.allowlist_include_members
 
     @property
     def url(self) -> str:

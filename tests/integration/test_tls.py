@@ -57,7 +57,7 @@ class TlsHarness(ClusterHarness):
         username, password = OPERATOR.split(":")
         options["restapi"].update(
             **files,
-            verify_client="required",
+            verify_client="optional",
             authentication={"username": username, "password": password},
         )
         return options

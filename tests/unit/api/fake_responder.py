@@ -26,7 +26,7 @@ from raftha.model.report import (
     RequestKind,
     StepTaken,
 )
-from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles
+from raftha.model.settings import Address, BasicAuth, RestConfig, TlsFiles, VerifyClient
 from raftha.model.store import RaftRole, RaftStatus, VoterStatus
 from tests.unit.api.fake_changes import FakeChanges, FakePauses, FakeWishes
 from tests.unit.api.fake_cluster import SYSTEM, WALL, cluster_report
@@ -41,8 +41,11 @@ def rest_config(
     port: int = 0,
     authentication: BasicAuth | None = None,
     tls: TlsFiles | None = None,
-    verify_client: bool = False,
+    verify_client: VerifyClient = VerifyClient.NONE,
     host: str = "127.0.0.1",
+    allowlist: tuple[str, ...] = (),
+    allowlist_include_members: bool = False,
+    authenticate_reads: bool = False,
 ) -> RestConfig:
     return RestConfig(
         listen=Address(host, port),
@@ -50,6 +53,9 @@ def rest_config(
         authentication=authentication,
         tls=tls,
         verify_client=verify_client,
+        allowlist=allowlist,
+        allowlist_include_members=allowlist_include_members,
+        authenticate_reads=authenticate_reads,
     )
 
 
@@ -235,6 +241,7 @@ class FakeResponder:
         self.schedules = schedules(self.schedule_store)
         self.halts = halts(self.schedule_store)
         self.reloads = 0
+        self.known_hosts: tuple[str, ...] = ("10.0.0.1", "10.0.0.2")
         self.settings = FakeSettings()
         self.configurations = configurations(self.settings)
         self.key_store = FakeKeyStore()
@@ -245,6 +252,9 @@ class FakeResponder:
             clock=SystemClock(),
             timeout=lambda: Seconds(1.0),
         )
+
+    def hosts(self) -> tuple[str, ...]:
+        return self.known_hosts
 
     def reload(self) -> None:
         self.reloads += 1

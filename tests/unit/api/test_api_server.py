@@ -20,7 +20,7 @@ from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.report import OperationRequest
-from raftha.model.settings import Address, BasicAuth, RestConfig, Secret, TlsFiles
+from raftha.model.settings import Address, BasicAuth, RestConfig, Secret, TlsFiles, VerifyClient
 from tests.certificates import make_certificates
 from tests.unit.api.fake_cluster import cluster_report
 from tests.unit.api.fake_responder import (
@@ -219,7 +219,7 @@ def test_tls_checks_both_ends_and_a_silent_client_holds_up_nobody(
 ) -> None:
     make_certificates(tmp_path, "node")
     files: TlsFiles = tls_files(tmp_path, "node")
-    config = rest_config(authentication=AUTH, tls=files, verify_client=True)
+    config = rest_config(authentication=AUTH, tls=files, verify_client=VerifyClient.OPTIONAL)
     with (
         serving(responder, config) as address,
         socket.create_connection((address.host, address.port), 5),

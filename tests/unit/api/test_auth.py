@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raftha.api.auth import Caller, basic, is_loopback, objection
-from raftha.model.settings import BasicAuth, Secret
+from raftha.model.settings import BasicAuth, Secret, VerifyClient
 from tests.unit.api.fake_responder import rest_config
 
 AUTH = BasicAuth(username="admin", password=Secret("geheim:1"))
@@ -15,7 +15,8 @@ WRONG = BasicAuth(username="admin", password=Secret("geheim"))
 def status(
     address: str, auth: BasicAuth | None, shown: str | None, verified: bool = False
 ) -> int | None:
-    config = rest_config(authentication=auth, verify_client=verified)
+    wanted = VerifyClient.OPTIONAL if verified else VerifyClient.NONE
+    config = rest_config(authentication=auth, verify_client=wanted)
     caller = Caller(address=address, authorization=shown, verified=verified)
     reply = objection(config, caller)
     return None if reply is None else reply.status
@@ -50,3 +51,13 @@ def test_a_verified_certificate_is_enough() -> None:
 )
 def test_loopback_is_known_in_every_form(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected
+
+
+@pytest.mark.parametrize(("auth", "expected"), [(None, None), (AUTH, 401)])
+def test_an_allowed_address_still_needs_the_password_if_there_is_one(
+    auth: BasicAuth | None, expected: int | None
+) -> None:
+    config = rest_config(authentication=auth, allowlist=("10.0.0.0/24",))
+    reply = objection(config, Caller(address="10.0.0.9", authorization=None, verified=False))
+
+    assert (None if reply is None else reply.status) == expected
