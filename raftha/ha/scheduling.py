@@ -13,6 +13,7 @@ from raftha.model.ids import MemberName
 from raftha.model.report import Level, Notice
 from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.store import Guard, Key, KeyAbsent, KeyAt, Put, Remove, Transact
+from raftha.model.trouble import Trouble
 
 Scheduled = ScheduledSwitchover | ScheduledRestart
 
@@ -98,6 +99,7 @@ def _dropped(scheduled: Scheduled) -> Notice:
     if isinstance(subject, ScheduledRestart):
         what = f"restart {subject.member}"
     return Notice(
+        code=Trouble.SCHEDULE_REFUSED,
         subject="schedule",
         what=f"no {words_of(scheduled)}: {scheduled.refused}",
         remedy=f"schedule it anew, or take note with raftha flush {what}",

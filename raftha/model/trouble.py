@@ -30,6 +30,7 @@ class Trouble(StrEnum):
     OTHER_FILE = "other-file"
     PAUSED = "paused"
     RESTART_PENDING = "restart-pending"
+    SCHEDULE_REFUSED = "schedule-refused"
     SLEWED = "slewed"
     SLOT_STRAINED = "slot-strained"
     SLOT_WAITS = "slot-waits"
