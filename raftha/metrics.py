@@ -23,6 +23,23 @@ FENCE_REASONS: Final = ("deadline", "asked", "stop", "failure")
 _DISK_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _LOOP_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _FENCE_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+_RENEWAL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_TAKEOVER_BUCKETS: Final = (
+    0.5,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    4.0,
+    5.0,
+    6.0,
+    8.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+    300.0,
+)
 _OWN_LABELS: Final = ("scope", "name")
 _CREATED: Final = "_created"
 
@@ -58,6 +75,16 @@ class Metrics:
             "Time from the start of a fence until no process of the instance was left.",
             _FENCE_BUCKETS,
         )
+        self._renewal_time = self._histogram(
+            "raftha_lease_renewal_seconds",
+            "Time from the hand-over of a renewal until the guardian had the deadline.",
+            _RENEWAL_BUCKETS,
+        )
+        self._takeovers = self._histogram(
+            "raftha_failover_seconds",
+            "Time from the last renewal of the leader before until clients could write here.",
+            _TAKEOVER_BUCKETS,
+        )
         self._renewals = self._counter(
             "raftha_lease_renewals", "Renewals of the leader lease that have ended.", "outcome"
         )
@@ -75,9 +102,15 @@ class Metrics:
         """The loop has ended a round."""
         self._loop.labels(*self._own).observe(seconds)
 
-    def settled(self, outcome: str) -> None:
-        """A renewal has ended in one of OUTCOMES."""
+    def settled(self, outcome: str, seconds: float | None) -> None:
+        """A renewal has ended in one of OUTCOMES; one that committed after so long."""
         self._renewals.labels(*self._own, outcome).inc()
+        if seconds is not None:
+            self._renewal_time.labels(*self._own).observe(seconds)
+
+    def took_over(self, seconds: float) -> None:
+        """Clients may write here, so long after the last renewal of the leader before."""
+        self._takeovers.labels(*self._own).observe(seconds)
 
     def fenced(self, reason: str, seconds: float) -> None:
         """The guardian has killed the instance, for one of FENCE_REASONS."""
@@ -89,6 +122,8 @@ class Metrics:
         increase be seen."""
         self._loop.labels(*self._own)
         self._fence_time.labels(*self._own)
+        self._renewal_time.labels(*self._own)
+        self._takeovers.labels(*self._own)
         for outcome in OUTCOMES:
             self._renewals.labels(*self._own, outcome)
         for reason in FENCE_REASONS:

@@ -13,9 +13,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from raftha import __version__
 from raftha.agent.board import Board
 from raftha.agent.calibration import Calibration
 from raftha.agent.checking import Checking
+from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
@@ -49,10 +51,12 @@ from raftha.consensus.node import RaftNode
 from raftha.guardian.client import GuardianClient, spawn
 from raftha.ha.keys import Keys
 from raftha.ha.telling import telling
-from raftha.instants import Seconds
+from raftha.instants import Seconds, longest
 from raftha.logs import set_up
 from raftha.metrics import Metrics
+from raftha.model.happening import Kind
 from raftha.model.settings import NodeConfig, PostgresConfig
+from raftha.model.store import Committed, Outcome
 from raftha.pg.instance import Instance
 from raftha.pg.kept import KeptCopies
 
@@ -73,6 +77,7 @@ class Member(Struct, frozen=True, kw_only=True):
     peers: Peers
     instance: Instance
     loop: Loop
+    chronicle: Chronicle
     fatal: Callable[[str], None]
 
     def run(self) -> None:
@@ -83,13 +88,17 @@ class Member(Struct, frozen=True, kw_only=True):
             "observer": self.observer.run,
             "kept": self.kept.run,
             "calibration": self.calibration.run,
+            "chronicle": self.chronicle.run,
         }
+        self.chronicle.note(Kind.AGENT, "agent started", version=__version__)
         for name, work in threads.items():
             target = partial(_outermost, name, work, ended, self.fatal)
             threading.Thread(target=target, name=name, daemon=True).start()
         self.loop.run()
         ended.set()
         self.board.look()
+        self.chronicle.note(Kind.AGENT, "agent ended")
+        self.chronicle.flush()
 
     def reload(self, config: NodeConfig) -> None:
         """Take over what may change while the agent runs."""
@@ -151,6 +160,20 @@ class _Ground(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     will: Callable[[], Sequence[str]]
     edges: Edges
+    chronicle: Chronicle
+
+    def fenced(self, reason: str, seconds: float) -> None:
+        """The guardian has killed the instance."""
+        self.metrics.fenced(reason, seconds)
+        words = f"the guardian killed the server: {reason}"
+        self.chronicle.note(Kind.FENCE, words, seconds=f"{seconds:.3f}")
+
+    def settled(self, outcome: Outcome) -> None:
+        """A renewal has ended, and if it committed the guardian has its new deadline."""
+        took = None
+        if isinstance(outcome, Committed):
+            took = longest(outcome.handed_over, self.clock.now())
+        self.metrics.settled(type(outcome).__name__.lower(), took)
 
     @property
     def server_log(self) -> Path:
@@ -190,6 +213,7 @@ def build_member(
         metrics=metrics,
         will=will,
         edges=edges,
+        chronicle=_chronicle(config, instance, clock, metrics),
     )
     board, reader = ground.board, ground.reader
     health = Health(board=board, clock=clock, settings=reader.settings)
@@ -212,8 +236,13 @@ def build_member(
         peers=peers,
         instance=ground.instance,
         loop=loop,
+        chronicle=ground.chronicle,
         fatal=fatal,
     )
+
+
+def _chronicle(config: NodeConfig, instance: Instance, clock: Clock, metrics: Metrics) -> Chronicle:
+    return Chronicle(instance.layout.run_dir / EVENTS, config.name, clock, metrics.took_over)
 
 
 def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]:
@@ -227,7 +256,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         fence_budget=lambda: settings().fence_budget,
         changed=ground.board.wake,
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
-        fenced=ground.metrics.fenced,
+        fenced=ground.fenced,
         will=ground.will,
         spawn=ground.edges.spawn,
         client=ground.edges.guardian,
@@ -245,7 +274,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
         ),
         renewed=ground.board.glance,
         changed=ground.board.wake,
-        settled=ground.metrics.settled,
+        settled=ground.settled,
     )
     return guarding, keeper
 
@@ -288,6 +317,7 @@ def _responder(
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),
+        chronicle=ground.chronicle,
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     wishes = ServerWishes(

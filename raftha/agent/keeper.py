@@ -62,7 +62,7 @@ class LeaseKeeper:
         telling: Callable[[HeldLease, bytes], Command | None] = lambda _held, _note: None,
         renewed: Callable[[], None],
         changed: Callable[[], None],
-        settled: Callable[[str], object] = lambda _outcome: None,
+        settled: Callable[[Outcome], object] = lambda _outcome: None,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -333,7 +333,7 @@ class LeaseKeeper:
         was_held = self._held is not None
         self._judge(attempt, outcome)
         if attempt.renews is not None:
-            self._settled(type(outcome).__name__.lower())
+            self._settled(outcome)
         self._attempt = None
         if self._releasing:
             self._release()

@@ -7,13 +7,13 @@ fail again and again, its pauses grow.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
 
 from raftha.agent.board import Board
+from raftha.agent.chronicle import gist
 from raftha.agent.effects import Effects
 from raftha.agent.recorder import Recorder
 from raftha.clock import Clock
@@ -31,8 +31,6 @@ LOG = logging.getLogger(__name__)
 FIRST_PAUSE_S: Final = 0.05
 GROWTH: Final = 1.3
 """Pause between two ticks without any event: from the first, growing, up to `loop_wait`."""
-
-_NUMBERS = re.compile(r"[0-9.]+ s|[0-9A-F]+/[0-9A-F]+")
 
 
 class Loop:
@@ -124,7 +122,7 @@ class Loop:
     def _say(self, decision: Decision) -> None:
         """One line when the decision changes; a reason that differs in its figures alone is not
         news."""
-        words = decision.rule + _NUMBERS.sub("#", decision.reason)
+        words = gist(decision)
         if words != self._said:
             self._said = words
             event(LOG, logging.INFO, decision.reason, rule=decision.rule)

@@ -47,9 +47,6 @@ def node_report(
     view, lease, server = s.view, s.lease, s.server
     cluster = s.cluster
     seen = s.memory.leader_seen
-    routed = lease is not None and server is not None and server.is_primary
-    if routed and server is not None:
-        routed = is_settled(server) and not s.view.directory.closed and s.memory.drained is None
     return NodeReport(
         taken=view.now,
         scope=scope,
@@ -63,7 +60,7 @@ def node_report(
         raft=view.raft,
         holds_leader_key=lease is not None,
         valid_until=None if lease is None else lease.valid_until,
-        routed=routed,
+        routed=is_routed(s),
         is_sync_standby=_role_in_sync(cluster, s.me) is ReportedRole.SYNC_STANDBY,
         is_quorum_standby=_role_in_sync(cluster, s.me) is ReportedRole.QUORUM_STANDBY,
         server=server,
@@ -81,6 +78,14 @@ def node_report(
         reason=decision.reason,
         problems=(*problems(s), *more),
     )
+
+
+def is_routed(s: Situation) -> bool:
+    """Clients may write here, as far as this tick knows."""
+    server = s.server
+    if s.lease is None or server is None or not server.is_primary:
+        return False
+    return is_settled(server) and not s.view.directory.closed and s.memory.drained is None
 
 
 def peer_report(

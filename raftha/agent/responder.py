@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from raftha.agent.chronicle import Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.configurations import Configurations
 from raftha.agent.guarding import Guarding
@@ -19,7 +20,7 @@ from raftha.agent.peers import ASK_S, Peers, Witness, hosts, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.release import of_server
-from raftha.agent.report import cluster_report, node_report, peer_report
+from raftha.agent.report import cluster_report, is_routed, node_report, peer_report
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
 from raftha.agent.wishes import ServerWishes
@@ -31,6 +32,7 @@ from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds
 from raftha.metrics import Metrics
+from raftha.model.happening import Chapter, Kind
 from raftha.model.ids import MemberName
 from raftha.model.report import (
     ClusterReport,
@@ -79,6 +81,7 @@ class MemberResponder:
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
+        chronicle: Chronicle,
     ) -> None:
         self._scope = scope
         self._clock = clock
@@ -100,6 +103,7 @@ class MemberResponder:
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
+        self._chronicle = chronicle
         self._last: Published | None = None
         self._renewed: tuple[int, Instant] | None = None
 
@@ -107,6 +111,7 @@ class MemberResponder:
         """Take the last tick in. What is told of it is put together when somebody asks."""
         situation = Situation(view, decision.memory, self._keys)
         self._last = Published(situation, decision, self._clocks.look(view.now))
+        self._chronicle.look(view, decision, is_routed(situation))
         self._note_renewal(view)
         self._operations().notice()
 
@@ -145,6 +150,12 @@ class MemberResponder:
             notices=notices,
             written=node.leader_position,
         )
+
+    def events(self, count: int) -> Chapter:
+        return self._chronicle.latest(count)
+
+    def asked(self, act: str, caller: str) -> None:
+        self._chronicle.note(Kind.ASKED, f"{act} from {caller}")
 
     def metrics(self) -> bytes:
         report = self.node()

@@ -11,6 +11,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from raftha import __version__
+from raftha.agent.chronicle import Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.configurations import Configurations
 from raftha.agent.group import peer_group
@@ -31,6 +32,7 @@ from raftha.ha.explain import cluster_problems
 from raftha.ha.voting import group_problems
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.happening import Chapter, Kind
 from raftha.model.report import (
     ClusterReport,
     NodeReport,
@@ -63,6 +65,7 @@ class WitnessResponder:
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
+        chronicle: Chronicle,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -79,6 +82,7 @@ class WitnessResponder:
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
+        self._chronicle = chronicle
 
     @property
     def wishes(self) -> NoReturn:
@@ -147,6 +151,12 @@ class WitnessResponder:
             notices=notices,
         )
         return replace(report, lease_remaining_seconds=None)
+
+    def events(self, count: int) -> Chapter:
+        return self._chronicle.latest(count)
+
+    def asked(self, act: str, caller: str) -> None:
+        self._chronicle.note(Kind.ASKED, f"{act} from {caller}")
 
     def metrics(self) -> bytes:
         report = self.node()

@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 
 from raftha import __version__
+from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
-from raftha.agent.process import check_again, on_signals, open_node, refused
+from raftha.agent.process import check_again, on_signals, open_node, refused, run_directory
 from raftha.agent.reader import ClusterReader
 from raftha.agent.wiring import (
     build_configurations,
@@ -34,6 +35,7 @@ from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.logs import event, set_up
 from raftha.metrics import Metrics
+from raftha.model.happening import Kind
 from raftha.model.settings import NodeConfig
 
 LOG = logging.getLogger(__name__)
@@ -54,7 +56,10 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
     metrics = Metrics(scope=config.scope, name=config.name, witness=True)
     node = open_node(config, clock, metrics, witness=True)
-    api = build_witness(config, node, clock, metrics)
+    run_dir = run_directory(config)
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    chronicle = Chronicle(run_dir / EVENTS, config.name, clock)
+    api = build_witness(config, node, clock, metrics, chronicle)
     stopping = threading.Event()
 
     def on_reload() -> None:
@@ -65,16 +70,22 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     api.start()
     node.start()
     event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
+    chronicle.note(Kind.AGENT, "agent started", version=__version__)
+    threading.Thread(target=chronicle.run, args=(stopping,), name="chronicle", daemon=True).start()
     try:
         while not stopping.wait(3600.0):
             continue
     finally:
         api.stop()
         node.stop()
+        chronicle.note(Kind.AGENT, "agent ended")
+        chronicle.flush()
     return 0
 
 
-def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Metrics) -> ApiServer:
+def build_witness(
+    config: NodeConfig, node: RaftNode, clock: Clock, metrics: Metrics, chronicle: Chronicle
+) -> ApiServer:
     """The HTTP side of a witness; the Raft node is the rest of it."""
     keys = Keys(config.scope)
     reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
@@ -101,6 +112,7 @@ def build_witness(config: NodeConfig, node: RaftNode, clock: Clock, metrics: Met
         metrics=metrics,
         first_term=node.store.status().term,
         clocks=ClockWatch(config.name),
+        chronicle=chronicle,
     )
     return ApiServer(config.restapi, responder, clock)
 

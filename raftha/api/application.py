@@ -41,6 +41,7 @@ from raftha.model.settings import RestConfig
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 65536
+MOST_EVENTS: Final = 600
 SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
@@ -53,6 +54,7 @@ _OWN_PATHS: Final = (
     "/history",
     "/peer",
     "/operation",
+    "/events",
     "/store",
     "/metrics",
     configurations.PATH,
@@ -106,6 +108,8 @@ class Application(Struct, frozen=True, kw_only=True):
             case "/operation":
                 operation = self.responder.operation()
                 return _reported(None if operation is None else codec.document(operation))
+            case "/events":
+                return _events(request, self.responder)
             case "/metrics":
                 page = Text(content=self.responder.metrics(), content_type=CONTENT_TYPE)
                 return Reply(status=200, body=page)
@@ -173,6 +177,7 @@ class Application(Struct, frozen=True, kw_only=True):
         if len(body) > MAX_BODY_BYTES:
             return refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
         log.warning("change asked for: path=%s caller=%s", request.path, request.caller.address)
+        self.responder.asked(f"{request.method} {request.path}", request.caller.address)
         return self._in_place(lambda: self._perform(request, body))
 
     def _perform(self, request: Request, body: bytes) -> Reply:
@@ -204,6 +209,14 @@ class Application(Struct, frozen=True, kw_only=True):
 def parse_query(text: str) -> dict[str, str]:
     """The parameters behind the question mark; the first of each name counts."""
     return dict(reversed(parse_qsl(text, keep_blank_values=True)))
+
+
+def _events(request: Request, responder: Responder) -> Reply:
+    """What happened on this node, the oldest first; `last` limits how many lines."""
+    text = request.query.get("last", str(MOST_EVENTS))
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_EVENTS:
+        return refusal(400, f"last={text}: use a number from 1 to {MOST_EVENTS}")
+    return Reply(status=200, body=codec.document(responder.events(int(text))))
 
 
 def _reported(document: dict[str, Any] | None) -> Reply:

@@ -19,6 +19,7 @@ from raftha.api.codec import BadDocument
 from raftha.clock import Clock, SystemClock
 from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds, remaining
+from raftha.model.happening import Chapter
 from raftha.model.report import (
     ClusterReport,
     MemberChange,
@@ -221,6 +222,11 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         """The latest wish for a name that the node knows of."""
         answer = self._expect(f"/members?{urlencode({'name': name})}", 200, 204)
         return None if answer.status == 204 else self._read(answer, codec.member_change)
+
+    def events(self, last: int) -> Chapter:
+        """The last so many lines of what happened on the node."""
+        chapter: Chapter = self._read(self._expect(f"/events?last={last}", 200), codec.chapter)
+        return chapter
 
     def store(self, prefix: str, *, local: bool) -> StoreReport:
         """The keys that begin with this; of the node's own replica, or linearizable."""

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from raftha.errors import RafthaError
+from raftha.model.happening import Chapter
 from raftha.model.ids import Lsn
 from raftha.model.report import (
     ClusterReport,
@@ -46,6 +47,7 @@ _Report = TypeVar(
     ServerChange,
     StoreReport,
     StoreEvents,
+    Chapter,
 )
 
 
@@ -66,6 +68,7 @@ _LEARNED: Final = tuple(
         ServerChange,
         StoreReport,
         StoreEvents,
+        Chapter,
     )
 )
 
@@ -79,7 +82,8 @@ def document(
     | ServerChange
     | VoterReport
     | StoreReport
-    | StoreEvents,
+    | StoreEvents
+    | Chapter,
 ) -> dict[str, Any]:
     """A report as JSON's own types."""
     plain = _plain(report)
@@ -103,6 +107,11 @@ def parse(body: bytes) -> dict[str, Any]:
 def peer_report(raw: object) -> PeerReport:
     """Read what `document` wrote. Raises BadDocument."""
     return _convert(_with_positions(raw), PeerReport)
+
+
+def chapter(raw: object) -> Chapter:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, Chapter)
 
 
 def operation_report(raw: object) -> OperationReport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from raftha.model.configuring import ConfigAnswer, ConfigChange
+from raftha.model.happening import Chapter
 from raftha.model.ids import MemberName
 from raftha.model.operation import Outcome
 from raftha.model.report import (
@@ -104,6 +105,12 @@ class Responder(Protocol):
 
     An answer that cannot be given raises a RafthaError, which the asker sees as 503 with its text.
     """
+
+    def events(self, count: int) -> Chapter:
+        """The last so many lines of what happened on this node; never blocks."""
+
+    def asked(self, act: str, caller: str) -> None:
+        """Keep for people that this act was asked for from there, and let in."""
 
     def hosts(self) -> tuple[str, ...]:
         """The hosts of the HTTP interface of every member and witness that is known."""

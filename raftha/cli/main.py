@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ import click
 
 from raftha.cli.exits import Exit
 from raftha.cli.verbs.cluster import start, stop
+from raftha.cli.verbs.insight import why
 from raftha.cli.verbs.member import member
 from raftha.cli.verbs.options import (
     dry_run_option,
@@ -123,13 +125,33 @@ cli.add_command(status, "list")
 @where_options
 @output_of("json and yaml are what /history answers, tsv its rows.")
 @watch_option
+@click.option("--events", is_flag=True, help="What happened on all nodes instead.")
+@click.option(
+    "--last", type=click.IntRange(1, 5000), default=100, help="So many events at most (100)."
+)
 @click.pass_context
-def history(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
-    """Show each timeline: where it began, who led it, and why."""
+def history(
+    context: click.Context,
+    /,
+    output: str,
+    watch: float | None,
+    events: bool,
+    last: int,
+    **where: Any,
+) -> None:
+    """Show each timeline: where it began, who led it, and why.
+
+    --events shows what every node recorded, in the order of time: elections, fences, rejoins,
+    copies, changes of settings, who asked for what, decisions.
+    """
     from raftha.cli import show
+    from raftha.cli import why as recorded
 
     contact = contact_of(context, Where(**where))
-    context.exit(show.shown(lambda: show.history(contact, output), watch, Event().wait))
+    if events and output not in ("table", "json"):
+        raise click.UsageError("--events has no such output: use table or json")
+    print_it = partial(recorded.events, contact, last) if events else partial(show.history, contact)
+    context.exit(show.shown(lambda: print_it(output), watch, Event().wait))
 
 
 @cli.command()
@@ -240,6 +262,7 @@ cli.add_command(query)
 cli.add_command(uri)
 cli.add_command(dsn)
 cli.add_command(version)
+cli.add_command(why)
 
 
 def main() -> None:

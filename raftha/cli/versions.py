@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import click
@@ -11,9 +10,10 @@ from msgspec import Struct
 
 from raftha import __version__
 from raftha.api import codec
-from raftha.api.client import ApiError
+from raftha.api.client import Answer, ApiError
 from raftha.api.codec import BadDocument
 from raftha.cli import discover
+from raftha.cli.asking import ask_all
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
@@ -56,15 +56,15 @@ def version(contact: Contact | None, output: str) -> Exit:
 
 
 def _ask(contact: Contact, members: Sequence[MemberReport]) -> list[Running]:
-    """All at once, so that those that are off cost one timeout together."""
-    with ThreadPoolExecutor(max_workers=max(1, len(members))) as pool:
-        return list(pool.map(lambda member: _one(contact, member), members))
+    answers = ask_all(contact, members, lambda client: client.get("/patroni"))
+    return [_one(member, answers[member.name]) for member in members]
 
 
-def _one(contact: Contact, member: MemberReport) -> Running:
+def _one(member: MemberReport, answer: Answer | ApiError) -> Running:
     """What the member's agent says, whether its server is well or not."""
     try:
-        answer = contact.client(member.api_url).get("/patroni")
+        if isinstance(answer, ApiError):
+            raise answer
         document = codec.parse(answer.body)
     except (ApiError, BadDocument) as error:
         return Running(name=member.name, note=f"no answer: {error}")

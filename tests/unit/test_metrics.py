@@ -30,9 +30,9 @@ def test_what_was_counted_stands_on_the_page_with_both_names() -> None:
     metrics.synced(0.004)
     metrics.synced(0.4)
     metrics.ticked(0.02)
-    metrics.settled("committed")
-    metrics.settled("committed")
-    metrics.settled("unknown")
+    metrics.settled("committed", 0.004)
+    metrics.settled("committed", 0.3)
+    metrics.settled("unknown", None)
     metrics.fenced("deadline", 0.12)
 
     told = samples(metrics.expose([]))

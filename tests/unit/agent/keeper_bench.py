@@ -138,7 +138,7 @@ class Bench:
             telling=lambda _held, note: self.told if note == b"[1,5000]" else None,
             renewed=lambda: self.rung.append("renewed"),
             changed=lambda: self.rung.append("changed"),
-            settled=self.outcomes.append,
+            settled=lambda outcome: self.outcomes.append(type(outcome).__name__.lower()),
         )
 
     def step(self, after: float = 0.0) -> Seconds:

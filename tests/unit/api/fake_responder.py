@@ -13,6 +13,7 @@ from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.happening import Chapter, Happening, Kind
 from raftha.model.ids import Epoch, Lsn, MemberName, Timeline
 from raftha.model.postgres import Attached, Receiver, ServerStatus, SyncState
 from raftha.model.report import (
@@ -241,6 +242,7 @@ class FakeResponder:
         self.schedules = schedules(self.schedule_store)
         self.halts = halts(self.schedule_store)
         self.reloads = 0
+        self.happened: list[Happening] = []
         self.known_hosts: tuple[str, ...] = ("10.0.0.1", "10.0.0.2")
         self.settings = FakeSettings()
         self.configurations = configurations(self.settings)
@@ -251,6 +253,16 @@ class FakeResponder:
             store=self.key_store,
             clock=SystemClock(),
             timeout=lambda: Seconds(1.0),
+        )
+
+    def events(self, count: int) -> Chapter:
+        return Chapter(node=MemberName("n1"), events=tuple(self.happened[-count:]))
+
+    def asked(self, act: str, caller: str) -> None:
+        self.happened.append(
+            Happening(
+                node=MemberName("n1"), wall=WALL, kind=Kind.ASKED, words=f"{act} from {caller}"
+            )
         )
 
     def hosts(self) -> tuple[str, ...]:

@@ -191,6 +191,16 @@ def test_a_change_needs_the_password(responder: FakeResponder) -> None:
         assert client(address).cluster() == cluster_report()
 
 
+def test_who_asked_for_a_change_is_kept(address: Address) -> None:
+    assert client(address).operate(WISH) == running()
+    assert client(address).operate(WISH) == running()
+
+    kept = client(address).events(1).events
+    assert [event.words for event in kept] == ["POST /switchover from 127.0.0.1"]
+    assert client(address).get("/events?last=0").status == 400
+    assert client(address).get(f"/events?last={'9' * 5000}").status == 400
+
+
 def test_a_port_in_use_is_named(responder: FakeResponder, address: Address) -> None:
     second = ApiServer(rest_config(port=address.port), responder, SystemClock())
 

@@ -1,0 +1,139 @@
+"""The chronicle of a node: what is kept of a tick, where it is bounded, and what outlives it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from raftha.agent.chronicle import KEPT, LONGEST_BYTES, LONGEST_WORDS, Chronicle
+from raftha.ha.memory import Memory
+from raftha.ha.table import Decision
+from raftha.model.happening import Kind
+from raftha.model.ids import Epoch, Revision
+from raftha.model.view import View
+from tests.unit.ha import builders as b
+from tests.unit.ha.servers import N1, N2, FakeClock, at
+
+
+def decision(reason: str, rule: str = "follow-60") -> Decision:
+    return Decision(rule=rule, reason=reason, actions=(), memory=Memory())
+
+
+def words(chronicle: Chronicle) -> list[str]:
+    return [event.words for event in chronicle.latest(10 * KEPT).events]
+
+
+@pytest.fixture
+def chronicle(tmp_path: Path) -> Chronicle:
+    return Chronicle(tmp_path / "events.jsonl", N1, FakeClock())
+
+
+def run(chronicle: Chronicle) -> None:
+    """Its thread, from the beginning to the end."""
+    ended = threading.Event()
+    ended.set()
+    chronicle.run(ended)
+
+
+def test_a_decision_is_kept_when_it_is_another_one(chronicle: Chronicle) -> None:
+    for reason in ("waits 1.0 s at 0/5000", "waits 2.5 s at 0/6000", "streams from n2"):
+        chronicle.look(b.following(), decision(reason), routed=False)
+
+    assert words(chronicle) == ["waits 1.0 s at 0/5000", "streams from n2"]
+
+
+def test_a_race_is_kept_with_the_positions_that_it_rests_on(chronicle: Chronicle) -> None:
+    chronicle.look(b.racing(), decision("no other holds more", "elect-70"), routed=False)
+
+    (kept,) = chronicle.latest(1).events
+    assert kept.rule == "elect-70"
+    assert kept.facts["positions"].startswith("n1 0/")
+
+
+def test_restless_decisions_do_not_displace_a_fence(chronicle: Chronicle) -> None:
+    chronicle.note(Kind.FENCE, "the guardian killed the server: deadline")
+    for number in range(3 * KEPT):
+        chronicle.look(b.following(), decision(f"reason {'x' * (number % 7)}"), routed=False)
+
+    assert len(words(chronicle)) == KEPT + 1
+    assert "the guardian killed the server: deadline" in words(chronicle)
+
+
+def test_the_time_without_writes_is_counted_from_the_other_leaders_last_renewal(
+    tmp_path: Path,
+) -> None:
+    took: list[float] = []
+    chronicle = Chronicle(tmp_path / "events.jsonl", N1, FakeClock(), took.append)
+    following = b.following()
+    leader = following.cluster.leader
+    assert leader is not None
+    renewed = replace(leader, lease=replace(leader.lease, revision=Revision(500)))
+    views: list[tuple[View, bool]] = [
+        (replace(following, now=at(0)), False),
+        (_led_by(following, renewed, at(1)), False),
+        (_led_by(following, renewed, at(3)), False),
+        (_led_by(following, None, at(6)), False),
+        (replace(b.view(), now=at(7)), True),
+        (replace(b.view(), now=at(8)), True),
+    ]
+    for view, routed in views:
+        chronicle.look(view, decision("-"), routed)
+
+    assert took == [6.0]
+    kept = [event for event in chronicle.latest(50).events if event.kind == Kind.TAKEOVER]
+    assert [event.words for event in kept] == [
+        f"clients may write here, after the last renewal of {leader.name}"
+    ]
+
+
+def _led_by(view: View, leader: object, now: object) -> View:
+    return replace(view, cluster=replace(view.cluster, leader=leader), now=now)
+
+
+def test_it_is_remembered_by_the_next_agent_but_for_a_line_that_was_cut_short(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "events.jsonl"
+    first = Chronicle(path, N1, FakeClock())
+    first.note(Kind.FENCE, "one\nwith a break", seconds="0.1")
+    run(first)
+    first.flush()
+    path.write_bytes(path.read_bytes() + b'{"node": "n1", "wal')
+
+    second = Chronicle(path, N1, FakeClock())
+    second.note(Kind.AGENT, "agent started")
+    run(second)
+
+    assert words(second) == ["one\nwith a break", "agent started"]
+
+
+def test_file_and_words_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    chronicle = Chronicle(path, N2, FakeClock())
+    for _ in range(10):
+        for _ in range(KEPT):
+            chronicle.note(Kind.ASKED, "x" * (4 * LONGEST_WORDS))
+        chronicle.flush()
+
+    files = sorted(tmp_path.iterdir())
+    assert sum(file.stat().st_size for file in files) < 4 * LONGEST_BYTES
+    assert {len(each) for each in words(chronicle)} == {LONGEST_WORDS}
+
+
+def test_without_a_disk_it_is_kept_in_memory(tmp_path: Path) -> None:
+    chronicle = Chronicle(tmp_path / "gone" / "events.jsonl", N1, FakeClock())
+    chronicle.note(Kind.FENCE, "deadline")
+    chronicle.flush()
+    run(chronicle)
+
+    assert words(chronicle) == ["deadline"]
+
+
+def test_a_lease_is_told_by_its_epoch(chronicle: Chronicle) -> None:
+    chronicle.look(b.view(lease=b.lease(epoch=Epoch(1, 40))), decision("leads"), routed=True)
+
+    facts = {event.kind: event.facts for event in chronicle.latest(5).events}
+    assert facts["decision"] == {"epoch": "1.40"}
