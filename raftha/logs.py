@@ -1,39 +1,133 @@
 """Log set-up and the one way to log: an event in words, then facts as key=value.
 
-One event is one line, in plain text or JSON, on standard error. A `Secret` shows itself as `***`
-wherever it stands; a text is never searched for secrets, so none may be put into one.
+One event is one line, in plain text or JSON, on standard error or in a file that is rotated. A
+`Secret` shows itself as `***` wherever it stands; a text is never searched for secrets, so none may
+be put into one.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
+import queue
 import re
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple, TextIO
 
 from raftha.clock import Clock
 from raftha.instants import Instant, Seconds, shortest
 
 _ROOT: Final = "raftha"
 _FACTS: Final = "raftha_facts"
+LONGEST_QUEUE: Final = 1000
+NO_LEVELS: Final[Mapping[str, str]] = MappingProxyType({})
+_FLUSH_STEPS: Final = 100
+_FLUSH_STEP_S: Final = 0.01
 
 
-def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Send the product's log to `stream` (standard error by default); a later call replaces what
-    an earlier one set. `form` is `plain` or `json`. Raises ValueError for another level or form."""
+class LogFile(NamedTuple):
+    """Where a log is kept: put aside at `longest` bytes, with `kept` older files."""
+
+    path: Path
+    longest: int
+    kept: int
+
+
+def set_up(
+    level: str,
+    form: str,
+    stream: TextIO | None = None,
+    file: LogFile | None = None,
+    levels: Mapping[str, str] = NO_LEVELS,
+) -> None:
+    """Send the product's log to `file`, else to `stream` (standard error by default); a later call
+    replaces what an earlier one set. `form` is `plain` or `json`, `levels` are those of parts of
+    the program. Raises ValueError for another level or form, OSError if the file cannot be
+    opened; the log then stays as it was."""
     formatters: Mapping[str, type[logging.Formatter]] = {"plain": Plain, "json": Json}
     if form not in formatters:
         raise ValueError(f"not a log format: {form!r}; use plain or json")
-    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
-    handler.setFormatter(formatters[form]())
+    handler: logging.Handler
+    if file is None:
+        handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+        handler.setFormatter(formatters[form]())
+    else:
+        handler = Aside(file, formatters[form]())
     root = logging.getLogger(_ROOT)
     root.setLevel(level)
-    root.handlers = [handler]
+    before, root.handlers = root.handlers, [handler]
     root.propagate = False
+    for known in list(logging.root.manager.loggerDict):
+        if known.startswith(f"{_ROOT}."):
+            logging.getLogger(known).setLevel(levels.get(known, logging.NOTSET))
+    for name, wanted in levels.items():
+        logging.getLogger(name).setLevel(wanted)
+    for old in before:
+        old.close()
+
+
+class Aside(logging.Handler):
+    """Writes to a file from a thread of its own: whoever logs never waits for a disk. What comes
+    while `LONGEST_QUEUE` records wait is lost, and the number of those is told afterwards."""
+
+    def __init__(self, file: LogFile, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._target = _Rotated(
+            file.path, maxBytes=file.longest, backupCount=file.kept, encoding="utf-8"
+        )
+        self._target.setFormatter(logging.Formatter("%(message)s"))
+        self._queue: queue.Queue[str | None] = queue.Queue(LONGEST_QUEUE)
+        self._lost = 0
+        self._writer = threading.Thread(target=self._write, name="log", daemon=True)
+        self._writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one record over."""
+        try:
+            self._queue.put_nowait(self.format(record))
+        except queue.Full:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Wait for what was handed over, but not for a disk that hangs."""
+        for _ in range(_FLUSH_STEPS):
+            if self._queue.unfinished_tasks == 0:
+                return
+            threading.Event().wait(_FLUSH_STEP_S)
+
+    def close(self) -> None:
+        """Write what was handed over, and end the thread."""
+        self.flush()
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            return
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._queue.get()) is not None:
+            if self._lost:
+                line, self._lost = f"{line} lost_before={self._lost}", 0
+            self._target.emit(logging.makeLogRecord({"msg": line}))
+            self._queue.task_done()
+        with suppress(OSError):
+            self._target.close()
+        self._queue.task_done()
+
+
+class _Rotated(logging.handlers.RotatingFileHandler):
+    """Says nothing where a line cannot be written: there is no other place for it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """The line is lost."""
 
 
 def event(logger: logging.Logger, level: int, words: str, /, **facts: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,6 +19,7 @@ from raftha.agent.calibration import Calibration
 from raftha.agent.checking import Checking
 from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
+from raftha.agent.doctor import Doctor, Target, targets_of
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
@@ -32,6 +33,7 @@ from raftha.agent.process import guardian_socket, reload_this_process
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
+from raftha.agent.serverdoctor import server_findings
 from raftha.agent.storebell import StoreBell
 from raftha.agent.wiring import (
     build_configurations,
@@ -52,8 +54,8 @@ from raftha.guardian.client import GuardianClient, spawn
 from raftha.ha.keys import Keys
 from raftha.ha.telling import telling
 from raftha.instants import Seconds, longest
-from raftha.logs import set_up
 from raftha.metrics import Metrics
+from raftha.model.finding import Finding
 from raftha.model.happening import Kind
 from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.model.store import Committed, Outcome
@@ -102,7 +104,6 @@ class Member(Struct, frozen=True, kw_only=True):
 
     def reload(self, config: NodeConfig) -> None:
         """Take over what may change while the agent runs."""
-        set_up(config.log.level, config.log.format)
         postgres = config.postgresql
         if postgres is not None:
             self.instance.log_in_as(postgres.authentication)
@@ -241,6 +242,25 @@ def build_member(
     )
 
 
+def _doctor(ground: _Ground) -> Doctor:
+    def targets() -> list[Target]:
+        return targets_of(
+            ground.board.config.name, ground.reader.read(), ground.node.store.status()
+        )
+
+    def of_server() -> Iterator[Finding]:
+        members = len(ground.reader.read().members)
+        return server_findings(ground.instance, ground.reader.settings(), members)
+
+    return Doctor(
+        config=lambda: ground.board.config,
+        clock=ground.clock,
+        settings=ground.reader.settings,
+        targets=targets,
+        more=of_server,
+    )
+
+
 def _chronicle(config: NodeConfig, instance: Instance, clock: Clock, metrics: Metrics) -> Chronicle:
     return Chronicle(instance.layout.run_dir / EVENTS, config.name, clock, metrics.took_over)
 
@@ -318,6 +338,7 @@ def _responder(
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),
         chronicle=ground.chronicle,
+        doctor=_doctor(ground),
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     wishes = ServerWishes(

@@ -18,6 +18,7 @@ from raftha import __version__
 from raftha.account import own_name
 from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.process import (
+    begin_log,
     check_again,
     fatal,
     on_signals,
@@ -33,7 +34,7 @@ from raftha.consensus.node import RaftNode
 from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.ha.keys import Keys
-from raftha.logs import event, set_up
+from raftha.logs import event
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.pg.directory import running_pid
@@ -47,8 +48,8 @@ LONGEST_RUN_DIR = 80
 
 def run(config: NodeConfig, config_path: Path) -> int:
     """Run a member until it is stopped."""
-    set_up(config.log.level, config.log.format)
     try:
+        begin_log(config)
         return _run_member(config, config_path, SystemClock())
     except RafthaError as error:
         return refused(error)

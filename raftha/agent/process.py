@@ -16,6 +16,7 @@ from random import Random
 from types import FrameType
 from typing import NoReturn
 
+from raftha.account import own_name
 from raftha.clock import Clock
 from raftha.config.changes import compare
 from raftha.config.load import load
@@ -23,8 +24,8 @@ from raftha.config.schema import Reload
 from raftha.consensus.node import RaftNode
 from raftha.consensus.opening import open_store
 from raftha.consensus.visiting import Visitors
-from raftha.errors import ConfigError, RafthaError
-from raftha.logs import event
+from raftha.errors import ConfigError, Problem, RafthaError
+from raftha.logs import LogFile, event, set_up
 from raftha.metrics import Metrics
 from raftha.model.settings import TIMINGS, NodeConfig
 
@@ -42,6 +43,19 @@ def run_directory(config: NodeConfig) -> Path:
 def guardian_socket(run_dir: Path) -> Path:
     """Where the guardian of a member answers."""
     return run_dir / "guardian.sock"
+
+
+def begin_log(config: NodeConfig) -> None:
+    """Log as the file says. Raises ConfigError where the log cannot be written."""
+    log, file = config.log, None
+    if log.dir is not None:
+        file = LogFile(log.dir / f"{config.name}.log", log.file_size, log.file_num)
+    try:
+        set_up(log.level, log.format, file=file, levels=log.loggers)
+    except OSError as error:
+        what = f"{log.dir} takes no log: {error.strerror or error}"
+        remedy = f"make it, and give it to {own_name()}"
+        raise ConfigError([Problem("log.dir", what, remedy)]) from error
 
 
 def refused(error: RafthaError) -> int:
@@ -126,4 +140,8 @@ def check_again(known: NodeConfig, config_path: Path) -> NodeConfig | None:
         needs_restart = change.reload in (Reload.AGENT_RESTART, Reload.POSTGRES_RESTART)
         words = "changed, effective after a restart" if needs_restart else "changed"
         event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
+    try:
+        begin_log(loaded.config)
+    except ConfigError as error:
+        event(LOG, logging.ERROR, "the log goes on as before", why=str(error))
     return loaded.config

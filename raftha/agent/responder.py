@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from raftha.agent.chronicle import Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.configurations import Configurations
+from raftha.agent.doctor import Doctor
 from raftha.agent.guarding import Guarding
 from raftha.agent.halts import Halts
 from raftha.agent.membership import MemberChanges
@@ -32,6 +33,7 @@ from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds
 from raftha.metrics import Metrics
+from raftha.model.finding import Examination
 from raftha.model.happening import Chapter, Kind
 from raftha.model.ids import MemberName
 from raftha.model.report import (
@@ -82,6 +84,7 @@ class MemberResponder:
         first_term: int,
         clocks: ClockWatch,
         chronicle: Chronicle,
+        doctor: Doctor,
     ) -> None:
         self._scope = scope
         self._clock = clock
@@ -104,6 +107,7 @@ class MemberResponder:
         self._first_term = first_term
         self._clocks = clocks
         self._chronicle = chronicle
+        self._doctor = doctor
         self._last: Published | None = None
         self._renewed: tuple[int, Instant] | None = None
 
@@ -150,6 +154,9 @@ class MemberResponder:
             notices=notices,
             written=node.leader_position,
         )
+
+    def examine(self) -> Examination:
+        return self._doctor.examine()
 
     def events(self, count: int) -> Chapter:
         return self._chronicle.latest(count)

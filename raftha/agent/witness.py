@@ -14,6 +14,7 @@ from raftha import __version__
 from raftha.agent.chronicle import Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.configurations import Configurations
+from raftha.agent.doctor import Doctor
 from raftha.agent.group import peer_group
 from raftha.agent.halts import Halts
 from raftha.agent.membership import MemberChanges
@@ -32,6 +33,7 @@ from raftha.ha.explain import cluster_problems
 from raftha.ha.voting import group_problems
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.finding import Examination
 from raftha.model.happening import Chapter, Kind
 from raftha.model.report import (
     ClusterReport,
@@ -66,6 +68,7 @@ class WitnessResponder:
         first_term: int,
         clocks: ClockWatch,
         chronicle: Chronicle,
+        doctor: Doctor,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -83,6 +86,7 @@ class WitnessResponder:
         self._first_term = first_term
         self._clocks = clocks
         self._chronicle = chronicle
+        self._doctor = doctor
 
     @property
     def wishes(self) -> NoReturn:
@@ -151,6 +155,9 @@ class WitnessResponder:
             notices=notices,
         )
         return replace(report, lease_remaining_seconds=None)
+
+    def examine(self) -> Examination:
+        return self._doctor.examine()
 
     def events(self, count: int) -> Chapter:
         return self._chronicle.latest(count)

@@ -12,7 +12,15 @@ from pathlib import Path
 from raftha import __version__
 from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
-from raftha.agent.process import check_again, on_signals, open_node, refused, run_directory
+from raftha.agent.doctor import Doctor, targets_of
+from raftha.agent.process import (
+    begin_log,
+    check_again,
+    on_signals,
+    open_node,
+    refused,
+    run_directory,
+)
 from raftha.agent.reader import ClusterReader
 from raftha.agent.wiring import (
     build_configurations,
@@ -33,7 +41,7 @@ from raftha.consensus.node import RaftNode
 from raftha.errors import Problem, RafthaError
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
-from raftha.logs import event, set_up
+from raftha.logs import event
 from raftha.metrics import Metrics
 from raftha.model.happening import Kind
 from raftha.model.settings import NodeConfig
@@ -45,8 +53,8 @@ _OF_SERVER = ("parameters", "pg_hba", "pg_ident")
 
 def run(config: NodeConfig, config_path: Path) -> int:
     """Run a witness until it is stopped."""
-    set_up(config.log.level, config.log.format)
     try:
+        begin_log(config)
         return _run_witness(config, config_path, SystemClock())
     except RafthaError as error:
         return refused(error)
@@ -113,6 +121,12 @@ def build_witness(
         first_term=node.store.status().term,
         clocks=ClockWatch(config.name),
         chronicle=chronicle,
+        doctor=Doctor(
+            config=lambda: config,
+            clock=clock,
+            settings=reader.settings,
+            targets=lambda: targets_of(config.name, reader.read(), node.store.status()),
+        ),
     )
     return ApiServer(config.restapi, responder, clock)
 

@@ -55,6 +55,7 @@ _OWN_PATHS: Final = (
     "/peer",
     "/operation",
     "/events",
+    "/doctor",
     "/store",
     "/metrics",
     configurations.PATH,
@@ -108,6 +109,8 @@ class Application(Struct, frozen=True, kw_only=True):
             case "/operation":
                 operation = self.responder.operation()
                 return _reported(None if operation is None else codec.document(operation))
+            case "/doctor":
+                return self._doctor(request)
             case "/events":
                 return _events(request, self.responder)
             case "/metrics":
@@ -141,6 +144,15 @@ class Application(Struct, frozen=True, kw_only=True):
             return self._in_place(lambda: self._cluster(listing.members_document))
         change = self.responder.changes.latest(name)
         return _reported(None if change is None else codec.document(change))
+
+    def _doctor(self, request: Request) -> Reply:
+        """It writes to the disk and connects to others, so it is not for everybody."""
+        denied = self._denied(request, "an examination")
+        if denied is not None:
+            return denied
+        return self._in_place(
+            lambda: Reply(status=200, body=codec.document(self.responder.examine()))
+        )
 
     def _store(self, request: Request) -> Reply:
         denied = self._denied(request, "a look into the store")

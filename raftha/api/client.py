@@ -19,6 +19,7 @@ from raftha.api.codec import BadDocument
 from raftha.clock import Clock, SystemClock
 from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds, remaining
+from raftha.model.finding import Examination
 from raftha.model.happening import Chapter
 from raftha.model.report import (
     ClusterReport,
@@ -222,6 +223,12 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         """The latest wish for a name that the node knows of."""
         answer = self._expect(f"/members?{urlencode({'name': name})}", 200, 204)
         return None if answer.status == 204 else self._read(answer, codec.member_change)
+
+    def examination(self) -> Examination:
+        """What the node found of itself, measured now."""
+        answer = self._expect("/doctor", 200, known=True)
+        found: Examination = self._read(answer, codec.examination)
+        return found
 
     def events(self, last: int) -> Chapter:
         """The last so many lines of what happened on the node."""

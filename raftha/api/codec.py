@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from raftha.errors import RafthaError
+from raftha.model.finding import Examination
 from raftha.model.happening import Chapter
 from raftha.model.ids import Lsn
 from raftha.model.report import (
@@ -48,6 +49,7 @@ _Report = TypeVar(
     StoreReport,
     StoreEvents,
     Chapter,
+    Examination,
 )
 
 
@@ -69,6 +71,7 @@ _LEARNED: Final = tuple(
         StoreReport,
         StoreEvents,
         Chapter,
+        Examination,
     )
 )
 
@@ -83,7 +86,8 @@ def document(
     | VoterReport
     | StoreReport
     | StoreEvents
-    | Chapter,
+    | Chapter
+    | Examination,
 ) -> dict[str, Any]:
     """A report as JSON's own types."""
     plain = _plain(report)
@@ -107,6 +111,11 @@ def parse(body: bytes) -> dict[str, Any]:
 def peer_report(raw: object) -> PeerReport:
     """Read what `document` wrote. Raises BadDocument."""
     return _convert(_with_positions(raw), PeerReport)
+
+
+def examination(raw: object) -> Examination:
+    """Read what `document` wrote. Raises BadDocument."""
+    return _convert(raw, Examination)
 
 
 def chapter(raw: object) -> Chapter:

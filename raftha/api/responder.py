@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from raftha.model.configuring import ConfigAnswer, ConfigChange
+from raftha.model.finding import Examination
 from raftha.model.happening import Chapter
 from raftha.model.ids import MemberName
 from raftha.model.operation import Outcome
@@ -111,6 +112,9 @@ class Responder(Protocol):
 
     def asked(self, act: str, caller: str) -> None:
         """Keep for people that this act was asked for from there, and let in."""
+
+    def examine(self) -> Examination:
+        """Measure this machine, and whom it reaches; a few seconds at most."""
 
     def hosts(self) -> tuple[str, ...]:
         """The hosts of the HTTP interface of every member and witness that is known."""

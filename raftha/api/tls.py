@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from raftha.clock import Clock
 from raftha.errors import RafthaError
@@ -18,6 +20,10 @@ LOG = logging.getLogger(__name__)
 LOOK_S: Final = Seconds(1.0)
 """How long a certificate is used without a look at its files."""
 
+_IGNORE_DATES: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL; the ssl module has no name for it."""
+
+_FLIGHTS: Final = 4
 _VERIFY: Final = {
     VerifyClient.NONE: ssl.CERT_NONE,
     VerifyClient.OPTIONAL: ssl.CERT_OPTIONAL,
@@ -84,6 +90,28 @@ def _mark(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def dates(files: TlsFiles) -> tuple[float, float]:
+    """From when to when a certificate is good, in Unix time. Raises TlsError, also if it is not one
+    that a client could accept, whatever its dates say."""
+    seen = client_context(files, verify=True)
+    seen.check_hostname = False
+    seen.verify_flags |= _IGNORE_DATES
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = server_context(files, VerifyClient.NONE).wrap_bio(
+        to_server, to_client, server_side=True
+    )
+    client = seen.wrap_bio(to_client, to_server)
+    try:
+        for end in (client, server) * _FLIGHTS:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+        certificate: Mapping[str, Any] = client.getpeercert() or {}
+        begins, ends = (str(certificate[key]) for key in ("notBefore", "notAfter"))
+    except (OSError, KeyError, ValueError) as error:
+        raise TlsError(f"no client would accept {files.certfile}: {error}") from error
+    return ssl.cert_time_to_seconds(begins), ssl.cert_time_to_seconds(ends)
 
 
 def client_context(files: TlsFiles | None, verify: bool) -> ssl.SSLContext:

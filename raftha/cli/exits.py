@@ -11,3 +11,4 @@ class Exit(IntEnum):
     USAGE = 2
     UNREACHABLE = 3
     UNKNOWN = 4
+    UNWELL = 5

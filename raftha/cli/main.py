@@ -14,7 +14,7 @@ import click
 
 from raftha.cli.exits import Exit
 from raftha.cli.verbs.cluster import start, stop
-from raftha.cli.verbs.insight import why
+from raftha.cli.verbs.insight import diag, doctor, why
 from raftha.cli.verbs.member import member
 from raftha.cli.verbs.options import (
     dry_run_option,
@@ -263,6 +263,8 @@ cli.add_command(uri)
 cli.add_command(dsn)
 cli.add_command(version)
 cli.add_command(why)
+cli.add_command(doctor)
+cli.add_command(diag)
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ _MEANINGS: Final = {
     Exit.REFUSED: "refused, or nobody is what was asked for; the message says why",
     Exit.USAGE: "wrong use: an option, or a file that it names",
     Exit.UNREACHABLE: "no node answers, or none that could decide",
+    Exit.UNWELL: "`raftha doctor` found a problem",
     Exit.UNKNOWN: "it may have happened; the message says where to look",
 }
 _TABLE: Final = "| option | meaning |\n|---|---|\n"

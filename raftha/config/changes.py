@@ -61,6 +61,10 @@ def facts(config: NodeConfig) -> Mapping[str, object]:
         **{f"tags.{name}": value for name, value in config.tags.extra.items()},
         "log.level": config.log.level,
         "log.format": config.log.format,
+        "log.dir": config.log.dir,
+        "log.file_size": config.log.file_size,
+        "log.file_num": config.log.file_num,
+        "log.loggers": dict(config.log.loggers),
     }
 
 

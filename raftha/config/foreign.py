@@ -41,8 +41,6 @@ def _idle(what: str, remedy: str = "remove it") -> Foreign:
     return Foreign(f"ignored: {what}", remedy, refused=False)
 
 
-_LOG: Final = _idle("raftha logs to standard error", "let systemd or the container keep the log")
-
 NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "etcd": _STORE,
     "etcd3": _STORE,
@@ -101,14 +99,10 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "tags.nostream": _later(False),
     "tags.replicatefrom": _LATER,
     "log.type": Foreign("the key has another name here", "write log.format: plain or json"),
-    "log.dir": _LOG,
-    "log.file_num": _LOG,
-    "log.file_size": _LOG,
-    "log.mode": _LOG,
-    "log.max_queue_size": _LOG,
+    "log.mode": _idle("files of the log are readable for their owner alone"),
+    "log.max_queue_size": _idle("raftha bounds its own queue"),
     "log.dateformat": _idle("the time is written as ISO 8601 in UTC"),
     "log.traceback_level": _idle("tracebacks follow log.level"),
-    "log.loggers": _LATER,
     "log.static_fields": _LATER,
     "log.deduplicate_heartbeat_logs": _idle("repeated facts are always limited"),
 }

@@ -39,7 +39,6 @@ def build_node(reading: Reading, dynamic: DynamicConfig, folder: Path, witness: 
     The reading must have passed `require` and `check_node` without a problem.
     """
     assert not reading.problems, "a file with problems is never built"
-    log = LogConfig()
     return NodeConfig(
         scope=Scope(_need(reading, "scope", str)),
         name=MemberName(_need(reading, "name", str)),
@@ -48,10 +47,19 @@ def build_node(reading: Reading, dynamic: DynamicConfig, folder: Path, witness: 
         postgresql=None if witness else _postgres(reading, folder),
         bootstrap=_bootstrap(reading, dynamic),
         tags=_tags(reading),
-        log=LogConfig(
-            level=reading.get("log.level", str) or log.level,
-            format=reading.get("log.format", str) or log.format,
-        ),
+        log=_log(reading, folder),
+    )
+
+
+def _log(reading: Reading, folder: Path) -> LogConfig:
+    log = LogConfig()
+    return LogConfig(
+        level=reading.get("log.level", str) or log.level,
+        format=reading.get("log.format", str) or log.format,
+        dir=_path(reading, "log.dir", folder),
+        file_size=reading.get("log.file_size", int) or log.file_size,
+        file_num=reading.get("log.file_num", int) or log.file_num,
+        loggers=reading.get("log.loggers", dict) or {},
     )
 
 

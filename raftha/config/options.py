@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from raftha.config.log_options import LOG_OPTIONS
 from raftha.config.schema import (
     DYNAMIC_OPTIONS,
     Kind,
@@ -368,27 +369,8 @@ _TAGS: Final = (
     ),
 )
 
-_LOG: Final = (
-    _option(
-        "log.level",
-        Kind.WORD,
-        Reload.RELOAD,
-        "The least important messages that are written.",
-        default="INFO",
-        words=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-    ),
-    _option(
-        "log.format",
-        Kind.WORD,
-        Reload.RELOAD,
-        "One line of words, or one JSON object, for each event.",
-        default="plain",
-        words=("plain", "json"),
-    ),
-)
-
 NODE_SCHEMA: Final = schema(
-    (*_IDENTITY, *_RAFT, *_RESTAPI, *_POSTGRESQL, *_BOOTSTRAP, *_TAGS, *_LOG),
+    (*_IDENTITY, *_RAFT, *_RESTAPI, *_POSTGRESQL, *_BOOTSTRAP, *_TAGS, *LOG_OPTIONS),
     embedded_foreign(),
     open_sections=frozenset({"tags"}),
 )

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     WORD = "one word of a list"
     SYNCHRONOUS = "quorum, on or off"
     VERIFY = "none, optional or required"
+    LEVELS = "section of names and levels"
     HOSTS = "list of addresses, networks (CIDR) and names"
     ADDRESS = "host:port"
     ADDRESSES = "list of host:port"
@@ -43,6 +44,8 @@ class Kind(StrEnum):
     BASEBACKUP = "list of pg_basebackup options"
     FORMAT = "number of the format"
 
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 TEXTUAL: Final = frozenset(
     {Kind.TEXT, Kind.SECRET, Kind.NAME, Kind.PATH, Kind.WORD, Kind.ADDRESS, Kind.BIND, Kind.LISTEN}

@@ -14,6 +14,7 @@ from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
 from raftha.model.report import Level, Notice
 from raftha.model.store import KeyAbsent, KeyAt, Put, Remove, Transact
+from raftha.model.trouble import Trouble
 
 WORDS: Final = "the cluster was stopped by an operator: raftha start"
 
@@ -53,6 +54,7 @@ def notices_of_halt(cluster: Cluster) -> list[Notice]:
         return []
     return [
         Notice(
+            code=Trouble.STOPPED,
             subject="cluster",
             what=f"an operator has stopped it, at {cluster.halt.by}: PostgreSQL is down everywhere",
             remedy="raftha start",

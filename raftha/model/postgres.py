@@ -186,6 +186,14 @@ class PendingRestart(Struct, frozen=True, kw_only=True):
         return f"{self.name} {self.running} -> {self.wanted}{waits}"
 
 
+class ServerSetup(Struct, frozen=True, kw_only=True):
+    """Settings of a server that matter to a cluster, and what its roles may do: of `login`,
+    `replication`, `superuser`, and `valid` for a password that has not run out."""
+
+    settings: Mapping[str, str]
+    roles: Mapping[str, frozenset[str]]
+
+
 class ServerStatus(Struct, frozen=True, kw_only=True):
     """A running server's answer to one round of queries.
 

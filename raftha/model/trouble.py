@@ -35,6 +35,7 @@ class Trouble(StrEnum):
     SLOT_STRAINED = "slot-strained"
     SLOT_WAITS = "slot-waits"
     SLOW_DISK = "slow-disk"
+    STOPPED = "stopped"
     STORE_FILLING = "store-filling"
     STORE_UNREADABLE = "store-unreadable"
     STRANGE_STREAM = "strange-stream"

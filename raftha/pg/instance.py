@@ -25,6 +25,7 @@ from raftha.model.postgres import (
     DataDirectory,
     ServerPlan,
     ServerRole,
+    ServerSetup,
     ServerStatus,
     TimelineSwitch,
 )
@@ -226,6 +227,12 @@ class Instance:
             return []
         folder, search_path = self._once(queries.LIBRARY_FOLDERS, (), timeout)[0]
         return libraries.missing(parameters, Path(str(folder)), str(search_path))
+
+    def setup(self, timeout: float) -> ServerSetup:
+        """The settings and roles that a cluster depends on."""
+        roles = self.config.authentication
+        names = [role.username for role in (roles.superuser, roles.replication, roles.rewind)]
+        return queries.parse_setup(self._once(queries.SETUP, (names,), timeout)[0][0])
 
     def conf_loaded(self, timeout: float) -> str:
         """When the postmaster last read its files, as text, seen by a new connection."""

@@ -20,6 +20,7 @@ from raftha.model.postgres import (
     PendingRestart,
     Receiver,
     ReplayPause,
+    ServerSetup,
     ServerStatus,
     SlotState,
     StrainedSlot,
@@ -88,6 +89,21 @@ SELECT pg_catalog.json_build_object(
     FROM pg_catalog.pg_settings AS g WHERE g.pending_restart)
 )::text FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering) AS r
 """
+
+SETUP: Final = """
+SELECT pg_catalog.json_build_object(
+  'settings', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'name', s.name, 'setting', s.setting))
+    FROM pg_catalog.pg_settings AS s
+    WHERE s.name IN ('fsync', 'full_page_writes', 'data_checksums', 'wal_log_hints',
+      'synchronous_commit', 'max_wal_senders', 'max_replication_slots', 'server_version_num')),
+  'roles', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'name', r.rolname, 'login', r.rolcanlogin, 'replication', r.rolreplication,
+      'superuser', r.rolsuper,
+      'valid', r.rolvaliduntil IS NULL OR r.rolvaliduntil > pg_catalog.now()))
+    FROM pg_catalog.pg_roles AS r WHERE r.rolname = ANY (%s)))::text
+"""
+_RIGHTS: Final = ("login", "replication", "superuser", "valid")
 
 READ: Final = "SELECT oid FROM pg_catalog.pg_database ORDER BY oid LIMIT 1"
 CONF_LOADED: Final = "SELECT pg_catalog.pg_conf_load_time()::text"
@@ -221,6 +237,21 @@ def parse_status(text: str) -> ServerStatus:
         return _status(json.loads(text))
     except _UNREADABLE as error:
         raise PostgresError(f"the server's status cannot be read: {error!r}") from error
+
+
+def parse_setup(text: str) -> ServerSetup:
+    """Reads the answer to SETUP. Raises PostgresError."""
+    try:
+        answer = json.loads(text)
+        return ServerSetup(
+            settings={row["name"]: str(row["setting"]) for row in answer["settings"]},
+            roles={
+                row["name"]: frozenset(right for right in _RIGHTS if row[right])
+                for row in answer["roles"] or ()
+            },
+        )
+    except _UNREADABLE as error:
+        raise PostgresError(f"the server's settings cannot be read: {error!r}") from error
 
 
 def parse_slots(rows: Sequence[Sequence[Any]]) -> tuple[Slot, ...]:

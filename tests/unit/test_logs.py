@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from raftha.instants import Instant, Seconds
-from raftha.logs import Json, Plain, RateLimiter, event, set_up
+from raftha.logs import LONGEST_QUEUE, Json, LogFile, Plain, RateLimiter, event, set_up
 from raftha.model.settings import Secret
 
 
@@ -115,3 +119,67 @@ def test_a_traceback_stays_on_one_line() -> None:
         logger.exception("failed")
     assert stream.getvalue().count("\n") == 1
     assert "OSError" in stream.getvalue()
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The product's logger, put back afterwards."""
+    root = logging.getLogger("raftha")
+    before = (root.handlers, root.level, root.propagate)
+    yield root
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, root.propagate = before[0], before[2]
+    root.setLevel(before[1])
+    for name in ("raftha.consensus", "raftha.agent"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def test_a_file_is_rotated_and_every_line_is_whole(root: logging.Logger, tmp_path: Path) -> None:
+    set_up("INFO", "json", file=LogFile(tmp_path / "n1.log", 2000, 2))
+    for number in range(100):
+        event(logging.getLogger("raftha.agent"), logging.INFO, "something", number=number)
+    root.handlers[0].flush()
+
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["n1.log", "n1.log.1", "n1.log.2"]
+    lines = [line for name in files for line in (tmp_path / name).read_text().splitlines()]
+    assert max(json.loads(line)["number"] for line in lines) == 99
+    assert all((tmp_path / name).stat().st_size <= 2000 for name in files)
+
+
+def test_parts_have_levels_of_their_own_until_they_are_set_anew(
+    root: logging.Logger,
+) -> None:
+    stream = io.StringIO()
+    parts = [logging.getLogger(name) for name in ("raftha.consensus", "raftha.agent")]
+    set_up("INFO", "plain", stream, levels={"raftha.consensus": "ERROR", "raftha.agent": "DEBUG"})
+    for part in parts:
+        event(part, logging.DEBUG, "detail")
+        event(part, logging.WARNING, "warning")
+    assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == [
+        "DEBUG raftha.agent: detail",
+        "WARNING raftha.agent: warning",
+    ]
+    set_up("INFO", "plain", stream)
+    assert [part.level for part in parts] == [logging.NOTSET] * 2
+    assert len(root.handlers) == 1
+
+
+@pytest.mark.usefixtures("root")
+def test_a_disk_that_hangs_holds_nobody_up_and_what_was_lost_is_told(tmp_path: Path) -> None:
+    pipe = tmp_path / "n1.log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    set_up("INFO", "plain", file=LogFile(pipe, 1 << 40, 1))
+    for number in range(LONGEST_QUEUE + 2000):
+        event(logging.getLogger("raftha.agent"), logging.INFO, "x" * 200, number=number)
+    text = b""
+    deadline = os.times().elapsed + 5
+    while b"lost_before=" not in text and os.times().elapsed < deadline:
+        with suppress(BlockingIOError):
+            text += os.read(reader, 1 << 20)
+        event(logging.getLogger("raftha.agent"), logging.INFO, "on")
+    os.close(reader)
+
+    assert b"lost_before=" in text

@@ -13,6 +13,7 @@ from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
+from raftha.model.finding import Examination, Finding, Grade, Link
 from raftha.model.happening import Chapter, Happening, Kind
 from raftha.model.ids import Epoch, Lsn, MemberName, Timeline
 from raftha.model.postgres import Attached, Receiver, ServerStatus, SyncState
@@ -242,6 +243,12 @@ class FakeResponder:
         self.schedules = schedules(self.schedule_store)
         self.halts = halts(self.schedule_store)
         self.reloads = 0
+        self.examination = Examination(
+            node=MemberName("n1"),
+            wall=SystemClock().wall(),
+            findings=(Finding(check="clock", grade=Grade.OK, what="it is synchronised"),),
+            links=(Link(to="n2", port="raft", address="10.0.0.2:2380"),),
+        )
         self.happened: list[Happening] = []
         self.known_hosts: tuple[str, ...] = ("10.0.0.1", "10.0.0.2")
         self.settings = FakeSettings()
@@ -254,6 +261,9 @@ class FakeResponder:
             clock=SystemClock(),
             timeout=lambda: Seconds(1.0),
         )
+
+    def examine(self) -> Examination:
+        return self.examination
 
     def events(self, count: int) -> Chapter:
         return Chapter(node=MemberName("n1"), events=tuple(self.happened[-count:]))

@@ -1,0 +1,100 @@
+"""Examines PostgreSQL for `raftha doctor`: its release, settings and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from raftha.agent.wellness import bad, ok, warn
+from raftha.errors import PostgresError
+from raftha.instants import Seconds
+from raftha.model.finding import Finding
+from raftha.model.postgres import ServerSetup, version_text
+from raftha.model.settings import Authentication, DynamicConfig, SynchronousMode
+from raftha.pg import versions
+from raftha.pg.instance import Instance
+
+_ASK_S: Final = Seconds(2.0)
+
+
+def server_findings(instance: Instance, settings: DynamicConfig, members: int) -> Iterator[Finding]:
+    """What PostgreSQL says of itself, where it runs; `members` is how many there are."""
+    try:
+        setup = instance.setup(_ASK_S)
+    except PostgresError as error:
+        remedy = "raftha status says what it is doing, postgresql.log why it does not run"
+        yield bad("postgres", str(error), remedy)
+        return
+    yield of_release(int(setup.settings["server_version_num"]), settings.synchronous_mode)
+    yield from of_setup(setup, instance.config.authentication, members)
+
+
+def of_release(number: int, mode: SynchronousMode) -> Finding:
+    """Rule R18."""
+    problem = versions.synchronous_problem(number)
+    if problem is None:
+        return ok("release", f"PostgreSQL {version_text(number)}")
+    if mode is SynchronousMode.OFF:
+        return warn("release", problem.what, problem.remedy)
+    return bad("release", problem.what, problem.remedy)
+
+
+def of_setup(setup: ServerSetup, authentication: Authentication, members: int) -> Iterator[Finding]:
+    """The settings and roles of a server that runs; `members` is how many there are."""
+    settings = setup.settings
+    yield from _of_settings(settings)
+    needed = members - 1
+    for name, why in (
+        ("max_wal_senders", "streams, and one more for a copy"),
+        ("max_replication_slots", "slots"),
+    ):
+        here = int(settings[name])
+        what = f"{name} is {here}; {needed} other members need as many {why}"
+        remedy = f"raftha edit-config --pg {name}={needed + 3}, then raftha restart --pending"
+        yield ok("settings", what) if here > needed else bad("settings", what, remedy)
+    yield from _of_roles(setup.roles, authentication)
+
+
+def _of_settings(settings: Mapping[str, str]) -> Iterator[Finding]:
+    wrong = []
+    for name, meaning in (
+        ("fsync", "a crash of the machine destroys the data"),
+        ("full_page_writes", "a crash of the machine can leave torn pages"),
+    ):
+        if settings[name] != "on":
+            wrong.append(name)
+            remedy = f"raftha edit-config --pg {name}=on"
+            yield bad("settings", f"{name} is {settings[name]}: {meaning}", remedy)
+    if settings["data_checksums"] != "on" and settings["wal_log_hints"] != "on":
+        yield warn(
+            "settings",
+            "neither data checksums nor wal_log_hints: pg_rewind cannot work, and a diverged "
+            "member is copied anew",
+            "stop it and run pg_checksums --enable, or set wal_log_hints to on",
+        )
+    if settings["synchronous_commit"] in ("off", "local", "remote_write"):
+        yield warn(
+            "settings",
+            f"synchronous_commit is {settings['synchronous_commit']} by default: such commits may "
+            "be lost in a failover",
+            "raftha edit-config --pg synchronous_commit=on; sessions may still choose less",
+        )
+    if not wrong:
+        yield ok("settings", "fsync and full_page_writes are on")
+
+
+def _of_roles(roles: Mapping[str, frozenset[str]], wanted: Authentication) -> Iterator[Finding]:
+    needs = {
+        wanted.superuser.username: "superuser",
+        wanted.replication.username: "replication",
+    }
+    for name, right in needs.items():
+        has = roles.get(name)
+        if has is None:
+            what, remedy = f"there is no role {name}", f'CREATE ROLE "{name}" LOGIN {right.upper()}'
+            yield bad("roles", what, remedy)
+        elif not {"login", "valid"} <= has or not {right, "superuser"} & has:
+            lack = ", ".join(sorted({"login", "valid", right} - has))
+            yield bad("roles", f"role {name} lacks: {lack}", "correct it with ALTER ROLE")
+        else:
+            yield ok("roles", f"role {name} may log in, with {right}")
