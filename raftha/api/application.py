@@ -18,6 +18,7 @@ from raftha.api import (
     auth,
     codec,
     configurations,
+    description,
     halts,
     listing,
     members,
@@ -58,6 +59,7 @@ _OWN_PATHS: Final = (
     "/doctor",
     "/store",
     "/metrics",
+    description.PATH,
     configurations.PATH,
     members.PATH,
 )
@@ -115,6 +117,9 @@ class Application(Struct, frozen=True, kw_only=True):
                 return _events(request, self.responder)
             case "/metrics":
                 page = Text(content=self.responder.metrics(), content_type=CONTENT_TYPE)
+                return Reply(status=200, body=page)
+            case description.PATH:
+                page = Text(content=description.DOCUMENT, content_type="application/json")
                 return Reply(status=200, body=page)
             case "/store":
                 return self._store(request)

@@ -36,6 +36,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     wait: bool = True
 
 
+BODY: Final = _Body
 _BODY: Final = msgspec.json.Decoder(_Body)
 
 

@@ -20,6 +20,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     """Nothing can be said so far; what is said is refused rather than passed over."""
 
 
+BODY: Final = _Body
 _BODY: Final = msgspec.json.Decoder(_Body)
 
 

@@ -44,6 +44,9 @@ class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
+RESTART_BODY: Final = _Restart
+REMAKING_BODY: Final = _Remaking
+NOTHING_BODY: Final = _Nothing
 _RESTART: Final = msgspec.json.Decoder(_Restart)
 _REMAKING: Final = msgspec.json.Decoder(_Remaking)
 _NOTHING: Final = msgspec.json.Decoder(_Nothing)
