@@ -22,6 +22,7 @@ from raftha.model.postgres import (
     Receiver,
     ServerPlan,
     ServerRole,
+    ServerSetup,
     ServerStatus,
     TimelineSwitch,
     Upstream,
@@ -160,6 +161,10 @@ class FakeInstance:
     def refused_settings(self, timeout: float) -> tuple[str, ...]:
         self._reach(timeout)
         return ()
+
+    def setup(self, timeout: float) -> ServerSetup:
+        self._reach(timeout)
+        return ServerSetup(settings={}, roles={})
 
     def checkpoint(self, timeout: float) -> None:
         self._reach(min(timeout, 5.0))
