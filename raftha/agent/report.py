@@ -152,8 +152,6 @@ def cluster_report(
 ) -> ClusterReport:
     """The whole cluster as this node can tell it; it heard that the last leader had `written`."""
     leader = cluster.leader
-    head = _head(cluster, answers)
-    members = [_member(m, cluster, answers, raft, head, now) for m in _ordered(cluster)]
     return ClusterReport(
         scope=scope,
         answered_by=me,
@@ -171,7 +169,7 @@ def cluster_report(
         quorum=raft.quorum,
         voters=len(raft.voters),
         voters_connected=raft.connected,
-        members=(*members, *(_witness(v, answers, raft, now) for v in raft.voters if v.witness)),
+        members=_members(cluster, answers, raft, now),
         history=cluster.history,
         request=_request(cluster),
         problems=tuple(dict.fromkeys((*notices, *_of_members(answers)))),
@@ -181,12 +179,13 @@ def cluster_report(
         changes=tuple(change_of(wish) for _, wish in sorted(cluster.wishes.items())),
         sync_quorum=0 if cluster.sync is None else cluster.sync.quorum,
         synchronous_mode_strict=cluster.config.synchronous_mode_strict,
-        rpo=exposure(cluster, answers) if raft.majority else None,
+        rpo=exposure(cluster, answers) if raft.majority and cluster.halt is None else None,
         paused=cluster.paused,
         disarmed=tuple(sorted(cluster.disarmed)),
         last_written=_last_written(cluster, written),
         scheduled_switchover=cluster.scheduled_switchover,
         scheduled_restarts=tuple(cluster.scheduled_restarts.values()),
+        stopped_by=None if cluster.halt is None else cluster.halt.by,
     )
 
 
@@ -230,6 +229,15 @@ def _head(cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]) -> Lsn | N
     leader = cluster.leader
     answer = answers.get(leader.name) if leader else None
     return answer.report.position if answer and answer.report else None
+
+
+def _members(
+    cluster: Cluster, answers: Mapping[MemberName, PeerAnswer], raft: RaftStatus, now: Instant
+) -> tuple[MemberReport, ...]:
+    """The members by name, then the witnesses."""
+    head = _head(cluster, answers)
+    members = (_member(m, cluster, answers, raft, head, now) for m in _ordered(cluster))
+    return (*members, *(_witness(v, answers, raft, now) for v in raft.voters if v.witness))
 
 
 def _member(

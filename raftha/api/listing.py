@@ -32,6 +32,7 @@ def cluster_document(report: ClusterReport) -> dict[str, Any]:
         "members": [_member_document(member, position, report) for member in report.members],
         **_scheduled_switchover(report),
         **({"pause": True} if report.paused else {}),
+        **({"stopped": True} if report.stopped_by is not None else {}),
         "majority": report.majority,
         "age_seconds": report.age_seconds,
         "answered_by": report.answered_by,

@@ -22,6 +22,7 @@ from raftha.cli.exits import Exit
 from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
 from raftha.clock import Clock
 from raftha.errors import RafthaError
+from raftha.ha.halting import WORDS
 from raftha.instants import remaining
 from raftha.model.ids import MemberName
 from raftha.model.report import (
@@ -141,11 +142,13 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
         raise NotPossible(f"{report.leader} leads, nothing is lost: leave --allow-data-loss out")
     if wish.fenced is not None and wish.fenced not in report.disarmed:
         raise NotPossible(f"nothing waits for the end of {wish.fenced}: leave --fenced out")
+    if report.stopped_by is not None:
+        raise NotPossible(WORDS)
     if wish.kind is RequestKind.SWITCHOVER:
         _check_leader(report, wish.leader)
         if not standbys:
             raise NotPossible("there is no standby that could take over")
-        candidate = candidate or _choice(standbys, wish.yes)
+        candidate = candidate or _choice(standbys, wish.yes or wish.dry_run)
     return OperationRequest(
         kind=wish.kind,
         leader=report.leader if wish.kind is RequestKind.SWITCHOVER else None,

@@ -163,6 +163,8 @@ def _header(report: ClusterReport) -> Iterator[str]:
     yield _synchronous(report)
     if report.rpo is not None:
         yield _loss(report.rpo)
+    if report.stopped_by is not None:
+        yield f"STOPPED by an operator at {report.stopped_by}, until raftha start"
     if report.request:
         words = ", ".join(f"{key} {value}" for key, value in report.request.items())
         yield f"operator's request: {words}"

@@ -10,7 +10,10 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 
 
 def tsv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A column for each key, in the order in which they come first; what a row lacks is empty."""
+    """A column for each key, in the order in which they come first; what a row lacks is empty.
+    Nothing where there are no rows."""
+    if not rows:
+        return ""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return separated([columns, *([row.get(key) for key in columns] for row in rows)])
 

@@ -148,7 +148,8 @@ def cluster_problems(
     """What is wrong with the cluster as a whole."""
     found = [*notices_of_pause(cluster), *notices_of_halt(cluster), *notices_of_schedule(cluster)]
     found += [_of_wish(wish) for _, wish in sorted(cluster.wishes.items()) if wish.is_open]
-    if cluster.initialize is None or cluster.initialize.system_id is None:
+    is_born = cluster.initialize is not None and cluster.initialize.system_id is not None
+    if not is_born or cluster.halt is not None:
         return tuple(found)
     if cluster.leader is None and raft.majority:
         reasons = [

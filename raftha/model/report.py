@@ -241,6 +241,7 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     have heard to be promoted. `disarmed` are the members whose primary may run without a deadline.
     `last_written` is how far leaders were known to have written, while there is none. What is
     scheduled waits for its time, or was refused and is kept until somebody has taken note.
+    `stopped_by` is the node at which an operator stopped the whole cluster.
     """
 
     scope: str
@@ -275,6 +276,7 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     last_written: Lsn | None = None
     scheduled_switchover: ScheduledSwitchover | None = None
     scheduled_restarts: tuple[ScheduledRestart, ...] = ()
+    stopped_by: MemberName | None = None
 
 
 class OperationRequest(Struct, frozen=True, kw_only=True):

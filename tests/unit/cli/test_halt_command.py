@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 from msgspec.structs import replace
 
 from raftha.cli import halt
 from raftha.cli.discover import contact
 from raftha.cli.exits import Exit
 from raftha.cli.halt import Wish, late
+from raftha.ha.halting import WORDS
+from raftha.model.ids import MemberName
 from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
 from tests.unit.api.fake_responder import FakeResponder
 from tests.unit.cli.test_restart_command import raftha, responder, url
@@ -45,6 +49,16 @@ def test_it_is_explained_asked_for_and_waited_for(responder: FakeResponder, url:
     assert responder.schedule_store.cluster.halt is None
     told = raftha("start", "--url", url)
     assert (told.exit_code, "not stopped" in told.stderr) == (Exit.REFUSED, True)
+
+
+def test_a_stopped_cluster_says_so_first(responder: FakeResponder, url: str) -> None:
+    stopped = replace(responder.cluster_report, stopped_by=MemberName("n3"))
+    responder.cluster_report = stopped
+    assert "STOPPED by an operator at n3" in raftha("status", "--url", url).stdout
+    assert json.loads(raftha("status", "--url", url, "-o", "json").stdout)["stopped"] is True
+    told = raftha("switchover", "--url", url, "--yes")
+    assert (told.exit_code, WORDS in told.stderr) == (Exit.REFUSED, True)
+    assert responder.requests == []
 
 
 def test_nobody_to_confirm_nobody_to_ask_and_no_majority(

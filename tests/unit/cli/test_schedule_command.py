@@ -118,7 +118,8 @@ def test_a_dry_run_asks_nobody_and_tells_what_the_cluster_says(
     responder.accepted = finished(OperationState.DONE, "it would begin now")
     assert raftha("failover", "--url", url, "--candidate", "n2", "--dry-run").exit_code == 0
     assert [asked.dry_run for asked in responder.requests] == [True, True]
-
+    responder.accepted = finished(OperationState.DONE, "it would begin now")
+    assert raftha("switchover", "--url", url, "--dry-run").exit_code == 0, "nobody is asked whom"
     told = raftha("restart", "--url", url, "--dry-run")
     assert told.exit_code == Exit.REFUSED, "the fake takes it for done, and says that it runs"
     assert [asked.dry_run for asked in responder.wishes.asked] == [True, True, True]

@@ -15,7 +15,7 @@ __all__ = ("responder", "url")
 def test_what_would_break_a_line_is_escaped_as_copy_does() -> None:
     rows = [{"a": "x\ty\nz\\", "b": None}, {"b": True, "c": {"k": [1]}, "a": 2}]
     assert tsv(rows) == 'a\tb\tc\nx\\ty\\nz\\\\\t\t\n2\ttrue\t{"k": [1]}\n'
-    assert tsv([]) == "\n"
+    assert tsv([]) == ""
     assert separated([("a", 1.5)]) == "a\t1.5\n"
 
 

@@ -100,6 +100,7 @@ def test_nothing_else_is_begun_meanwhile() -> None:
 
 
 def test_it_is_told_with_what_to_do() -> None:
+    assert len(cluster_problems(b.vacant(halt=HALT, sync=b.sync()), b.raft(), {})) == 1
     (notice,) = cluster_problems(b.cluster(halt=HALT), b.raft(), {})
     assert "stopped it, at n3" in notice.what
     assert notice.remedy == "raftha start"
