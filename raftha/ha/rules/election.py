@@ -178,7 +178,8 @@ def _another_was_chosen(s: Situation) -> Verdict | None:
     if not _vacant(s) or request is None or request.candidate in (None, s.me):
         return None
     report = s.peer(request.candidate) if request.candidate else None
-    waited = s.since(s.memory.lost_since)
+    # There may have been no leader for long when somebody is chosen by hand.
+    waited = min(s.since(s.memory.lost_since), s.since(s.memory.request_since))
     if report is None or report.obstacle is not None or waited >= s.config.ttl:
         return None
     return Verdict(f"leaving the leader key to {request.candidate}, as was asked for", _ask(s))
@@ -327,8 +328,8 @@ RULES = (
     Rule(
         id="elect-50",
         when="an operator asked for another candidate, who answers and may lead",
-        then="leave the key to it, for one ttl at most",
-        why="a switchover goes where it was asked to go",
+        then="leave the key to it, for one ttl at most since it was asked for",
+        why="a hand-over goes where it was asked to go, also where nobody has led for long",
         check=_another_was_chosen,
     ),
     Rule(

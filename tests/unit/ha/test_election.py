@@ -90,12 +90,24 @@ def test_a_live_primary_delays_the_race_by_one_ttl_at_most() -> None:
     assert b.decided(b.racing(peers=alive), not_yet).rule == "elect-40"
 
 
+def test_the_candidate_goes_first_also_where_nobody_has_led_for_long() -> None:
+    """A choice by hand is made for such a cluster; the time counts from when it was made."""
+    asked = b.request(RequestKind.FAILOVER, by=None, to=N3)
+    view = b.racing(cluster=b.followed(leader=None, request=asked))
+    long_ago = replace(b.LOST, lost_since=pg.at(-60.0), request_seen=asked.id)
+
+    fresh = b.decided(view, replace(long_ago, request_since=pg.at(-0.5)))
+    assert fresh.rule == "elect-50"
+    stale = b.decided(view, replace(long_ago, request_since=pg.at(-5.0)))
+    assert stale.rule != "elect-50", "who does not take it keeps nobody for ever"
+
+
 def test_the_candidate_that_was_asked_for_goes_first() -> None:
     asked = b.request(RequestKind.SWITCHOVER, by=N2, to=N3)
     view = b.racing(cluster=b.followed(leader=None, request=asked))
     assert b.decided(view, LOST).rule == "elect-50"
 
-    late = replace(LOST, lost_since=pg.at(-5.0))
+    late = replace(LOST, lost_since=pg.at(-5.0), request_since=pg.at(-5.0), request_seen=asked.id)
     assert b.decided(view, late).rule == "elect-70"
 
 
