@@ -81,10 +81,11 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     ),
     "cluster": (pytest_step("planted faults of the cluster", PLANTED, options=WORKERS),),
     "integration": (FULL,),
+    "short": (pytest_step("a few faults", "tests/faults", options=(*WORKERS, "-m", "short")),),
     "faults": (pytest_step("faults", "tests/faults", options=WORKERS, limit_s=FAULTS_LIMIT_S),),
     "mutants": (pytest_step("mutants", "tests/mutants", options=WORKERS),),
 }
-CI: Final = ("check", "unit", "properties", "sim", "integration")
+CI: Final = ("check", "unit", "properties", "sim", "integration", "short")
 EVERY_MAJOR: Final = pytest_step(
     "integration on every major", "tests/integration", options=(*WORKERS, "--majors=all")
 )

@@ -65,6 +65,7 @@ def test_a_primary_whose_agent_is_killed_writes_no_more_when_another_does(
     conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=LAG_BYTES)
 
 
+@pytest.mark.short
 def test_a_primary_whose_agent_is_frozen_writes_no_more_when_another_does(
     new_cluster: NewCluster, probe: Probe, crowd: Callable[..., Crowd], conclude: Conclude
 ) -> None:

@@ -33,6 +33,20 @@ KINDS: Final = [chosen for size in range(1, 4) for chosen in itertools.combinati
 WITH_RAFT: Final = [kinds for kinds in KINDS if Kind.RAFT in kinds]
 WITHOUT_RAFT: Final = [kinds for kinds in KINDS if Kind.RAFT not in kinds]
 each_way = pytest.mark.parametrize("way", list(Way), ids=lambda way: way.value.replace(" ", "-"))
+SHORT: Final = tuple(Kind), Way.BOTH
+"""Tried by the default suite too: the primary is cut off altogether."""
+
+cut_off = pytest.mark.parametrize(
+    ("kinds", "way"),
+    [
+        pytest.param(
+            *(kinds, way),
+            id=f"{'+'.join(kinds)}-{way.value.replace(' ', '-')}",
+            marks=[pytest.mark.short] * ((kinds, way) == SHORT),
+        )
+        for kinds, way in itertools.product(WITH_RAFT, Way)
+    ],
+)
 LASTS_S: Final = 2 * LEASE_S
 PROXY_S: Final = 2.0
 """What an election may take longer because every word of it passes threads of this process: 8.0 s
@@ -55,8 +69,7 @@ def passed(scene: Scene, kinds: tuple[Kind, ...], way: Way) -> dict[Kind, int]:
     return {kind: scene.cluster.passed(scene.primary, kind, way) for kind in kinds}
 
 
-@each_way
-@pytest.mark.parametrize("kinds", WITH_RAFT, ids="+".join)
+@cut_off
 def test_without_its_raft_links_the_primary_ends_and_another_takes_over(
     new_cluster: NewCluster,
     probe: Probe,

@@ -45,7 +45,16 @@ PAUSE_S: Final = 2 * LEASE_S
 
 KILLS: Final = 50
 SEED: Final = 20_251_127
-each_combination = pytest.mark.parametrize("parts", COMBINATIONS, ids="+".join)
+SHORT: Final = ("guardian", "agent")
+"""Tried by the default suite too: nothing but the kernel is left to end the server."""
+
+each_combination = pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(parts, id="+".join(parts), marks=[pytest.mark.short] * (parts == SHORT))
+        for parts in COMBINATIONS
+    ],
+)
 
 
 def strike(scene: Scene, parts: tuple[str, ...], number: signal.Signals) -> list[psutil.Process]:
