@@ -184,6 +184,8 @@ def tags_document(tags: Tags) -> dict[str, str | int | float | bool]:
         for name in ("nofailover", "nosync", "noloadbalance", "clonefrom")
         if getattr(tags, name)
     }
+    if tags.replicatefrom:
+        ours["replicatefrom"] = tags.replicatefrom
     for name in ("failover_priority", "sync_priority"):
         if getattr(tags, name) != 1:
             ours[name] = getattr(tags, name)

@@ -56,6 +56,7 @@ def facts(config: NodeConfig) -> Mapping[str, object]:
         "tags.nosync": config.tags.nosync,
         "tags.noloadbalance": config.tags.noloadbalance,
         "tags.clonefrom": config.tags.clonefrom,
+        "tags.replicatefrom": config.tags.replicatefrom,
         "tags.failover_priority": config.tags.failover_priority,
         "tags.sync_priority": config.tags.sync_priority,
         **{f"tags.{name}": value for name, value in config.tags.extra.items()},

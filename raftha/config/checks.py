@@ -29,6 +29,7 @@ def check_node(reading: Reading, folder: PurePath, witness: bool) -> None:
     _check_rest(reading)
     _check_rest_exposure(reading)
     _check_tags(reading)
+    _check_replicatefrom(reading)
     _check_bootstrap_hba(reading)
     if not witness:
         warn_managed(reading, "postgresql.parameters")
@@ -180,6 +181,14 @@ def _check_tags(reading: Reading) -> None:
                 f"contradicts tags.{priority}: {number}; {flag} wins",
                 "remove one of the two",
             )
+
+
+def _check_replicatefrom(reading: Reading) -> None:
+    named = reading.get("tags.replicatefrom", str)
+    if named is not None and named == reading.get("name", str):
+        reading.refuse(
+            "tags.replicatefrom", "names this node itself", "name another member, or remove it"
+        )
 
 
 def _check_bootstrap_hba(reading: Reading) -> None:

@@ -159,6 +159,7 @@ def _tags(reading: Reading) -> Tags:
         nosync=nosync,
         noloadbalance=reading.get("tags.noloadbalance", bool) or False,
         clonefrom=reading.get("tags.clonefrom", bool) or False,
+        replicatefrom=reading.get("tags.replicatefrom", str) or "",
         failover_priority=failover_priority,
         sync_priority=sync_priority,
         extra=dict(reading.extra),

@@ -358,7 +358,15 @@ _TAGS: Final = (
     _tag("tags.nofailover", "Never promote this node."),
     _tag("tags.nosync", "Never count this node as a synchronous standby."),
     _tag("tags.noloadbalance", "Answer 503 to `/replica`, so that balancers leave it out."),
-    _tag("tags.clonefrom", "Prefer this node as the source of new copies."),
+    _tag("tags.clonefrom", "Prefer this node as the source of new copies while it streams."),
+    _option(
+        "tags.replicatefrom",
+        Kind.NAME,
+        Reload.RELOAD,
+        "The member to stream from while that one streams itself; else it is the leader. Such a"
+        " node is no synchronous standby.",
+        default="none",
+    ),
     _tag_number(
         "tags.failover_priority",
         "Among standbys that hold the same WAL the highest is promoted; 0 means never.",

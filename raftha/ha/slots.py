@@ -19,13 +19,13 @@ from typing import Final
 from raftha.ha.actions import Action, AdvanceSlots, DropSlots, EnsureSlots, MakeLogicalSlots
 from raftha.ha.parting import lasting_members
 from raftha.ha.situation import Situation
+from raftha.ha.upstreams import is_in_touch, streams_elsewhere, streams_from_here
 from raftha.instants import Instant, Seconds
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import Lsn, MemberName
 from raftha.model.membership import MemberVerb, WishState
 from raftha.model.postgres import ServerStatus, StrainedSlot
 from raftha.model.report import Level, Notice
-from raftha.model.store import RaftStatus
 from raftha.model.trouble import Trouble
 from raftha.model.view import View
 
@@ -55,13 +55,8 @@ def absent_since(view: View, before: Mapping[MemberName, Instant]) -> Mapping[Me
     return {
         name: before.get(name, view.now)
         for name, member in view.cluster.members.items()
-        if name != view.me.name and not _is_in_touch(view.raft, member)
+        if name != view.me.name and not is_in_touch(view.raft, member)
     }
-
-
-def _is_in_touch(raft: RaftStatus, member: Member) -> bool:
-    known = (*raft.voters, *raft.joiners)
-    return any(node.connected for node in known if node.address == member.raft)
 
 
 def slot_steps(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
@@ -114,14 +109,21 @@ def _wanted(s: Situation) -> tuple[str, ...]:
 
 def _of_members(s: Situation) -> tuple[str, ...]:
     """The slots of the other members: on a primary of those that are here, or were until a while
-    ago; elsewhere of those for whom the primary has one, and of the primary itself."""
+    ago, but for those that stream elsewhere; on a standby of those for whom the primary has one, of
+    the primary itself, and of those that stream from here."""
     if s.lease is not None:
-        return tuple(m.slot for m in lasting_members(s) if not _is_given_up(s, m))
+        return tuple(
+            m.slot
+            for m in lasting_members(s)
+            if not (_is_given_up(s, m) or streams_elsewhere(s, m))
+        )
     leader = s.other_leader
     return tuple(
         m.slot
         for m in lasting_members(s)
-        if m.slot in s.cluster.slots or (leader is not None and m.name == leader.name)
+        if m.slot in s.cluster.slots
+        or (leader is not None and m.name == leader.name)
+        or streams_from_here(s, m)
     )
 
 
@@ -177,12 +179,15 @@ def _holding_back(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -
 
 
 def _behind(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -> Mapping[str, Lsn]:
-    """The slots of a standby that are to be moved on, and to where."""
+    """The slots of a standby that are to be moved on, and to where. What streams from here moves
+    its own: the primary may have a slot for it that was made since."""
     notes = positions_told(s, server)
+    own = {m.slot for m in s.other_members if m.tags.replicatefrom == s.me}
     return {
         slot.name: notes[slot.name]
         for slot in server.slot_states
-        if slot.name in wanted and slot.name in notes and not (slot.active or slot.lost)
+        if slot.name in wanted and slot.name not in own and slot.name in notes
+        if not (slot.active or slot.lost)
         if slot.position is not None
         and notes[slot.name].value >= slot.position.value + SEGMENT_BYTES
     }

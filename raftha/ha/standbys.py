@@ -72,7 +72,7 @@ def may_serve(s: Situation, name: MemberName) -> bool:
 def _willing(s: Situation, name: MemberName) -> Member | None:
     """The member, if nobody said that commits are not to wait for it."""
     member = s.cluster.members.get(name)
-    if member is None or member.tags.nosync or is_leaving(s.cluster, name):
+    if member is None or not member.tags.may_be_synchronous or is_leaving(s.cluster, name):
         return None
     return member
 
@@ -196,7 +196,7 @@ def _answered(s: Situation, member: Member) -> bool:
     report = s.peer(member.name)
     alive = report is not None and report.state in (MemberState.RUNNING, MemberState.STREAMING)
     may_be = s.has_vote(member) and not is_leaving(s.cluster, member.name)
-    return alive and may_be and not member.tags.nosync
+    return alive and may_be and member.tags.may_be_synchronous
 
 
 def names_at_restart(s: Situation) -> str:

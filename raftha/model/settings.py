@@ -158,6 +158,7 @@ class Tags(Struct, frozen=True, kw_only=True):
     nosync: bool = False
     noloadbalance: bool = False
     clonefrom: bool = False
+    replicatefrom: str = ""
     failover_priority: int = 1
     sync_priority: int = 1
     extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -166,6 +167,11 @@ class Tags(Struct, frozen=True, kw_only=True):
     def may_lead(self) -> bool:
         """Neither tag forbids promotion."""
         return not self.nofailover and self.failover_priority > 0
+
+    @property
+    def may_be_synchronous(self) -> bool:
+        """Commits may wait for it: no tag forbids that, and it is to stream from the leader."""
+        return not self.nosync and not self.replicatefrom
 
 
 class SynchronousMode(StrEnum):

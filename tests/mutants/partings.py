@@ -14,8 +14,8 @@ MUTANTS: Final = (
     Mutant(
         file="ha/standbys.py",
         without="commits go on waiting for a member that is to go",
-        text="member.tags.nosync or is_leaving(s.cluster, name)",
-        instead="member.tags.nosync",
+        text="not member.tags.may_be_synchronous or is_leaving(s.cluster, name)",
+        instead="not member.tags.may_be_synchronous",
         caught_by=_PARTING + "test_who_is_to_go_leaves_the_synchronous_set_at_once",
     ),
     Mutant(

@@ -13,6 +13,7 @@ from raftha.ha.situation import Situation
 from raftha.ha.sizes import replay_stands
 from raftha.ha.slots import slot_steps, words_of
 from raftha.ha.table import Rule, Verdict
+from raftha.ha.upstreams import copy_source, own_upstream
 from raftha.model.cluster import Member, MemberState
 from raftha.model.postgres import ControlData
 
@@ -52,7 +53,8 @@ def _clone(s: Situation) -> Verdict | None:
         return _wait_for_slot(s, leader)
     if s.backing_off():
         return _pause(s)
-    return Verdict(f"cloning from {leader.name}", (Clone(leader),))
+    source = copy_source(s, leader)
+    return Verdict(f"cloning from {source.name}", (Clone(source),))
 
 
 def _pause(s: Situation) -> Verdict:
@@ -72,7 +74,8 @@ def _start(s: Situation) -> Verdict | None:
         return _wait_for_slot(s, leader)
     if s.backing_off():
         return _pause(s)
-    return start_standby(s, leader, f"starting as a standby of {leader.name}")
+    source = own_upstream(s, leader)
+    return start_standby(s, source, f"starting as a standby of {source.name}")
 
 
 def _needs_rejoin(s: Situation, control: ControlData) -> bool:
@@ -167,12 +170,13 @@ def _follow(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None:
         return None
-    if _slot_missing(s):
+    source = own_upstream(s, leader)
+    if source is leader and _slot_missing(s):
         return _wait_for_slot(s, leader)
-    plan = standby_plan(s.cluster, s.view.me, leader)
+    plan = standby_plan(s.cluster, s.view.me, source)
     if plan != s.memory.plan:
         memory = replace(s.memory, plan=plan)
-        return Verdict(f"following {leader.name}", (Configure(plan),), memory)
+        return Verdict(f"following {source.name}", (Configure(plan),), memory)
     steps = (*slot_steps(s, server), *logical.steps_of_standby(s, server))
     state = "streaming"
     if server.receiver is None:
@@ -180,7 +184,7 @@ def _follow(s: Situation) -> Verdict | None:
     if leader.state is MemberState.STOPPING:
         state += f", {leader.name} is stopping"
     acts = ", ".join(filter(None, map(words_of, steps))) or "no action"
-    return Verdict(f"{acts}: I am {s.me}, a standby of {leader.name}, {state}", steps)
+    return Verdict(f"{acts}: I am {s.me}, a standby of {source.name}, {state}", steps)
 
 
 RULES = (
@@ -194,7 +198,8 @@ RULES = (
     Rule(
         id="follow-20",
         when="another member leads, and there is no data directory here or one half rewound",
-        then="wait until the leader is the primary and has made the slot, then take a base backup",
+        then="wait until the leader is the primary and has made the slot, then take a base backup; "
+        "of a streaming standby tagged `clonefrom`, if there is one",
         why="with the slot first, the WAL that the copy needs stays, and PostgreSQL never logs "
         "a missing slot",
         check=_clone,
@@ -248,7 +253,8 @@ RULES = (
     Rule(
         id="follow-60",
         when="another member leads and a standby runs here",
-        then="point it at the leader; keep a slot for each other member, behind what it confirmed",
+        then="point it at the leader, or at whom `replicatefrom` names; keep a slot for each other "
+        "member, behind what it confirmed",
         why="the healthy state of a standby: nothing is done unless something differs",
         check=_follow,
     ),

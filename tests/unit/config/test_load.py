@@ -316,6 +316,7 @@ def test_the_raft_directory_may_not_lie_in_the_data_directory(refusals: Any, goo
         ("consul: {host: x}", "raftha has its own key store"),
         ("citus: {group: 0}", "Citus is not supported"),
         ("tags: {nostream: true}", "not supported by this version"),
+        ("tags: {replicatefrom: n1}", "names this node itself"),
         ("log: {type: json}", "write log.format"),
         ("log: {format: xml}", "use one of plain, json"),
         ("restapi.x: 1", "is not an option"),
