@@ -158,10 +158,11 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="consensus/members.py",
-        without="members: a newcomer keeps a voter of its name out",
+        without="members: whom the log names counts as of no set of voters",
         text="own = self._present.latest_index if ours is not None and",
         instead="own = 0 if ours is not None and",
-        caught_by=_NAMESAKES + "test_a_voter_is_not_kept_out_by_a_newcomer_of_its_name",
+        caught_by=_NAMESAKES
+        + "test_whom_the_log_names_takes_its_place_though_nothing_is_known_to_be_committed",
     ),
     Mutant(
         file="consensus/steward.py",
