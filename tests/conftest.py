@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=20,
         help="how many seeds of the consensus simulation to run; `tests/run` asks for more",
     )
+    parser.addoption(
+        "--changes",
+        type=int,
+        default=4,
+        help="how often the primary changes under the subscriber of tests/faults/test_logical.py",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -39,6 +39,7 @@ from raftha.ha.situation import Situation
 from raftha.ha.slots import absent_since
 from raftha.ha.table import Decision, Rule, Verdict
 from raftha.instants import longest
+from raftha.model.cluster import Leader
 from raftha.model.store import Grant
 from raftha.model.view import JobKind, View
 
@@ -173,14 +174,22 @@ def _last_renewal(view: View, seen: LeaderSeen | None) -> LeaderSeen | None:
     if leader is None or (seen is not None and seen.revision == leader.lease.revision):
         return seen
     note = decode_position(leader.lease.note)
+    slots = decode_slots(leader.lease.note)
+    if note is None and seen is not None and _is_of_this_reign(seen, leader):
+        # The leader's server is gone, as at the end of a switchover: its last word holds.
+        slots = seen.slots
     return LeaderSeen(
         revision=leader.lease.revision,
         at=view.now,
         name=leader.name,
         timeline=note[0] if note else (seen.timeline if seen else None),
         position=note[1] if note else (seen.position if seen else None),
-        slots=decode_slots(leader.lease.note),
+        slots=slots,
     )
+
+
+def _is_of_this_reign(seen: LeaderSeen, leader: Leader) -> bool:
+    return seen.name == leader.name and seen.revision >= leader.epoch.revision
 
 
 def _is_leaving_service(view: View, memory: Memory) -> bool:

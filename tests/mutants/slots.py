@@ -48,6 +48,22 @@ DECISIONS: Final = (
         + "test_a_slot_that_holds_back_the_primary_is_made_anew_once_its_reader_is_far_enough",
     ),
     Mutant(
+        file="ha/decide.py",
+        without="a leader that stops takes back what it told of its slots",
+        text="slots = seen.slots",
+        instead="slots = {}",
+        caught_by=_LOGICAL
+        + "test_a_leader_whose_server_is_gone_takes_back_nothing_that_it_told_of_its_slots",
+    ),
+    Mutant(
+        file="ha/decide.py",
+        without="what was told of slots in an earlier reign counts in this one",
+        text="return seen.name == leader.name and seen.revision >= leader.epoch.revision",
+        instead="return seen.name == leader.name",
+        caught_by=_LOGICAL
+        + "test_a_leader_whose_server_is_gone_takes_back_nothing_that_it_told_of_its_slots",
+    ),
+    Mutant(
         file="ha/logical.py",
         without="a copy counts as ready before the primary keeps the catalog for it",
         text="if state.catalog_xmin is None or _precedes(state.catalog_xmin, floor):",

@@ -19,6 +19,7 @@ from raftha.ha.actions import (
 )
 from raftha.ha.decide import decide, observe_memory
 from raftha.ha.explain import problems
+from raftha.ha.keys import encode_position
 from raftha.ha.logical import STEP_BYTES, unready
 from raftha.ha.memory import Arming, Floors, LeaderSeen, Memory
 from raftha.ha.plans import names_for, primary_plan, standby_plan
@@ -293,6 +294,38 @@ def test_what_the_primary_began_to_keep_stays_the_measure() -> None:
     assert why_not(copy(), leader_seen=later, floors=begun) == ""
     other = Floors(where=("another", where[1]), of={"sub": 600})
     assert "come as far" in why_not(copy(), leader_seen=later, floors=other)
+
+
+@pytest.mark.parametrize(
+    ("seen", "slots"),
+    [
+        (told(), told().slots),
+        (replace(told(), name=N3), {}),
+        (replace(told(), revision=Revision(b.EPOCH.revision - 1)), {}),
+        (None, {}),
+    ],
+    ids=["this reign", "another leader", "an earlier reign", "nothing"],
+)
+def test_a_leader_whose_server_is_gone_takes_back_nothing_that_it_told_of_its_slots(
+    seen: LeaderSeen | None, slots: dict[str, SlotNote]
+) -> None:
+    """It stops before it hands over: a copy that was ready is ready still."""
+    leader = b.leader(N2)
+    silent = replace(leader, lease=replace(leader.lease, revision=Revision(51), note=b""))
+    view = b.following(cluster=b.followed(leader=silent), server=pg.standby())
+    after = observe_memory(view, remembered(view, leader_seen=seen)).leader_seen
+    assert after is not None
+    assert (after.revision, after.slots) == (Revision(51), slots)
+
+
+def test_a_leader_without_slots_says_so() -> None:
+    note = encode_position(Timeline(1), Lsn(9000))
+    leader = b.leader(N2)
+    told_none = replace(leader, lease=replace(leader.lease, revision=Revision(51), note=note))
+    view = b.following(cluster=b.followed(leader=told_none), server=pg.standby())
+    after = observe_memory(view, remembered(view)).leader_seen
+    assert after is not None
+    assert after.slots == {}
 
 
 def test_from_17_on_a_copy_is_ready_when_it_is_synchronised() -> None:
