@@ -15,6 +15,14 @@ _TOLD: Final = "unit/agent/test_told_positions.py::"
 DECISIONS: Final = (
     Mutant(
         file="ha/rules/election.py",
+        without="a preferred member leads though it holds less",
+        text="if holds_as_much and report.wants_lead",
+        instead="if report.wants_lead",
+        caught_by="unit/ha/test_election.py::"
+        "test_of_those_that_hold_the_same_the_preferred_one_goes_first",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
         without="R17: a standby races while it may still receive from the old leader",
         text="    if not _vacant(s) or server is None:\n        return None\n    plan",
         instead="    if not _vacant(s) or server:\n        return None\n    plan",

@@ -41,6 +41,7 @@ from tests.properties.views import BASES, SERVING, VIEWS
 from tests.unit.ha import test_logical_slots as logical
 from tests.unit.ha.builders import KEYS, LOST
 from tests.unit.ha.servers import at, lsn
+from tests.unit.ha.test_election import preferring
 
 
 def is_proven(view: View, decision_epoch: object) -> bool:
@@ -315,5 +316,6 @@ def test_every_rule_is_reached_by_a_scenario_or_a_view() -> None:
     }
     lacking = logical.following()
     reached.add(decide(lacking, logical.remembered(lacking), KEYS).rule)
+    reached.add(decide(preferring(), LOST, KEYS).rule)
 
     assert {rule.id for rule in RULES} - reached == set()

@@ -11,11 +11,13 @@ from raftha.ha.actions import Submit
 from raftha.ha.backoff import STOPPED, pause, strikes_after
 from raftha.ha.explain import problems
 from raftha.ha.memory import LeaderSeen, Memory
+from raftha.ha.rules.election import AHEAD_TTLS, PREFERRED_WAIT_S
 from raftha.instants import Seconds
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Epoch, Revision, Timeline
 from raftha.model.operation import RequestKind
-from raftha.model.report import Level
+from raftha.model.report import Level, PeerReport
+from raftha.model.settings import Tags
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -46,6 +48,29 @@ def test_three_losses_are_answered_at_once_and_the_others_after_growing_pauses(
     assert racing(strikes, since=ttls * TTL + 0.2) == "elect-70"
     if ttls:
         assert racing(strikes, since=ttls * TTL - 0.2) == "elect-65"
+
+
+@pytest.mark.parametrize(
+    ("better", "rule", "waited_s"),
+    [
+        (pg.report(pg.N3, 5016), "elect-60", AHEAD_TTLS * TTL),
+        (pg.report(pg.N3), "elect-62", PREFERRED_WAIT_S),
+    ],
+    ids=["ahead", "preferred"],
+)
+def test_who_should_lead_is_waited_for_beyond_the_pause_that_all_make(
+    better: PeerReport, rule: str, waited_s: float
+) -> None:
+    tags = Tags(failover_priority=2)
+    members = b.members(b.member(N2), b.member(pg.N3, tags=tags))
+    peers = pg.answers(better, silent=(N2,))
+    view = b.racing(cluster=lost(5, members=members), peers=peers)
+
+    def decided(since: float) -> str:
+        return b.decided(view, replace(b.LOST, lost_since=pg.at(-since))).rule
+
+    assert decided(2 * TTL + waited_s - 0.1) == rule
+    assert decided(2 * TTL + waited_s + 0.1) == "elect-70"
 
 
 def test_a_cluster_without_a_history_does_not_pause() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,10 +11,13 @@ from raftha.ha.actions import AcquireLeader, AskPeers, Start
 from raftha.ha.keys import encode_status, encode_sync
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.plans import standby_plan
+from raftha.ha.table import Decision
 from raftha.model.ids import Revision, Timeline
 from raftha.model.operation import RequestKind
+from raftha.model.report import PeerReport
 from raftha.model.settings import Tags
 from raftha.model.store import Grant, KeyAbsent, KeyAt, Put
+from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS, LOST
@@ -127,6 +132,54 @@ def test_whoever_holds_more_goes_first() -> None:
 
     assert decision.rule == "elect-60"
     assert decision.reason == "leaving the leader key to n3: it is 16 bytes ahead"
+
+
+def tied(mine: int, theirs: int, report: PeerReport, **more: Any) -> Decision:
+    """n1 and n3 answered, with these priorities."""
+    tags = {"tags": Tags(failover_priority=theirs)}
+    members = b.members(b.member(N2), b.member(N3, **tags))
+    cluster = b.followed(leader=None, members=members, **more)
+    me = b.identity(tags=Tags(failover_priority=mine))
+    return b.decided(b.racing(cluster=cluster, me=me, peers=pg.answers(report, silent=(N2,))), LOST)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "report", "leaves"),
+    [
+        (1, 2, pg.report(N3), True),
+        (1, 1, pg.report(N3), False),
+        (2, 1, pg.report(N3), False),
+        (1, 2, pg.report(N3, 4999), False),
+        (1, 2, pg.report(N3, timeline=Timeline(2)), False),
+        (1, 2, pg.report(N3, obstacle="it is tired"), False),
+        (1, 2, pg.report(N3, wants_lead=False), False),
+    ],
+    ids=["higher", "equal", "lower", "behind", "elsewhere", "may not", "by its word"],
+)
+def test_of_those_that_hold_the_same_the_preferred_one_goes_first(
+    mine: int, theirs: int, report: PeerReport, leaves: bool
+) -> None:
+    decision = tied(mine, theirs, report)
+    assert (decision.rule == "elect-62") == leaves
+    if leaves:
+        words = "leaving the leader key to n3: its failover_priority is 2, the one here 1"
+        assert decision.reason == words
+        assert "AcquireLeader" not in b.acts(decision)
+
+
+def preferring() -> View:
+    """n3 holds the same as n1, and is preferred."""
+    members = b.members(b.member(N2), b.member(N3, tags=Tags(failover_priority=9)))
+    cluster = b.followed(leader=None, members=members)
+    return b.racing(cluster=cluster, peers=pg.answers(pg.report(N3), silent=(N2,)))
+
+
+def test_a_preferred_member_is_not_waited_for_long_nor_against_an_operator() -> None:
+    view = preferring()
+    assert b.decided(view, replace(LOST, lost_since=pg.at(-0.99))).rule == "elect-62"
+    assert b.decided(view, replace(LOST, lost_since=pg.at(-1.01))).rule == "elect-70"
+    request = b.request(RequestKind.FAILOVER, by=None, to=N1)
+    assert tied(1, 9, pg.report(N3), request=request).rule == "elect-70"
 
 
 def test_a_higher_timeline_holds_more() -> None:
