@@ -13,9 +13,9 @@ from random import Random
 from raftha.agent.lifesigns import LifeSign
 from raftha.clock import Clock
 from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
-from raftha.ha.candidates import refusal
 from raftha.ha.operations import open_request
 from raftha.ha.pausing import is_another_machine
+from raftha.ha.refusals import in_the_way, refusal
 from raftha.ha.situation import Situation
 from raftha.instants import Instant, Seconds, longest
 from raftha.logs import event
@@ -69,9 +69,7 @@ class Operations:
             fenced=asked.fenced,
             may_lose=asked.may_lose,
         )
-        reason = refusal(s, request) or self._life(s, request)
-        if reason is None and s.request is not None:
-            reason = f"a {s.request.kind} is under way already"
+        reason = refusal(s, request) or self._life(s, request) or in_the_way(s)
         if reason is not None:
             return _ended(request, OperationState.REFUSED, reason)
         if asked.dry_run:

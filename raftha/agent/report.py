@@ -16,9 +16,10 @@ from raftha.agent.group import (
     without_vote,
 )
 from raftha.ha.announce import role, state
-from raftha.ha.candidates import lacking, obstacle
+from raftha.ha.candidates import obstacle
 from raftha.ha.explain import problems
 from raftha.ha.pledge import pledged
+from raftha.ha.refusals import may_lack
 from raftha.ha.situation import Situation
 from raftha.ha.sizes import pending
 from raftha.ha.sync import is_settled
@@ -116,7 +117,7 @@ def peer_report(
         stopped_at=stopped_at,
         streaming_from=None if receiver is None else f"{receiver.host}:{receiver.port}",
         obstacle=obstacle(s),
-        lacking=lacking(s),
+        lacking=may_lack(s),
         wants_lead=s.view.me.tags.may_lead,
         agent_version=s.view.me.agent_version,
         rule=node.rule,

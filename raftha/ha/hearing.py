@@ -23,9 +23,26 @@ RULE_OF_HEARING: Final = "elect-68"
 """The rule of the election that tells of it."""
 
 
+_NOT_ASKED: Final = "was not asked yet"
+_NO_POSITION: Final = "does not know its WAL position"
+_NOT_CUT: Final = "has not cut its old stream yet"
+_COMING: Final = frozenset({_NOT_ASKED, _NO_POSITION, _NOT_CUT})
+"""What a member that is there says in the first moments of a race."""
+
+
 def unheard(s: Situation) -> str | None:
     """Why it is not known yet that this node holds every acknowledged commit; None if it is, as far
     as that depends on others: a node that `sync` does not name is no candidate to begin with."""
+    return _missing(s, frozenset())
+
+
+def never_heard(s: Situation) -> str | None:
+    """The same, unless the members that are there may be about to say enough; None with a leader,
+    for then nobody was asked since one was lost."""
+    return _missing(s, _COMING)
+
+
+def _missing(s: Situation, passing: frozenset[str]) -> str | None:
     sync, server = s.cluster.sync, s.server
     if sync is None or sync.quorum == 0 or s.me == sync.leader or loss_is_accepted(s):
         return None
@@ -34,7 +51,8 @@ def unheard(s: Situation) -> str | None:
     others = [name for name in sync.standbys if name != s.me]
     found = {name: _against(s, server, server.position, name) for name in others}
     against = [f"{name} {why}" for name, why in found.items() if why is not None]
-    if len(others) - len(against) >= sync.quorum:
+    silent = [name for name, why in found.items() if why is not None and why not in passing]
+    if len(others) - len(silent) >= sync.quorum:
         return None
     names = ", ".join(others)
     return (
@@ -47,14 +65,14 @@ def _against(s: Situation, server: ServerStatus, position: Lsn, name: MemberName
     """Why what a standby said does not count; None if it counts."""
     answer, lost = s.view.peers.get(name), s.memory.lost_since
     if answer is None or lost is None or longest(lost, answer.asked) < 0:
-        return "was not asked yet"
+        return _NOT_ASKED
     report = answer.report
     if report is None:
         return "does not answer"
     if report.timeline is None or report.position is None:
-        return "does not know its WAL position"
+        return _NO_POSITION
     if not pledge.counts(s.cluster, report):
-        return "has not cut its old stream yet"
+        return _NOT_CUT
     return _holds_more(s, server, position, report, report.position)
 
 

@@ -27,9 +27,11 @@ ATTACH_TTLS = 2
 def open_request(
     keys: Keys, cluster: Cluster, request: OperatorRequest, by: MemberName
 ) -> Transact:
-    """Put a request: refused by its guards if another one is under way. With it goes the entry of
-    the member that the operator said is off, unless that has just taken the leader key again. A
-    loss is accepted only while nobody leads: it was no word about a leader who came meanwhile."""
+    """Put a request: refused by its guards if another one is under way, or if somebody leads
+    meanwhile in whose absence it is to take the place of one that came to nothing. With it goes the
+    entry of the member that the operator said is off, unless that has just taken the leader key
+    again. A loss is accepted only while nobody leads: it was no word about a leader who came
+    meanwhile."""
     operation = Operation(
         id=request.id,
         kind=request.kind,
@@ -39,8 +41,10 @@ def open_request(
         message=_requested(request),
         steps=(Step(step=OperationStep.REQUESTED, by=by),),
     )
+    old = cluster.request
+    here: Guard = KeyAbsent(keys.failover) if old is None else KeyAt(keys.failover, old.revision)
     guards: tuple[Guard, ...] = (
-        KeyAbsent(keys.failover),
+        here,
         _operation_guard(keys, cluster),
         KeyAbsent(keys.halt),
     )
@@ -53,7 +57,7 @@ def open_request(
         key = keys.disarmed_of(entry.name)
         guards = (*guards, KeyAt(key, entry.revision))
         writes = (*writes, Remove(key))
-    if entry is not None or request.may_lose:
+    if entry is not None or request.may_lose or old is not None:
         guards = (*guards, KeyAbsent(keys.leader))
     return Transact(guards, writes)
 

@@ -46,7 +46,7 @@ def test_the_last_member_leads_once_an_operator_accepts_the_loss(
     assert refused.returncode == Exit.REFUSED
     assert lacks in refused.stderr
     other = failover(cluster, last, "--allow-data-loss", "--confirm", "another")
-    assert other.returncode == Exit.REFUSED
+    assert other.returncode == Exit.USAGE
     assert report(cluster)["leader"] is None
 
     done = failover(cluster, last, "--allow-data-loss", "--confirm", "test", "--wait")
@@ -62,3 +62,28 @@ def test_the_last_member_leads_once_an_operator_accepts_the_loss(
     assert scene.finish(at_least=50, may_lose=True).lost > 0
     assert cluster.primary() == last
     cluster.wait_for(lambda: report(cluster)["history"][-1]["lost_bytes"], 15, "the loss told")
+
+
+def test_in_a_quorum_too_the_last_member_leads_once_the_loss_is_accepted(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    scene = under_load(new_cluster, probe, witnesses=2)
+    cluster, lost = scene.cluster, scene.primary
+    last, other = sorted({node.name for node in cluster.members()} - {lost})
+    for name in (lost, other):
+        cluster.kill(name)
+
+    cluster.wait_for(lambda: "may lack acknowledged" in str(report(cluster)), 15, "the reason")
+    cluster.wait_for(lambda: f"{other} does not answer" in str(report(cluster)), 15, "whom it is")
+    refused = failover(cluster, last, "--yes")
+    assert refused.returncode == Exit.REFUSED
+    assert "--allow-data-loss would overrule that" in refused.stderr
+    done = failover(cluster, last, "--allow-data-loss", "--confirm", "test", "--wait")
+    assert done.returncode == Exit.DONE, done.stdout + done.stderr
+    scene.wait_for_writes()
+
+    for name in (lost, other):
+        cluster.start(name)
+    cluster.wait_until_whole(60)
+    scene.finish(at_least=50, may_lose=True)
+    assert cluster.primary() == last

@@ -372,7 +372,7 @@ LEADING: Final = (
         caught_by=_CANDIDATES + "test_an_accepted_loss_overrules_what_the_candidate_may_lack",
     ),
     Mutant(
-        file="ha/candidates.py",
+        file="ha/refusals.py",
         without="S6: a loss is accepted while somebody leads",
         text="if request.may_lose and name is not None:",
         instead="if request.may_lose and name == s.me and name is None:",
@@ -382,8 +382,8 @@ LEADING: Final = (
     Mutant(
         file="ha/operations.py",
         without="S6: a loss that was accepted without a leader holds for one who came meanwhile",
-        text="if entry is not None or request.may_lose:",
-        instead="if entry is not None:",
+        text="if entry is not None or request.may_lose or old is not None:",
+        instead="if entry is not None or old is not None:",
         caught_by="unit/ha/test_operations.py::test_a_loss_is_accepted_only_while_nobody_leads",
     ),
     Mutant(

@@ -145,14 +145,14 @@ DECISIONS: Final = (
         caught_by="unit/ha/test_documents.py::test_an_entry_of_a_disarmed_member_that_cannot_be_read_counts",
     ),
     Mutant(
-        file="ha/candidates.py",
+        file="ha/refusals.py",
         without="R16: an operator overrules an entry that he does not name",
         text="known = (leader, request.candidate, request.fenced)",
         instead="known = (leader, request.candidate, *s.cluster.disarmed)",
         caught_by=_OTHERS + "test_a_failover_is_refused_while_another_is_disarmed",
     ),
     Mutant(
-        file="ha/candidates.py",
+        file="ha/refusals.py",
         without="R16: a machine that answers is taken for off",
         text="if report is not None and report.primary_alive:",
         instead="if report is not None and leader:",
@@ -161,8 +161,8 @@ DECISIONS: Final = (
     Mutant(
         file="ha/operations.py",
         without="R16: the entry goes although its member has just taken the key again",
-        text="if entry is not None or request.may_lose:",
-        instead="if request.may_lose:",
+        text="if entry is not None or request.may_lose or old is not None:",
+        instead="if request.may_lose or old is not None:",
         caught_by=_OTHERS + "test_the_entry_goes_with_the_request_or_neither_happens",
     ),
     Mutant(

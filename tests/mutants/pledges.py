@@ -14,6 +14,22 @@ _TOLD: Final = "unit/agent/test_told_positions.py::"
 
 DECISIONS: Final = (
     Mutant(
+        file="ha/operations.py",
+        without="a request that came to nothing is replaced though somebody leads by now",
+        text="if entry is not None or request.may_lose or old is not None:",
+        instead="if entry is not None or request.may_lose:",
+        caught_by="unit/ha/test_refusals.py::"
+        "test_a_request_that_came_to_nothing_is_replaced_unless_somebody_leads_by_now",
+    ),
+    Mutant(
+        file="ha/refusals.py",
+        without="an operator's failover waits for ever for members that do not answer",
+        text="why_not, lack = report.obstacle, report.lacking\n    reason = why_not or lack",
+        instead="why_not, lack = report.obstacle, report.lacking\n    reason = why_not",
+        caught_by="unit/ha/test_refusals.py::"
+        "test_who_cannot_hear_enough_is_refused_and_an_accepted_loss_overrules_that",
+    ),
+    Mutant(
         file="ha/rules/election.py",
         without="a preferred member leads though it holds less",
         text="if holds_as_much and report.wants_lead",

@@ -162,8 +162,8 @@ QUORUM: Final = (
     Mutant(
         file="ha/hearing.py",
         without="S6: one too few is heard",
-        text="if len(others) - len(against) >= sync.quorum:",
-        instead="if len(others) - len(against) >= sync.quorum - 1:",
+        text="if len(others) - len(silent) >= sync.quorum:",
+        instead="if len(others) - len(silent) >= sync.quorum - 1:",
         caught_by=_HEARING + "test_one_that_has_not_heard_the_other_waits_and_asks_again",
     ),
     Mutant(

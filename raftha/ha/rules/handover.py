@@ -20,11 +20,11 @@ from raftha.ha.actions import (
 )
 from raftha.ha.annals import ending
 from raftha.ha.backoff import STOPPED
-from raftha.ha.candidates import refusal
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
 from raftha.ha.parting import is_leaving, stays
 from raftha.ha.pausing import INTENT, leaving
+from raftha.ha.refusals import refusal
 from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from raftha.ha.candidates import diverged, lacking, obstacle, refusal, switch_point
+from raftha.ha.candidates import diverged, lacking, obstacle, switch_point
 from raftha.ha.memory import LeaderSeen, Memory
+from raftha.ha.refusals import refusal
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.postgres import ReplayPause

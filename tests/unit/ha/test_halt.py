@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from raftha.ha.actions import Checkpoint, Stop, StopMode
-from raftha.ha.candidates import refusal
 from raftha.ha.documents import read_cluster
 from raftha.ha.explain import cluster_problems
 from raftha.ha.halting import WORDS, halting, objection, starting
 from raftha.ha.operations import open_request
+from raftha.ha.refusals import refusal
 from raftha.ha.restarting import hindrance
 from raftha.ha.scheduling import general_objection
 from raftha.model.cluster import Halt, Initialize, MemberRole, MemberState

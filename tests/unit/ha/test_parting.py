@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from raftha.ha.actions import CancelJob, Configure, DropSlots, EnsureSlots, Stop, Submit
-from raftha.ha.candidates import obstacle, refusal
+from raftha.ha.candidates import obstacle
 from raftha.ha.keys import encode_sync
 from raftha.ha.parting import objection
 from raftha.ha.plans import names_for
+from raftha.ha.refusals import refusal
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName, Revision
 from raftha.model.membership import MemberVerb, MemberWish, WishState, key_of, writing

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from raftha.ha.actions import (
     AcquireLeader,
 )
-from raftha.ha.candidates import refusal
 from raftha.ha.explain import cluster_problems
 from raftha.ha.operations import open_request
 from raftha.ha.parting import objection
 from raftha.ha.pausing import is_another_machine
+from raftha.ha.refusals import refusal
 from raftha.model.cluster import Disarmed
 from raftha.model.ids import Revision, Timeline
 from raftha.model.membership import MemberVerb
