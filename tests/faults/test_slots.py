@@ -9,8 +9,17 @@ import pytest
 from raftha.model.ids import Lsn
 from tests.integration.harness import ClusterHarness
 from tests.integration.machines import ChangingCluster
+from tests.integration.node_support import raftha
 from tests.integration.processes import Part
-from tests.integration.scene import NewCluster, Probe, report, under_load
+from tests.integration.scene import (
+    NewCluster,
+    Probe,
+    await_line,
+    log_of,
+    report,
+    under_load,
+)
+from tests.integration.test_rejoin import diverged_primary
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -97,6 +106,29 @@ def test_the_slot_of_who_is_away_is_dropped_after_its_time_and_made_anew(
     cluster.start(away)
     cluster.wait_until_whole()
     scene.finish()
+
+
+def test_a_rewind_takes_all_slots_and_they_are_made_anew(new_cluster: NewCluster) -> None:
+    """pg_rewind leaves none behind, of members or permanent: its target held some at the start."""
+    cluster, old, new = diverged_primary(new_cluster, slots=PERMANENT)
+    wanted = {node.name for node in cluster.members()} - {old} | {"backup"}
+    kept = {path.name for path in (cluster.nodes[old].pgdata / "pg_replslot").iterdir()}
+    assert kept == wanted
+
+    cluster.start(old)
+    rewound = await_line(cluster, old, "rewound", 40)
+    cluster.wait_until_whole()
+    cluster.wait_for(lambda: places(cluster, old).keys() == wanted, LIMIT_S, "the slots")
+    since = [line for line in log_of(cluster, old) if line.at >= rewound.at]
+    made = [line.words for line in since if "making the slots" in line.words]
+    assert all(any(name in words for words in made) for name in wanted), made
+
+    # They are of use: who leads here again has everybody stream through them.
+    moved = raftha("switchover", "--candidate", old, "--yes", "--url", cluster.url(new))
+    assert moved.returncode == 0, moved.stdout
+    assert cluster.wait_until_whole() == old
+    active = "SELECT slot_name FROM pg_replication_slots WHERE active ORDER BY 1"
+    assert [name for (name,) in cluster.query(old, active)] == sorted(wanted - {"backup"})
 
 
 def test_a_replaced_machine_that_still_streams_does_not_keep_its_successor_out(
