@@ -8,8 +8,9 @@ together, an orderly stop, everything killed at once, a node that is killed whil
 copied; with `net` its cables cut, both ways and one way; with `disk` its disk full. After half of
 them the cluster is given the time to become whole, else the next one strikes while it heals. At the
 end everything must be whole within `WHOLE_S` without a hand's help, no server may have acknowledged
-beside another one, and no acknowledged row may be lost (with `off` they are counted). Exits 1 and
-prints the faults if that does not hold. Only processes are repeated by a seed, not their timing.
+beside another one, and no acknowledged row may be lost; with `off` what is lost must lie within the
+bound, and the history must tell of as much (S7). Exits 1 and prints the faults if that does not
+hold. Only processes are repeated by a seed, not their timing.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import psutil
 
+from raftha.model.settings import DynamicConfig
 from raftha.pg import versions
 from tests.faults.disks import DiskCluster, write_until_refused
 from tests.faults.links import Way
@@ -35,15 +38,19 @@ from tests.faults.nets import NetCluster
 from tests.faults.stage import LEASE_S
 from tests.integration import processes
 from tests.integration.harness import PASSWORD, ClusterHarness
+from tests.integration.losses import Bound, loss_violations
 from tests.integration.processes import Part
-from tests.integration.scene import Scene, wait_for_sync
-from tests.integration.workload import Ledger, WriteProber, create_table, open_session
+from tests.integration.scene import Scene, report, wait_for_sync
+from tests.integration.workload import TABLE, Ledger, WriteProber, create_table, open_session
 
 WHOLE_S: Final = 120.0
 """From the end of a fault to a primary from which everybody streams, copies included."""
 
 JOB_S: Final = 6.0
 """How long a node that comes back is watched for a rewind or a copy to be killed in."""
+
+TOLD_S: Final = 10.0
+"""Until the history tells what was undone, after that."""
 
 JOBS: Final = ("pg_rewind", "pg_basebackup")
 
@@ -67,11 +74,18 @@ class Storm:
     draw: Random
     log: list[str] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
+    told: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    """What the history said last of each timeline: the store keeps the newest of a storm alone."""
 
     def note(self, words: str) -> None:
         """One line, with the seconds since the start."""
         self.log.append(f"{time.monotonic() - self.begun:8.2f} {words}")
         print(self.log[-1], flush=True)
+
+    def listen(self) -> None:
+        """Keep what the history says now."""
+        records = report(self.cluster).get("history", ())
+        self.told.update({record["timeline"]: record for record in records})
 
     def victims(self, count: int) -> list[str]:
         """So many members; the primary leads the list in three of five draws."""
@@ -225,9 +239,28 @@ def rage(storm: Storm, faults: int, kind: str, *, may_lose: bool) -> str:
                 time.sleep(storm.draw.uniform(0.0, LEASE_S))
         storm.note(f"whole after {heal(storm):.1f} s, and that is the end")
         counts = scene.finish(at_least=faults, may_lose=may_lose)
+        if may_lose:
+            check_loss(storm, scene)
     finally:
         prober.stop()
     return f"{struck} faults: {counts}"
+
+
+def check_loss(storm: Storm, scene: Scene) -> None:
+    """S7, once those who have undone something had the time to say so. Raises AssertionError."""
+    attempts = scene.ledger.attempts()
+    found = storm.cluster.query(storm.cluster.wait_for_primary(), f"SELECT id FROM {TABLE}")
+    rows = {int(row[0]) for row in found}
+    bound = Bound(lag_bytes=DynamicConfig().maximum_lag_on_failover, ttl_s=LEASE_S)
+
+    def problems() -> list[str]:
+        storm.listen()
+        records = [storm.told[timeline] for timeline in sorted(storm.told)]
+        return loss_violations(attempts, rows, records, bound)
+
+    with suppress(AssertionError):
+        storm.cluster.wait_for(lambda: not problems(), TOLD_S, "the loss is told")
+    assert not problems(), "\n".join(problems())
 
 
 def strike(storm: Storm, strikes: tuple[Strike, ...]) -> int:
@@ -252,6 +285,7 @@ def heal(storm: Storm) -> float:
     cluster.wait_until_whole(WHOLE_S)
     wait_for_sync(cluster)
     took = time.monotonic() - begun
+    storm.listen()
     for node in cluster.members():
         seen = cluster.seen if isinstance(cluster, DiskCluster) else lambda _name, path: path
         pgdata = seen(node.name, node.pgdata)
