@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from raftha.ha.actions import AcquireLeader, AskPeers
 from raftha.ha.decide import observe_memory
+from raftha.ha.hearing import unheard
 from raftha.ha.table import Decision
 from raftha.model.ids import MemberName, Revision, Timeline
 from raftha.model.operation import RequestKind
@@ -123,6 +124,8 @@ def test_what_was_told_before_the_leader_was_gone_does_not_count() -> None:
     """It may have acknowledged more since, with that standby alone."""
     early = {N3: PeerAnswer(asked=pg.at(-0.6), report=pg.report(N3))}
 
+    view = b.racing(cluster=b.followed(leader=None, sync=PAIR), peers=early)
+    assert "n3 was not asked yet" in (unheard(b.situation(view, LOST)) or "")
     assert "AcquireLeader" not in b.acts(raced(peers={**early, **pg.answers(silent=(N2,))}))
 
 
