@@ -12,6 +12,7 @@ from typing import Final
 
 from raftha.api import standing
 from raftha.api.standing import Question
+from raftha.ha.holding import held_rows
 from raftha.instants import Instant, longest, remaining
 from raftha.metrics import Reading
 from raftha.model.cluster import MemberRole, MemberState
@@ -44,6 +45,7 @@ def readings(report: NodeReport, now: Instant, wall: float, first_term: int) -> 
     yield from _of_group(report, now, first_term)
     if not report.witness:
         yield from _of_member(report, now)
+        yield from _of_slots(report.server)
         yield from _as_patroni(report, now, wall)
 
 
@@ -162,6 +164,16 @@ def _of_member(report: NodeReport, now: Instant) -> Iterator[Reading]:
             "raftha_postgres_replay_lag_seconds",
             "Age of the last replayed transaction, while there is WAL to replay.",
             server.replay_lag_seconds,
+        )
+
+
+def _of_slots(server: ServerStatus | None) -> Iterator[Reading]:
+    for rows in held_rows(server):
+        yield Reading(
+            name="raftha_slot_held_transactions",
+            doc="Transactions whose dead rows vacuum leaves for this slot of a primary.",
+            value=float(rows.transactions),
+            labels={"slot": rows.slot, "rows": "catalog" if rows.catalog else "all"},
         )
 
 

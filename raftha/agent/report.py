@@ -18,6 +18,7 @@ from raftha.agent.group import (
 from raftha.ha.announce import role, state
 from raftha.ha.candidates import obstacle
 from raftha.ha.explain import problems
+from raftha.ha.holding import held_rows
 from raftha.ha.pledge import pledged
 from raftha.ha.refusals import may_lack
 from raftha.ha.situation import Situation
@@ -27,7 +28,7 @@ from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds, longest, remaining
 from raftha.model.cluster import Cluster, Leader, Member
 from raftha.model.ids import Lsn, MemberName, SystemId
-from raftha.model.postgres import ControlState, ServerStatus, version_text
+from raftha.model.postgres import ControlState, HeldRows, ServerStatus, version_text
 from raftha.model.report import (
     ClusterReport,
     MemberReport,
@@ -125,6 +126,7 @@ def peer_report(
         group=peer_group(s.view.raft),
         paused=guardian.disarmed or (s.cluster.paused and not guardian.primary),
         pending=node.pending,
+        held=held_rows(server),
         notices=tuple(notice for notice in node.problems if notice.subject == s.me),
     )
 
@@ -175,6 +177,7 @@ def cluster_report(
         request=_request(cluster),
         problems=tuple(dict.fromkeys((*notices, *_of_members(answers)))),
         raft_commit=raft.commit_index,
+        held=_held(leader, answers),
         group=voter_reports(raft, cluster, answers, now),
         without_vote=without_vote(raft, cluster, now),
         changes=tuple(change_of(wish) for _, wish in sorted(cluster.wishes.items())),
@@ -201,6 +204,11 @@ def _last_written(cluster: Cluster, heard: Lsn | None) -> Lsn | None:
         return None
     told = None if cluster.told is None else cluster.told.position
     return max(filter(None, (told, heard)), default=None)
+
+
+def _held(leader: Leader | None, answers: Mapping[MemberName, PeerAnswer]) -> tuple[HeldRows, ...]:
+    answer = None if leader is None else answers.get(leader.name)
+    return () if answer is None or answer.report is None else answer.report.held
 
 
 def _of_members(answers: Mapping[MemberName, PeerAnswer]) -> Iterator[Notice]:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from raftha.cli.topology import roots
 from raftha.ha.scheduling import words_of
+from raftha.model.postgres import HeldRows
 from raftha.model.report import (
     ClusterReport,
     Exposure,
@@ -168,6 +169,8 @@ def _header(report: ClusterReport) -> Iterator[str]:
     if report.request:
         words = ", ".join(f"{key} {value}" for key, value in report.request.items())
         yield f"operator's request: {words}"
+    if report.held:
+        yield _held(report.held)
     for scheduled in (report.scheduled_switchover, *report.scheduled_restarts):
         if scheduled is not None and not scheduled.refused:
             yield f"scheduled: {words_of(scheduled)}"
@@ -197,6 +200,20 @@ def _loss(rpo: Exposure) -> str:
     if rpo.automatic:
         return f"a failover now would lose: {lost}"
     return f"there would be no automatic failover now; one by hand would lose: {lost}"
+
+
+def _held(held: Sequence[HeldRows]) -> str:
+    """The oldest of each kind."""
+    oldest = [
+        max((rows for rows in held if rows.catalog is catalog), key=lambda rows: rows.transactions)
+        for catalog in sorted({rows.catalog for rows in held})
+    ]
+    words = [
+        f"{rows.transactions} transactions by {rows.slot}"
+        + (" (catalogs alone)" if rows.catalog else "")
+        for rows in oldest
+    ]
+    return f"vacuum is held back by slots: {', '.join(words)}"
 
 
 def _leader(report: ClusterReport) -> str:

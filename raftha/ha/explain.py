@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from raftha.ha import logical, pledge
+from raftha.ha import holding, logical, pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
 from raftha.ha.complaints import without_stream
 from raftha.ha.halting import notices_of_halt
@@ -61,8 +61,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         )
     found += without_stream(s)
     found += _strange_streams(s)
-    found += strain(s)
-    found += waiting(s)
+    found += (*strain(s), *waiting(s), *holding.notices(s))
     found += restarts_wanted(s)
     found += logical.notices(s)
     found += _without_peace(s)

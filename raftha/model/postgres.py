@@ -122,10 +122,10 @@ class StrainedSlot(Struct, frozen=True, kw_only=True):
 class SlotState(Struct, frozen=True, kw_only=True):
     """A lasting slot. `position` is where it begins to keep WAL (physical), or up to where its
     reader has confirmed (logical); `restart` is the former for both. A logical slot has `plugin`
-    and `database`, and keeps rows of the catalog from `catalog_xmin` on. `has_xmin` says that it
-    holds back the removal of old rows; `lost` that it is of no use any more: WAL or rows that it
-    ought to keep are gone. `failover` and `synced` are PostgreSQL 17's: it is copied to standbys,
-    it is such a copy."""
+    and `database`, and keeps rows of the catalog from `catalog_xmin` on. The ages say of how many
+    transactions vacuum has to leave the dead rows, all of them or those of the catalog. `lost` says
+    that it is of no use any more: WAL or rows that it ought to keep are gone. `failover` and
+    `synced` are PostgreSQL 17's: it is copied to standbys, it is such a copy."""
 
     name: str
     position: Lsn | None = None
@@ -134,14 +134,29 @@ class SlotState(Struct, frozen=True, kw_only=True):
     database: str = ""
     active: bool = False
     lost: bool = False
-    has_xmin: bool = False
+    xmin_age: int | None = None
     catalog_xmin: int | None = None
+    catalog_xmin_age: int | None = None
     failover: bool = False
     synced: bool = False
 
     @property
     def is_logical(self) -> bool:
         return self.plugin != ""
+
+    @property
+    def has_xmin(self) -> bool:
+        """It holds back the removal of dead rows."""
+        return self.xmin_age is not None or self.catalog_xmin is not None
+
+
+class HeldRows(Struct, frozen=True, kw_only=True):
+    """Dead rows that vacuum has to leave for the reader of a slot: those of the last so many
+    transactions. `catalog` says that only rows of the system catalogs are meant."""
+
+    slot: str
+    transactions: int
+    catalog: bool = False
 
 
 class Receiver(Struct, frozen=True, kw_only=True):

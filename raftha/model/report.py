@@ -18,7 +18,7 @@ from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState as OperationState
 from raftha.model.operation import OperationStep as OperationStep
 from raftha.model.operation import RequestKind as RequestKind
-from raftha.model.postgres import PendingRestart, ServerStatus
+from raftha.model.postgres import HeldRows, PendingRestart, ServerStatus
 from raftha.model.scheduling import ScheduledRestart, ScheduledSwitchover
 from raftha.model.settings import Tags
 from raftha.model.store import RaftStatus
@@ -111,10 +111,10 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     the old stream was cut before, and no leader older than that is followed any more; None if it
     still may grow (R17), or if a version tells it that knows no pledge. `stopped_at` is the
     shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
-    member would not take over; `lacking` is the same where it is nothing but commits that it may
-    lack. `paused` says that it keeps to a maintenance pause, and a primary here has no deadline.
-    `pending` is what a restart of PostgreSQL is wanted for. `notices` are those about this member
-    itself.
+    member would not take over; `lacking` is why it may lack commits, where nothing else stands
+    against it. `paused` says that it keeps to a maintenance pause, and a primary here has no
+    deadline. `pending` is what a restart of PostgreSQL is wanted for. `held` are the dead rows that
+    slots of a primary keep from vacuum. `notices` are those about this member itself.
     """
 
     name: MemberName
@@ -139,6 +139,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     group: PeerGroup | None = None
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
+    held: tuple[HeldRows, ...] = ()
     notices: tuple[Notice, ...] = ()
 
 
@@ -237,7 +238,8 @@ class PauseChange(Struct, frozen=True, kw_only=True):
 
 class ClusterReport(Struct, frozen=True, kw_only=True):
     """The whole cluster as one node can tell it. With `majority` false it is what that node last
-    knew, `age_seconds` old. `sync_quorum` is how many others of `sync_standbys` one of them must
+    knew, `age_seconds` old. `held` is what slots of the leader keep from vacuum. `sync_quorum` is
+    how many others of `sync_standbys` one of them must
     have heard to be promoted. `disarmed` are the members whose primary may run without a deadline.
     `last_written` is how far leaders were known to have written, while there is none. What is
     scheduled waits for its time, or was refused and is kept until somebody has taken note.
@@ -265,6 +267,7 @@ class ClusterReport(Struct, frozen=True, kw_only=True):
     request: Mapping[str, str] | None = None
     problems: tuple[Notice, ...] = ()
     raft_commit: int = 0
+    held: tuple[HeldRows, ...] = ()
     group: tuple[VoterReport, ...] = ()
     without_vote: tuple[VoterReport, ...] = ()
     changes: tuple[MemberChange, ...] = ()

@@ -32,6 +32,7 @@ class Trouble(StrEnum):
     RESTART_PENDING = "restart-pending"
     SCHEDULE_REFUSED = "schedule-refused"
     SLEWED = "slewed"
+    SLOT_HOLDS_ROWS = "slot-holds-rows"
     SLOT_STRAINED = "slot-strained"
     SLOT_WAITS = "slot-waits"
     SLOW_DISK = "slow-disk"

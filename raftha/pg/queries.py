@@ -63,8 +63,10 @@ SELECT pg_catalog.json_build_object(
   'slots', (SELECT pg_catalog.json_agg(p.slot_name ORDER BY p.slot_name)
     FROM pg_catalog.pg_replication_slots AS p
     WHERE p.slot_type = 'physical' AND NOT p.temporary),
-  'slot_states', (SELECT pg_catalog.json_agg(pg_catalog.row_to_json(p) ORDER BY p.slot_name)
-    FROM pg_catalog.pg_replication_slots AS p WHERE NOT p.temporary),
+  'slot_states', (SELECT pg_catalog.json_agg(pg_catalog.row_to_json(q) ORDER BY q.slot_name)
+    FROM (SELECT p.*, pg_catalog.age(p.xmin) AS xmin_age,
+        pg_catalog.age(p.catalog_xmin) AS catalog_xmin_age
+      FROM pg_catalog.pg_replication_slots AS p WHERE NOT p.temporary) AS q),
   'redo', (SELECT redo_lsn FROM pg_catalog.pg_control_checkpoint()),
   'wal_level', pg_catalog.current_setting('wal_level'),
   'strained_slots', CASE WHEN NOT r.recovering THEN
@@ -330,7 +332,7 @@ def _strained(row: Mapping[str, Any]) -> StrainedSlot:
 
 
 def _slot_state(row: Mapping[str, Any]) -> SlotState:
-    """A row of pg_replication_slots as it is: later versions have more columns."""
+    """A row of pg_replication_slots, which has more columns in later versions, and two ages."""
     restart, catalog_xmin = _lsn(row["restart_lsn"]), row["catalog_xmin"]
     is_gone = row["wal_status"] == "lost" or row.get("conflicting")
     return SlotState(
@@ -341,8 +343,9 @@ def _slot_state(row: Mapping[str, Any]) -> SlotState:
         database=row["database"] or "",
         active=bool(row["active"]),
         lost=bool(is_gone or row.get("invalidation_reason")),
-        has_xmin=row["xmin"] is not None or catalog_xmin is not None,
+        xmin_age=row["xmin_age"],
         catalog_xmin=None if catalog_xmin is None else int(catalog_xmin),
+        catalog_xmin_age=row["catalog_xmin_age"],
         failover=bool(row.get("failover")),
         synced=bool(row.get("synced")),
     )

@@ -26,7 +26,8 @@ TESTER: Final = 254
 NOBODY: Final = "02:00:00:00:00:fe"
 """An address of a network card that nobody has."""
 
-LIFE_S: Final = 1800
+LIFE_S: Final = 7200
+"""How long the cables outlive a test that is killed: longer than any test and storm takes."""
 DOORMAN: Final = Path(__file__).with_name("doorman.py")
 UDP_PORT: Final = 9009
 HEAR: Final = f"""

@@ -131,6 +131,32 @@ def test_a_rewind_takes_all_slots_and_they_are_made_anew(new_cluster: NewCluster
     assert [name for (name,) in cluster.query(old, active)] == sorted(wanted - {"backup"})
 
 
+def test_a_forgotten_transaction_on_a_standby_is_told_by_how_much_it_holds_back(
+    new_cluster: NewCluster, probe: Probe
+) -> None:
+    """In `status`, by the slot of that standby."""
+    feedback = {"hot_standby_feedback": True, "wal_receiver_status_interval": "1s"}
+    scene = under_load(new_cluster, probe, postgresql={"parameters": feedback})
+    cluster = scene.cluster
+    standby, other = (n.name for n in cluster.members() if n.name != scene.primary)
+
+    def held() -> dict[str, int]:
+        return {rows["slot"]: rows["transactions"] for rows in report(cluster).get("held", [])}
+
+    session = cluster.connect(standby, 10)
+    session.autocommit = False
+    with session, session.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT count(*) FROM pg_class")
+        cluster.wait_for(lambda: held().get(standby, 0) > 100, LIMIT_S, f"{standby} holds rows")
+        assert held()[other] < held()[standby]
+        screen = raftha("status", "--url", cluster.url(scene.primary)).stdout
+        assert f"transactions by {standby}" in screen
+    session.close()
+    cluster.wait_for(lambda: held().get(standby, 0) < 100, LIMIT_S, "vacuum may go on")
+    scene.finish()
+
+
 def test_a_replaced_machine_that_still_streams_does_not_keep_its_successor_out(
     new_cluster: NewCluster, probe: Probe
 ) -> None:

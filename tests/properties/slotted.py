@@ -19,6 +19,7 @@ SETTINGS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "ignore_slots": st.sampled_from([(), (SlotMatcher(name="sub"),)]),
 }
 PLACES: Final = st.none() | st.integers(4000, 6000).map(lsn)
+AGES: Final = st.none() | st.integers(0, 2**31 - 1)
 STATES: Final = st.lists(
     st.builds(
         SlotState,
@@ -27,8 +28,9 @@ STATES: Final = st.lists(
         plugin=st.sampled_from(["", "pgoutput"]),
         active=st.booleans(),
         lost=st.booleans(),
-        has_xmin=st.booleans(),
+        xmin_age=AGES,
         catalog_xmin=st.none() | st.integers(3, 2**32 - 1),
+        catalog_xmin_age=AGES,
         failover=st.booleans(),
         synced=st.booleans(),
     ),

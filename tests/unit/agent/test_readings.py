@@ -15,13 +15,14 @@ from raftha.instants import Seconds
 from raftha.metrics import FENCE_REASONS, OUTCOMES
 from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
-from raftha.model.postgres import PendingRestart, ReplayPause
+from raftha.model.postgres import PendingRestart, ReplayPause, SlotState
 from raftha.model.report import Level, NodeReport, Notice
 from raftha.model.store import MAX_STATE_BYTES
 from tests.unit.api.fake_cluster import WALL
 from tests.unit.api.fake_responder import (
     NOW,
     primary_node,
+    primary_server,
     standby_node,
     standby_server,
     witness_node,
@@ -160,9 +161,23 @@ def test_every_state_has_a_number_of_patroni() -> None:
     assert set(STATE_NUMBERS) == set(MemberState)
 
 
+def holding_primary() -> NodeReport:
+    slots = (SlotState(name="n2", xmin_age=9), SlotState(name="sub", catalog_xmin_age=40))
+    return replace(primary_node(), server=replace(primary_server(), slot_states=slots))
+
+
+def test_what_slots_hold_back_is_told_for_each() -> None:
+    found = {
+        (reading.labels["slot"], reading.labels["rows"]): reading.value
+        for reading in readings(holding_primary(), NOW, WALL, first_term=1)
+        if reading.name == "raftha_slot_held_transactions"
+    }
+    assert found == {("n2", "all"): 9, ("sub", "catalog"): 40}
+
+
 def test_the_page_for_people_names_every_metric() -> None:
     server = replace(standby_server(), replay_lag_seconds=Seconds(1.0))
-    reports = (primary_node(), replace(standby_node(), server=server), witness_node())
+    reports = (holding_primary(), replace(standby_node(), server=server), witness_node())
     voters = tuple(replace(voter, match_index=1) for voter in reports[0].raft.voters)
     raft = replace(reports[0].raft, voters=voters, free_bytes=1)
     names = {

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from raftha.cli import render
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
+from raftha.model.postgres import HeldRows
 from raftha.model.report import Exposure
 from tests.unit.api.fake_cluster import cluster_report
 
@@ -72,3 +73,14 @@ def test_what_a_failover_would_lose_is_told(rpo: Exposure, told: str) -> None:
 
 def test_without_a_leader_nothing_is_told_of_it() -> None:
     assert not any("would lose" in line for line in lines(rpo=None))
+
+
+def test_of_what_slots_hold_back_the_oldest_of_each_kind_is_told() -> None:
+    held = (
+        HeldRows(slot="n2", transactions=9),
+        HeldRows(slot="n3", transactions=1234),
+        HeldRows(slot="sub", transactions=40, catalog=True),
+    )
+    told = "vacuum is held back by slots: 1234 transactions by n3, 40 transactions by sub (catalogs"
+    assert f"{told} alone)" in lines(held=held)
+    assert not any("vacuum" in line for line in lines())

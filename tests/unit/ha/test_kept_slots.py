@@ -118,7 +118,7 @@ def test_a_slot_in_use_and_one_that_is_lost_are_not_moved() -> None:
 
 def test_a_slot_that_holds_back_the_primary_is_made_anew_once_its_reader_is_far_enough() -> None:
     """It had been the slot of a stream while this node was the primary."""
-    old = states(state("n3", has_xmin=True))
+    old = states(state("n3", xmin_age=3))
     late = following(redo=Lsn(PLACE + 1), **old)
     assert b.acts(follow(late, n3=PLACE, n2=PLACE)) == ["AdvanceSlots"]
     soon = following(redo=Lsn(PLACE), **old)

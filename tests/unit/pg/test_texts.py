@@ -92,6 +92,29 @@ def test_other_output_of_pg_controldata_is_refused(text: str) -> None:
         controldata.parse(text)
 
 
+def test_what_a_slot_holds_back_is_read_as_ages() -> None:
+    row: dict[str, Any] = {
+        "slot_name": "n2",
+        "plugin": None,
+        "database": None,
+        "active": True,
+        "xmin": "740",
+        "catalog_xmin": None,
+        "restart_lsn": "0/3000000",
+        "confirmed_flush_lsn": None,
+        "wal_status": "reserved",
+        "xmin_age": 12,
+        "catalog_xmin_age": None,
+    }
+    logical = {"xmin": None, "catalog_xmin": "700", "xmin_age": None, "catalog_xmin_age": 52}
+    none = {"xmin": None, "xmin_age": None}
+    rows = [row, row | logical, row | none]
+    found = queries.parse_status(status_answer(slot_states=rows)).slot_states
+    assert [slot.xmin_age for slot in found] == [12, None, None]
+    assert [slot.catalog_xmin_age for slot in found] == [None, 52, None]
+    assert [slot.has_xmin for slot in found] == [True, True, False]
+
+
 def test_what_waits_for_a_restart_is_read_with_its_values() -> None:
     row = {"name": "shared_buffers", "running": "128MB", "wanted": "64MB"}
     found = queries.parse_status(status_answer(pending_restart=[row]))
