@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 PR_SET_CHILD_SUBREAPER: Final = 36
 SUITE_LIMIT_S: Final = 1800
 FAULTS_LIMIT_S: Final = 5400
-"""Of 119 faults each takes 20 to 30 s, mostly of waiting, and fifty kills in a row ten minutes."""
+"""Of 130 faults each takes 20 to 30 s, mostly of waiting, and fifty kills in a row ten minutes."""
 
 STOP_LIMIT_S: Final = 20.0
 EXIT_FAILED: Final = 1
