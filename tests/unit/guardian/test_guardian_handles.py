@@ -10,6 +10,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,33 +37,38 @@ def host(tmp_path: Path) -> Iterator[StandIn]:
     made.close()
 
 
-def take_every_handle(pid: int) -> None:
-    """From now on this process can open nothing more than it has open."""
+@contextmanager
+def without_handles(pid: int) -> Iterator[None]:
+    """In here this process can open nothing more than it has open."""
     taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     free = next(number for number in itertools.count() if number not in taken)
-    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, usual[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
 
 
 def test_a_fence_needs_no_file_handle_but_those_kept_for_it(host: StandIn) -> None:
     host.arm(60.0)
     host.start(EPOCH)
     kill_at = host.arm(0.4, renewal=2)
-    take_every_handle(host.agent.status().guardian_pid)
+    with without_handles(host.agent.status().guardian_pid):
+        eventually(lambda: not host.alive())
 
-    eventually(lambda: not host.alive())
-
-    assert remaining(kill_at, CLOCK.now()) <= 0
-    assert isinstance(host.heard.get(timeout=PATIENCE_S), Fenced)
-    assert isinstance(host.heard.get(timeout=PATIENCE_S), PostmasterExited)
-    assert host.agent.status().burned == (EPOCH,)
+        assert remaining(kill_at, CLOCK.now()) <= 0
+        assert isinstance(host.heard.get(timeout=PATIENCE_S), Fenced)
+        assert isinstance(host.heard.get(timeout=PATIENCE_S), PostmasterExited)
+        assert host.agent.status().burned == (EPOCH,)
 
 
 def test_without_a_handle_for_the_fence_nothing_is_started(host: StandIn) -> None:
     host.arm(60.0)
-    take_every_handle(host.agent.status().guardian_pid)
-
-    with pytest.raises(GuardianRefused, match="Too many open files"):
+    with (
+        without_handles(host.agent.status().guardian_pid),
+        pytest.raises(GuardianRefused, match="Too many open files"),
+    ):
         host.agent.start_server(["/bin/true"], {}, host.root / "log", EPOCH)
 
     assert not host.agent.status().server
