@@ -138,13 +138,16 @@ def test_of_two_primaries_neither_is_brought_in_until_one_is_moved_away(
         tell(second, "INSERT INTO public.kept VALUES (0)")
     before = {node.name: fingerprint(node.pgdata) for node in (first, second)}
 
-    cluster.start_all()
+    # Without the third, so that neither can bring its own in before it has met the other.
+    for node in (first, second):
+        cluster.start(node.name)
     for node, rival in ((first, second), (second, first)):
         wait_until_told(cluster, node.name, rival.name, "move the older one away", within_s=20)
         assert fingerprint(node.pgdata) == before[node.name], "something was changed"
         assert not cluster.processes(node.name, Part.POSTGRES)
 
     first.pgdata.rename(first.folder / "older")
+    cluster.start_all()
     assert cluster.wait_until_whole() == second.name
     for node in cluster.members():
         assert cluster.query(node.name, COUNT) == [(ROWS + 1,)]

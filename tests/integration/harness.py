@@ -187,7 +187,8 @@ class ClusterHarness:
         """Start the agent of one node, with these variables set; it is running when this returns,
         perhaps not yet serving."""
         node = self.nodes[name]
-        assert not self.runs(name), f"{name} runs already"
+        # Of a process that was killed the last threads may outlive the one that counts as it.
+        self.wait_for(lambda: not self.runs(name), KILL_LIMIT_S, f"{name} runs no more")
         verb = "run" if node.is_member else "witness"
         node.folder.mkdir(mode=0o700, exist_ok=True)
         with node.log.open("ab") as log:
