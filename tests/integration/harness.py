@@ -185,9 +185,8 @@ class ClusterHarness:
 
     def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """Start the agent of one node, with these variables set; it is running when this returns,
-        perhaps not yet serving."""
+        perhaps not yet serving. Of a killed one the last threads may outlive the first."""
         node = self.nodes[name]
-        # Of a process that was killed the last threads may outlive the one that counts as it.
         self.wait_for(lambda: not self.runs(name), KILL_LIMIT_S, f"{name} runs no more")
         verb = "run" if node.is_member else "witness"
         node.folder.mkdir(mode=0o700, exist_ok=True)
