@@ -107,7 +107,8 @@ class Operator:
     def _is_free(self, host: Host) -> bool:
         """Whether it has a vote, and nothing is under way about it."""
         busy = any(host in (errand.host, errand.old) for errand in self._open)
-        return host.is_member and not busy
+        is_lost = any(host is old for _, old in self._coming)
+        return host.is_member and not (busy or is_lost)
 
     def _lose(self, strike: Strike, host: Host) -> None:
         self._world.switch_off(host)
