@@ -54,6 +54,11 @@ _QUEUE_WAIT_S: Final = 1
 _STOP_S: Final = 2
 _TLS_SOCKET: Final = "raftha.tls_socket"
 
+_WANT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_REST_S: Final = 0.1
+"""Pause after a connection for which this node has no file handle or no memory: whoever knocks
+waits, and the accepting thread would turn without end."""
+
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -173,6 +178,7 @@ class _Server(Server):
     ) -> None:
         self.patience = Patience(clock, self._crowd)
         self.quiet: dict[_Connection, None] = {}
+        self._ended = Event()
         super().__init__(
             address,
             _Gateway(application, self.patience),
@@ -211,8 +217,16 @@ class _Server(Server):
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """A connection that broke is a client's affair; anything else is a fault of ours."""
-        ours = traceback and not isinstance(sys.exc_info()[1], OSError)
+        error = sys.exc_info()[1]
+        ours = traceback and not isinstance(error, OSError)
         log.log(level if ours else logging.DEBUG, "%s", msg, exc_info=ours)
+        if isinstance(error, OSError) and error.errno in _WANT:
+            self._ended.wait(_REST_S)
+
+    def stop(self) -> None:
+        """Also end a rest."""
+        self._ended.set()
+        super().stop()
 
 
 class _LazyTls(Adapter):

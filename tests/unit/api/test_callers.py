@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import ssl
@@ -28,6 +29,7 @@ from tests.unit.api.fake_responder import (
     tls_files,
 )
 from tests.unit.api.test_api_server import AUTH, WISH, client, serving
+from tests.unit.exhaustion import no_handle
 from tests.unit.ha.servers import FakeClock
 
 
@@ -60,6 +62,22 @@ def test_a_client_that_has_not_begun_yet_takes_no_worker() -> None:
         assert client(address).peer() == peer_report()
         silent[0].sendall(b"GET /patroni HTTP/1.0\r\n\r\n")
         assert silent[0].recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_without_a_file_handle_whoever_knocks_waits_and_costs_next_to_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "raftha.api.server")
+    pause = threading.Event()
+    with serving(FakeResponder()) as address, socket.socket() as guest:
+        guest.settimeout(5)
+        with no_handle():
+            guest.connect((address.host, address.port))
+            guest.sendall(b"GET /patroni HTTP/1.0\r\n\r\n")
+            pause.wait(0.3)
+            turns = len(caplog.records)
+        assert 0 < turns < 10
+        assert guest.recv(15) == b"HTTP/1.1 200 OK"
 
 
 def test_slow_clients_of_tls_keep_nobody_out(tmp_path: Path) -> None:
