@@ -159,11 +159,18 @@ def _newcomer(wish: MemberWish, scene: Scene) -> Seat | Declined:
     newcomer = scene.newcomers.get(wish.address)
     if newcomer is not None and newcomer.is_called(wish.name):
         return newcomer
+    absent = f"no {wish.name} at {wish.address} is in touch with the raft leader"
+    namesakes = [seat for seat in scene.newcomers.values() if seat.is_called(wish.name)]
+    if namesakes:
+        places = ", ".join(sorted(seat.address for seat in namesakes))
+        return Declined(
+            f"{absent}, but another {wish.name}, without a vote, at {places}: stop that one, of "
+            "two nodes with one name only one is let in"
+        )
     waiting = [f"{seat.name} at {seat.address}" for seat in scene.newcomers.values()]
     return Declined(
-        f"no {wish.name} at {wish.address} is in touch with the raft leader: start it first, with "
-        "this cluster in its raft.partner_addrs; in touch without a vote: "
-        + (", ".join(sorted(waiting)) or "nobody")
+        f"{absent}: start it first, with this cluster in its raft.partner_addrs; in touch without "
+        "a vote: " + (", ".join(sorted(waiting)) or "nobody")
     )
 
 

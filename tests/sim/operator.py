@@ -203,12 +203,21 @@ class Operator:
                 assert_never(errand.verb)
 
     def _refused(self, errand: Errand) -> None:
-        """Who has nobody else asks again; else some do."""
+        """Who has nobody else asks again, and stops what stands in the way, as they are told; else
+        some do."""
         is_needed = errand.verb is MemberVerb.REPLACE
+        if is_needed:
+            self._stop_namesakes(errand.host)
         if is_needed or (errand.strike.pick % 2 and not self._is_hurried):
             self._begin(Errand(errand.verb, errand.host, errand.strike, errand.old))
         elif errand.verb is MemberVerb.ADD:
             self._world.switch_off(errand.host)
+
+    def _stop_namesakes(self, newcomer: Host) -> None:
+        """Machines without a vote that have the name of one that is to have it."""
+        for host in self._world.hosts.values():
+            if host.called == newcomer.called and host is not newcomer and not host.is_member:
+                self._world.switch_off(host)
 
     def _part_with(self, host: Host, strike: Strike) -> None:
         if strike.pick % 2:

@@ -45,6 +45,13 @@ def test_every_size_keeps_the_promises(size: int) -> None:
     assert World(1000 + size, size).run() == []
 
 
+def test_an_operator_who_heeds_a_refusal_gets_the_replacement() -> None:
+    """A machine that was replaced came back with an empty directory, and is in touch first."""
+    world = World(311893, 3)
+    assert world.run() == []
+    assert world.operator.refused > 0
+
+
 def test_a_second_disk_is_struck_only_when_the_first_voter_has_its_seat_again() -> None:
     """A majority that loses its memory at once is no fault that a Raft group can survive."""
     strikes = [

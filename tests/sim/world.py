@@ -168,7 +168,8 @@ class World(Stage):
             elif not host.is_witness:
                 host.time.now = self.time.now
                 self._clients[host.name].write(partial(self._told, host.name))
-        if self.time.now - self.leases.latest > TTL_S:
+        # A holder whose clients act less often than its ttl asks loses the lease now and then.
+        if self.time.now - self.leases.latest > TTL_S + 2 * self._leisure[1]:
             self.verdicts.violate("L: nobody holds the lease after the calm")
 
     def _applied(self) -> dict[str, int]:

@@ -63,6 +63,22 @@ def test_a_node_that_was_admitted_and_never_came_is_forgotten() -> None:
     assert ruling == Step(Configuration(lineage="x", seats=(A, B, C)))
 
 
+def test_the_operator_is_told_which_node_keeps_the_new_one_out() -> None:
+    """Of two machines with the name and without a vote, the first to come was let in."""
+    scene = Scene(
+        latest=Configuration(lineage="x", seats=(A, B, C)),
+        own=A,
+        newcomers={"e": Seat("e", "c", "life of e")},
+        ready=frozenset("e"),
+        answering=frozenset("ab"),
+        heirs=frozenset(),
+    )
+    ruling = rule(wish(MemberVerb.REPLACE, "c", "d", "life of c"), scene)
+    assert isinstance(ruling, Declined)
+    assert "no c at d is in touch" in ruling.why
+    assert "another c, without a vote, at e: stop that one" in ruling.why
+
+
 def test_who_is_alive_is_not_replaced() -> None:
     """Two of one name: the one with the vote answers."""
     scene = Scene(
