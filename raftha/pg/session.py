@@ -9,6 +9,7 @@ Neither a query's text nor its parameters appear in an error: they may hold secr
 from __future__ import annotations
 
 import select
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -238,8 +239,18 @@ def _startup(
 
 
 def _translated(error: psycopg2.Error) -> PostgresError:
-    message = " ".join(str(error).split("\n", 1)[0].split()) or type(error).__name__
+    message = " ".join(str(error).split("\n", 1)[0].split()) or _unsaid(error)
     code = error.pgcode
     if code is None or code[:2] in _UNAVAILABLE_CLASSES:
         return PostgresUnavailable(f"PostgreSQL did not answer: {message}")
     return PostgresError(f"PostgreSQL refused a statement: {message} ({code})")
+
+
+def _unsaid(error: psycopg2.Error) -> str:
+    """libpq has no words for a socket that it could not get (measured: no file handle was left).
+    The kernel, asked once more, has."""
+    try:
+        socket.socket(socket.AF_UNIX).close()
+    except OSError as reason:
+        return reason.strerror or str(reason)
+    return type(error).__name__
