@@ -12,7 +12,7 @@ from msgspec import Struct
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import complain, first_to_take, to_its_end
+from raftha.cli.handing import complain, everybody, first_to_take, to_its_end
 from raftha.cli.rolling import is_back
 from raftha.clock import Clock
 from raftha.instants import remaining
@@ -49,8 +49,7 @@ def change(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], o
     if wish.halts and not _confirmed(found.report, wish):
         click.echo("Nothing was changed.")
         return Exit.REFUSED
-    others = [contact.client(m.api_url) for m in found.report.members if m.api_url]
-    clients = [found.client, *(c for c in others if c.url != found.client.url)]
+    clients = everybody(contact, found)
 
     def act() -> Exit:
         told = first_to_take(clients, lambda client: client.change_halt(halts=wish.halts))

@@ -18,13 +18,19 @@ from raftha.model.report import ReportedRole
 Answer = TypeVar("Answer")
 
 
+def everybody(contact: Contact, found: Found) -> list[ApiClient]:
+    """All who may be asked for what any node takes in, the one that answered first."""
+    others = [contact.client(node.api_url) for node in found.report.members if node.api_url]
+    return [found.client, *(client for client in others if client.url != found.client.url)]
+
+
 def clients_of(contact: Contact, found: Found) -> list[ApiClient]:
     """Who may be asked, the one that answered first. A witness cannot judge a request, so it is not
-    handed one, whichever node told about the cluster."""
+    handed one, whichever node told about the cluster, unless it alone is known: then it says so."""
     members = [m for m in found.report.members if m.role is not ReportedRole.WITNESS]
-    others = [contact.client(member.api_url) for member in members]
+    others = [contact.client(member.api_url) for member in members if member.api_url]
     if found.report.answered_by not in {member.name for member in members}:
-        return others
+        return others or [found.client]
     return [found.client, *(client for client in others if client.url != found.client.url)]
 
 

@@ -15,7 +15,7 @@ from raftha.api.listing import members_document
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
+from raftha.cli.handing import complain, everybody, first_to_take, to_its_end
 from raftha.cli.show import document
 from raftha.clock import Clock
 from raftha.config.values import Invalid, parse_address
@@ -72,7 +72,7 @@ def change(
     if not found.report.majority:
         complain("no node that answers is in touch with a majority; nothing can be changed now")
         return Exit.UNREACHABLE
-    clients = clients_of(contact, found)
+    clients = everybody(contact, found)
     judged = _judged(clients, asked)
     if judged is not None and judged.state is OperationState.REFUSED:
         return _conclude(judged)

@@ -12,7 +12,7 @@ from raftha.api.client import ApiClient, ApiError
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import complain, first_to_take, to_its_end
+from raftha.cli.handing import complain, everybody, first_to_take, to_its_end
 from raftha.clock import Clock
 from raftha.instants import remaining
 from raftha.model.report import ClusterReport, OperationState, PauseChange, ReportedRole
@@ -40,8 +40,7 @@ def change(
     if not found.report.majority:
         complain("no node that answers is in touch with a majority; nothing can be changed now")
         return Exit.UNREACHABLE
-    others = [contact.client(m.api_url) for m in found.report.members if m.api_url]
-    clients = [found.client, *(c for c in others if c.url != found.client.url)]
+    clients = everybody(contact, found)
 
     def act() -> Exit:
         told = first_to_take(clients, lambda client: client.change_pause(paused=paused))

@@ -122,8 +122,8 @@ def _look(contact: Contact) -> _Known | Exit:
     known: list[_Known] = []
 
     def ask() -> Exit:
-        document, etag = first_to_take(clients or [found.client], lambda client: client.config())
-        known.append(_Known(clients=clients or [found.client], document=document, etag=etag))
+        document, etag = first_to_take(clients, lambda client: client.config())
+        known.append(_Known(clients=clients, document=document, etag=etag))
         return Exit.DONE
 
     outcome = to_its_end(ask, "nothing", "raftha status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from raftha.instants import Instant, longest
@@ -16,6 +17,22 @@ MUCH_STATE_BYTES: Final = MAX_STATE_BYTES // 2
 LEAST_SLOW_FSYNCS: Final = 3
 """So many slow syncs within a minute are told: a single one happens on every busy machine, and is
 one in a hundred where a quiet group writes once a second."""
+
+_REMEDIES: Final = (
+    (
+        re.compile("key_file"),
+        "give every node the same key file (sha256sum tells), and restart the agent of the one "
+        "that had another",
+    ),
+    (
+        re.compile("certificate|unknown ca"),
+        "put a certificate that carries the name of its node, is valid now and comes from an "
+        "authority in every node's raft.cafile in the place of the bad one: it is read without a "
+        "restart",
+    ),
+    (re.compile(""), "correct what it says, here or there; see the agent's log"),
+)
+"""What to do about what keeps a voter that can be reached away: of the first that fits."""
 
 
 def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
@@ -60,17 +77,7 @@ def _of_voter(voter: VoterStatus, raft: RaftStatus, now: Instant) -> list[Notice
     if silent and voter.last_contact is not None:
         heard = f"; last heard {longest(voter.last_contact, now):.0f} s ago"
     if voter.problem:
-        remedy = "correct what it says, here or there; see the agent's log"
-        if "cannot connect" in voter.problem:
-            remedy = _bring_back(voter, raft)
-        return [
-            Notice(
-                code=Trouble.VOTER_PROBLEM,
-                subject=subject,
-                what=voter.problem + heard,
-                remedy=remedy,
-            )
-        ]
+        return _of_problem(voter, voter.problem, heard, raft)
     if not silent or not raft.majority:
         return []
     never = "" if voter.bound else " and never was, so its vote does not count yet"
@@ -80,6 +87,26 @@ def _of_voter(voter: VoterStatus, raft: RaftStatus, now: Instant) -> list[Notice
             subject=subject,
             what="this voter is not in touch" + never + heard,
             remedy=_bring_back(voter, raft),
+        )
+    ]
+
+
+def _of_problem(voter: VoterStatus, problem: str, heard: str, raft: RaftStatus) -> list[Notice]:
+    """What a peer says against this node stands beside that peer too, whose name tells more."""
+    what = problem
+    if voter.is_self:
+        if any(other.problem == problem for other in raft.voters if not other.is_self):
+            return []
+        what = problem.replace("it refuses this node", "a peer refuses this node", 1)
+    remedy = next(remedy for pattern, remedy in _REMEDIES if pattern.search(problem))
+    if "cannot connect" in problem:
+        remedy = _bring_back(voter, raft)
+    return [
+        Notice(
+            code=Trouble.VOTER_PROBLEM,
+            subject=voter.name or voter.address,
+            what=what + heard,
+            remedy=remedy,
         )
     ]
 

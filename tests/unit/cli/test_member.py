@@ -14,9 +14,10 @@ from raftha.api.server import ApiServer
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.clock import SystemClock
+from raftha.model.ids import MemberName
 from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState
-from raftha.model.report import MemberChangeRequest, Standing, VoterReport
+from raftha.model.report import MemberChangeRequest, ReportedRole, Standing, VoterReport
 from tests.unit.api.fake_changes import change
 from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
 from tests.unit.api.fake_responder import FakeResponder, rest_config
@@ -136,6 +137,26 @@ def test_a_replacement_names_both_and_asks_to_stop_the_old(
     assert "the new node at 10.0.0.9:2380" in result.output
     assert "old machine" in result.output
     assert responder.changes.asked[0].address == "10.0.0.9:2380"
+
+
+@pytest.mark.parametrize("has_member", [True, False], ids=["a dead member", "no member"])
+def test_where_no_member_can_be_asked_a_witness_takes_the_wish(
+    responder: FakeResponder, url: str, has_member: bool
+) -> None:
+    """It votes, and it knows the group as well as a member does; nobody else is left to ask."""
+    report = responder.cluster_report
+    dead = replace(report.members[0], api_url="http://127.0.0.1:1", answers=False)
+    witness = replace(report.members[1], name="w1", role=ReportedRole.WITNESS)
+    members = (dead, witness) if has_member else (witness,)
+    responder.cluster_report = replace(
+        report, members=members, answered_by=MemberName("w1"), leader=None
+    )
+    responder.changes.progress = [change(OperationState.DONE, "n1 is replaced")]
+    result = member("replace", "n1", "10.0.0.9:2380", "--yes", "--url", url)
+
+    assert (result.exit_code, result.stderr) == (Exit.DONE, "")
+    assert result.output.endswith("n1 is replaced\n")
+    assert [asked.verb for asked in responder.changes.asked] == [MemberVerb.REPLACE]
 
 
 def test_nothing_is_sent_before_somebody_has_said_yes(responder: FakeResponder, url: str) -> None:

@@ -149,6 +149,35 @@ def test_what_keeps_a_voter_away_is_told_instead_of_its_silence() -> None:
     assert notice.remedy.startswith("correct what it says")
 
 
+@pytest.mark.parametrize(
+    ("problem", "remedy"),
+    [
+        ("its raft.key_file is not the same as ours", "the same key file (sha256sum tells)"),
+        ("no greeting: TLS: tlsv1 alert unknown ca", "put a certificate that carries the name"),
+        ("no greeting: TLS: sslv3 alert certificate expired", "it is read without a restart"),
+        ("its certificate names n9, not n2: it must carry the node's name", "raft.cafile"),
+        ("it belongs to cluster 'a', not 'b': check the addresses", "correct what it says"),
+    ],
+)
+def test_what_to_do_about_a_voter_that_is_not_let_in(problem: str, remedy: str) -> None:
+    (notice,) = group_problems(changed(2, problem=problem), T0)
+    assert (notice.subject, notice.what) == ("n3", problem)
+    assert remedy in notice.remedy
+
+
+def test_what_a_peer_says_of_this_node_is_told_under_the_name_of_the_peer() -> None:
+    """A node of another cluster must not make a healthy one look ill."""
+    words = "it refuses this node, of which it says: it belongs to cluster 'a', not 'b'"
+    here, *others = raft().voters
+    accused = replace(raft(), voters=(replace(here, problem=words), *others))
+    (notice,) = group_problems(accused, T0)
+    assert (notice.subject, notice.what[:25]) == ("n1", "a peer refuses this node,")
+
+    refusing = replace(others[1], problem=words)
+    (notice,) = group_problems(replace(accused, voters=(*accused.voters[:2], refusing)), T0)
+    assert (notice.subject, notice.what) == ("n3", words)
+
+
 @pytest.mark.parametrize("problem", ["", "cannot connect: no"])
 @pytest.mark.parametrize(("voters", "told"), [(3, True), (5, False)])
 def test_that_one_more_loss_stops_writes_is_said_when_it_does(
