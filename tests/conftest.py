@@ -44,6 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=4,
         help="how often the primary changes under the subscriber of tests/faults/test_logical.py",
     )
+    parser.addoption(
+        "--flaps",
+        type=int,
+        default=20,
+        help="how often a link fails in tests/integration/test_consensus_faults.py, about once a"
+        " second",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,7 +19,6 @@ from tests.integration.voters import Voters
 pytestmark = pytest.mark.slow
 
 TAKEOVER_S = 5.0
-FLAPS = 20
 FLAP_S = 0.5
 
 
@@ -141,16 +140,19 @@ def unmoved(group: Voters, leader: str, fault: Callable[[Writing], None]) -> Wri
     return writing
 
 
+@pytest.mark.timeout(3000)
 def test_a_flapping_link_to_a_follower_causes_no_change_of_term(
-    proxied: tuple[Voters, LinkProxy],
+    proxied: tuple[Voters, LinkProxy], pytestconfig: pytest.Config
 ) -> None:
+    """Twenty times; `--flaps 580` takes ten minutes."""
     group, proxy = proxied
+    flaps = pytestconfig.getoption("--flaps")
     leader = group.start_all()
     follower = next(name for name in group.nodes if name != leader)
 
     def flap(writing: Writing) -> None:
         seen = set()
-        for _ in range(FLAPS):
+        for _ in range(flaps):
             proxy.cut(leader, follower)
             proxy.cut(follower, leader)
             writing.put(leader)

@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _FORWARDS: Final = "unit/consensus/test_forwards.py::"
 _COMMANDS: Final = "unit/consensus/test_hazards_commands.py::"
 _RUNTIME: Final = "unit/consensus/test_hazards_runtime.py::"
+_RECEPTION: Final = "unit/consensus/test_reception.py::"
 _RULES: Final = "unit/consensus/test_safety_rules.py::"
 _MACHINE: Final = "unit/consensus/test_machine.py::"
 _LESSOR: Final = "unit/consensus/test_lessor.py::"
@@ -306,6 +307,20 @@ LINKS: Final = (
         text="                shut(eldest)\n            self",
         instead="            self",
         caught_by="unit/consensus/test_flow.py::test_whoever_is_greeted_longest_makes_room",
+    ),
+    Mutant(
+        file="consensus/reception.py",
+        without="H20: guests that say nothing keep others out",
+        text="            self._dismiss(next(iter(self._silent)))",
+        instead="            return connection.close()",
+        caught_by=_RECEPTION + "test_of_those_who_say_nothing_the_eldest_makes_room_for_the_next",
+    ),
+    Mutant(
+        file="consensus/reception.py",
+        without="H20: who says nothing stays for ever",
+        text="if longest(since, now) < self._patience:",
+        instead="if longest(since, now) < 1e9:",
+        caught_by=_RECEPTION + "test_who_says_nothing_for_too_long_is_sent_away",
     ),
     Mutant(
         file="consensus/security.py",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from raftha.model.settings import RaftTimings
 from tests.sim.plan import Fault, Strike, Victim
 from tests.sim.world import World
 
@@ -75,6 +78,42 @@ def test_a_holder_that_is_slewed_slower_and_then_suspended_outlives_no_lease(see
         holder(at=28.0, fault=Fault.SUSPEND, lasts=0.5),
     ]
     assert World(seed, 3, plan=strikes).run() == []
+
+
+def test_a_follower_whose_links_flap_for_ten_minutes_changes_no_term(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They break once a second and carry nothing for half of it, longer than the follower waits for
+    its raft leader. The others write on, and it follows each time."""
+    caplog.set_level(logging.CRITICAL)
+    world = World(2, 3, plan=[])
+    assert world.traits.timings == RaftTimings()
+    world._leisure = (5.0, 10.0)  # clients that act seldom: what counts is time
+    for host in world.hosts.values():
+        world.start(host)
+    begun = world.time.now + 8.0
+    world.schedule.run_until(begun)
+    (leader,) = world.log.leaders.values()
+    flapping = next(name for name in world.hosts if name != leader)
+    others = [name for name in world.hosts if name != flapping]
+    links = [*product(others, [flapping]), *product([flapping], others)]
+
+    def flap() -> None:
+        for other in others:
+            world.wires.disconnect(flapping, other)
+        world.wires.stall(links)
+        world.schedule.after(0.5, partial(world.wires.release, links))
+
+    for second in range(600):
+        world.schedule.after(second, flap)
+    world.schedule.run_until(begun + 300.0)
+    halfway = len(world.records.acknowledged)
+    world.schedule.run_until(begun + 602.0)
+
+    assert world.log.leaders == {1: leader}
+    assert len(world.records.acknowledged) > halfway + 10
+    assert len(set(world._applied().values())) == 1
+    assert world.verdicts.violations == []
 
 
 def test_a_seed_is_the_same_history_in_every_process() -> None:

@@ -1,8 +1,9 @@
-"""The hazards of links, threads and processes: H18 to H21, H26, H27, H30, H32 and H36
+"""The hazards of links and threads: H18 to H21, H30, H32 and H36
 of `docs/consensus.md`.
 
 Of each pair the first test shows what the released library does, the second what becomes of it
-here. What needs several voters on real sockets is in `test_sockets`.
+here. What needs several voters on real sockets is in `test_sockets`, what needs a machine that
+misbehaves in `test_hazards_host`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from pysyncobj.poller import createPoller
 from pysyncobj.tcp_connection import CONNECTION_STATE, TcpConnection
 from pysyncobj.transport import TCPTransport
 
-from raftha.clock import SystemClock
 from raftha.consensus import wire
 from raftha.consensus.commands import WireError
 from raftha.consensus.handshake import Established
@@ -36,7 +36,6 @@ from raftha.consensus.links import Down, Received, Up
 from raftha.consensus.members import Registry
 from raftha.consensus.security import PlainFraming, PlainSecurity
 from raftha.consensus.stable import Owner
-from raftha.consensus.storage import SqliteStore
 from raftha.consensus.transport import TcpLinks
 from raftha.consensus.visiting import Visitors
 from raftha.instants import Seconds
@@ -268,19 +267,6 @@ def test_h21_a_quiet_link_is_pinged_and_a_silent_one_is_cut(links: Links) -> Non
     assert Received(links.peer, b"") in links.pass_time(0.0)
 
     assert Down(links.peer) in links.pass_time(links.timings.dead_after + 0.001)
-
-
-def test_h26_h27_nothing_is_mapped_or_forked(tmp_path: Path) -> None:
-    """The library's journal grows a sparse map and dies by SIGBUS on a full disk; its dump is
-    written by a forked child that keeps the sockets. Neither file exists here."""
-    conf = Group("a").node("a")._core.engine.conf
-    store = SqliteStore(tmp_path, owner=OWNER, clock=SystemClock(), new_incarnation="i")
-    store.load()
-
-    assert (conf.journalFile, conf.fullDumpFile, conf.useFork) == (None, None, False)
-    assert (conf.autoTick, conf.dynamicMembershipChange, conf.password) == (False, False, None)
-    assert store._query("PRAGMA mmap_size") == [(0,)]
-    store.close()
 
 
 def test_h30_the_library_waits_for_itself_when_a_callback_asks_for_more() -> None:
