@@ -171,8 +171,9 @@ class Stage:
     def may_lose_one(self) -> bool:
         """Whether one voter may forget everything: those that a raft leader has committed are three
         at least, have power and the directories that have the seats, hold a set of voters and will
-        be read again. With one that has heard of none yet, a voter that forgot everything may found
-        a cluster anew (a stated limit)."""
+        be read again, and none of them is an older copy that nobody has told so yet. With one that
+        has heard of no set, a voter that forgot everything may found a cluster anew (a stated
+        limit)."""
         return any(
             len(seated.seats) >= SPARES_ONE
             and all(self._is_whole(seat) for seat in seated.seats)
@@ -183,7 +184,7 @@ class Stage:
     def _is_whole(self, seat: Seat) -> bool:
         host = self.hosts[seat.address]
         is_own = host.disk.incarnation == seat.incarnation and not host.disk.is_void
-        return is_own and host.disk.records.names_voters and not host.is_off
+        return is_own and not host.put_back and host.disk.records.names_voters and not host.is_off
 
     def _settled(self) -> Iterator[Configuration]:
         """The voters that the newest raft leader has committed, if it wants no others."""

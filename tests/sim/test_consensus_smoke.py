@@ -64,6 +64,11 @@ def test_a_second_disk_is_struck_only_when_the_first_voter_has_its_seat_again() 
     assert World(0, 3, plan=strikes).run() == []
 
 
+def test_no_disk_is_struck_beside_an_older_copy_that_nobody_has_met() -> None:
+    """It was cut off at once, and the next strike on a disk came before it could be told."""
+    assert World(326327, 3).run() == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_holder_that_is_slewed_slower_and_then_suspended_outlives_no_lease(seed: int) -> None:
     """Alone with its last renewal, awake for most of the ttl on a clock that loses a tenth, and
