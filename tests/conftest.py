@@ -39,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many seeds of the consensus simulation to run; `tests/run` asks for more",
     )
     parser.addoption(
+        "--cluster-seeds",
+        type=int,
+        default=10,
+        help="how many seeds of the simulation of whole clusters to run",
+    )
+    parser.addoption(
         "--changes",
         type=int,
         default=4,

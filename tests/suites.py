@@ -62,6 +62,8 @@ SEEDS: Final = 200
 """Seeds of the consensus simulation in CI: 0.3 to 0.35 s of processor time each."""
 PLANTED: Final = "tests/sim/test_cluster_notice.py"
 """Histories of the whole cluster, of about a second each, with a fault planted in the program."""
+CLUSTER_SEEDS: Final = 400
+"""Histories of the whole cluster that nothing is planted in: about half a second each."""
 FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "check": (
@@ -79,7 +81,14 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
             options=(*WORKERS, f"--seeds={SEEDS}", f"--ignore={PLANTED}"),
         ),
     ),
-    "cluster": (pytest_step("planted faults of the cluster", PLANTED, options=WORKERS),),
+    "cluster": (
+        pytest_step("planted faults of the cluster", PLANTED, options=WORKERS),
+        pytest_step(
+            "seeds of the cluster",
+            "tests/sim/test_cluster_smoke.py",
+            options=(*WORKERS, f"--cluster-seeds={CLUSTER_SEEDS}"),
+        ),
+    ),
     "integration": (FULL,),
     "short": (pytest_step("a few faults", "tests/faults", options=(*WORKERS, "-m", "short")),),
     "faults": (pytest_step("faults", "tests/faults", options=WORKERS, limit_s=FAULTS_LIMIT_S),),

@@ -15,6 +15,9 @@ from typing import Final
 import pytest
 
 PACKAGE: Final = Path(__file__).parent.parent / "raftha"
+SIMULATIONS: Final = Path(__file__).parent / "sim"
+CHECKERS: Final = ("checkers.py", "cluster/promises.py", "linear.py", "model.py", "seats.py")
+"""What judges a simulated world."""
 
 LAYERS: Final[dict[str, int]] = {
     "": 0,
@@ -321,3 +324,10 @@ def test_clean_sources_pass(tmp_path: Path) -> None:
     (tmp_path / "clock.py").write_text("import time\n")
 
     assert violations(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_what_checks_a_simulation_knows_nothing_of_how_things_are_decided(name: str) -> None:
+    tree = ast.parse((SIMULATIONS / name).read_text(encoding="utf-8"))
+    parts = {part_of_module(module) for module, _ in imports(name, tree) if is_own(module)}
+    assert parts <= {"consensus", "errors", "model"}

@@ -169,6 +169,14 @@ FENCE: Final = (
         caught_by=_SWITCH + "test_a_server_is_asked_to_stop_when_its_guardian_is_killed",
     ),
     Mutant(
+        file="guardian/launch.py",
+        without="R15: a server inherits the scheduling class of its guardian",
+        text="os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))",
+        instead="pass",
+        caught_by="unit/guardian/test_guardian_inheritance.py::"
+        "test_a_server_has_the_usual_scheduling_class_whatever_its_guardian_has",
+    ),
+    Mutant(
         file="guardian/switch.py",
         without="R12: the dead-man timer is never set",
         text="kill = self._proof.kill if self.is_guarding else None",

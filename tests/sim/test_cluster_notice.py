@@ -43,6 +43,20 @@ LATE_ANSWER: Final = (
     at_a_renewal(3.3, Kind.MUTE, 6.0, 0.0),
 )
 """The answer to a renewal is read half a second late, and none comes through after it."""
+UNHEARD_ANSWER: Final = (
+    at_a_renewal(3.0, Kind.DEAF, 0.6, 0.0),
+    strike(3.4, Kind.MUTE, 6.0),
+)
+"""A renewal commits, and whoever sent it hears so after it has given up; then nobody hears it."""
+SHORTENED_UNHEARD: Final = (
+    strike(3.0, Kind.SWITCHOVER, pick=1),
+    strike(10.0, Kind.SHORTER_TTL, 9.0, pick=1, strength=0.0),
+)
+"""A shorter ttl commits, and whoever proposed it does not hear that, nor anything after it."""
+BACK_WITH_OLD_LEASES: Final = (
+    Trouble(at=3.0, kind=Kind.ISOLATE, victim=Victim.STANDBY, pick=0, lasts=6.0),
+)
+"""Who was cut off for longer than a ttl hears of a leader before it hears of the renewals."""
 FROZEN_PROMOTER: Final = (
     strike(3.0, Kind.POWER_LOSS),
     strike(3.1, Kind.FREEZE_AGENT, 9.0, moment=Moment.PROMOTION, strength=0.2),
@@ -111,6 +125,22 @@ PLANTED: Final = (
         sabotage=sabotage.renewals_are_counted_from_the_answer,
         noticed_as=("S5",),
         plan=LATE_ANSWER,
+    ),
+    Planted(
+        sabotage=sabotage.renewals_are_counted_from_a_retry,
+        noticed_as=("S5",),
+        plan=UNHEARD_ANSWER,
+    ),
+    Planted(
+        sabotage=sabotage.a_shorter_ttl_is_proposed_behind_the_guardians_back,
+        noticed_as=("S5",),
+        plan=SHORTENED_UNHEARD,
+    ),
+    Planted(
+        sabotage=sabotage.leases_end_whatever_renewed_them,
+        noticed_as=("S5",),
+        plan=BACK_WITH_OLD_LEASES,
+        witnesses=0,
     ),
     Planted(
         sabotage=sabotage.the_fence_begins_at_the_deadline,

@@ -19,6 +19,11 @@ PRINT_HISTORY: Final = (
 )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--cluster-seeds")))
+
+
 def test_three_empty_machines_become_a_cluster_that_commits_rows() -> None:
     world = ClusterWorld(0, plan=[])
     assert world.run() == []
@@ -26,9 +31,8 @@ def test_three_empty_machines_become_a_cluster_that_commits_rows() -> None:
     assert world.promises.promotions == 0
 
 
-@pytest.mark.parametrize("seed", range(10))
 def test_a_cluster_keeps_the_promises(seed: int) -> None:
-    """More of them: `python -m tests.sim.soak --world cluster`."""
+    """More of them: `tests/run cluster`, `python -m tests.sim.soak --world cluster`."""
     repeat = f"python -m tests.sim.soak --world cluster --first {seed} --seeds 1"
     assert ClusterWorld(seed).run() == [], repeat
 

@@ -78,6 +78,10 @@ class Course:
             self._lasts(trouble)
             self._strike(trouble, None)
             return
+        self.expect(trouble)
+
+    def expect(self, trouble: Trouble) -> None:
+        """Let a fault strike at its moment, from now on."""
         self._waiting.append(trouble)
         self._schedule.after(PATIENCE_S, partial(self._lose_patience, trouble))
 

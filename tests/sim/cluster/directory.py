@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,8 +90,9 @@ class Directory(Struct, eq=False):
     """`plan` are the files as they were written last, `file_sizes` the sizes that came of it, and
     `sizes` those in pg_control, which holds what the WAL said up to `sized_until`; `slots` lie in
     `pg_replslot`. A disk that is hung or full does this to it; where it is full the WAL still finds
-    `room` for so many bytes, and with `holds_ledger` it is the guardian's disk too. `effects` is
-    what came of faults here."""
+    `room` for so many bytes, and with `holds_ledger` it is the guardian's disk too. One that is
+    read-only is full without any room, and lets no server start. `effects` is what came of faults
+    here."""
 
     path: Path
     system: str = ""
@@ -109,6 +111,7 @@ class Directory(Struct, eq=False):
     is_unborn: bool = False
     is_hung: bool = False
     is_full: bool = False
+    is_read_only: bool = False
     holds_ledger: bool = False
     room: int = 0
     sizes: dict[str, int] = field(default_factory=lambda: dict(BORN))
@@ -153,11 +156,25 @@ class Directory(Struct, eq=False):
         """The disk is full from now on."""
         self.is_full, self.room, self.holds_ledger = True, room, holds_ledger
 
+    def make_read_only(self, *, holds_ledger: bool) -> None:
+        """Nothing can be written from now on."""
+        self.fill_up(0, holds_ledger=holds_ledger)
+        self.is_read_only = True
+
+    def mend(self) -> None:
+        """There is room again, and it may be written to."""
+        self.is_full = self.is_read_only = False
+
     def require_space(self) -> None:
         """A file is to be written. Raises OSError."""
         if self.is_full:
-            self.effects["writes refused by a full disk"] += 1
-            raise OSError(errno.ENOSPC, "no space left on device")
+            self.effects[f"writes refused by a {self._lack} disk"] += 1
+            number = errno.EROFS if self.is_read_only else errno.ENOSPC
+            raise OSError(number, os.strerror(number))
+
+    @property
+    def _lack(self) -> str:
+        return "read-only" if self.is_read_only else "full"
 
     def takes_wal(self, size: int) -> bool:
         """Whether so many bytes of WAL find room; where they do not their writer aborts."""

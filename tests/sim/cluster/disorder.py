@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from tests.sim.cluster.course import Course
-from tests.sim.cluster.faults import Kind, Moment, Trouble, Victim
+from tests.sim.cluster.faults import RAISED_S, Kind, Moment, Trouble, Victim
 from tests.sim.cluster.node import HTTP, Node
-from tests.sim.cluster.people import People
+from tests.sim.cluster.people import SHORTEST_S, People
 from tests.sim.cluster.replication import DATA
 from tests.sim.network import Link
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.sim.cluster.world import ClusterWorld
 
 
+LONG_TTL_S: Final = 5.0
 WAL_ROOM: Final = 4000
 """Bytes of WAL that a full disk still takes, at most."""
 
@@ -59,6 +60,7 @@ class Disorder:
             Kind.CUT_HTTP: self._cut,
             Kind.HUNG_DISK: self._hang_disk,
             Kind.FULL_DISK: self._fill_disk,
+            Kind.READ_ONLY_DISK: self._make_disk_read_only,
             Kind.SLOW_RAFT_DISK: self._slow_raft_disk,
             Kind.FULL_RAFT_DISK: self._fill_raft_disk,
             Kind.SLEW: self._slew,
@@ -72,7 +74,8 @@ class Disorder:
         world = self._world
         for node in world.nodes.values():
             self._thaw_node(node)
-            node.directory.is_hung = node.directory.is_full = node.host.disk.full = False
+            node.directory.is_hung = node.host.disk.full = False
+            node.directory.mend()
             node.host.disk.latency, node.host.disk.stall = world.traits.disk_latency, 0.0
             world.slew(node.host, 0.0)
             world.start(node.host)
@@ -209,14 +212,20 @@ class Disorder:
         self._until(trouble, heal)
 
     def _cut_ttl(self, trouble: Trouble, node: Node) -> None:
-        """The holder proposes the shorter ttl, and does not hear whether that came true."""
-        self._people.write_ttl(node, 2.0)
-        deaf = replace(trouble, kind=Kind.DEAF)
-        self._world.schedule.after(trouble.strength, partial(self._deafen, deaf, node))
+        """A long ttl comes into force. Then the holder proposes a shorter one, and does not hear
+        whether that came true."""
+        self._people.write_ttl(node, LONG_TTL_S)
+        self._world.schedule.after(RAISED_S, partial(self._shorten_ttl, trouble, node))
 
-    def _deafen(self, trouble: Trouble, node: Node) -> None:
-        if not self._is_over:
-            self._cut(trouble, node)
+    def _shorten_ttl(self, trouble: Trouble, node: Node) -> None:
+        if self._is_over:
+            return
+        self._people.write_ttl(node, SHORTEST_S)
+        deaf = replace(trouble, kind=Kind.DEAF, strength=trouble.strength / 4)
+        if trouble.pick % 2:
+            self.course.expect(replace(deaf, moment=Moment.RENEWAL))
+        else:
+            self._world.schedule.after(trouble.strength, partial(self._strike, deaf, node.name))
 
     # Disks and clocks.
 
@@ -224,7 +233,11 @@ class Disorder:
         """The file of WAL that is being written still has some room."""
         room = int(trouble.strength * WAL_ROOM)
         node.directory.fill_up(room, holds_ledger=bool(trouble.pick % 2))
-        self._until(trouble, partial(setattr, node.directory, "is_full", False))
+        self._until(trouble, node.directory.mend)
+
+    def _make_disk_read_only(self, trouble: Trouble, node: Node) -> None:
+        node.directory.make_read_only(holds_ledger=bool(trouble.pick % 2))
+        self._until(trouble, node.directory.mend)
 
     def _fill_raft_disk(self, trouble: Trouble, node: Node) -> None:
         node.host.disk.full = True

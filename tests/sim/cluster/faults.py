@@ -39,6 +39,7 @@ class Kind(Enum):
     CUT_HTTP = "links of HTTP cut"
     HUNG_DISK = "disk of the database hung"
     FULL_DISK = "disk of the database full"
+    READ_ONLY_DISK = "disk of the database read-only"
     SLOW_RAFT_DISK = "disk of Raft slow"
     FULL_RAFT_DISK = "disk of Raft full"
     SLEW = "clock slewed"
@@ -50,6 +51,7 @@ class Kind(Enum):
     FAILOVER = "failover asked for"
     RESTART = "restart asked for"
     PENDING_RESTARTS = "pending restarts asked for"
+    REINIT = "a new copy asked for"
     PARAMETERS = "a parameter changed"
 
 
@@ -78,6 +80,7 @@ WEIGHTS: Final = {
     Kind.CUT_HTTP: 1,
     Kind.HUNG_DISK: 1,
     Kind.FULL_DISK: 3,
+    Kind.READ_ONLY_DISK: 1,
     Kind.SLOW_RAFT_DISK: 2,
     Kind.FULL_RAFT_DISK: 2,
     Kind.SLEW: 2,
@@ -89,6 +92,7 @@ WEIGHTS: Final = {
     Kind.FAILOVER: 1,
     Kind.RESTART: 3,
     Kind.PENDING_RESTARTS: 2,
+    Kind.REINIT: 2,
     Kind.PARAMETERS: 4,
 }
 
@@ -141,6 +145,7 @@ PROBES: Final = (
     Kind.STOP_POSTMASTER,
     Kind.HUNG_DISK,
     Kind.FULL_DISK,
+    Kind.READ_ONLY_DISK,
     Kind.FULL_RAFT_DISK,
 )
 """What a healthy cluster without another fault gets over within the bound of L1."""
@@ -154,8 +159,12 @@ INSTANT: Final = (
     Kind.MODE,
     Kind.FAILOVER,
     Kind.RESTART,
+    Kind.REINIT,
 )
 """What is over as soon as it has struck, however long the cluster needs to get over it."""
+
+RAISED_S: Final = 2.0
+"""A ttl that is to be cut is raised so long before."""
 
 
 class Trouble(Struct, frozen=True, kw_only=True):
@@ -177,7 +186,7 @@ class Trouble(Struct, frozen=True, kw_only=True):
         """Seconds from its stroke until it is undone."""
         if self.kind in INSTANT:
             return 0.0
-        begins_later = {Kind.SHORTER_TTL: self.strength, Kind.PARAMETERS: 1.0}
+        begins_later = {Kind.SHORTER_TTL: RAISED_S + self.strength, Kind.PARAMETERS: 1.0}
         return begins_later.get(self.kind, 0.0) + self.lasts
 
     def __str__(self) -> str:
@@ -188,7 +197,7 @@ class Trouble(Struct, frozen=True, kw_only=True):
 PROBE_TTLS: Final = 3
 """How long a probe lasts, and nothing else happens: longer than anybody may need to take over."""
 
-HANGS: Final = (Kind.STOP_POSTMASTER, Kind.HUNG_DISK, Kind.FULL_DISK)
+HANGS: Final = (Kind.STOP_POSTMASTER, Kind.HUNG_DISK, Kind.FULL_DISK, Kind.READ_ONLY_DISK)
 """Where PostgreSQL hangs, or goes on in what room is left, that must be found out first."""
 
 PROBED: Final = 0.5

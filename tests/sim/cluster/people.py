@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from raftha.cli.rolling import HandOver, Restart, is_back, next_step
+from raftha.config.dynamic import parse_dynamic
 from raftha.errors import RafthaError
 from raftha.ha.keys import encode_config
 from raftha.instants import Seconds
@@ -37,6 +39,10 @@ ROLL_S: Final = 0.5
 DONE_S: Final = 5.0
 """What was asked for is looked at again after this time."""
 
+SHORTEST_S: Final = 2.2
+"""A ttl that agents take, with the default fence budget and election timers (R7)."""
+
+_WISHES: Final = {WishKind.RESTART: "restarts", WishKind.REINITIALIZE: "new copies"}
 _SIZE_STEPS: Final = (-10, 0, 10, 20)
 _NAMES: Final = (*SIZES, "max_connections", BUFFERS, "work_mem")
 
@@ -57,6 +63,7 @@ class People:
             Kind.PAUSE: self._pause,
             Kind.RESTART: self._restart,
             Kind.PENDING_RESTARTS: self._roll,
+            Kind.REINIT: self._reinitialise,
             Kind.PARAMETERS: self._change_parameter,
         }
 
@@ -90,10 +97,12 @@ class People:
         self.write_ttl(node, 2.0 + 3.0 * trouble.strength)
 
     def write_ttl(self, node: Node, ttl: float) -> None:
-        self._write_config(node, lambda config: shorter(config, Seconds(round(ttl, 1))))
+        """Or the shortest that there may be."""
+        self._write_config(node, lambda config: shorter(config, Seconds(max(SHORTEST_S, ttl))))
 
     def _write_config(self, node: Node, change: Callable[[DynamicConfig], DynamicConfig]) -> None:
-        """Write another configuration over the one that is seen here, checked by nobody."""
+        """Write another configuration over the one that is seen here. Raises ConfigError where no
+        agent would read it, for nothing would come of that."""
         agent = node.agent
         if agent is None:
             return
@@ -101,6 +110,7 @@ class People:
         if cluster.config_revision is None:
             return
         changed = change(cluster.config)
+        parse_dynamic(json.loads(encode_config(changed)), KEYS.config)
         command = Transact(
             (KeyAt(KEYS.config, cluster.config_revision),),
             (Put(KEYS.config, encode_config(changed)),),
@@ -134,17 +144,22 @@ class People:
     # Restarts.
 
     def _restart(self, trouble: Trouble, node: Node) -> None:  # noqa: ARG002
-        self._ask(node, partial(self._ask_restart, node, ServerRequest(kind=WishKind.RESTART)))
+        self._ask(node, partial(self._wish, node, ServerRequest(kind=WishKind.RESTART)))
 
-    def _ask_restart(self, node: Node, request: ServerRequest, agent: Agent) -> None:
+    def _reinitialise(self, trouble: Trouble, node: Node) -> None:  # noqa: ARG002
+        """`raftha reinit`, which a primary refuses."""
+        self._ask(node, partial(self._wish, node, ServerRequest(kind=WishKind.REINITIALIZE)))
+
+    def _wish(self, node: Node, request: ServerRequest, agent: Agent) -> None:
         told = agent.member.responder.wishes.ask(request)
         self._note(node, told.message)
-        self._world.counts[f"restarts {told.state.value}"] += 1
+        what = _WISHES[request.kind]
+        self._world.counts[f"{what} {told.state.value}"] += 1
 
         def look() -> None:
             latest = agent.member.responder.wishes.latest()
             is_done = latest is not None and latest.state is OperationState.DONE
-            self._world.counts["restarts done"] += is_done and latest.id == told.id
+            self._world.counts[f"{what} done"] += is_done and latest.id == told.id
 
         if told.state is OperationState.RUNNING:
             self._world.fibers.after(DONE_S, agent.life, look)
@@ -172,7 +187,7 @@ class People:
             case Restart(name):
                 request = ServerRequest(kind=WishKind.RESTART, name=name, restart_pending=True)
                 there = self._world.nodes[name]
-                self._ask(there, partial(self._ask_restart, there, request))
+                self._ask(there, partial(self._wish, there, request))
                 return name
             case HandOver(leader, heir):
                 candidate = MemberName(heir)

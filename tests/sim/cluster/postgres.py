@@ -148,7 +148,7 @@ class Server:
     def _fails_to_start(self) -> bool:
         """There may be no room for the lock file; or its files ask for what cannot be."""
         directory = self.directory
-        if directory.is_full and self._random.random() < 0.5:
+        if directory.is_read_only or (directory.is_full and self._random.random() < 0.5):
             directory.effects["starts refused by a full disk"] += 1
             return True
         if not self.in_recovery:

@@ -5,8 +5,9 @@
   can;
 - S6: a server that is promoted holds every row that was acknowledged (in synchronous mode); S7: in
   the other it lacks no more than the lag that is allowed and what a ttl brought;
-- S5, R16: when the end of a lease is proposed, no server of its holder can commit any more, unless
-  the store says that a maintenance pause has left it without a deadline;
+- S5, R16: when the end of a lease is proposed, and when the leader key of an epoch is gone for
+  whatever reason, no server of its holder can commit any more, unless the store says that a
+  maintenance pause has left it without a deadline;
 - L1: a primary that is struck alone has a successor in time;
 - S8: a server is told to become a primary only while the store says that its node leads, and less
   than a ttl after its node handed over what its lease rests on;
@@ -87,6 +88,8 @@ class Promises:
         self._longest_ttl: float = settings.ttl
         self._renewed: dict[str, float] = {}
         self._reigns: dict[tuple[int, int], Reign] = {}
+        self._latest_seen = (0, 0)
+        self._leading: tuple[int, str] | None = None
         self._probe: tuple[Server, float] | None = None
         self.gaps: list[float] = []
 
@@ -115,6 +118,9 @@ class Promises:
 
     def saw(self, snapshot: Snapshot) -> None:
         """A replica shows this now."""
+        if self._latest_seen < (snapshot.generation, snapshot.revision):
+            self._latest_seen = (snapshot.generation, snapshot.revision)
+            self._check_succession(snapshot)
         entry = snapshot.entries.get(LEADER)
         if entry is None:
             return
@@ -192,13 +198,10 @@ class Promises:
         if newest is None or newest.leases != snapshot.leases:
             return  # it was renewed, and the proposal will come to nothing
         leader = _leader_in(snapshot)
-        for server in self._servers():
-            is_known = Key(f"{DISARMED}{leader}") in newest.entries
-            is_excused = is_known or self._may_linger(server)
-            if server.node == leader and server.may_write and not is_excused:
-                self._verdicts.violate(
-                    f"S5: the lease of {leader} is ended while its server may commit"
-                )
+        if any(self._may_commit(server, newest) for server in self._servers_of(str(leader))):
+            self._verdicts.violate(
+                f"S5: the lease of {leader} is ended while its server may commit"
+            )
 
     def probe(self, server: Server) -> None:
         """This primary is struck now."""
@@ -216,6 +219,27 @@ class Promises:
             self._verdicts.violate(f"L1: {server.node} was struck at {at:.3f}, nobody writes yet")
 
     # How it is judged.
+
+    def _check_succession(self, snapshot: Snapshot) -> None:
+        """Whoever led before, and does not any more, cannot commit."""
+        entry, leader = snapshot.entries.get(LEADER), _leader_in(snapshot)
+        before = self._leading
+        self._leading = None if entry is None else (entry.create_revision, str(leader))
+        if before is None or before == self._leading:
+            return
+        epoch, name = before
+        if any(self._may_commit(server, snapshot) for server in self._servers_of(name)):
+            self._verdicts.violate(
+                f"S5: the key of {name}'s epoch {epoch} is gone while its server may commit"
+            )
+
+    def _servers_of(self, node: str) -> list[Server]:
+        return [server for server in self._servers() if server.node == node]
+
+    def _may_commit(self, server: Server, store: Snapshot) -> bool:
+        """It can, and nothing excuses that its node does not lead."""
+        is_known = Key(f"{DISARMED}{server.node}") in store.entries
+        return server.may_write and not is_known and not self._may_linger(server)
 
     def _present(self) -> list[Reign]:
         """The present reign, and before it those before it, the latest first."""

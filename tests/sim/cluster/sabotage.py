@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from raftha.agent.sides import Restraint
+from raftha.consensus import commands
+from raftha.consensus.commands import Expire
 from raftha.guardian import procs
 from raftha.guardian.protocol import EpochPair
 from raftha.guardian.switch import KillSwitch
@@ -17,6 +20,7 @@ from raftha.ha.keys import encode_sync
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.postgres import ServerPlan
+from raftha.model.settings import DynamicConfig
 from raftha.model.store import (
     Command,
     Committed,
@@ -26,6 +30,7 @@ from raftha.model.store import (
     Refresh,
     Remove,
     Transact,
+    Unknown,
 )
 from raftha.model.view import View
 from tests.sim.cluster.agent import KEYS
@@ -33,6 +38,7 @@ from tests.sim.cluster.guardian import Guardian
 from tests.sim.cluster.node import Node
 
 Sabotage = Callable[[Node], None]
+RETRY_S: Final = 0.05
 
 
 def renewals_are_counted_from_the_answer(node: Node) -> None:
@@ -49,6 +55,59 @@ def renewals_are_counted_from_the_answer(node: Node) -> None:
         submit(command, timeout=timeout, done=answered)
 
     spoil(store, "submit", later)
+
+
+def renewals_are_counted_from_a_retry(node: Node) -> None:
+    """A renewal without an answer is handed over again under its number until there is one, and
+    counts from there."""
+    assert node.agent is not None
+    store, fibers, life = node.agent.node.store, node.world.fibers, node.agent.life
+    submit = store.submit
+
+    def stubborn(command: Command, *, timeout: Seconds, done: Callable[[Outcome], None]) -> None:
+        def answered(outcome: Outcome) -> None:
+            if not isinstance(command, Refresh) or not isinstance(outcome, Unknown):
+                done(outcome)
+                return
+            again = node.host.clock.now()
+            lease = store.peek().leases.get(command.lease)
+            if lease is not None and lease.revision == command.expect:
+                fibers.after(RETRY_S, life, partial(answered, outcome))
+            else:
+                done(outcome if lease is None else Committed(lease.revision, again))
+
+        submit(command, timeout=timeout, done=answered)
+
+    spoil(store, "submit", stubborn)
+
+
+def a_shorter_ttl_is_proposed_behind_the_guardians_back(node: Node) -> None:
+    """The next renewal carries it; neither the holder nor its guardian lives by it before."""
+    assert node.agent is not None
+    keeper = node.agent.member.keeper
+
+    def shortened(settings: DynamicConfig) -> None:
+        if keeper._held is not None:
+            keeper._ttl = min(keeper._ttl, settings.ttl)
+
+    spoil(keeper, "_shorten", shortened)
+
+
+def leases_end_whatever_renewed_them(node: Node) -> None:
+    """`Expire` compares no revision where it is applied."""
+    assert node.agent is not None
+    replica = node.agent.node._replica
+    apply = replica.apply
+
+    def blind(index: int, payload: bytes) -> None:
+        command = commands.decode(payload)
+        body = command.body
+        lease = replica.machine.leases.get(body.lease) if isinstance(body, Expire) else None
+        if isinstance(body, Expire) and lease is not None:
+            payload = commands.encode(replace(command, body=replace(body, expect=lease.revision)))
+        apply(index, payload)
+
+    spoil(replica, "apply", blind)
 
 
 def the_fence_begins_at_the_deadline(node: Node) -> None:
