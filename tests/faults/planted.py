@@ -6,6 +6,7 @@ and the agent itself. Each hides that another one is late; so each is tried alon
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 from collections.abc import Mapping
@@ -73,6 +74,8 @@ class PlantedCluster(ClusterHarness):
         for plant in self.plants:
             changed = planted(plant, self._tree)
             (self._tree / "raftha" / plant.file).write_text(changed, encoding="utf-8")
+        # Else each agent, and each of its guardians, would do it anew.
+        compileall.compile_dir(self._tree, quiet=1)
         super().write_files()
 
     def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:

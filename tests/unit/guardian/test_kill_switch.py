@@ -18,7 +18,7 @@ from raftha.guardian.client import GuardianClient
 from raftha.guardian.events import Fenced, PostmasterExited
 from raftha.guardian.kernel import DeadMan
 from raftha.guardian.protocol import Proof, Reading
-from raftha.guardian.switch import Files, KillSwitch, Server
+from raftha.guardian.switch import IDLE_PAUSE_S, Files, KillSwitch, Server
 from raftha.instants import Seconds, remaining
 from raftha.model.ids import Epoch, Revision
 from tests.unit.guardian.stand_in import CLOCK, EPOCH, PATIENCE_S, StandIn, eventually, is_alive
@@ -54,6 +54,8 @@ def test_at_its_deadline_every_process_of_a_primary_is_killed(host: StandIn) -> 
     event = host.heard.get(timeout=PATIENCE_S)
     assert isinstance(event, Fenced)
     assert event.is_deadline
+    log = host.root / "log"
+    eventually(lambda: log.exists() and '"reason":"deadline"' in log.read_text())
 
 
 def test_a_fenced_epoch_is_spent_for_this_guardian_and_the_next(host: StandIn) -> None:
@@ -202,6 +204,17 @@ def test_a_standby_outlives_a_deadline(host: StandIn) -> None:
 
 def test_what_a_dead_postmaster_leaves_behind_is_killed_at_once(host: StandIn) -> None:
     os.kill(primary(host), signal.SIGKILL)
+
+    event = host.heard.get(timeout=PATIENCE_S)
+
+    assert isinstance(event, PostmasterExited)
+    assert host.alive() == []
+
+
+def test_the_end_of_a_server_is_told_by_the_kernel_and_not_found_by_looking(host: StandIn) -> None:
+    """With a standby alone nothing is due for a minute, so nobody would look."""
+    assert IDLE_PAUSE_S > PATIENCE_S
+    os.kill(standby(host), signal.SIGKILL)
 
     event = host.heard.get(timeout=PATIENCE_S)
 
