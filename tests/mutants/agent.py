@@ -123,6 +123,14 @@ LEASE: Final = (
         caught_by=_KEEPER + "test_a_renewal_in_flight_does_not_bring_a_forgotten_lease_back",
     ),
     Mutant(
+        file="agent/health.py",
+        without="L1: a renewal goes out although the loop stands still",
+        text="if stood > max(settings.primary_health_timeout, 2 * settings.loop_wait):",
+        instead="if stood < 0:",
+        caught_by="unit/agent/test_health.py::"
+        "test_a_loop_that_stands_still_loses_the_lease_though_postgresql_serves",
+    ),
+    Mutant(
         file="agent/keeper.py",
         without="L1: a renewal goes out although PostgreSQL is not fit",
         text="if self._restraint.holds_back():",

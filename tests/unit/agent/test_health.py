@@ -45,11 +45,12 @@ class Seen(Struct):
     observer: Observer
     health: Health
 
-    def pass_by(self, seconds: float) -> str | None:
+    def pass_by(self, seconds: float, *, loop_moves: bool = True) -> str | None:
         """Let time go by; what is said then against a renewal."""
         for _ in range(round(seconds / 0.5)):
             self.clock.advance(0.5)
-            self.board.last_tick = self.clock.now()
+            if loop_moves:
+                self.board.last_tick = self.clock.now()
             self.observer.step()
         return self.health.hold_back()
 
@@ -77,6 +78,14 @@ def seen(**state: bool) -> Seen:
 
 def test_a_primary_that_serves_keeps_its_lease() -> None:
     assert seen().pass_by(60.0) is None
+
+
+def test_a_loop_that_stands_still_loses_the_lease_though_postgresql_serves() -> None:
+    server = seen()
+    server.pass_by(10.0)
+    assert server.pass_by(2.5, loop_moves=False) is None
+    assert "the loop has stood still" in (server.pass_by(0.5, loop_moves=False) or "")
+    assert server.pass_by(0.5) is None
 
 
 def test_a_primary_whose_disk_takes_no_more_loses_its_lease() -> None:
