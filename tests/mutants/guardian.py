@@ -177,6 +177,14 @@ FENCE: Final = (
         "test_a_server_has_the_usual_scheduling_class_whatever_its_guardian_has",
     ),
     Mutant(
+        file="guardian/main.py",
+        without="S1: a guardian that fails inside leaves its server to itself",
+        text='switch.fail_safe(f"guardian failed: {problem!r}")',
+        instead="pass",
+        caught_by="unit/guardian/test_guardian_process.py::"
+        "test_a_guardian_that_fails_inside_ends_its_server_first",
+    ),
+    Mutant(
         file="guardian/switch.py",
         without="R12: the dead-man timer is never set",
         text="kill = self._proof.kill if self.is_guarding else None",

@@ -15,7 +15,7 @@ from raftha.guardian.client import EXIT_RUNS_ALREADY, GuardianClient, spawn
 from raftha.guardian.journal import LINES_KEPT, LONGEST_BYTES, Journal
 from raftha.guardian.main import UsageError, parse
 from raftha.guardian.protocol import Malformed
-from tests.unit.guardian.stand_in import StandIn
+from tests.unit.guardian.stand_in import EPOCH, PATIENCE_S, StandIn, eventually
 
 REQUIRED = ["--socket", "/run/g.sock", "--pgdata", "/nowhere/data"]
 
@@ -172,3 +172,43 @@ def test_a_guardian_that_answers_is_left_alone(tmp_path: Path) -> None:
     spawn(host.socket, host.data, tmp_path / "log", 5.0, interpreter=["/bin/false"])
     assert host.connect().guardian_pid == before
     host.close()
+
+
+FAILING = """
+import os, sys
+from raftha.guardian import main
+from raftha.guardian.service import Service
+
+class Failing(Service):
+    def look(self):
+        super().look()
+        if os.path.exists(sys.argv[-1]):
+            raise RuntimeError("planted")
+
+main.Service = Failing
+main.main(sys.argv[1:-1])
+"""
+"""A guardian with a mistake in it, once the file is there that it is told last."""
+
+
+def test_a_guardian_that_fails_inside_ends_its_server_first(tmp_path: Path) -> None:
+    host, log, mistake = StandIn(tmp_path), tmp_path / "log", tmp_path / "mistake"
+    options = ["--socket", str(host.socket), "--pgdata", str(host.data), "--log", str(log)]
+    command = [sys.executable, "-c", FAILING, "--foreground", *options, str(mistake)]
+    with subprocess.Popen(command, start_new_session=True) as guardian:
+        try:
+            eventually(host.socket.exists)
+            host.connect()
+            host.arm(60.0)
+            host.start(EPOCH)
+            assert len(host.alive()) == 3
+
+            mistake.touch()
+            host.agent.status()  # What is asked wakes it.
+
+            assert guardian.wait(PATIENCE_S) == 1
+            assert host.alive() == []
+            assert "failed: RuntimeError('planted')" in log.read_text()
+        finally:
+            guardian.kill()
+            host.close()
