@@ -187,6 +187,8 @@ class Jobs:
                 last = str(comparison.last_record)
                 event(LOG, logging.INFO, "nothing diverged", last_record=last)
                 return None
+            if action.spares:
+                raise PostgresError(self._spared(job.layout.data_dir, action.source))
             undone = comparison.diverged_bytes
             event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
             if may_rewind and self._rewound(job, upstream, comparison):
@@ -196,6 +198,13 @@ class Jobs:
             return Diverged(timeline=comparison.timeline, end=comparison.end)
 
         return work
+
+    def _spared(self, data_dir: Path, source: Member) -> str:
+        return (
+            f"{data_dir} is from before this cluster and holds WAL that {source.name} does not: it "
+            "is left alone. See what it holds; then raftha reinit "
+            f"{self._board.identity().name} keeps it aside and makes a copy"
+        )
 
     def _rewound(self, job: Job, upstream: Upstream, comparison: Comparison) -> bool:
         """Undo what diverged, keeping it; False if that is impossible and a copy is needed."""

@@ -131,10 +131,12 @@ class Clone(Struct, frozen=True):
 
 class Rejoin(Struct, frozen=True):
     """Bring a diverged or crashed old primary back onto `source`'s line: pg_rewind, or a clone
-    where that is impossible. `forced` says that the timeline numbers prove the divergence."""
+    where that is impossible. `forced` says that the timeline numbers prove the divergence, and
+    `spares` that what has diverged is left alone: this cluster has not written it."""
 
     source: Member
     forced: bool
+    spares: bool = False
 
 
 class Checkpoint(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the server of a standby complains of instead of streaming, and what to do about it. PURE."""
+"""What keeps a member from being a standby, and what to do about it. PURE."""
 
 from __future__ import annotations
 
@@ -29,6 +29,43 @@ def without_stream(s: Situation) -> list[Notice]:
     what = f"PostgreSQL does not stream from {leader.name}: {s.view.last_words}"
     remedy = _remedy_of_stream(s, leader.name)
     return [Notice(code=Trouble.NO_STREAM, subject=s.me, what=what, remedy=remedy)]
+
+
+def of_directory(s: Situation) -> list[Notice]:
+    """What lies in the data directory is whole, and not to be touched."""
+    found = []
+    if s.directory_of_other_cluster and not s.directory_stillborn:
+        what, remedy = words_of_other_cluster(s)
+        found.append(Notice(code=Trouble.DATA_DIRECTORY, subject=s.me, what=what, remedy=remedy))
+    if s.directory_older and not s.running:
+        what, remedy = words_of_older(s)
+        found.append(Notice(code=Trouble.OLDER_DIRECTORY, subject=s.me, what=what, remedy=remedy))
+    return found
+
+
+def words_of_other_cluster(s: Situation) -> tuple[str, str]:
+    """What is to be said of another cluster's directory, and what to do."""
+    control, ours = s.view.directory.control, s.cluster.initialize
+    what = (
+        f"{s.view.directory.path} belongs to another cluster (system id "
+        f"{control and control.system_id}, this cluster has {ours and ours.system_id})"
+    )
+    return what, "it is left alone; move it away or correct postgresql.data_dir"
+
+
+def words_of_older(s: Situation) -> tuple[str, str]:
+    """What is to be said of a directory from before this cluster, and what to do."""
+    control, origin = s.view.directory.control, s.cluster.initialize
+    what = (
+        f"{s.view.directory.path} (timeline {control and control.timeline}, "
+        f"{control and control.checkpoint}) was a primary's before this cluster was brought in by "
+        f"{origin and origin.by}, and may hold rows that are nowhere else"
+    )
+    remedy = (
+        f"it is left alone; see what it holds, then raftha reinit {s.me} keeps it aside and makes "
+        "a copy, as the node does by itself once it is moved away"
+    )
+    return what, remedy
 
 
 def _remedy_of_stream(s: Situation, leader: MemberName) -> str:

@@ -111,6 +111,7 @@ def _read_initialize(keys: Keys, reader: Reader) -> Initialize | None:
         by=MemberName(doc.by),
         system_id=None if doc.system_id is None else SystemId(doc.system_id),
         revision=entry.mod_revision,
+        birth=doc.birth,
     )
 
 

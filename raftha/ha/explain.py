@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from raftha.ha import holding, logical, pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
-from raftha.ha.complaints import without_stream
+from raftha.ha.complaints import of_directory, without_stream
 from raftha.ha.halting import notices_of_halt
 from raftha.ha.hearing import RULE_OF_HEARING
 from raftha.ha.pausing import notices_of_pause
@@ -59,7 +59,7 @@ def problems(s: Situation) -> tuple[Notice, ...]:
                 remedy="it is tried again; see the agent's log",
             )
         )
-    found += without_stream(s)
+    found += (*of_directory(s), *without_stream(s))
     found += _strange_streams(s)
     found += (*strain(s), *waiting(s), *holding.notices(s))
     found += restarts_wanted(s)

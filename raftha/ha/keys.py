@@ -139,8 +139,8 @@ def encode_disarmed(entry: Disarmed, epoch: Epoch) -> bytes:
     )
 
 
-def encode_initialize(by: MemberName, system_id: SystemId | None) -> bytes:
-    return encode({"by": by, "system_id": system_id})
+def encode_initialize(by: MemberName, system_id: SystemId | None, birth: str = "") -> bytes:
+    return encode({"by": by, "system_id": system_id, "birth": birth})
 
 
 def encode_config(config: DynamicConfig) -> bytes:

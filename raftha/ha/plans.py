@@ -85,6 +85,16 @@ def standby_plan(cluster: Cluster, me: Identity, source: Member | None) -> Serve
     return _plan(cluster, me, ServerRole.STANDBY, upstream, names, closed=False)
 
 
+def birth_of(cluster: Cluster, me: Identity) -> str:
+    """Which cluster a directory becomes part of here. A cluster is called after the stream of the
+    node that brings it in, which bears the random identity of a Raft directory: of all that ever
+    had the same data directories none else is called so."""
+    initialize = cluster.initialize
+    if initialize is None:
+        return ""
+    return initialize.birth if initialize.system_id is not None else me.stream or me.name
+
+
 def _plan(
     cluster: Cluster,
     me: Identity,
@@ -115,6 +125,8 @@ def _plan(
         limits=_limits(cluster, me, parameters) if role is ServerRole.PRIMARY else {},
         logical=_keeps_logical_slots(cluster.config),
         awaited=_awaited(cluster, me, names) if role is ServerRole.PRIMARY else (),
+        # A standby that has found nobody to follow yet may still prove to be of none.
+        birth="" if role is ServerRole.STANDBY and upstream is None else birth_of(cluster, me),
     )
 
 

@@ -20,6 +20,7 @@ class LeaderDoc(msgspec.Struct):
 class InitializeDoc(msgspec.Struct):
     by: str
     system_id: str | None
+    birth: str = ""
 
 
 class ReceiptDoc(msgspec.Struct):

@@ -104,7 +104,8 @@ class Situation(Struct, frozen=True, dict=True):
     def directory_ready(self) -> bool:
         directory = self.view.directory
         is_present = directory.state is DirectoryState.PRESENT and directory.control is not None
-        return is_present and directory.problem is None and not self.directory_stillborn
+        is_usable = directory.problem is None and not self.directory_older
+        return is_present and is_usable and not self.directory_stillborn
 
     @property
     def directory_of_primary(self) -> bool:
@@ -114,12 +115,32 @@ class Situation(Struct, frozen=True, dict=True):
         return control is not None and control.was_primary and not directory.standby_signal
 
     @property
+    def directory_of_other_cluster(self) -> bool:
+        """It has another system identifier."""
+        control, initialize = self.view.directory.control, self.cluster.initialize
+        if control is None or initialize is None or initialize.system_id is None:
+            return False
+        return control.system_id != initialize.system_id
+
+    @property
+    def directory_strange(self) -> bool:
+        """No server of this cluster has run on it, though it has the cluster's system identifier:
+        it is from before the cluster was brought in."""
+        directory, initialize = self.view.directory, self.cluster.initialize
+        if directory.control is None or directory.problem is not None or initialize is None:
+            return False
+        is_other = initialize.system_id is None or self.directory_of_other_cluster
+        return not is_other and bool(initialize.birth) and directory.birth != initialize.birth
+
+    @property
+    def directory_older(self) -> bool:
+        """Such a one that was a primary's: its rows may be nowhere else, and may be the newer."""
+        return self.directory_strange and self.directory_of_primary
+
+    @property
     def directory_stillborn(self) -> bool:
         """initdb made it here, but another cluster was announced: it holds nobody's data."""
-        control, initialize = self.view.directory.control, self.cluster.initialize
-        if not self.view.directory.unborn or control is None or initialize is None:
-            return False
-        return initialize.system_id not in (None, control.system_id)
+        return self.view.directory.unborn and self.directory_of_other_cluster
 
     @property
     def directory_interrupted(self) -> bool:

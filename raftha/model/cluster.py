@@ -193,11 +193,14 @@ def told_history(history: Sequence[HistoryRecord]) -> Iterator[tuple[HistoryReco
 
 
 class Initialize(Struct, frozen=True, kw_only=True):
-    """The `initialize` key: who runs initdb, and then the system identifier it made."""
+    """The `initialize` key: who runs initdb, and then the system identifier it made. `birth` tells
+    this beginning from every other one, as of a cluster that had the same directories before; empty
+    where an older release wrote it."""
 
     by: MemberName
     system_id: SystemId | None
     revision: Revision
+    birth: str = ""
 
 
 class Cluster(Struct, frozen=True, kw_only=True):

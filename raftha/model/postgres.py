@@ -73,7 +73,8 @@ class ControlData(Struct, frozen=True, kw_only=True):
 class DataDirectory(Struct, frozen=True, kw_only=True):
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
     `unborn` says that initdb made it here for a cluster that was never announced; `closed`, that
-    its pg_hba.conf lets no session in but the agent's."""
+    its pg_hba.conf lets no session in but the agent's. `birth` is that of the cluster that it was
+    last part of; empty if it never was part of one."""
 
     path: Path
     state: DirectoryState
@@ -83,6 +84,7 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     backup_label: bool = False
     unborn: bool = False
     closed: bool = False
+    birth: str = ""
     problem: str | None = None
 
 
@@ -281,7 +283,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     session but the local superuser's out by pg_hba.conf, and lets the standbys' streams in.
     `limits` are the values of SIZES above which a primary's standbys could not replay its WAL.
     `logical` says that logical slots are to outlive a failover; a primary then sends their readers
-    only what is held by those who stream through `awaited` (PostgreSQL 17).
+    only what is held by those who stream through `awaited` (PostgreSQL 17). `birth` says which
+    cluster the directory is part of from now on; empty if that is not to be changed.
     """
 
     role: ServerRole
@@ -294,6 +297,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, int] = field(default_factory=dict)
     logical: bool = False
     awaited: tuple[str, ...] = ()
+    birth: str = ""
 
 
 class Binaries(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ class Trouble(StrEnum):
     NO_STREAM = "no-stream"
     NO_SYNCHRONOUS_STANDBY = "no-synchronous-standby"
     NO_VOTE = "no-vote"
+    OLDER_DIRECTORY = "older-directory"
     OTHER_FILE = "other-file"
     PAUSED = "paused"
     RESTART_PENDING = "restart-pending"

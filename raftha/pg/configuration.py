@@ -10,6 +10,7 @@ import os
 import pwd
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from raftha import files
 from raftha.errors import ConfigError
@@ -17,6 +18,10 @@ from raftha.model.postgres import ControlData, ServerPlan, ServerRole
 from raftha.model.settings import PostgresConfig
 from raftha.pg import conf, hba
 from raftha.pg.layout import Layout
+
+BIRTH_FILE: Final = "raftha.birth"
+"""Which cluster the directory is part of. In it, for a copy of it is part of the same cluster, and
+what pg_rewind makes of another directory too."""
 
 
 def apply(
@@ -33,6 +38,8 @@ def apply(
     """
     _check(layout, config, plan)
     data_dir = layout.data_dir
+    if plan.birth:
+        _written(data_dir / BIRTH_FILE, plan.birth)
     settings = conf.settings(
         config=config,
         plan=plan,
@@ -67,6 +74,14 @@ def write_passfile(layout: Layout, config: PostgresConfig) -> bool:
         if who.password is not None
     )
     return _written(layout.passfile, conf.pgpass(logins))
+
+
+def birth(data_dir: Path) -> str:
+    """Of which cluster this directory is, as `apply` wrote it; empty if that is not known."""
+    try:
+        return (data_dir / BIRTH_FILE).read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def has_restore_command(data_dir: Path) -> bool:

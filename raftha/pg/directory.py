@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from raftha.clock import Clock
 from raftha.errors import ConfigError, PostgresError
 from raftha.model.postgres import Binaries, ControlData, DataDirectory, DirectoryState
-from raftha.pg import argv, controldata, hba, versions
+from raftha.pg import argv, configuration, controldata, hba, versions
 from raftha.pg.layout import Layout
 from raftha.pg.run import run
 
@@ -56,6 +56,7 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         backup_label="backup_label" in names,
         unborn=layout.birth_marker.exists(),
         closed=is_closed(path),
+        birth=configuration.birth(path),
     )
     return _looked_into(present, layout, choose, clock)
 

@@ -15,6 +15,7 @@ from tests.integration.node_support import (
     fingerprint,
     make_data_directory,
     open_superuser,
+    raftha,
     refusal,
     run_program,
     wait_until_told,
@@ -151,3 +152,42 @@ def test_of_two_primaries_neither_is_brought_in_until_one_is_moved_away(
     assert cluster.wait_until_whole() == second.name
     for node in cluster.members():
         assert cluster.query(node.name, COUNT) == [(ROWS + 1,)]
+
+
+@pytest.mark.parametrize("role", ["primary", "standby"])
+def test_a_newer_directory_that_comes_too_late_is_left_alone_until_an_operator_decides(
+    new_cluster: NewCluster, binaries: Binaries, role: str
+) -> None:
+    """n2 was promoted by hand after n1 had been stopped, and n1 is brought in before n2 is there:
+    to follow n1, n2 would have to give up a row. As a standby it is that of a primary long gone."""
+    cluster = new_cluster()
+    with by_hand(cluster, binaries, copies=2) as (first, second, third):
+        end(binaries, first)
+        run_program(binaries, "pg_ctl", "promote", "-w", "-D", second.pgdata)
+        tell(second, "INSERT INTO public.kept VALUES (0)")
+        end(binaries, second)
+    if role == "standby":
+        (second.pgdata / "standby.signal").touch()
+    before = fingerprint(second.pgdata)
+    for node in (first, third):
+        cluster.start(node.name)
+    cluster.wait_for(lambda: cluster.primary() == first.name, 30, "n1 brings the cluster in")
+
+    cluster.start(second.name)
+    wait_until_told(
+        cluster, second.name, "before this cluster", "raftha reinit n2 keeps it aside", within_s=30
+    )
+    assert not cluster.processes(second.name, Part.POSTGRES)
+    assert fingerprint(second.pgdata) == before, "something was changed"
+    assert beside(cluster, second.name, "pgdata.[dfn]*") == []
+
+    asked = raftha("reinit", second.name, "--yes", "--wait", "--url", cluster.url(first.name))
+    assert asked.returncode == 0, asked.stdout
+    assert cluster.wait_until_whole() == first.name
+    for node in cluster.members():
+        assert cluster.query(node.name, COUNT) == [(ROWS,)]
+    (kept,) = beside(cluster, second.name, "pgdata.diverged-2*")
+    aside = {
+        name.replace(str(kept), str(second.pgdata)): of for name, of in fingerprint(kept).items()
+    }
+    assert aside == before, "the row that only n2 has is lost"

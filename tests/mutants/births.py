@@ -1,4 +1,5 @@
-"""Mutants of the birth of a cluster from directories that are there: which one it is made from."""
+"""Mutants of the birth of a cluster from directories that are there: which one it is made from,
+and what becomes of one that comes too late."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _BIRTH: Final = "unit/ha/test_bootstrap.py::"
+_LATE: Final = "unit/ha/test_follower.py::"
 
 MUTANTS: Final = (
     Mutant(
@@ -30,5 +32,63 @@ MUTANTS: Final = (
         text="is_origin=_has_data(s) and s.directory_of_primary,",
         instead="is_origin=_has_data(s),",
         caught_by=_BIRTH + "test_a_node_says_whether_it_could_bring_a_cluster_in",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="S10: what was a primary before the cluster is rewound to it",
+        text="if not _follows(s) or s.running or not s.directory_older:",
+        instead="if not _follows(s) or s.running or s.directory_older:",
+        caught_by=_LATE + "test_what_was_a_primary_before_the_cluster_is_left_alone",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="S10: without a leader, what was a primary before the cluster is started as a "
+        "standby",
+        text="is_usable = directory.problem is None and not self.directory_older",
+        instead="is_usable = directory.problem is None",
+        caught_by=_LATE + "test_nothing_starts_what_was_a_primary_before_the_cluster",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="S10: a directory of an earlier cluster counts as of this one",
+        text="bool(initialize.birth) and directory.birth != initialize.birth",
+        instead="bool(initialize.birth) and not directory.birth",
+        caught_by=_LATE + "test_what_was_a_primary_before_the_cluster_is_left_alone",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="S10: a standby from before the cluster that has diverged is rewound",
+        text="rejoin = Rejoin(leader, forced, spares=s.directory_strange)",
+        instead="rejoin = Rejoin(leader, forced)",
+        caught_by=_LATE + "test_a_standby_from_before_the_cluster_is_compared_and_spared",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="a standby from before the cluster is not compared with the leader",
+        text="    if s.directory_strange:\n        return True\n",
+        instead="",
+        caught_by=_LATE + "test_a_standby_from_before_the_cluster_is_compared_and_spared",
+    ),
+    Mutant(
+        file="ha/plans.py",
+        without="S10: a standby from before the cluster counts as of it before it follows anybody",
+        text='birth="" if role is ServerRole.STANDBY and upstream is None else '
+        "birth_of(cluster, me)",
+        instead="birth=birth_of(cluster, me)",
+        caught_by=_LATE + "test_a_standby_is_the_cluster_s_only_once_it_follows_somebody",
+    ),
+    Mutant(
+        file="ha/plans.py",
+        without="a cluster that has just begun takes its own first directory for an older one",
+        text="if initialize.system_id is not None else me.stream or me.name",
+        instead='if initialize.system_id is not None else ""',
+        caught_by=_BIRTH + "test_the_cluster_is_called_after_the_raft_directory_that_it_began_with",
+    ),
+    Mutant(
+        file="agent/jobs.py",
+        without="S10: a rejoin undoes what this cluster has not written",
+        text="            if action.spares:\n",
+        instead="            if action.spares is None:\n",
+        caught_by="unit/agent/test_jobs.py::test_what_this_cluster_did_not_write_is_not_undone",
     ),
 )

@@ -86,8 +86,8 @@ SAFETY: Final = (
     Mutant(
         file="ha/rules/safety.py",
         without="S10: the directory of another cluster is taken for ours",
-        text="if control.system_id == initialize.system_id or _is_ending(s):",
-        instead="if control.system_id or _is_ending(s):",
+        text="if not s.directory_of_other_cluster or _is_ending(s):",
+        instead="if s.directory_of_other_cluster or _is_ending(s):",
         caught_by=_SAFETY + "test_the_directory_of_another_cluster_is_left_alone",
     ),
     Mutant(

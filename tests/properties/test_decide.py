@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from typing import Final
 
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from raftha.consensus.limits import fault
 from raftha.ha.actions import (
     AcquireLeader,
     CancelJob,
+    Clone,
     Configure,
     Disarm,
     EndAgent,
+    InitDb,
     Promote,
     Readopt,
+    Rejoin,
     ReleaseLeader,
     RestoreGuardian,
     ReturnLeader,
@@ -37,11 +42,22 @@ from raftha.model.postgres import ServerRole
 from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Remove, Transact
 from raftha.model.view import View
 from tests.properties.memories import MEMORIES
-from tests.properties.views import BASES, SERVING, VIEWS
+from tests.properties.views import BASES, CLUSTERS, SERVING, VIEW_PARTS, VIEWS, variants
+from tests.unit.ha import builders as b
 from tests.unit.ha import test_logical_slots as logical
 from tests.unit.ha.builders import KEYS, LOST
 from tests.unit.ha.servers import at, lsn
 from tests.unit.ha.test_election import preferring
+
+FROM_BEFORE: Final[st.SearchStrategy[View]] = st.builds(
+    lambda view, cluster: replace(view, cluster=replace(cluster, initialize=b.BORN)),
+    variants(
+        b.from_before(),
+        **{n: p for n, p in VIEW_PARTS.items() if n not in ("directory", "guardian", "cluster")},
+    ),
+    CLUSTERS,
+)
+"""Of a node whose directory was a primary's before the cluster."""
 
 
 def is_proven(view: View, decision_epoch: object) -> bool:
@@ -96,6 +112,15 @@ def test_no_primary_is_started_or_promoted_without_a_lease(view: View, memory: M
             case ReleaseLeader(epoch):
                 assert not view.guardian.running, "the key is given back under a running server"
                 assert is_proven(view, epoch)
+
+
+@given(FROM_BEFORE, MEMORIES)
+def test_what_was_a_primary_before_the_cluster_is_not_touched(view: View, memory: Memory) -> None:
+    """S10: but for a copy beside it, which an operator wished."""
+    kinds = {type(action) for action in decide(view, memory, KEYS).actions}
+
+    assert kinds.isdisjoint({Start, Rejoin, Promote, InitDb})
+    assert Clone not in kinds or memory.wal_gone
 
 
 @given(VIEWS, MEMORIES)

@@ -178,7 +178,13 @@ WISHES: Final = st.builds(
 )
 CLUSTER_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "initialize": st.none()
-    | st.builds(Initialize, by=NAMES, system_id=st.none() | SYSTEMS, revision=REVISIONS),
+    | st.builds(
+        Initialize,
+        by=NAMES,
+        system_id=st.none() | SYSTEMS,
+        revision=REVISIONS,
+        birth=st.sampled_from(["", b.BORN.birth]),
+    ),
     "config": CONFIGS,
     "config_revision": st.none() | REVISIONS,
     "leader": st.none() | LEADERS,
@@ -359,6 +365,7 @@ BASES: Final = [
     b.view(stopping=True, guardian=pg.IDLE_GUARDIAN, server=None),
     b.view(cluster=b.cluster(request=b.request()), peers=pg.answers(pg.report(pg.N2))),
     b.following(cluster=b.followed(initialize=FOREIGN)),
+    b.from_before(),
     b.following(directory=pg.EMPTY),
     b.following(server=None),
     b.following(cluster=b.followed(members={})),

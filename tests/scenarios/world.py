@@ -305,10 +305,12 @@ class World:
             source = self.nodes[action.source.name].server
             assert source is not None
             self.fill(node, source.timeline, source.position, standby=True)
+            node.disk = replace(node.disk, birth=self.nodes[action.source.name].disk.birth)
             node.forks = dict(source.forks)
         node.finished = JobResult(kind=kind, ended=self.now)
 
     def _configure(self, node: Node, plan: act.ServerPlan) -> None:
+        node.disk = replace(node.disk, birth=plan.birth or node.disk.birth)
         if node.server is not None:
             names = {pg.address(name): name for name in self.nodes}
             node.server.names = plan.synchronous_standby_names
@@ -345,7 +347,7 @@ class World:
             checkpoint=Lsn(position),
             minimum_recovery_end=Lsn(position if standby else 0),
         )
-        node.disk = pg.directory(control=control, standby_signal=standby)
+        node.disk = pg.directory(control=control, standby_signal=standby, birth=node.disk.birth)
 
     def start(self, node: Node, is_primary: bool, epoch: Epoch | None) -> None:
         control = node.disk.control

@@ -29,7 +29,7 @@ from raftha.ha.keys import (
     encode_status,
     encode_sync,
 )
-from raftha.ha.plans import primary_plan
+from raftha.ha.plans import birth_of, primary_plan
 from raftha.ha.rules.server import start, start_standby
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
@@ -202,7 +202,9 @@ def _birth(s: Situation, lease: HeldLease, server: ServerStatus) -> Transact:
     initialize = s.cluster.initialize
     guards: list[Guard] = [s.epoch_guard(lease), KeyAbsent(keys.history), KeyAbsent(keys.status)]
     writes: list[Write] = [
-        Put(keys.initialize, encode_initialize(me, server.system_id)),
+        Put(
+            keys.initialize, encode_initialize(me, server.system_id, birth_of(s.cluster, s.view.me))
+        ),
         Put(keys.history, encode_history((record,))),
         Put(keys.status, encode_status((), server.timeline, checkpointed=True)),
     ]

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from raftha.ha import logical
 from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
 from raftha.ha.candidates import diverged
+from raftha.ha.complaints import words_of_older
 from raftha.ha.plans import standby_plan
 from raftha.ha.rules.server import start_standby, stop
 from raftha.ha.situation import Situation
@@ -57,6 +58,13 @@ def _clone(s: Situation) -> Verdict | None:
     return Verdict(f"cloning from {source.name}", (Clone(source),))
 
 
+def _older(s: Situation) -> Verdict | None:
+    if not _follows(s) or s.running or not s.directory_older:
+        return None
+    what, remedy = words_of_older(s)
+    return Verdict(f"{what}: {remedy}")
+
+
 def _pause(s: Situation) -> Verdict:
     return Verdict(f"trying again later ({s.memory.failures} in a row failed): {s.memory.failed}")
 
@@ -79,11 +87,14 @@ def _start(s: Situation) -> Verdict | None:
 
 
 def _needs_rejoin(s: Situation, control: ControlData) -> bool:
-    """The directory was a primary's, or holds WAL that the cluster's line does not."""
+    """The directory was a primary's, or holds WAL that the cluster's line does not; or that is not
+    known, for the store does not tell of what was before the cluster."""
     if control.was_primary and not s.view.directory.standby_signal:
         return True
     if _has_rejoined(s):
         return False
+    if s.directory_strange:
+        return True
     end = max(control.checkpoint, control.minimum_recovery_end)
     timeline = max(control.timeline, control.minimum_recovery_timeline)
     return diverged(s, timeline, end)
@@ -107,7 +118,8 @@ def _rejoin(s: Situation, leader: Member) -> Verdict:
         return _pause(s)
     control = s.view.directory.control
     forced = control is not None and _numbers_collide(s, control)
-    return Verdict(f"comparing the WAL here with that of {leader.name}", (Rejoin(leader, forced),))
+    rejoin = Rejoin(leader, forced, spares=s.directory_strange)
+    return Verdict(f"comparing the WAL here with that of {leader.name}", (rejoin,))
 
 
 def _numbers_collide(s: Situation, control: ControlData) -> bool:
@@ -205,11 +217,23 @@ RULES = (
         check=_clone,
     ),
     Rule(
+        id="follow-25",
+        when="another member leads, and the data directory here was a primary's before the cluster "
+        "was brought in from another one",
+        then="touch nothing, until an operator moves it away or asks for a new copy "
+        "(`raftha reinit`)",
+        why="it may hold rows that are nowhere else, and nothing tells which of the two is the "
+        "newer: they are not ours to undo (S10)",
+        check=_older,
+    ),
+    Rule(
         id="follow-30",
         when="another member leads and PostgreSQL does not run here",
         then="if the directory was a primary's or left the line, keep what diverged aside and "
-        "rewind or clone; then start as a standby",
-        why="a diverged directory must never stream from the new line (S9)",
+        "rewind or clone; if it is from before the cluster, compare, and leave it alone where it "
+        "has diverged; then start as a standby",
+        why="a diverged directory must never stream from the new line (S9), and what this cluster "
+        "has not written is not its to undo (S10)",
         check=_start,
     ),
     Rule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raftha.ha.actions import CancelJob, Readopt, RestoreGuardian, ReturnLeader, StopMode
+from raftha.ha.complaints import words_of_other_cluster
 from raftha.ha.pausing import covers, own_entry
 from raftha.ha.rules.pause import WITHOUT_LEASE
 from raftha.ha.rules.server import stop
@@ -71,19 +72,12 @@ def _is_ending(s: Situation) -> bool:
 
 
 def _other_cluster(s: Situation) -> Verdict | None:
-    control = s.view.directory.control
-    initialize = s.cluster.initialize
-    if control is None or initialize is None or initialize.system_id is None:
-        return None
-    if control.system_id == initialize.system_id or _is_ending(s):
+    if not s.directory_of_other_cluster or _is_ending(s):
         return None
     if s.directory_stillborn and not s.running:
         return None
-    reason = (
-        f"{s.view.directory.path} belongs to another cluster (system id {control.system_id}, "
-        f"this cluster has {initialize.system_id}): it is left alone; move it away or correct "
-        "postgresql.data_dir"
-    )
+    what, remedy = words_of_other_cluster(s)
+    reason = f"{what}: {remedy}"
     return stop(s, StopMode.FAST, reason) if s.running else Verdict(reason)
 
 

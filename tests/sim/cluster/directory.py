@@ -106,6 +106,7 @@ class Directory(Struct, eq=False):
     recovered: int = 0
     recovered_line: int = 0
     standby_signal: bool = False
+    birth: str = ""
     is_to_promote: bool = False
     is_rewinding: bool = False
     is_unborn: bool = False
@@ -135,6 +136,7 @@ class Directory(Struct, eq=False):
             standby_signal=self.standby_signal,
             unborn=self.is_unborn,
             closed=self.plan is not None and self.plan.closed,
+            birth=self.birth,
             problem="a rewind began and did not end" if self.is_rewinding else None,
         )
 
@@ -193,6 +195,7 @@ class Directory(Struct, eq=False):
             return False
         self.require_space()
         self.plan, self.file_sizes = plan, sizes
+        self.birth = plan.birth or self.birth
         return True
 
     def may_follow(self, source: Directory) -> bool:
@@ -212,7 +215,7 @@ class Directory(Struct, eq=False):
         self.checkpoint, self.checkpoint_line = self.wal.last_record, 1
         self.recovered = self.recovered_line = 0
         self.histories.replace(HistoryFiles(), ())
-        self.plan, self.standby_signal = None, False
+        self.plan, self.standby_signal, self.birth = None, False, ""
         self.sizes, self.file_sizes, self.sized_until = dict(BORN), dict(BORN), self.wal.end
 
     def back_up(self, source: Directory) -> None:
@@ -234,6 +237,6 @@ class Directory(Struct, eq=False):
         self.recovered, self.recovered_line = self.wal.end, self.wal.number
         self.sizes, self.sized_until = dict(source.sizes), self.wal.end
         self.standby_signal = True
-        self.plan = None
+        self.plan, self.birth = None, source.birth
         self.is_to_promote = self.is_rewinding = self.is_unborn = False
         self.slots.clear()

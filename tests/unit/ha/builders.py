@@ -35,6 +35,7 @@ from raftha.model.store import Lease, RaftRole, RaftStatus, VoterStatus
 from raftha.model.view import HeldLease, Identity, View
 from tests.unit.ha.servers import (
     EPOCH,
+    IDLE_GUARDIAN,
     N1,
     N2,
     N3,
@@ -129,6 +130,10 @@ def record(timeline: int = 1, **more: Any) -> HistoryRecord:
 
 def sync(*standbys: MemberName, by: MemberName = N1, quorum: int = 0) -> SyncSet:
     return SyncSet(leader=by, standbys=standbys, revision=Revision(41), quorum=quorum)
+
+
+BORN: Final = Initialize(by=N2, system_id=SYSTEM, revision=Revision(10), birth="n2@0f3c9a71")
+"""Of a cluster that tells its own directories from those of before it."""
 
 
 def cluster(**more: Any) -> Cluster:
@@ -250,6 +255,12 @@ def followed(**more: Any) -> Cluster:
         "history": (record(leader=N2),),
     }
     return cluster(**{**given, **more})
+
+
+def from_before(**more: Any) -> View:
+    """As above, but n1's directory was a primary's before there was the cluster."""
+    found = {"directory": directory(), "guardian": IDLE_GUARDIAN, "server": None, **more}
+    return following(cluster=followed(initialize=BORN), **found)
 
 
 def racing(**more: Any) -> View:

@@ -132,6 +132,21 @@ def test_the_winner_makes_the_cluster_step_by_step() -> None:
     assert written == {KEYS.initialize, KEYS.history, KEYS.status, KEYS.config, KEYS.sync}
 
 
+def test_the_cluster_is_called_after_the_raft_directory_that_it_began_with() -> None:
+    """The data directory says so before the store does: a founder that dies in between must not
+    find a directory of its own from before the cluster."""
+    me = b.identity(stream="n1@0f3c9a71")
+
+    start = b.only(b.decided(initialising(directory=pg.directory(), me=me)), Start)
+    assert start.plan.birth == "n1@0f3c9a71"
+    decision = b.decided(running(finished=MADE, me=me))
+    assert b.only(decision, Configure).plan.birth == "n1@0f3c9a71"
+    (put,) = [w for w in b.only(decision, Submit).command.writes if w.key == KEYS.initialize]
+    assert b'"birth":"n1@0f3c9a71"' in put.value
+    kinds = b.acts(decision)
+    assert kinds.index("Configure") < kinds.index("initialize")
+
+
 def test_a_birth_in_flight_is_not_sent_again() -> None:
     decision = b.decided(running(finished=MADE, pending=frozenset({"initialize"})))
 

@@ -77,12 +77,21 @@ def test_the_leader(name: str, nonce: str) -> None:
     assert found.lease == LEASE
 
 
-@given(TEXTS, st.none() | TEXTS)
-def test_initialize(by: str, system_id: str | None) -> None:
+@given(TEXTS, st.none() | TEXTS, TEXTS)
+def test_initialize(by: str, system_id: str | None, birth: str) -> None:
     given_id = None if system_id is None else SystemId(system_id)
-    found = read({KEYS.initialize: k.encode_initialize(MemberName(by), given_id)}).initialize
+    found = read({KEYS.initialize: k.encode_initialize(MemberName(by), given_id, birth)}).initialize
 
-    assert found == Initialize(by=MemberName(by), system_id=given_id, revision=Revision(55))
+    assert found == Initialize(
+        by=MemberName(by), system_id=given_id, revision=Revision(55), birth=birth
+    )
+
+
+def test_a_beginning_that_an_older_release_wrote_has_no_name() -> None:
+    found = read({KEYS.initialize: k.encode({"by": "n1", "system_id": "7"})}).initialize
+
+    assert found is not None
+    assert found.birth == ""
 
 
 @given(TEXTS, st.lists(TEXTS, max_size=3).map(tuple), st.integers(0, 8))

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, Start, Stop, StopMode
+from raftha.ha.explain import problems
 from raftha.ha.memory import Memory
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.ids import Epoch, Lsn, Timeline
 from raftha.model.postgres import ControlState
+from raftha.model.restarting import ServerWish, WishKind
+from raftha.model.settings import DynamicConfig
+from raftha.model.trouble import Trouble
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.servers import N1, N2
 
 PROMOTED = (b.record(1, leader=N1, epoch=Epoch(1, 20)), b.record(2, leader=N2))
+PAUSED = DynamicConfig(pause=True)
+EXPIRED = ServerWish(id="w-2", kind=WishKind.REINITIALIZE, process="", until=pg.at(-1.0))
 FAILED = Memory(retry_at=pg.at(2.0), failures=2, failed="pg_basebackup: no route")
 
 
@@ -112,6 +119,73 @@ def standby_directory(position: int, timeline: int = 1) -> Any:
 def test_a_standby_that_holds_too_much_rejoins() -> None:
     assert b.acts(b.decided(old_primary(directory=standby_directory(5001)))) == ["Rejoin"]
     assert b.acts(b.decided(old_primary(directory=standby_directory(5000)))) == ["Start"]
+
+
+@pytest.mark.parametrize("birth", ["", "n1@0f3c9a71"], ids=["never in one", "of an earlier one"])
+def test_what_was_a_primary_before_the_cluster_is_left_alone(birth: str) -> None:
+    view = b.from_before(directory=pg.directory(birth=birth))
+    decision = b.decided(view)
+
+    assert decision.rule == "follow-25"
+    assert "raftha reinit n1 keeps it aside" in decision.reason
+    assert b.acts(decision) == []
+    (notice,) = problems(b.situation(view))
+    assert notice.code is Trouble.OLDER_DIRECTORY
+    assert "/data (timeline 1, 0/FA0) was a primary's before" in notice.what
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cluster": b.vacant(initialize=b.BORN)},
+        {"cluster": b.vacant(initialize=b.BORN), "raft": b.raft(majority=False)},
+        {"cluster": b.followed(initialize=b.BORN, config=PAUSED)},
+        {"cluster": b.followed(initialize=b.BORN, members={N1: b.member(N1)})},
+        {"cluster": b.followed(initialize=b.BORN), "wish": EXPIRED},
+    ],
+    ids=["no leader", "no majority", "pause", "unknown leader", "an old wish"],
+)
+def test_nothing_starts_what_was_a_primary_before_the_cluster(more: Any) -> None:
+    decision = b.decided(down(directory=pg.directory(), **more), Memory(alone_since=pg.at(-60.0)))
+
+    assert b.acts(decision) == []
+
+
+def test_an_operator_has_what_was_a_primary_before_the_cluster_replaced() -> None:
+    wish = replace(EXPIRED, until=pg.at(60.0))
+    asked = b.decided(b.from_before(wish=wish))
+    assert asked.rule == "wish-20"
+
+    assert b.only(b.decided(b.from_before(wish=wish), asked.memory), Clone)
+
+
+def test_a_standby_from_before_the_cluster_is_compared_and_spared() -> None:
+    view = b.from_before(directory=pg.STANDBY_DIRECTORY)
+    first = b.decided(view)
+    assert b.only(first, Rejoin).spares
+    assert b.acts(b.decided(view, Memory(rejoined=pg.EPOCH))) == ["Start"]
+
+    ours = b.from_before(directory=replace(pg.STANDBY_DIRECTORY, birth=b.BORN.birth))
+    assert b.acts(b.decided(ours)) == ["Start"]
+
+
+def test_a_primary_of_this_cluster_rejoins_however_long_it_was_away() -> None:
+    ours = pg.directory(birth=b.BORN.birth)
+
+    assert not b.only(b.decided(b.from_before(directory=ours)), Rejoin).spares
+
+
+def test_a_cluster_of_an_older_release_knows_no_directory_from_before_it() -> None:
+    assert b.only(b.decided(old_primary(directory=pg.directory(birth="n1@0f3c9a71"))), Rejoin)
+
+
+def test_a_standby_is_the_cluster_s_only_once_it_follows_somebody() -> None:
+    led = b.only(
+        b.decided(b.from_before(directory=replace(pg.STANDBY_DIRECTORY, birth=b.BORN.birth))), Start
+    )
+    assert led.plan.birth == b.BORN.birth
+    alone = down(cluster=b.vacant(initialize=b.BORN), directory=pg.STANDBY_DIRECTORY)
+    assert b.only(b.decided(alone), Start).plan.birth == ""
 
 
 def test_a_standby_that_starts_is_waited_for() -> None:

@@ -60,6 +60,24 @@ def test_the_same_plan_twice_changes_nothing(layout: Layout, config: PostgresCon
     assert not apply(layout, config, STANDBY)
 
 
+def test_a_directory_says_which_cluster_it_is_part_of(
+    layout: Layout, config: PostgresConfig
+) -> None:
+    """A standby that follows nobody yet changes nothing about it."""
+
+    def found() -> str:
+        return directory.inspect(layout, no_programs, SystemClock()).birth
+
+    layout.data_dir.chmod(0o700)
+    (layout.data_dir / "PG_VERSION").write_text("15\n")
+    apply(layout, config, STANDBY)
+    assert found() == ""
+    apply(layout, config, replace(PRIMARY, birth="n1@0f3c9a71"))
+    assert found() == "n1@0f3c9a71"
+    apply(layout, config, STANDBY)
+    assert found() == "n1@0f3c9a71"
+
+
 def test_the_original_configuration_is_kept_once(layout: Layout, config: PostgresConfig) -> None:
     apply(layout, config, STANDBY)
     apply(layout, config, PRIMARY)
@@ -106,13 +124,14 @@ def test_a_pid_file_counts_only_with_its_process(
         directory.require_stopped(layout.data_dir)
 
 
-def test_a_directory_without_its_programs_is_described(layout: Layout) -> None:
-    def choose(_major: int) -> Binaries:
-        raise ConfigError([Problem("bin_dir", "nothing there")])
+def no_programs(_major: int) -> Binaries:
+    raise ConfigError([Problem("bin_dir", "nothing there")])
 
+
+def test_a_directory_without_its_programs_is_described(layout: Layout) -> None:
     layout.data_dir.chmod(0o700)
     (layout.data_dir / "PG_VERSION").write_text("15\n")
-    found = directory.inspect(layout, choose, SystemClock())
+    found = directory.inspect(layout, no_programs, SystemClock())
     assert found.major == 15
     assert "nothing there" in (found.problem or "")
 

@@ -1,0 +1,94 @@
+"""What a rejoin does with a directory that has diverged: with one of ours, and of before us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from raftha.agent.jobs import Jobs, Tools
+from raftha.agent.worker import Worker
+from raftha.ha.actions import Rejoin
+from raftha.model.ids import Lsn, Timeline
+from raftha.model.view import JobResult
+from raftha.pg.rewind import Comparison
+from raftha.pg.timeline import Relation
+from raftha.pg.upstream import Identity, UpstreamLine
+from tests.unit.ha import builders as b
+from tests.unit.ha.servers import N2, SYSTEM, FakeClock
+
+
+class Bench:
+    """Programs that write down what they are asked for. What they find has diverged, or has not."""
+
+    def __init__(self, relation: Relation) -> None:
+        self.relation = relation
+        self.did: list[str] = []
+        clock = FakeClock()
+        self.worker = Worker(clock, lambda: None, self._fatal, lambda work: work())
+        instance: Any = SimpleNamespace(
+            layout=SimpleNamespace(run_dir=Path("/run")),
+            binaries=lambda _major: None,
+            inspect=lambda: SimpleNamespace(major=15),
+            forget_slots=lambda: None,
+            discard_slots=lambda _names: None,
+        )
+        board: Any = SimpleNamespace(postgres=None, identity=b.identity)
+        self.jobs = Jobs(
+            board=board,
+            instance=instance,
+            worker=self.worker,
+            clock=clock,
+            tools=Tools(
+                job=lambda **_: SimpleNamespace(layout=SimpleNamespace(data_dir=Path("/data"))),
+                clone=lambda *_: self.did.append("clone"),
+                compare=lambda *_: self._compare(),
+                rewind=lambda *_: self.did.append("rewind") or None,  # type: ignore[func-returns-value]
+                mark_standby=lambda _: self.did.append("mark"),
+            ),
+        )
+
+    def rejoin(self, *, spares: bool) -> JobResult:
+        action = Rejoin(b.member(N2), forced=False, spares=spares)
+        assert self.jobs.start(action, b.followed())
+        assert self.worker.result is not None
+        return self.worker.result
+
+    def _compare(self) -> Comparison:
+        identity = Identity(system_id=SYSTEM, timeline=Timeline(1), position=Lsn(9000))
+        return Comparison(
+            relation=self.relation,
+            timeline=Timeline(2),
+            last_record=Lsn(4000),
+            end=Lsn(5000),
+            upstream=UpstreamLine(identity=identity, history=()),
+        )
+
+    def _fatal(self, why: str) -> None:
+        raise AssertionError(why)
+
+
+def test_what_this_cluster_did_not_write_is_not_undone() -> None:
+    bench = Bench(Relation.DIVERGED)
+    error = bench.rejoin(spares=True).error or ""
+
+    assert bench.did == []
+    assert "/data is from before this cluster and holds WAL that n2 does not" in error
+    assert "raftha reinit n1 keeps it aside" in error
+
+
+@pytest.mark.parametrize("spares", [True, False])
+def test_what_has_not_diverged_follows_as_it_is(spares: bool) -> None:
+    bench = Bench(Relation.FOLLOWS)
+
+    assert bench.rejoin(spares=spares).error is None
+    assert bench.did == ["mark"]
+
+
+def test_what_this_cluster_wrote_itself_is_rewound() -> None:
+    bench = Bench(Relation.DIVERGED)
+
+    assert bench.rejoin(spares=False).error is None
+    assert bench.did == ["rewind"]
