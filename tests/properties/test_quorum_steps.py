@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import chain, combinations, product
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +20,16 @@ from msgspec.structs import replace
 
 from raftha.ha import quorum
 from raftha.ha.quorum import NO_STANDBY, Promotable, Prove, SetNames, Step, StoreSet, Waits
+from raftha.ha.rules.election import claim
 from raftha.model.ids import MemberName
+from raftha.model.store import Put
+from tests.unit.ha import builders as b
 
 Names = frozenset[MemberName]
 Debts = frozenset[Names]
 """What was acknowledged, each commit as the standbys that are sure to hold it; only the least."""
 
+LEADER = MemberName("n1")
 NOBODY = Waits(1, frozenset())
 ALONE = Waits(0, frozenset())
 
@@ -144,7 +149,34 @@ def befall(world: World) -> Iterator[World]:
         yield replace(world, holders=None)
 
 
-def walk(count: int, steps: Steps) -> set[World]:
+Claim = Callable[[Promotable, MemberName], Promotable]
+
+
+@cache
+def claimed(stored: Promotable, winner: MemberName) -> Promotable:
+    """What the store says once `winner` has the leader key: as the product writes it."""
+    before = b.sync(*sorted(stored.names), by=LEADER, quorum=max(0, stored.heard - 1))
+    vacant = b.followed(leader=None, sync=before)
+    command = claim(b.situation(b.racing(me=b.identity(winner), cluster=vacant)))
+    (put,) = (w for w in command.writes if isinstance(w, Put) and w.key == b.KEYS.sync)
+    told = msgspec.json.decode(put.value)
+    names = frozenset(told["sync_standby"])
+    return Promotable(names, told.get("quorum", 0) + 1) if names else NO_STANDBY
+
+
+def succeed(world: World, everybody: Names, claims: Claim) -> Iterator[World]:
+    """The key was lost, and is won: again by the leader, or by one that may be promoted, which
+    holds all that was acknowledged. In the place of that standby there is the old leader then,
+    which is not sure to hold anything. The winner begins with any setting, and what it leaves in
+    the store holds while it has acknowledged nothing yet."""
+    for winner in (LEADER, *sorted(world.stored.names)):
+        left = frozenset(debt - {winner} for debt in world.debts)
+        stored = claims(world.stored, winner)
+        for waits in settings(everybody):
+            yield World(stored, waits, least(left | acknowledged(waits)))
+
+
+def walk(count: int, steps: Steps, claims: Claim = claimed) -> set[World]:
     """Every world that can be reached with so many standbys, each checked."""
     names = standbys(count)
     everybody = frozenset(names)
@@ -155,6 +187,7 @@ def walk(count: int, steps: Steps) -> set[World]:
         assert world.is_safe(), world
         found = chain(
             befall(world),
+            succeed(world, everybody, claims),
             *(act(world, wanted, everybody, steps) for wanted in settings(everybody)),
         )
         for then in {alike(then, names) for then in set(found)}:
@@ -167,6 +200,12 @@ def walk(count: int, steps: Steps) -> set[World]:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_whoever_can_acknowledge_meets_whoever_can_promote(count: int) -> None:
     assert len(walk(count, quorum.next_step)) > 10
+
+
+def test_a_winner_that_lets_the_old_set_be_promoted_is_noticed() -> None:
+    """It would have to wait for the same standbys from its first commit on."""
+    with pytest.raises(AssertionError, match="World"):
+        walk(2, quorum.next_step, claims=lambda stored, _: stored)
 
 
 @given(st.sampled_from([4, 5]), st.data())
