@@ -24,12 +24,19 @@ def lacking(s: Situation) -> str | None:
     server = s.server
     if server is None or _incapable(s) is not None or loss_is_accepted(s):
         return None
-    return _sync_obstacle(s) or _lag_obstacle(s, server)
+    return _sync_obstacle(s) or _copy_obstacle(s, server) or _lag_obstacle(s, server)
 
 
 def loss_is_accepted(s: Situation) -> bool:
     """An operator asked for this node, and said that commits which it lacks may be lost."""
     return s.request is not None and s.request.may_lose and s.request.candidate == s.me
+
+
+def floor_of(s: Situation) -> Lsn | None:
+    """Up to where whoever leads next holds the WAL, and all who lead after it; None if that is not
+    known."""
+    sync = s.cluster.sync
+    return None if sync is None or loss_is_accepted(s) else sync.floor
 
 
 def _incapable(s: Situation) -> str | None:
@@ -68,6 +75,17 @@ def _sync_obstacle(s: Situation) -> str | None:
         return None
     allowed = " and ".join((sync.leader, *sync.standbys))
     return f"every acknowledged commit is provably held by {allowed} alone"
+
+
+def _copy_obstacle(s: Situation, server: ServerStatus) -> str | None:
+    """The store names it, for what its data directory held once."""
+    floor, position = floor_of(s), server.position
+    if floor is None or position is None or position >= floor:
+        return None
+    return (
+        f"its WAL ends at {position} and went to {floor} before: its data directory was put back "
+        "from an older copy"
+    )
 
 
 def _line_obstacle(s: Situation, server: ServerStatus) -> str | None:

@@ -165,11 +165,17 @@ def _read_sync(keys: Keys, reader: Reader) -> SyncSet | None:
     if found is None:
         return None
     entry, doc = found
+    try:
+        floor = None if doc.floor is None else Lsn.parse(doc.floor)
+    except ValueError as error:
+        reader.refuse(keys.sync, str(error))
+        return None
     return SyncSet(
         leader=MemberName(doc.leader),
         standbys=tuple(MemberName(name) for name in doc.sync_standby),
         revision=entry.mod_revision,
         quorum=doc.quorum,
+        floor=floor,
     )
 
 

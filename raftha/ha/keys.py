@@ -147,9 +147,17 @@ def encode_config(config: DynamicConfig) -> bytes:
     return encode(dump_dynamic(config))
 
 
-def encode_sync(leader: MemberName, standbys: tuple[MemberName, ...], quorum: int = 0) -> bytes:
+def encode_sync(
+    leader: MemberName,
+    standbys: tuple[MemberName, ...],
+    quorum: int = 0,
+    *,
+    floor: Lsn | None = None,
+) -> bytes:
     """A quorum makes it format 2: a version that knows of none would promote any of them."""
     document = {"leader": leader, "sync_standby": list(standbys)}
+    if floor is not None:
+        document["floor"] = str(floor)
     if quorum == 0:
         return encode(document)
     return encode({**document, "quorum": quorum, "format_version": QUORUM_FORMAT})

@@ -27,12 +27,14 @@ class StopSent(Struct, frozen=True, kw_only=True):
 
 class Arming(Struct, frozen=True, kw_only=True):
     """A setting whose proof is under way: `names` was written at `since`; a checkpoint was asked
-    for; a standby counts once it has flushed `required`."""
+    for; a standby counts once it has flushed `required`, which is past `redo`: where recovery would
+    begin after that checkpoint, and so the end of a whole record."""
 
     names: str
     since: Instant
     checkpointed: bool = False
     required: Lsn | None = None
+    redo: Lsn | None = None
 
 
 class LeaderSeen(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ class SyncDoc(msgspec.Struct):
     leader: str
     sync_standby: list[str]
     quorum: Annotated[int, msgspec.Meta(ge=0)] = 0
+    floor: str | None = None
 
 
 class PositionDoc(msgspec.Struct):

@@ -27,6 +27,7 @@ from raftha.ha.quorum import (
     SetNames,
     StoreSet,
     goal,
+    is_implied,
     next_step,
 )
 from raftha.ha.situation import Situation
@@ -34,7 +35,7 @@ from raftha.ha.standbys import SYNC_WAIT_S, absences, attached, may_serve, wante
 from raftha.ha.telling import told_meanwhile
 from raftha.instants import longest
 from raftha.model.cluster import SyncSet
-from raftha.model.ids import MemberName
+from raftha.model.ids import Lsn, MemberName
 from raftha.model.postgres import ServerStatus
 from raftha.model.settings import SynchronousMode
 from raftha.model.store import Guard, KeyAbsent, KeyAt, Put, Remove, Transact, Write
@@ -55,7 +56,7 @@ def step(s: Situation, lease: HeldLease, server: ServerStatus) -> Done:
     if s.config.synchronous_mode is SynchronousMode.OFF:
         return _towards_off(s, lease, server)
     if s.cluster.sync is None or s.cluster.sync.leader != s.me:
-        return (_store(s, lease, NO_STANDBY),), s.memory
+        return (_store(s, lease, NO_STANDBY, None),), s.memory
     return _towards_wanted(s, lease, server, s.cluster.sync)
 
 
@@ -103,7 +104,9 @@ def _towards_wanted(s: Situation, lease: HeldLease, server: ServerStatus, sync: 
         case SetNames():
             return _set_names(s, names, replace(memory, arming=Arming(names=names, since=s.now)))
         case StoreSet(aim):
-            return (_store(s, lease, aim),), replace(memory, arming=None)
+            # Who may be promoted by what is implied might have been before, and holds as much.
+            floor = sync.floor if is_implied(aim, stored) else arming.redo
+            return (_store(s, lease, aim, floor),), replace(memory, arming=None)
         case _ if server.synchronous_standby_names != names:  # the same, written otherwise
             return _set_names(s, names, memory)
         case Prove():
@@ -151,7 +154,9 @@ def _after_checkpoint(s: Situation, server: ServerStatus, arming: Arming) -> Arm
         return replace(arming, checkpointed=not lost)
     seen = s.view.server_seen
     answered_since = seen is not None and longest(done.ended, seen) >= 0
-    return replace(arming, required=server.flushed) if answered_since else arming
+    if not answered_since:
+        return arming
+    return replace(arming, required=server.flushed, redo=server.redo)
 
 
 def _set_names(s: Situation, names: str, memory: Memory) -> Done:
@@ -161,9 +166,10 @@ def _set_names(s: Situation, names: str, memory: Memory) -> Done:
     return (Configure(plan),), replace(memory, plan=plan)
 
 
-def _store(s: Situation, lease: HeldLease, aim: Promotable) -> Submit:
+def _store(s: Situation, lease: HeldLease, aim: Promotable, floor: Lsn | None) -> Submit:
     sync, standbys = s.cluster.sync, tuple(sorted(aim.names))
     guard: Guard = KeyAbsent(s.keys.sync) if sync is None else KeyAt(s.keys.sync, sync.revision)
     guards = (s.epoch_guard(lease), guard, *(stays(s, name) for name in standbys))
-    write: Write = Put(s.keys.sync, encode_sync(s.me, standbys, max(0, aim.heard - 1)))
+    document = encode_sync(s.me, standbys, max(0, aim.heard - 1), floor=floor)
+    write: Write = Put(s.keys.sync, document)
     return Submit("sync", Transact(guards, (write,)))

@@ -128,12 +128,14 @@ class Halt(Struct, frozen=True, kw_only=True):
 class SyncSet(Struct, frozen=True, kw_only=True):
     """Who may be promoted automatically: `leader`, and each of `standbys` that has heard `quorum`
     others of them of which none holds more than it: every acknowledged commit of this epoch is held
-    by one of any `quorum + 1` of them. With a quorum of 0 each holds all by itself."""
+    by one of any `quorum + 1` of them. With a quorum of 0 each holds all by itself. Nobody of whom
+    that is true has less WAL than `floor`: who has was put back from an older copy."""
 
     leader: MemberName
     standbys: tuple[MemberName, ...]
     revision: Revision
     quorum: int = 0
+    floor: Lsn | None = None
 
 
 class HistoryRecord(Struct, frozen=True, kw_only=True):

@@ -108,6 +108,46 @@ SYNC: Final = (
     ),
 )
 
+FLOOR: Final = (
+    Mutant(
+        file="ha/candidates.py",
+        without="S6: who was put back from an older copy leads, for the store names it",
+        text="if floor is None or position is None or position >= floor:",
+        instead="if floor is None or position is None or position:",
+        caught_by="unit/ha/test_candidates.py::"
+        "test_who_was_put_back_from_an_older_copy_does_not_lead",
+    ),
+    Mutant(
+        file="ha/rules/election.py",
+        without="S6: a winner forgets what it was judged by",
+        text="encode_sync(s.me, (), floor=floor_of(s))",
+        instead="encode_sync(s.me, ())",
+        caught_by="unit/ha/test_candidates.py::"
+        "test_what_the_winner_was_judged_by_holds_for_the_next_one",
+    ),
+    Mutant(
+        file="ha/candidates.py",
+        without="who leads after a loss that was accepted could not lead again",
+        text="return None if sync is None or loss_is_accepted(s) else sync.floor",
+        instead="return None if sync is None else sync.floor",
+        caught_by="unit/ha/test_candidates.py::test_an_operator_may_accept_an_older_copy",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="who may lead is to hold what was proved for others",
+        text="floor = sync.floor if is_implied(aim, stored) else arming.redo",
+        instead="floor = arming.redo",
+        caught_by=_SYNC + "test_what_follows_from_the_store_keeps_its_floor",
+    ),
+    Mutant(
+        file="ha/sync.py",
+        without="a standby that comes back is to hold the beginning of a record that was cut off",
+        text="required=server.flushed, redo=server.redo)",
+        instead="required=server.flushed, redo=server.flushed)",
+        caught_by=_SYNC + "test_what_was_flushed_after_the_checkpoint_is_required",
+    ),
+)
+
 QUORUM: Final = (
     Mutant(
         file="ha/quorum.py",
@@ -236,4 +276,4 @@ LOSS: Final = (
     ),
 )
 
-MUTANTS: Final = (*SYNC, *QUORUM, *LOSS)
+MUTANTS: Final = (*SYNC, *FLOOR, *QUORUM, *LOSS)

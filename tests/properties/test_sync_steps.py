@@ -24,7 +24,7 @@ from raftha.ha.decide import decide
 from raftha.ha.memory import Memory
 from raftha.instants import Instant
 from raftha.model.cluster import MemberState, SyncSet
-from raftha.model.ids import MemberName, Revision
+from raftha.model.ids import Lsn, MemberName, Revision
 from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.store import Put, Remove, VoterStatus
 from raftha.model.view import JobKind, JobResult, JobView, View
@@ -84,6 +84,8 @@ class Primary:
     memory: Memory = field(default_factory=Memory)
     loses: bool = False
     proved: int = 0
+    began: int = 0
+    redo: int = 0
     revision: int = 41
 
     def happen(self, event: str) -> None:
@@ -121,6 +123,7 @@ class Primary:
         self.now = self.now.plus(0.001)  # it is noticed later than it ended
         if error is not None:
             return
+        self.redo = self.began
         for place, rule in enumerate(self.rules[: self.proved - 1]):
             if rule.upto is None:
                 self.rules[place] = replace(rule, upto=self.flushed)
@@ -133,7 +136,11 @@ class Primary:
         rows = tuple(pg.attached(n, self.standbys[n]) for n in sorted(self.attached))
         where = pg.lsn(self.flushed)
         server = pg.primary(
-            synchronous_standby_names=self.names, attached=rows, flushed=where, written=where
+            synchronous_standby_names=self.names,
+            attached=rows,
+            flushed=where,
+            written=where,
+            redo=pg.lsn(self.redo),
         )
         return replace(
             b.view(cluster=cluster, server=server, job=self.job, finished=self.finished),
@@ -154,7 +161,7 @@ class Primary:
                     self.rules.append(rule_of(self.names))
                 case Checkpoint() if self.job is None:
                     self.job = JobView(kind=JobKind.CHECKPOINT, started=self.now)
-                    self.proved = len(self.rules)
+                    self.proved, self.began = len(self.rules), self.flushed
                 case Submit("sync", command):
                     self._write(command.writes[0])
         self.now = self.now.plus(0.01)
@@ -174,6 +181,7 @@ class Primary:
                 standbys=tuple(told["sync_standby"]),
                 revision=Revision(self.revision),
                 quorum=told.get("quorum", 0),
+                floor=Lsn.parse(told["floor"]) if "floor" in told else None,
             )
 
     def check(self) -> None:
@@ -181,6 +189,8 @@ class Primary:
         if self.sync is None or not self.sync.standbys:
             return
         for heard in combinations(self.sync.standbys, self.sync.quorum + 1):
+            assert self.sync.floor is not None, "an older copy of who may lead would not be noticed"
+            assert max(self.standbys[n] for n in heard) >= self.sync.floor.value, "it may not lead"
             for rule in self.rules:
                 self._check(set(heard), rule)
 

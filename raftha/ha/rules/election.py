@@ -19,7 +19,7 @@ from raftha.ha.backoff import (
     pause,
     strikes,
 )
-from raftha.ha.candidates import is_ahead, obstacle
+from raftha.ha.candidates import floor_of, is_ahead, obstacle
 from raftha.ha.foresight import was_silent
 from raftha.ha.grounds import grounds
 from raftha.ha.hearing import RULE_OF_HEARING, unheard
@@ -282,7 +282,7 @@ def claim(s: Situation) -> Transact:
         Put(keys.status, encode_status((), s.cluster.timeline, checkpointed=False)),
     )
     if sync is not None or s.config.synchronous_mode is not SynchronousMode.OFF:
-        writes = (*writes, Put(keys.sync, encode_sync(s.me, ())))
+        writes = (*writes, Put(keys.sync, encode_sync(s.me, (), floor=floor_of(s))))
     return Transact(guards, writes)
 
 

@@ -29,7 +29,7 @@ from raftha.ha.rules.server import stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.instants import longest
-from raftha.model.ids import MemberName
+from raftha.model.ids import Lsn, MemberName
 from raftha.model.operation import OperationStep, OperatorRequest
 from raftha.model.postgres import ControlState
 from raftha.model.store import KeyAt, Put, Transact, Write
@@ -160,9 +160,15 @@ def _release(
     more: tuple[Write, ...] = ()
     if sync is not None and (heir not in sync.standbys or sync.quorum > 0):
         # Nothing will be written in this epoch any more, so whoever holds all of it may lead.
-        more = (Put(s.keys.sync, encode_sync(s.me, (heir,))),)
+        more = (Put(s.keys.sync, encode_sync(s.me, (heir,), floor=_last_record(s))),)
     actions = note(s, lease, OperationStep.STOPPED, f"{s.me} has stopped", *more)
     return Verdict(f"{heir} holds everything: writing it down", actions)
+
+
+def _last_record(s: Situation) -> Lsn | None:
+    """Where the record begins that a clean stop has written: whoever holds it holds everything."""
+    control = s.view.directory.control
+    return None if control is None else control.checkpoint
 
 
 def _stop_job(s: Situation) -> Verdict | None:
@@ -246,7 +252,7 @@ def _find_heir(s: Situation, lease: HeldLease) -> Verdict | None:
         return None
     holders = _holders(s)
     if holders:
-        put = Put(s.keys.sync, encode_sync(s.me, holders))
+        put = Put(s.keys.sync, encode_sync(s.me, holders, floor=_last_record(s)))
         kept = KeyAt(s.keys.sync, sync.revision)
         guards = (s.epoch_guard(lease), kept, *(stays(s, name) for name in holders))
         submit = () if "sync" in s.view.pending else (Submit("sync", Transact(guards, (put,))),)

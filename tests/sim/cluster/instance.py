@@ -262,7 +262,8 @@ def _status(server: Server) -> ServerStatus:
         "sizes": server.tuning.sizes,
     }
     if not server.in_recovery:
-        return ServerStatus(**common, written=end, flushed=end)
+        redo = Lsn(server.directory.checkpoint)
+        return ServerStatus(**common, written=end, flushed=end, redo=redo)
     stream, receiver = server.upstream, None
     if stream is not None and plan.upstream is not None:
         address = plan.upstream.address

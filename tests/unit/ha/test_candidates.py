@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.json import decode
 from msgspec.structs import replace
 
 from raftha.ha.candidates import diverged, lacking, obstacle, switch_point
 from raftha.ha.memory import LeaderSeen, Memory
 from raftha.ha.refusals import refusal
+from raftha.ha.rules.election import claim
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.operation import OperatorRequest, RequestKind
 from raftha.model.postgres import ReplayPause
 from raftha.model.settings import DynamicConfig, SynchronousMode, Tags
+from raftha.model.store import Put, Transact
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -50,6 +53,44 @@ def test_what_stands_against_a_promotion(more: dict[str, Any], words: str) -> No
 
     assert found is not None
     assert words in found
+
+
+@pytest.mark.parametrize("by", [N1, N2], ids=["the old primary", "a standby"])
+def test_who_was_put_back_from_an_older_copy_does_not_lead(by: MemberName) -> None:
+    """Neither a standby of the set nor the old primary, and both hold everything by the store."""
+
+    def told(position: int) -> str | None:
+        sync = replace(b.sync(N1 if by == N2 else N2, by=by), floor=Lsn(5000))
+        server = pg.standby(position)
+        return why_not(b.racing(cluster=b.followed(leader=None, sync=sync), server=server))
+
+    assert told(5000) is None
+    why = told(4999) or ""
+    assert why.startswith("its WAL ends at 0/1387 and went to 0/1388 before")
+    assert "older copy" in why
+
+
+def test_an_operator_may_accept_an_older_copy() -> None:
+    request = replace(b.request(RequestKind.FAILOVER, by=None, to=N1), may_lose=True)
+    sync = replace(b.sync(N1, by=N2), floor=Lsn(9000))
+    view = b.racing(cluster=b.followed(leader=None, sync=sync, request=request))
+
+    assert why_not(view) is None
+    assert sync_of(claim(b.situation(view, LOST))) == {"leader": "n1", "sync_standby": []}
+
+
+def test_what_the_winner_was_judged_by_holds_for_the_next_one() -> None:
+    sync = replace(b.sync(N1, by=N2), floor=Lsn(5000))
+    view = b.racing(cluster=b.followed(leader=None, sync=sync))
+
+    assert sync_of(claim(b.situation(view, LOST)))["floor"] == "0/1388"
+
+
+def sync_of(command: Transact) -> dict[str, Any]:
+    (put,) = [w for w in command.writes if isinstance(w, Put) and w.key == b.KEYS.sync]
+    document = decode(put.value)
+    del document["format_version"]
+    return document
 
 
 def test_who_has_just_handed_over_lets_the_others_go_first() -> None:

@@ -94,12 +94,26 @@ def test_a_beginning_that_an_older_release_wrote_has_no_name() -> None:
     assert found.birth == ""
 
 
-@given(TEXTS, st.lists(TEXTS, max_size=3).map(tuple), st.integers(0, 8))
-def test_the_synchronous_set(by: str, standbys: tuple[MemberName, ...], quorum: int) -> None:
-    found = read({KEYS.sync: k.encode_sync(MemberName(by), standbys, quorum)}).sync
+@given(
+    TEXTS,
+    st.lists(TEXTS, max_size=3).map(tuple),
+    st.integers(0, 8),
+    st.none() | st.integers(0, 1 << 64).map(Lsn),
+)
+def test_the_synchronous_set(
+    by: str, standbys: tuple[MemberName, ...], quorum: int, floor: Lsn | None
+) -> None:
+    found = read({KEYS.sync: k.encode_sync(MemberName(by), standbys, quorum, floor=floor)}).sync
 
     assert found is not None
     assert (found.leader, found.standbys, found.quorum) == (by, standbys, quorum)
+    assert found.floor == floor
+
+
+def test_a_set_whose_floor_cannot_be_read_is_told() -> None:
+    wrong = k.encode({"leader": "n1", "sync_standby": ["n2"], "floor": "0"})
+
+    assert read({KEYS.sync: wrong}).unreadable == {KEYS.sync}
 
 
 def test_a_set_without_a_quorum_is_written_and_read_as_ever() -> None:

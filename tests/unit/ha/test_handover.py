@@ -163,7 +163,7 @@ def test_the_heir_is_put_into_the_set_before_the_key_is_released() -> None:
     decision = b.decided(down(N3), STOPPED)
     command = b.only(decision, Submit).command
 
-    assert Put(KEYS.sync, encode_sync(N1, (N3,))) in command.writes
+    assert Put(KEYS.sync, encode_sync(N1, (N3,), floor=pg.lsn(4000))) in command.writes
     assert KeyAt(KEYS.sync, Revision(41)) in command.guards
     assert "ReleaseLeader" not in b.acts(decision)
 
@@ -224,4 +224,4 @@ def test_an_heir_in_a_quorum_is_said_to_hold_everything_by_itself() -> None:
     quorum = replace(view.cluster, sync=b.sync(N2, N3, quorum=1))
     command = b.only(b.decided(replace(view, cluster=quorum), STOPPED), Submit).command
 
-    assert Put(KEYS.sync, encode_sync(N1, (N3,))) in command.writes
+    assert Put(KEYS.sync, encode_sync(N1, (N3,), floor=pg.lsn(4000))) in command.writes

@@ -128,7 +128,7 @@ def test_without_a_synchronous_standby_an_heir_is_looked_for_first() -> None:
 
     held = without_set(peers=pg.answers(pg.report(N2, 4000), pg.report(N3, 4001)))
     command = b.only(held, Submit).command
-    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N3,))),)
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N3,), floor=pg.lsn(4000))),)
     assert command.guards == (
         KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision)),
         KeyAt(KEYS.sync, Revision(41)),
@@ -143,7 +143,7 @@ def test_of_a_quorum_each_that_holds_everything_is_an_heir() -> None:
     both = pg.answers(pg.report(N2, 4001), pg.report(N3, 4001))
 
     command = b.only(without_set(cluster=quorum, peers=both), Submit).command
-    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N2, N3))),)
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N2, N3), floor=pg.lsn(4000))),)
     known = b.cluster(sync=b.sync(N2, N3))
     assert "sync" not in b.acts(without_set(cluster=known, peers=both))
 
@@ -173,7 +173,7 @@ def test_nobody_is_made_the_heir_who_may_not_lead(unfit: dict[str, Any]) -> None
     both = pg.answers(pg.report(N2, 4001), pg.report(N3, 4001))
 
     command = b.only(without_set(peers=both, **unfit), Submit).command
-    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N3,))),)
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N3,), floor=pg.lsn(4000))),)
 
 
 def test_an_heir_that_is_being_written_down_is_waited_for() -> None:

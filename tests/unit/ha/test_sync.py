@@ -31,7 +31,9 @@ FENCE = KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision))
 def leading(cluster: Cluster = ALONE, names: str = "", **more: Any) -> View:
     """n1 leads; its setting names `names`."""
     server = pg.primary(
-        synchronous_standby_names=names, **{k: more.pop(k) for k in ("attached",) if k in more}
+        synchronous_standby_names=names,
+        redo=pg.lsn(4990),
+        **{k: more.pop(k) for k in ("attached",) if k in more},
     )
     return b.view(cluster=cluster, server=server, **more)
 
@@ -111,6 +113,7 @@ def test_what_was_flushed_after_the_checkpoint_is_required() -> None:
     after = step(leading(names=names_for(N2), finished=done, server_seen=pg.at(-0.4)), memory)
     assert after.memory.arming is not None
     assert after.memory.arming.required == pg.lsn(5000)
+    assert after.memory.arming.redo == pg.lsn(4990)
 
 
 def test_a_checkpoint_from_before_the_reload_proves_nothing() -> None:
@@ -141,6 +144,23 @@ def test_a_standby_counts_once_it_has_flushed_what_is_required() -> None:
     assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N2,))),)
     stays = KeyAbsent(key_of(KEYS.scope, N2))
     assert command.guards == (FENCE, KeyAt(KEYS.sync, Revision(41)), stays), "or its vote may go"
+
+
+def test_what_whoever_may_lead_has_at_least_is_stored_with_the_proof() -> None:
+    """The end of a whole record: a standby that comes back has none of one that was cut off."""
+    proved = armed(checkpointed=True, required=pg.lsn(5000), redo=pg.lsn(4990))
+    command = b.only(step(leading(names=names_for(N2)), proved), Submit).command
+    assert command.writes == (Put(KEYS.sync, encode_sync(N1, (N2,), floor=pg.lsn(4990))),)
+
+
+def test_what_follows_from_the_store_keeps_its_floor() -> None:
+    """n3 has left the setting that is proved; what n2 alone has to hold was proved before."""
+    both = replace(b.sync(N2, N3, quorum=1), floor=pg.lsn(3000))
+    proved = armed(checkpointed=True, required=pg.lsn(5000), redo=pg.lsn(4990))
+    view = leading(b.cluster(sync=both), "", attached=())
+    (put,) = b.only(step(view, proved), Submit).command.writes
+
+    assert put == Put(KEYS.sync, encode_sync(N1, (), floor=pg.lsn(3000)))
 
 
 def test_a_proof_for_another_standby_does_not_count() -> None:
