@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from raftha.clock import SystemClock
 from raftha.consensus.dialing import Dialer
@@ -90,22 +92,37 @@ def home() -> Address:
     return free_address()
 
 
-@pytest.fixture
-def dialer(registry: Registry, deaf: Deaf, home: Address) -> Iterator[Dialer]:
+@contextmanager
+def dialing(
+    registry: Registry,
+    *,
+    home: Address | None = None,
+    peers: tuple[Address, ...] = (),
+    deaf: Deaf | None = None,
+    timings: RaftTimings = QUICK,
+) -> Iterator[Dialer]:
     dialer = Dialer(
-        handshake=cast(Handshake, deaf),
+        handshake=cast(Handshake, deaf or Deaf()),
         registry=registry,
-        timings=QUICK,
+        timings=timings,
         clock=SystemClock(),
         own="127.0.0.1:99999",
-        bind=home,
-        peers=(),
+        bind=home or free_address(),
+        peers=peers,
         is_linked=lambda _peer: False,
         arrived=lambda _established: None,
     )
     dialer.open()
-    yield dialer
-    dialer.close()
+    try:
+        yield dialer
+    finally:
+        dialer.close()
+
+
+@pytest.fixture
+def dialer(registry: Registry, deaf: Deaf, home: Address) -> Iterator[Dialer]:
+    with dialing(registry, home=home, deaf=deaf) as made:
+        yield made
 
 
 def test_who_is_known_is_dialled_until_it_is_known_no_more(dialer: Dialer, ear: Ear) -> None:
@@ -123,24 +140,31 @@ def test_who_is_known_is_dialled_until_it_is_known_no_more(dialer: Dialer, ear: 
 def test_who_stands_in_the_file_is_dialled_whatever_the_log_says(
     registry: Registry, ear: Ear
 ) -> None:
-    dialer = Dialer(
-        handshake=cast(Handshake, Deaf()),
-        registry=registry,
-        timings=QUICK,
-        clock=SystemClock(),
-        own="127.0.0.1:99999",
-        bind=free_address(),
-        peers=(ear.address,),
-        is_linked=lambda _peer: False,
-        arrived=lambda _established: None,
-    )
-    dialer.open()
-    try:
+    with dialing(registry, peers=(ear.address,)) as dialer:
         dialer.know({})
         assert ear.is_dialled(SOON_S)
         assert ear.is_dialled(SOON_S)
-    finally:
-        dialer.close()
+
+
+def test_a_host_that_never_answers_a_dial_is_given_up_in_time(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its queue is full, so its kernel drops whoever comes, as a firewall does: ours would try on
+    for two minutes, and a link that heals meanwhile would wait for that."""
+    timings = replace(QUICK, connect_timeout=Seconds(0.1))
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = Address(*full.getsockname())
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        stack.enter_context(dialing(registry, peers=(address,), timings=timings))
+        deadline = time.monotonic() + SOON_S
+        while "cannot connect" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    assert f"{address}: cannot connect: timed out" in caplog.text
 
 
 def test_a_node_that_is_out_for_good_asks_now_and_then_only(

@@ -122,9 +122,8 @@ class Links:
         self.time = TrueTime()
         self.timings = RaftTimings()
         addresses = (Address("127.0.0.1", 1), Address("127.0.0.1", 2))
-        own, peer = map(str, addresses)
-        identity = replace(OWN, address=own, partners=(peer,))
-        self.peer = peer
+        self._own, self.peer = map(str, addresses)
+        identity = replace(OWN, address=self._own, partners=(self.peer,))
         self.links = TcpLinks(
             config=RaftConfig(
                 self_addr=addresses[0],
@@ -141,11 +140,16 @@ class Links:
             registry=Registry(identity, {}),
             clock=FakeClock(self.time),
         )
-        here, self.there = socket.socketpair()
+        self.there = self.connect()
+
+    def connect(self) -> socket.socket:
+        """The other end of a connection that has been greeted."""
+        here, there = socket.socketpair()
         here.setblocking(False)
-        self.there.setblocking(False)
-        hello = said(address=peer, to=own, partners=[own])
+        there.setblocking(False)
+        hello = said(address=self.peer, to=self._own, partners=[self._own])
         self.links._arrived(Established(connection=here, hello=hello, framing=PlainFraming()))
+        return there
 
     def pass_time(self, seconds: float) -> list[object]:
         self.time.now += seconds
@@ -267,6 +271,26 @@ def test_h21_a_quiet_link_is_pinged_and_a_silent_one_is_cut(links: Links) -> Non
     assert Received(links.peer, b"") in links.pass_time(0.0)
 
     assert Down(links.peer) in links.pass_time(links.timings.dead_after + 0.001)
+
+
+def test_a_newer_connection_takes_the_place_of_the_older_one(links: Links) -> None:
+    """What was whole on the old one is heard before it ends, and half a frame is not put together
+    with what comes on the new one."""
+    wrap = PlainFraming().wrap
+    links.pass_time(0.0)
+    with closing(links.there) as old:
+        old.sendall(wrap(b"whole") + wrap(b"half")[:-2])
+        links.there = links.connect()
+        links.there.sendall(wrap(b"new"))
+
+        events = links.pass_time(0.0)
+        assert [type(event) for event in events] == [Received, Down, Up, Received]
+        assert [e.frame for e in events if isinstance(e, Received)] == [b"whole", b"new"]
+        assert old.recv(1) == b"", "it has been ended"
+
+    links.links.send(links.peer, b"an answer")
+    links.links.flush()
+    assert links.heard() == wrap(b"an answer")
 
 
 def test_h30_the_library_waits_for_itself_when_a_callback_asks_for_more() -> None:
