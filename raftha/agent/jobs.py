@@ -191,11 +191,12 @@ class Jobs:
                 raise PostgresError(self._spared(job.layout.data_dir, action.source))
             undone = comparison.diverged_bytes
             event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
-            if may_rewind and self._rewound(job, upstream, comparison):
-                self._instance.discard_slots(_slots_of(cluster))
-            else:
+            kept = self._rewound(job, upstream, comparison) if may_rewind else None
+            if kept is None:
                 copy(cancel)
-            return Diverged(timeline=comparison.timeline, end=comparison.end)
+            else:
+                self._instance.discard_slots(_slots_of(cluster))
+            return Diverged(timeline=comparison.timeline, end=comparison.end, kept=kept or "")
 
         return work
 
@@ -206,17 +207,18 @@ class Jobs:
             f"{self._board.identity().name} keeps it aside and makes a copy"
         )
 
-    def _rewound(self, job: Job, upstream: Upstream, comparison: Comparison) -> bool:
-        """Undo what diverged, keeping it; False if that is impossible and a copy is needed."""
+    def _rewound(self, job: Job, upstream: Upstream, comparison: Comparison) -> str | None:
+        """Undo what diverged: where it is kept, empty if there was nothing to keep; None if that is
+        impossible and a copy is needed."""
         try:
             kept = self._tools.rewind(job, upstream, comparison)
         except JobCancelled:
             raise
         except PostgresError as error:
             event(LOG, logging.WARNING, "pg_rewind is impossible, cloning instead", why=str(error))
-            return False
+            return None
         event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
-        return True
+        return "" if kept is None else str(kept)
 
 
 def _slots_of(cluster: Cluster) -> frozenset[str]:

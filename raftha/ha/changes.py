@@ -109,6 +109,8 @@ def _of_job(before: View, after: View) -> Iterator[Change]:
     if ended is not None and ended != before.finished:
         begun = before.job.started if before.job is not None else None
         facts = {} if begun is None else {"seconds": f"{longest(begun, ended.ended):.1f}"}
+        if ended.diverged is not None and ended.diverged.kept:
+            facts["undone_wal_kept_in"] = ended.diverged.kept
         failed = f" failed: {ended.error}" if ended.error else " is done"
         yield Change(kind=Kind.JOB, words=f"{ended.kind}{failed}", facts=facts)
 

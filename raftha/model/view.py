@@ -99,10 +99,12 @@ class JobView(Struct, frozen=True, kw_only=True):
 
 
 class Diverged(Struct, frozen=True, kw_only=True):
-    """WAL that was here and that the cluster's line does not hold: of `timeline`, up to `end`."""
+    """WAL that was here and that the cluster's line does not hold: of `timeline`, up to `end`. It
+    lies in `kept` now, where a rewind undid it."""
 
     timeline: Timeline
     end: Lsn
+    kept: str = ""
 
 
 class JobResult(Struct, frozen=True, kw_only=True):

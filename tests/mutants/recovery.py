@@ -153,8 +153,8 @@ MUTANTS: Final = (
     Mutant(
         file="cli/recover.py",
         without="those who live are not found before anybody is asked",
-        text="        refuse_the_living(signs)\n",
-        instead="",
+        text="    signs = _signs(recovery, wait)\n    refuse_the_living(signs)\n",
+        instead="    signs = _signs(recovery, wait)\n",
         caught_by=_COMMAND + "test_while_somebody_lives_it_is_refused",
     ),
     Mutant(

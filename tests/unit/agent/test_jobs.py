@@ -10,6 +10,7 @@ import pytest
 
 from raftha.agent.jobs import Jobs, Tools
 from raftha.agent.worker import Worker
+from raftha.errors import PostgresError
 from raftha.ha.actions import Rejoin
 from raftha.model.ids import Lsn, Timeline
 from raftha.model.view import JobResult
@@ -25,6 +26,7 @@ class Bench:
 
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
+        self.refuses = False
         self.did: list[str] = []
         clock = FakeClock()
         self.worker = Worker(clock, lambda: None, self._fatal, lambda work: work())
@@ -45,7 +47,7 @@ class Bench:
                 job=lambda **_: SimpleNamespace(layout=SimpleNamespace(data_dir=Path("/data"))),
                 clone=lambda *_: self.did.append("clone"),
                 compare=lambda *_: self._compare(),
-                rewind=lambda *_: self.did.append("rewind") or None,  # type: ignore[func-returns-value]
+                rewind=lambda *_: self._rewind(),
                 mark_standby=lambda _: self.did.append("mark"),
             ),
         )
@@ -65,6 +67,12 @@ class Bench:
             end=Lsn(5000),
             upstream=UpstreamLine(identity=identity, history=()),
         )
+
+    def _rewind(self) -> Path:
+        self.did.append("rewind")
+        if self.refuses:
+            raise PostgresError("neither checksums nor wal_log_hints")
+        return Path("/data.diverged-wal-1")
 
     def _fatal(self, why: str) -> None:
         raise AssertionError(why)
@@ -87,8 +95,19 @@ def test_what_has_not_diverged_follows_as_it_is(spares: bool) -> None:
     assert bench.did == ["mark"]
 
 
-def test_what_this_cluster_wrote_itself_is_rewound() -> None:
+def test_what_this_cluster_wrote_itself_is_rewound_and_told_where_it_is_kept() -> None:
     bench = Bench(Relation.DIVERGED)
+    done = bench.rejoin(spares=False)
+
+    assert done.error is None
+    assert bench.did == ["rewind"]
+    assert done.diverged is not None
+    assert done.diverged.kept == "/data.diverged-wal-1"
+
+
+def test_where_a_rewind_is_impossible_a_copy_is_made() -> None:
+    bench = Bench(Relation.DIVERGED)
+    bench.refuses = True
 
     assert bench.rejoin(spares=False).error is None
-    assert bench.did == ["rewind"]
+    assert bench.did == ["rewind", "clone"]

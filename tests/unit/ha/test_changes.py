@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from raftha.ha.changes import changes
 from raftha.instants import Seconds
 from raftha.model.cluster import SyncSet
-from raftha.model.ids import Epoch, Revision
+from raftha.model.ids import Epoch, Lsn, Revision, Timeline
 from raftha.model.settings import DynamicPostgres
-from raftha.model.view import JobKind, JobResult, JobView, View
+from raftha.model.view import Diverged, JobKind, JobResult, JobView, View
 from tests.unit.ha import builders as b
 from tests.unit.ha.servers import N1, N2, N3, T0, at
 
@@ -86,6 +86,14 @@ def test_jobs_and_the_synchronous_set_are_told() -> None:
     assert told(b.view(), with_cluster(sync=sync)) == [
         "synchronous standbys of n1: n2, n3; 2 of them are to be heard"
     ]
+
+
+def test_where_a_rewind_kept_what_it_undid_is_told() -> None:
+    undone = Diverged(timeline=Timeline(1), end=Lsn(7000), kept="/data.diverged-wal-1")
+    result = JobResult(kind=JobKind.REJOIN, ended=at(7.5), diverged=undone)
+    (change,) = changes(b.view(), replace(b.view(), finished=result))
+
+    assert change.facts == {"undone_wal_kept_in": "/data.diverged-wal-1"}
 
 
 @pytest.mark.parametrize("gone", [N2, N3])
