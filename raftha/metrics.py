@@ -82,7 +82,7 @@ class Metrics:
         )
         self._takeovers = self._histogram(
             "raftha_failover_seconds",
-            "Time from the last renewal of the leader before until clients could write here.",
+            "Time from the last renewal of a leader that served until clients could write here.",
             _TAKEOVER_BUCKETS,
         )
         self._renewals = self._counter(

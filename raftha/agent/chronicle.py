@@ -20,11 +20,12 @@ import msgspec
 
 from raftha.clock import Clock
 from raftha.ha.changes import changes
+from raftha.ha.memory import Served
 from raftha.ha.table import Decision
-from raftha.instants import Instant, longest
+from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.happening import Chapter, Happening, Kind
-from raftha.model.ids import MemberName, Revision
+from raftha.model.ids import Epoch, MemberName
 from raftha.model.view import View
 
 LOG = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Chronicle:
         self._before: View | None = None
         self._gist = ""
         self._routed = False
-        self._renewal: tuple[MemberName, Revision, Instant] | None = None
+        self._counted: Epoch | None = None
         self._is_failing = False
 
     def note(self, kind: Kind, words: str, rule: str = "", **facts: str) -> None:
@@ -96,35 +97,36 @@ class Chronicle:
         if self._before is not None:
             for change in changes(self._before, view):
                 self.note(change.kind, change.words, **change.facts)
-        self._see_writes(view, routed)
+        self._see_writes(view, decision, routed)
         self._before = view
         words = gist(decision)
         if words != self._gist:
             self._gist = words
             self.note(Kind.DECISION, decision.reason, decision.rule, **_facts(view, decision))
 
-    def _see_writes(self, view: View, routed: bool) -> None:
-        """The time without writes runs from the last renewal of the leader before that reached this
-        node: it is a heartbeat too long at most."""
-        leader = view.cluster.leader
-        if leader is not None and leader.name != self._name:
-            seen = self._renewal
-            if seen is None or seen[:2] != (leader.name, leader.lease.revision):
-                self._renewal = (leader.name, leader.lease.revision, view.now)
+    def _see_writes(self, view: View, decision: Decision, routed: bool) -> None:
         if routed == self._routed:
             return
         self._routed = routed
         if not routed:
             self.note(Kind.TAKEOVER, "clients may not write here any more")
-        elif self._renewal is None:
+            return
+        gap = self._gap(view, decision.memory.served)
+        if gap is None:
             self.note(Kind.TAKEOVER, "clients may write here")
         else:
-            name, _, since = self._renewal
-            seconds = longest(since, view.now)
-            words = f"clients may write here, after the last renewal of {name}"
-            self.note(Kind.TAKEOVER, words, seconds=f"{seconds:.1f}")
-            self._took_over(seconds)
-            self._renewal = None
+            words = "clients may write here, after nobody took writes"
+            self.note(Kind.TAKEOVER, words, seconds=f"{gap:.1f}")
+            self._took_over(gap)
+
+    def _gap(self, view: View, served: Served | None) -> Seconds | None:
+        """The time without writes before those under the lease that is held; told once."""
+        if served is None or view.lease is None or view.lease.epoch != served.epoch:
+            return None
+        if self._counted == served.epoch:
+            return None
+        self._counted = served.epoch
+        return served.gap_seconds
 
     def latest(self, count: int) -> Chapter:
         """The last so many lines."""

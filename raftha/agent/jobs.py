@@ -186,7 +186,7 @@ class Jobs:
                 self._tools.mark_standby(job.layout.data_dir)
                 last = str(comparison.last_record)
                 event(LOG, logging.INFO, "nothing diverged", last_record=last)
-                return None
+                return _end_of(comparison) if comparison.was_primary else None
             if action.spares:
                 raise PostgresError(self._spared(job.layout.data_dir, action.source))
             undone = comparison.diverged_bytes
@@ -196,7 +196,7 @@ class Jobs:
                 copy(cancel)
             else:
                 self._instance.discard_slots(_slots_of(cluster))
-            return Diverged(timeline=comparison.timeline, end=comparison.end, kept=kept or "")
+            return _end_of(comparison, kept or "")
 
         return work
 
@@ -219,6 +219,10 @@ class Jobs:
             return None
         event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
         return "" if kept is None else str(kept)
+
+
+def _end_of(comparison: Comparison, kept: str = "") -> Diverged:
+    return Diverged(timeline=comparison.timeline, end=comparison.end, kept=kept)
 
 
 def _slots_of(cluster: Cluster) -> frozenset[str]:

@@ -139,7 +139,8 @@ def _is_quiet(decision: Decision, before: Memory) -> bool:
     acts = [each for each in decision.actions if not isinstance(each, _ROUTINE)]
     if acts or decision.memory.is_settling:
         return False
-    return replace(decision.memory, leader_seen=None) == replace(before, leader_seen=None)
+    after = replace(decision.memory, leader_seen=None, served=None)
+    return after == replace(before, leader_seen=None, served=None)
 
 
 def _undone(memory: Memory, action: Action) -> Memory:

@@ -21,9 +21,9 @@ from raftha.ha.explain import problems
 from raftha.ha.holding import held_rows
 from raftha.ha.pledge import pledged
 from raftha.ha.refusals import may_lack
+from raftha.ha.serving import takes_writes
 from raftha.ha.situation import Situation
 from raftha.ha.sizes import pending
-from raftha.ha.sync import is_settled
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds, longest, remaining
 from raftha.model.cluster import Cluster, Leader, Member
@@ -62,7 +62,7 @@ def node_report(
         raft=view.raft,
         holds_leader_key=lease is not None,
         valid_until=None if lease is None else lease.valid_until,
-        routed=is_routed(s),
+        routed=takes_writes(s),
         is_sync_standby=_role_in_sync(cluster, s.me) is ReportedRole.SYNC_STANDBY,
         is_quorum_standby=_role_in_sync(cluster, s.me) is ReportedRole.QUORUM_STANDBY,
         server=server,
@@ -80,14 +80,6 @@ def node_report(
         reason=decision.reason,
         problems=(*problems(s), *more),
     )
-
-
-def is_routed(s: Situation) -> bool:
-    """Clients may write here, as far as this tick knows."""
-    server = s.server
-    if s.lease is None or server is None or not server.is_primary:
-        return False
-    return is_settled(server) and not s.view.directory.closed and s.memory.drained is None
 
 
 def peer_report(

@@ -21,7 +21,7 @@ from raftha.agent.peers import ASK_S, Peers, Witness, hosts, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.release import of_server
-from raftha.agent.report import cluster_report, is_routed, node_report, peer_report
+from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
 from raftha.agent.wishes import ServerWishes
@@ -29,6 +29,7 @@ from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.ha.explain import cluster_problems
 from raftha.ha.keys import Keys
+from raftha.ha.serving import takes_writes
 from raftha.ha.situation import Situation
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds
@@ -115,7 +116,7 @@ class MemberResponder:
         """Take the last tick in. What is told of it is put together when somebody asks."""
         situation = Situation(view, decision.memory, self._keys)
         self._last = Published(situation, decision, self._clocks.look(view.now))
-        self._chronicle.look(view, decision, is_routed(situation))
+        self._chronicle.look(view, decision, takes_writes(situation))
         self._note_renewal(view)
         self._operations().notice()
 

@@ -104,6 +104,13 @@ def _checks() -> Iterator[Call]:
         yield Call(method="get", path=path, doc=doc, codes=codes, parameters=parameters)
 
 
+_HISTORY: Final = (
+    "The promotions, a row for each: Patroni's timeline that ended, position in bytes, reason, time"
+    " and new leader; then the old leader, the seconds in which nobody could write, and the bytes"
+    " of WAL that were left behind, each null where it is not known."
+)
+
+
 def _documents() -> Iterator[Call]:
     none = {**_READ, 204: "there is none yet"}
     name = Parameter(name="name", doc="the last change of this name alone")
@@ -123,7 +130,7 @@ def _documents() -> Iterator[Call]:
     for path, doc, codes, parameters, answer in (
         ("/patroni", "This node, in Patroni's words and ours.", _READ, (), "object"),
         ("/cluster", "All members, as asked now.", _READ, (), "object"),
-        ("/history", "The promotions.", _READ, (), "array"),
+        ("/history", _HISTORY, _READ, (), "array"),
         ("/events", "What happened on this node.", {**_READ, **wrong}, (last,), "object"),
         ("/members", "Who votes.", none, (name,), "object"),
         ("/operation", "The last switchover or failover.", none, (), "object"),

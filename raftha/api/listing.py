@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from raftha.api import codec
 from raftha.api.routes import iso_time, pending_document, scheduled_document
-from raftha.model.cluster import told_history
+from raftha.model.cluster import successions
 from raftha.model.ids import Lsn
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
@@ -59,18 +59,22 @@ def members_document(report: ClusterReport) -> dict[str, Any]:
 
 
 def history_rows(report: ClusterReport) -> list[list[Any]]:
-    """What `/history` answers: for each timeline that ended, [timeline, position in bytes, reason,
-    time of day, new leader]."""
+    """What `/history` answers: for each timeline that ended [timeline, position in bytes, reason,
+    time of day, new leader], as in Patroni, and after that ours: [old leader, seconds in which
+    nobody could write, bytes of WAL left behind], each null where it is not known."""
     return [
         [
             record.parent,
             None if record.switch is None else record.switch.value,
-            words,
+            told.words,
             iso_time(record.wall),
             record.leader,
+            told.before,
+            record.gap_seconds,
+            record.lost_bytes,
         ]
-        for record, words in told_history(report.history)
-        if record.parent is not None
+        for told in successions(report.history)
+        if (record := told.record).parent is not None
     ]
 
 

@@ -35,6 +35,7 @@ from raftha.instants import remaining
 from raftha.model.cluster import MemberState
 from raftha.model.ids import Lsn
 from raftha.model.operation import OperationState, RequestKind
+from raftha.model.postgres import PendingRestart
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 from raftha.model.restarting import ServerRequest, WishKind
 
@@ -239,17 +240,18 @@ def request_of(name: str, wish: Wish) -> ServerRequest:
 
 
 def _roll(ways: _Ways, names: tuple[str, ...], wish: Wish) -> Exit:
-    done: set[str] = set()
+    # One that was restarted still waits where two sizes go opposite ways: it goes once more then.
+    done: dict[str, tuple[PendingRestart, ...]] = {}
     while True:
         try:
             report = discover.find(ways.contact).report
         except NobodyAnswers as error:
             complain(str(error))
             return Exit.UNREACHABLE
-        known = {member.name for member in report.members}
-        todo = [name for name in names if name not in done and name in known]
+        waiting = {member.name: member.pending for member in report.members}
+        todo = [name for name in names if name in waiting and name not in done]
         if wish.pending:
-            todo = [name for name in todo if member_of(report, name).pending]
+            todo = [n for n in names if waiting.get(n) and done.get(n) != waiting[n]]
         step = next_step(report, todo, hands_over=wish.pending)
         if step is None:
             click.secho("done", fg="green")
@@ -258,8 +260,8 @@ def _roll(ways: _Ways, names: tuple[str, ...], wish: Wish) -> Exit:
         if outcome is not Exit.DONE:
             return outcome
         if isinstance(step, Restart):
-            done.add(step.name)
-            outcome = _await_replay(ways, step.name, [n for n in todo if n not in done], wish)
+            done[step.name] = waiting[step.name]
+            outcome = _await_replay(ways, step.name, [n for n in todo if n != step.name], wish)
         if outcome is not Exit.DONE:
             return outcome
 

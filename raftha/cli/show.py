@@ -13,16 +13,26 @@ import yaml
 
 from raftha.api.codec import BadDocument
 from raftha.api.listing import history_rows
+from raftha.api.routes import iso_time
 from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.tabular import tsv
 from raftha.cli.topology import document as tree_of
-from raftha.model.cluster import told_history
+from raftha.model.cluster import HistoryRecord, Succession, successions
 from raftha.model.report import ClusterReport
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
-_HISTORY: Final = ("timeline", "switch", "reason", "time", "new_leader")
+_HISTORY: Final = (
+    "timeline",
+    "switch",
+    "reason",
+    "time",
+    "new_leader",
+    "old_leader",
+    "no_writes_seconds",
+    "lost_bytes",
+)
 
 
 def status(contact: Contact, output: str) -> Exit:
@@ -82,12 +92,31 @@ def history(contact: Contact, output: str) -> Exit:
         rows = [dict(zip(_HISTORY, row, strict=True)) for row in content]
         click.echo(document(content, output, rows), nl=False)
         return Exit.DONE
-    for record, why in told_history(report.history):
-        begun = f"from {record.switch}" if record.switch is not None else "from initdb"
-        if not record.is_promotion:
-            begun = "not used"
-        click.echo(f"{record.timeline:>4}  {begun:<18}  {record.leader}  {why}")
+    for line in history_lines(report.history):
+        click.echo(line)
     return Exit.DONE
+
+
+def history_lines(history: Sequence[HistoryRecord]) -> list[str]:
+    """The table: what is short in columns, and why at the end."""
+    head = ("timeline", "from", "time", "leader", "no writes", "left behind", "why")
+    rows = [head, *(_history_row(told) for told in successions(history))]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head) - 1)]
+    return ["  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in rows]
+
+
+def _history_row(told: Succession) -> tuple[str, ...]:
+    record, before = told.record, told.before
+    begun = str(record.switch) if record.switch is not None else "initdb"
+    return (
+        str(record.timeline),
+        begun if record.is_promotion else "not used",
+        iso_time(record.wall),
+        record.leader if before is None else f"{before} -> {record.leader}",
+        "" if record.gap_seconds is None else f"{record.gap_seconds:.1f} s",
+        "" if record.lost_bytes is None else f"{record.lost_bytes} bytes",
+        told.words,
+    )
 
 
 def _once(contact: Contact, rendered: Callable[[Found], str]) -> Exit:

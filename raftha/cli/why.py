@@ -23,7 +23,7 @@ from raftha.cli.handing import complain
 from raftha.cli.render import member_line
 from raftha.errors import RafthaError
 from raftha.model.cluster import HistoryRecord
-from raftha.model.happening import Chapter, Happening, Kind
+from raftha.model.happening import Chapter, Happening
 from raftha.model.report import ClusterReport, MemberReport, PeerReport, ReportedRole
 
 ALL: Final = 600
@@ -168,10 +168,7 @@ def _why_leader(report: ClusterReport, name: str, events: Sequence[Happening]) -
     before = [promotions[-2].end] if len(promotions) > 1 else []
     found += filter(None, (*before, *record.restarts, record.end))
     since = [e for e in events if e.node == name and e.wall >= record.wall - 60]
-    decided = [e for e in since if e.rule.startswith("elect")][-1:]
-    wrote = [e for e in since if e.kind == Kind.TAKEOVER and "seconds" in e.facts][-1:]
-    found += [f"{e.rule}: {e.words}" for e in decided]
-    found += [f"{e.words}: {e.facts['seconds']} s" for e in wrote]
+    found += [f"{e.rule}: {e.words}" for e in since if e.rule.startswith("elect")][-1:]
     return found
 
 
@@ -189,7 +186,8 @@ def _why_not(report: ClusterReport, member: MemberReport, peer: PeerReport) -> l
 
 def _promotion(record: HistoryRecord) -> str:
     begun = "initialised" if record.switch is None else f"took over at {record.switch}"
-    parts = (f"{record.leader} {begun}, timeline {record.timeline}", record.reason, record.loss)
+    what = f"{record.leader} {begun}, timeline {record.timeline}"
+    parts = (what, record.reason, record.gap, record.loss)
     return "; ".join(filter(None, parts))
 
 
@@ -200,6 +198,7 @@ def _record(record: HistoryRecord) -> dict[str, Any]:
         "leader": record.leader,
         "position": None if record.switch is None else str(record.switch),
         "reason": record.reason,
+        "gap_seconds": record.gap_seconds,
         "lost_bytes": record.lost_bytes,
         "restarts": record.restarts,
         "end": record.end,

@@ -35,6 +35,7 @@ from raftha.ha.rules import (
     work,
 )
 from raftha.ha.rules.follower import WAL_REMOVED
+from raftha.ha.serving import last_served
 from raftha.ha.situation import Situation
 from raftha.ha.slots import absent_since
 from raftha.ha.table import Decision, Rule, Verdict
@@ -84,7 +85,9 @@ RULES: Final[tuple[Rule, ...]] = (
 
 def decide(view: View, memory: Memory, keys: Keys) -> Decision:
     """What to do now. Total: every view gets a decision, and the same one each time."""
-    situation = Situation(view, observe_memory(view, memory), keys)
+    observed = observe_memory(view, memory)
+    served = last_served(Situation(view, observed, keys))
+    situation = Situation(view, replace(observed, served=served), keys)
     for rule in RULES:
         verdict = rule.check(situation)
         if verdict is not None:

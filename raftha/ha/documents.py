@@ -26,6 +26,7 @@ from raftha.ha.shapes import (
     StatusDoc,
     SyncDoc,
 )
+from raftha.instants import Seconds
 from raftha.model.cluster import (
     Cluster,
     Disarmed,
@@ -322,6 +323,7 @@ def _record(row: RecordDoc) -> HistoryRecord:
         strikes=row.strikes,
         restarts=row.restarts,
         ended=row.ended,
+        gap_seconds=None if row.gap_seconds is None else Seconds(row.gap_seconds),
     )
 
 

@@ -229,6 +229,7 @@ def _row(record: HistoryRecord) -> dict[str, Any]:
         "time": record.wall,
         "seen": None if record.seen is None else str(record.seen),
         "lost_bytes": record.lost_bytes,
+        **({} if record.gap_seconds is None else {"gap_seconds": record.gap_seconds}),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from raftha.ha.actions import StopMode
-from raftha.instants import Instant
+from raftha.instants import Instant, Seconds
 from raftha.model.cluster import SlotNote
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.postgres import ServerPlan
@@ -49,6 +49,15 @@ class LeaderSeen(Struct, frozen=True, kw_only=True):
     slots: Mapping[str, SlotNote] = field(default_factory=dict)
 
 
+class Served(Struct, frozen=True, kw_only=True):
+    """The leader of this epoch was last known to take writes `at` this instant. Before its first
+    one nobody had taken any for `gap_seconds`; None is unknown."""
+
+    epoch: Epoch
+    at: Instant
+    gap_seconds: Seconds | None = None
+
+
 class Unstreamed(Struct, frozen=True, kw_only=True):
     """The standby here has not streamed from the leader of this epoch since then."""
 
@@ -78,7 +87,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     `cutting_since`: the old stream is being cut since, without success so far. `alone_since`: no
     majority has been in touch since;
     `together_since`: one has.
-    `leader_seen`: the last renewal of the leader that reached this node.
+    `leader_seen`: the last renewal of the leader that reached this node. `served`: who was last
+    known to take writes, and when.
     `arming`: the proof of the synchronous standbys' setting. `absent`: since when each of them is
     not attached. `away`: since when each of the other members is not in touch.
     `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
@@ -110,6 +120,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     alone_since: Instant | None = None
     together_since: Instant | None = None
     leader_seen: LeaderSeen | None = None
+    served: Served | None = None
     arming: Arming | None = None
     absent: Mapping[MemberName, Instant] = field(default_factory=dict)
     away: Mapping[MemberName, Instant] = field(default_factory=dict)

@@ -81,6 +81,14 @@ def current(s: Situation) -> Operation | None:
     return operation
 
 
+def holds_all(s: Situation) -> bool:
+    """The leader before has stopped in good order, and seen that this node, for which it was asked
+    to, holds all that it had written."""
+    operation = current(s)
+    is_stopped = operation is not None and operation.has(OperationStep.STOPPED)
+    return is_stopped and operation is not None and operation.candidate == s.me
+
+
 def note(
     s: Situation, lease: HeldLease, step: OperationStep, message: str, *more: Write
 ) -> tuple[Action, ...]:

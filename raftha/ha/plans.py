@@ -16,7 +16,7 @@ from raftha.ha.sizes import limits_by, sizes_in, standbys_of
 from raftha.ha.streams import as_streams, quote_name
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import MemberName
-from raftha.model.postgres import ServerPlan, ServerRole, Upstream
+from raftha.model.postgres import DEFAULT_SIZES, ServerPlan, ServerRole, Upstream
 from raftha.model.settings import DynamicConfig, SynchronousMode
 from raftha.model.view import Identity
 
@@ -133,8 +133,8 @@ def _plan(
 def _limits(cluster: Cluster, me: Identity, parameters: Mapping[str, str]) -> Mapping[str, int]:
     """Those that matter: most standbys come and go without a word in the primary's files."""
     limits = limits_by(standbys_of(cluster, me.name))
-    wanted = sizes_in(parameters)
-    return {name: limit for name, limit in limits.items() if wanted.get(name, 0) > limit}
+    wanted = {**DEFAULT_SIZES, **sizes_in(parameters)}
+    return {name: limit for name, limit in limits.items() if wanted[name] > limit}
 
 
 def _keeps_logical_slots(config: DynamicConfig) -> bool:

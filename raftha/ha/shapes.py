@@ -89,6 +89,7 @@ class RecordDoc(msgspec.Struct):
     strikes: int = 0
     restarts: tuple[str, ...] = ()
     ended: str = ""
+    gap_seconds: float | None = None
 
 
 class HistoryDoc(msgspec.Struct):

@@ -110,9 +110,7 @@ class Situation(Struct, frozen=True, dict=True):
     @property
     def directory_of_primary(self) -> bool:
         """What lies there was a primary, and nobody has made a standby of it since."""
-        directory = self.view.directory
-        control = directory.control
-        return control is not None and control.was_primary and not directory.standby_signal
+        return self.view.directory.of_primary
 
     @property
     def directory_of_other_cluster(self) -> bool:

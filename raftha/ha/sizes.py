@@ -13,7 +13,13 @@ from collections.abc import Iterable, Mapping
 from raftha.ha.situation import Situation
 from raftha.model.cluster import Cluster, Member, MemberRole
 from raftha.model.ids import MemberName
-from raftha.model.postgres import SIZES, PendingRestart, ReplayPause, ServerStatus
+from raftha.model.postgres import (
+    SIZES,
+    PendingRestart,
+    ReplayPause,
+    ServerStatus,
+    default_size,
+)
 from raftha.model.report import Level, Notice
 from raftha.model.trouble import Trouble
 
@@ -52,10 +58,9 @@ def pending(s: Situation) -> tuple[PendingRestart, ...]:
     if server is None:
         return ()
     told = {each.name: each for each in server.pending_restart}
-    given = {**s.config.postgresql.parameters, **s.view.me.parameters}
-    for name, value in sizes_in(given).items():
-        running = server.sizes.get(name)
-        if running is None or running == value:
+    for name, running in server.sizes.items():
+        value = _wanted(s, name, running)
+        if running == value:
             continue
         told[name] = PendingRestart(
             name=name,
@@ -64,6 +69,15 @@ def pending(s: Situation) -> tuple[PendingRestart, ...]:
             waits_for=_before(s, server, name, value),
         )
     return tuple(told[name] for name in sorted(told))
+
+
+def _wanted(s: Situation, name: str, running: int) -> int:
+    """What this one is to be here: as ALTER SYSTEM has it, which nothing written here overrules; as
+    it is set; or as it is where nobody sets it."""
+    given = {**s.config.postgresql.parameters, **s.view.me.parameters}
+    directory = s.view.directory
+    asked = {**sizes_in(given), **directory.altered}
+    return asked.get(name, default_size(name, directory.original, running))
 
 
 def restarts_wanted(s: Situation) -> list[Notice]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from raftha.instants import Seconds
 from raftha.model.ids import Epoch, Lsn, MemberName, Revision, SystemId, Timeline
 from raftha.model.membership import MemberWish
 from raftha.model.operation import Operation, OperatorRequest
@@ -143,7 +144,9 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
 
     `switch` is where the new timeline leaves `parent`; `wall` is Unix time, for people. `seen` is
     how far the leader before had written, by its last renewal. `lost_bytes` is the WAL of `parent`
-    behind the switch, known once the server that holds it has come back.
+    behind the switch, known once the server that holds it has come back. `gap_seconds` is for how
+    long nobody had taken writes when this leader first did; unknown while it does not, or where its
+    agent was started since the leader before was lost.
 
     `strikes` counts how often the primary went without being asked to, this promotion included,
     since a primary last served in peace. `restarts` says why this leader started its server again
@@ -162,6 +165,7 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
     strikes: int = 0
     restarts: tuple[str, ...] = ()
     ended: str = ""
+    gap_seconds: Seconds | None = None
 
     @property
     def is_promotion(self) -> bool:
@@ -180,18 +184,35 @@ class HistoryRecord(Struct, frozen=True, kw_only=True):
         return f"at least {known} bytes of WAL were left behind, as far as its leader had told"
 
     @property
+    def gap(self) -> str:
+        """For how long nobody could write, in words; empty where that is not known."""
+        return "" if self.gap_seconds is None else f"no writes for {self.gap_seconds:.1f} s"
+
+    @property
     def end(self) -> str:
         """Why this leader gave the leader key back; empty if it did not, or is not known to."""
         return f"{self.leader} gave the leader key back: {self.ended}" if self.ended else ""
 
 
-def told_history(history: Sequence[HistoryRecord]) -> Iterator[tuple[HistoryRecord, str]]:
-    """Each record with all that belongs to it. Why a leader ended is in the reason of the next one,
-    where it is looked for, and here for the last one alone."""
+class Succession(Struct, frozen=True):
+    """A record with all that belongs to it: who led `before` (None is unknown, or nobody), and what
+    led to it and came of it, in words."""
+
+    record: HistoryRecord
+    before: MemberName | None
+    words: str
+
+
+def successions(history: Sequence[HistoryRecord]) -> Iterator[Succession]:
+    """The history, the oldest first. Why a leader ended is in the reason of the next one, where it
+    is looked for, and here for the last one alone."""
+    before: MemberName | None = None
     for record in history:
         end = record.end if record is history[-1] else ""
         words = (record.reason, record.loss, *record.restarts, end)
-        yield record, "; ".join(filter(None, words))
+        is_heir = record.is_promotion and record.parent is not None
+        yield Succession(record, before if is_heir else None, "; ".join(filter(None, words)))
+        before = record.leader if record.is_promotion else before
 
 
 class Initialize(Struct, frozen=True, kw_only=True):

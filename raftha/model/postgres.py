@@ -74,7 +74,8 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
     `unborn` says that initdb made it here for a cluster that was never announced; `closed`, that
     its pg_hba.conf lets no session in but the agent's. `birth` is that of the cluster that it was
-    last part of; empty if it never was part of one."""
+    last part of; empty if it never was part of one. Of SIZES, `original` are those that the
+    configuration from before raftha asks for, `altered` those of ALTER SYSTEM, which always win."""
 
     path: Path
     state: DirectoryState
@@ -85,7 +86,14 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     unborn: bool = False
     closed: bool = False
     birth: str = ""
+    original: Mapping[str, int] = field(default_factory=dict)
+    altered: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
+
+    @property
+    def of_primary(self) -> bool:
+        """What lies there was a primary, and nobody has made a standby of it since."""
+        return self.control is not None and self.control.was_primary and not self.standby_signal
 
 
 class SyncState(StrEnum):
@@ -187,6 +195,23 @@ SIZES: Final = (
     "max_locks_per_transaction",
 )
 """The parameters that a standby must not have lower than its primary: its replay would stop."""
+
+
+DEFAULT_SIZES: Final[Mapping[str, int]] = {
+    "max_connections": 100,
+    "max_worker_processes": 8,
+    "max_wal_senders": 16,
+    "max_prepared_transactions": 0,
+    "max_locks_per_transaction": 64,
+}
+"""Those that nobody sets."""
+
+
+def default_size(name: str, original: Mapping[str, int], last: int) -> int:
+    """What one of SIZES is to be that nobody sets any more, or ever did, on a server that ran with
+    `last`. What the configuration from before raftha asked for stays, as far as it was in force:
+    the transactions and connections of those who use it rest on it."""
+    return max(DEFAULT_SIZES[name], min(original.get(name, 0), last))
 
 
 class PendingRestart(Struct, frozen=True, kw_only=True):

@@ -99,8 +99,9 @@ class JobView(Struct, frozen=True, kw_only=True):
 
 
 class Diverged(Struct, frozen=True, kw_only=True):
-    """WAL that was here and that the cluster's line does not hold: of `timeline`, up to `end`. It
-    lies in `kept` now, where a rewind undid it."""
+    """The WAL that was here when it was compared with the cluster's line: of `timeline`, up to
+    `end`. What of it lies behind the switch to the next timeline is lost, and is in `kept` now,
+    where a rewind undid it."""
 
     timeline: Timeline
     end: Lsn
@@ -109,7 +110,7 @@ class Diverged(Struct, frozen=True, kw_only=True):
 
 class JobResult(Struct, frozen=True, kw_only=True):
     """The last job that ended; `error` is None if it did what it was for. `diverged` is what it
-    undid."""
+    undid, or how far a former primary went that had nothing to undo."""
 
     kind: JobKind
     ended: Instant

@@ -8,11 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from raftha.errors import Problem
-from raftha.model.postgres import SIZES, ControlData, ServerPlan, ServerRole, Upstream
+from raftha.model.postgres import (
+    DEFAULT_SIZES,
+    ControlData,
+    ServerPlan,
+    ServerRole,
+    Upstream,
+)
 from raftha.model.settings import PostgresConfig
+from raftha.pg.sizes import DEFAULT_REPLICATION_SLOTS, inherited, shared_memory, whole_number
 
 HEADER: Final = "# Written by raftha: changes made here are lost. Use the cluster's configuration."
 BASE_CONF: Final = "postgresql.base.conf"
@@ -22,13 +30,12 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "log_destination": "stderr",
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %q%u@%d ",
-    "max_connections": "100",
-    "max_replication_slots": "16",
-    "max_wal_senders": "16",
-    "max_worker_processes": "8",
+    "max_replication_slots": str(DEFAULT_REPLICATION_SLOTS),
     "wal_keep_size": "128MB",
+    "wal_level": "replica",
     "wal_receiver_timeout": "10s",
     "wal_sender_timeout": "10s",
+    **{name: str(size) for name, size in DEFAULT_SIZES.items()},
 }
 """What a user may change; see also `slot_limit`."""
 
@@ -48,6 +55,8 @@ FLOORS: Final[Mapping[str, int]] = {
     "max_wal_senders": 5,
     "max_worker_processes": 2,
 }
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 MANAGED: Final = frozenset(
     {
@@ -109,9 +118,9 @@ def forbidden(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
 def contradictions(parameters: Mapping[str, str]) -> tuple[Problem, ...]:
     """Values that PostgreSQL takes one by one, and with which together it does not start."""
     given = {**DEFAULTS, **{name.lower(): value for name, value in parameters.items()}}
-    connections = _integer(given["max_connections"])
+    connections = whole_number(given["max_connections"])
     reserved = [
-        _integer(given.get(name, default)) or 0
+        whole_number(given.get(name, default)) or 0
         for name, default in (
             ("superuser_reserved_connections", "3"),
             ("reserved_connections", "0"),
@@ -214,13 +223,15 @@ def settings(
     control: ControlData | None,
     volume_bytes: int,
     major: int = OLDEST_MAJOR,
+    original: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
     """Every setting of the server for this plan.
 
     A parameter in the node's own file wins over the cluster's. On a standby the five parameters
     that size shared memory are never below `control`: replay would stop, and a promotion with it.
     On a primary they are not raised above the plan's `limits`, for the same of its standbys.
-    `volume_bytes` is the size of the file system that holds pg_wal, `major` the server's.
+    `volume_bytes` is the size of the file system that holds pg_wal, `major` the server's, and
+    `original` what its configuration from before raftha sets.
     """
     lowered = {
         name.lower(): value
@@ -229,9 +240,9 @@ def settings(
     }
     wanted = {
         **DEFAULTS,
+        **inherited(original, control),
         "cluster_name": scope,
         "max_slot_wal_keep_size": slot_limit(volume_bytes),
-        "wal_level": "replica",
         **lowered,
     }
     if control is not None:
@@ -251,29 +262,9 @@ def settings(
     }
 
 
-def shared_memory(
-    wanted: Mapping[str, str], plan: ServerPlan, control: ControlData
-) -> dict[str, str]:
-    """The five sizes: what nobody set stays as the server last ran with it, so that a promotion
-    takes nothing out of the file; a standby's are never below, and a primary's go above only where
-    its standbys have gone before."""
-    last = {
-        "max_connections": control.max_connections,
-        "max_worker_processes": control.max_worker_processes,
-        "max_wal_senders": control.max_wal_senders,
-        "max_prepared_transactions": control.max_prepared_transactions,
-        "max_locks_per_transaction": control.max_locks_per_transaction,
-    }
-    chosen = {}
-    for name in SIZES:
-        given = _integer(wanted[name]) if name in wanted else None
-        is_too_low = plan.role is ServerRole.STANDBY and given is not None and given < last[name]
-        limit = max(plan.limits.get(name, last[name] if given is None else given), last[name])
-        if given is None or is_too_low:
-            chosen[name] = str(last[name])
-        elif given > limit:
-            chosen[name] = str(limit)
-    return chosen
+def is_ours(text: str) -> bool:
+    """A postgresql.conf that was written by this product."""
+    return text.startswith(HEADER)
 
 
 def file(settings: Mapping[str, str]) -> str:
@@ -329,7 +320,7 @@ def _floor_problem(where: str, name: str, value: str) -> Problem | None:
     floor = FLOORS.get(name)
     if floor is None:
         return None
-    number = _integer(value)
+    number = whole_number(value)
     if number is None:
         return Problem(where, f"{value!r} is not a whole number")
     if number < floor:
@@ -341,13 +332,6 @@ def _is_false(value: str) -> bool:
     text = value.strip().lower()
     unique_prefix = len(text) > 0 and any(word.startswith(text) for word in ("false", "no"))
     return text in ("0", "of", "off") or unique_prefix
-
-
-def _integer(value: str) -> int | None:
-    try:
-        return int(value.strip())
-    except ValueError:
-        return None
 
 
 def _checked(name: str) -> str:

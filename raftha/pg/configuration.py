@@ -49,6 +49,7 @@ def apply(
         control=control,
         volume_bytes=_volume_bytes(data_dir / "pg_wal"),
         major=major,
+        original=original(data_dir),
     )
     changed = False
     if plan.role is ServerRole.STANDBY:
@@ -82,6 +83,20 @@ def birth(data_dir: Path) -> str:
         return (data_dir / BIRTH_FILE).read_text(errors="replace").strip()
     except OSError:
         return ""
+
+
+def original(data_dir: Path) -> dict[str, str]:
+    """What the configuration from before raftha sets in its own file. Raises OSError."""
+    text = _read(data_dir / conf.BASE_CONF)
+    if text is None:
+        found = _read(data_dir / "postgresql.conf")
+        text = "" if found is None or conf.is_ours(found) else found
+    return conf.parse(text)
+
+
+def altered(data_dir: Path) -> dict[str, str]:
+    """What ALTER SYSTEM has set. Raises OSError."""
+    return conf.parse(_read(data_dir / "postgresql.auto.conf") or "")
 
 
 def has_restore_command(data_dir: Path) -> bool:
@@ -124,12 +139,12 @@ def _access_lines(config: PostgresConfig, plan: ServerPlan) -> tuple[str, ...]:
 
 def _written_access(data_dir: Path, config: PostgresConfig, plan: ServerPlan) -> bool:
     system_user = pwd.getpwuid(os.geteuid()).pw_name
-    original = _read(data_dir / "pg_ident.conf") or ""
+    ident = _read(data_dir / "pg_ident.conf") or ""
     superuser = config.authentication.superuser.username
     lines = _access_lines(config, plan)
     text = hba.render(config.authentication, lines, closed=plan.closed, logical=plan.logical)
     users = config.pg_ident or plan.pg_ident
-    users_map = hba.render_map(system_user, superuser, original, users)
+    users_map = hba.render_map(system_user, superuser, ident, users)
     changed = _written(data_dir / conf.IDENT_FILE, users_map)
     return _written(data_dir / "pg_hba.conf", text) or changed
 
@@ -137,10 +152,10 @@ def _written_access(data_dir: Path, config: PostgresConfig, plan: ServerPlan) ->
 def _keep_original(data_dir: Path) -> bool:
     """Keep the configuration that was there before raftha's first, once."""
     base = data_dir / conf.BASE_CONF
-    original = _read(data_dir / "postgresql.conf")
-    if base.exists() or original is None or original.startswith(conf.HEADER):
+    found = _read(data_dir / "postgresql.conf")
+    if base.exists() or found is None or conf.is_ours(found):
         return False
-    return _written(base, original)
+    return _written(base, found)
 
 
 def _rewritten(path: Path, change: Callable[[str], str]) -> bool:

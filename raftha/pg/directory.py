@@ -16,6 +16,7 @@ from raftha.model.postgres import Binaries, ControlData, DataDirectory, Director
 from raftha.pg import argv, configuration, controldata, hba, versions
 from raftha.pg.layout import Layout
 from raftha.pg.run import run
+from raftha.pg.sizes import sizes_in
 
 Choose = Callable[[int], Binaries]
 """Finds the installation for a major. Raises ConfigError."""
@@ -114,12 +115,25 @@ def _looked_into(
         found = replace(found, control=control_data(choose(major), found.path, clock))
     except (ConfigError, PostgresError) as error:
         return replace(found, problem=f"{found.path} cannot be used: {error}")
+    found = replace(found, **_sizes(found.path))
     if layout.rewind_marker.exists():
         return replace(
             found,
             problem=f"a rewind of {found.path} began and did not end: it needs a new copy",
         )
     return found
+
+
+def _sizes(path: Path) -> dict[str, dict[str, int]]:
+    """Those that files other than raftha's ask for; none of a file that cannot be read, which
+    PostgreSQL does not start with."""
+    try:
+        return {
+            "original": sizes_in(configuration.original(path)),
+            "altered": sizes_in(configuration.altered(path)),
+        }
+    except OSError:
+        return {}
 
 
 def _unreadable(path: Path, what: str) -> DataDirectory:

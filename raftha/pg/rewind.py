@@ -42,13 +42,15 @@ _STANDBY_FILES: Final = ("standby.signal", "recovery.signal")
 
 class Comparison(Struct, frozen=True, kw_only=True):
     """A stopped directory against an upstream; `last_record` is where its newest record begins, and
-    `end` where it ends (where it begins, if its end cannot be told)."""
+    `end` where it ends (where it begins, if its end cannot be told). `was_primary`: it holds all
+    that was ever written to that timeline."""
 
     relation: Relation
     timeline: Timeline
     last_record: Lsn
     end: Lsn
     upstream: UpstreamLine
+    was_primary: bool = False
 
     @property
     def diverged_bytes(self) -> int | None:
@@ -84,6 +86,8 @@ def compare(job: Job, source: Upstream, system_id: SystemId | None = None) -> Co
         last_record=last_record,
         end=end,
         upstream=found,
+        was_primary=control.was_primary
+        and not any((job.layout.data_dir / name).exists() for name in _STANDBY_FILES),
     )
 
 

@@ -129,6 +129,25 @@ def check_lowered(scene: Scene) -> None:
     assert cluster.primary() == leader, "a restart in place is no failover"
 
 
+def check_unset(scene: Scene) -> None:
+    """What nobody sets any more gets its default back, and one that is larger standbys first."""
+    cluster = scene.cluster
+    cluster.wait_until_whole()
+    edit(cluster, "--pg", "max_locks_per_transaction=128", "--pg", "max_connections=60")
+    wait_for_pending(cluster, "max_locks_per_transaction", "max_connections")
+    raftha(cluster, Exit.DONE, "restart", "--pending", "--yes")
+    wait_for_pending(cluster)
+    edit(cluster, "--pg", "max_locks_per_transaction=null", "--pg", "max_connections=null")
+    wait_for_pending(cluster, "max_locks_per_transaction", "max_connections")
+    leader = cluster.wait_until_whole()
+    assert in_file(cluster, leader, "max_connections = '60'")
+    raftha(cluster, Exit.DONE, "restart", "--pending", "--yes")
+    wait_for_pending(cluster)
+    assert set(connections(cluster).values()) == {"100"}
+    for node in cluster.members():
+        assert cluster.query(node.name, "SHOW max_locks_per_transaction") == [("64",)]
+
+
 def check_made_anew(scene: Scene) -> None:
     cluster = scene.cluster
     leader = cluster.wait_until_whole()
@@ -152,6 +171,7 @@ def test_settings_are_changed_and_restarts_roll_while_rows_are_written(
     check_refusals(scene)
     check_raised(scene)
     check_lowered(scene)
+    check_unset(scene)
     check_made_anew(scene)
     counts = scene.finish(at_least=100)
     assert counts.lost == 0

@@ -147,8 +147,11 @@ def check_switchover(cluster: ClusterHarness, primary: str, heir: str) -> None:
 
     assert (code, body["state"]) == (200, "done"), body
     assert cluster.wait_until_whole() == heir
-    ((timeline, _, _, _, leader),) = request(cluster, heir, "GET", "/history")[1]
-    assert (timeline, leader) == (1, heir)
+    (row,) = request(cluster, heir, "GET", "/history")[1]
+    timeline, _, _, _, leader, before, gap_s, lost_bytes = row
+    assert (timeline, leader, before) == (1, heir, primary)
+    assert 0.1 <= gap_s < 4 * TTL_S, row
+    assert lost_bytes == 0, "the old primary came back, and had nothing to undo"
     names = by_role(cluster, heir)
     assert_answers(cluster, names)
 

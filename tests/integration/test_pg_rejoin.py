@@ -56,7 +56,7 @@ def test_a_diverged_primary_is_rewound(binaries: Binaries, how: str) -> None:
         n2.instance.create_slot("n1")
 
         comparison = rewind.compare(n1.job(), source, system_id)
-        assert comparison.relation is Relation.DIVERGED
+        assert (comparison.relation, comparison.was_primary) == (Relation.DIVERGED, True)
         kept = rewind.rewind(n1.job(), source, comparison)
 
         assert kept is not None
@@ -79,7 +79,8 @@ def test_a_standby_that_only_stopped_needs_no_rewind(binaries: Binaries) -> None
             n2.stop(how)
             n1.sql("INSERT INTO public.t SELECT max(id) + 1 FROM public.t")
             upstream = n1.upstream_for("n2", "n2")
-            assert rewind.compare(n2.job(), upstream).relation is Relation.FOLLOWS
+            found = rewind.compare(n2.job(), upstream)
+            assert (found.relation, found.was_primary) == (Relation.FOLLOWS, False)
             n2.start(standby_of(upstream))
             until(lambda: is_streaming(n2))
 

@@ -46,10 +46,17 @@ DECISIONS: Final = (
     Mutant(
         file="ha/plans.py",
         without="R26: a primary that crashes comes back with sizes that its standbys do not have",
-        text="if wanted.get(name, 0) > limit}",
-        instead="if wanted.get(name, 0) > limit + 1000}",
+        text="if wanted[name] > limit}",
+        instead="if wanted[name] > limit + 1000}",
         caught_by=_SIZES
         + "test_a_raised_value_stays_out_of_the_primarys_files_until_all_standbys_have_it",
+    ),
+    Mutant(
+        file="ha/plans.py",
+        without="R26: what is set no more, and then larger, is raised on the primary first",
+        text="wanted = {**DEFAULT_SIZES, **sizes_in(parameters)}",
+        instead="wanted = {**dict.fromkeys(DEFAULT_SIZES, 0), **sizes_in(parameters)}",
+        caught_by=_SIZES + "test_a_default_above_what_was_set_is_raised_on_the_standbys_first",
     ),
     Mutant(
         file="ha/sizes.py",
@@ -91,7 +98,7 @@ DECISIONS: Final = (
 
 POSTGRESQL: Final = (
     Mutant(
-        file="pg/conf.py",
+        file="pg/sizes.py",
         without="R26: a primary goes above its standbys",
         text="elif given > limit:",
         instead="elif given > limit + 1000:",

@@ -24,10 +24,11 @@ from raftha.ha.candidates import corrected
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
 from raftha.ha.logical import words_of_unready
 from raftha.ha.memory import Memory
-from raftha.ha.operations import closing_steps
+from raftha.ha.operations import closing_steps, holds_all
 from raftha.ha.parting import parting_steps
 from raftha.ha.plans import primary_plan
 from raftha.ha.rules.server import stop
+from raftha.ha.serving import with_gap
 from raftha.ha.situation import Situation
 from raftha.ha.slots import missing_slots, slot_steps, words_of
 from raftha.ha.standbys import names_at_promotion
@@ -93,6 +94,7 @@ def _record(s: Situation, lease: HeldLease, server: ServerStatus) -> Action:
         wall=s.view.wall,
         seen=_last_written(s, server.timeline),
         strikes=strikes_after(s),
+        lost_bytes=0 if holds_all(s) else None,
     )
     revision = s.cluster.history_revision
     key = s.keys.history
@@ -167,7 +169,12 @@ def _serve(s: Situation) -> Verdict | None:
     if lease is None or server is None or not server.is_primary:
         return None
     slots = (*slot_steps(s, server), *logical.steps_of_primary(s, server))
-    published = _correct_history(s, lease, server) or _publish(s, lease, server)
+    # What others wait for comes first, and only one of these at a time.
+    published = (
+        _correct_history(s, lease, server)
+        or _publish(s, lease, server)
+        or rewritten(s, lease, with_gap(s, lease, s.cluster.history))
+    )
     synced, memory = sync.step(s, lease, server)
     memory = replace(memory, promoted_at=memory.promoted_at or s.now)
     opened, memory = _reconfigure(s, server, memory)

@@ -345,6 +345,7 @@ class Tools:
             last_record=Lsn(own.last_record),
             end=Lsn(own.end),
             upstream=UpstreamLine(identity=identity, history=other.history),
+            was_primary=self._here.directory.look().of_primary,
         )
 
     def rewind(self, job: Job, source: Upstream, comparison: Comparison) -> Path | None:  # noqa: ARG002

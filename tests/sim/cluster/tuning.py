@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from raftha.model.postgres import SIZES, ControlData, PendingRestart, ReplayPause, ServerPlan
+from raftha.model.postgres import (
+    DEFAULT_SIZES,
+    SIZES,
+    ControlData,
+    PendingRestart,
+    ReplayPause,
+    ServerPlan,
+)
 from raftha.pg import conf
+from raftha.pg.sizes import shared_memory
 
 if TYPE_CHECKING:
     from tests.sim.cluster.directory import Directory
 
-BORN: Final[Mapping[str, int]] = {
-    "max_connections": 100,
-    "max_worker_processes": 8,
-    "max_wal_senders": 16,
-    "max_prepared_transactions": 0,
-    "max_locks_per_transaction": 64,
-}
+BORN: Final = DEFAULT_SIZES
 """What a server runs with where nobody has asked for anything else."""
 
 BUFFERS: Final = "shared_buffers"
@@ -32,7 +34,7 @@ BUFFERS: Final = "shared_buffers"
 def sizes_written(plan: ServerPlan, control: ControlData) -> dict[str, int]:
     """The sizes in the files that the product makes of a plan."""
     wanted = {**conf.DEFAULTS, **plan.parameters}
-    chosen = {**wanted, **conf.shared_memory(wanted, plan, control)}
+    chosen = {**wanted, **shared_memory(wanted, plan, control)}
     return {name: int(chosen[name]) for name in SIZES}
 
 

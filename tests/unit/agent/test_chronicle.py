@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from raftha.agent.chronicle import KEPT, LONGEST_BYTES, LONGEST_WORDS, Chronicle
-from raftha.ha.memory import Memory
+from raftha.ha.memory import Memory, Served
 from raftha.ha.table import Decision
+from raftha.instants import Seconds
 from raftha.model.happening import Kind
-from raftha.model.ids import Epoch, Revision
-from raftha.model.view import View
+from raftha.model.ids import Epoch
 from tests.unit.ha import builders as b
-from tests.unit.ha.servers import N1, N2, FakeClock, at
+from tests.unit.ha.servers import EPOCH, N1, N2, FakeClock, at
 
 
 def decision(reason: str, rule: str = "follow-60") -> Decision:
@@ -62,35 +62,33 @@ def test_restless_decisions_do_not_displace_a_fence(chronicle: Chronicle) -> Non
     assert "the guardian killed the server: deadline" in words(chronicle)
 
 
-def test_the_time_without_writes_is_counted_from_the_other_leaders_last_renewal(
-    tmp_path: Path,
-) -> None:
+def test_the_time_without_writes_is_told_once_for_each_lease(tmp_path: Path) -> None:
     took: list[float] = []
     chronicle = Chronicle(tmp_path / "events.jsonl", N1, FakeClock(), took.append)
-    following = b.following()
-    leader = following.cluster.leader
-    assert leader is not None
-    renewed = replace(leader, lease=replace(leader.lease, revision=Revision(500)))
-    views: list[tuple[View, bool]] = [
-        (replace(following, now=at(0)), False),
-        (_led_by(following, renewed, at(1)), False),
-        (_led_by(following, renewed, at(3)), False),
-        (_led_by(following, None, at(6)), False),
-        (replace(b.view(), now=at(7)), True),
-        (replace(b.view(), now=at(8)), True),
-    ]
-    for view, routed in views:
-        chronicle.look(view, decision("-"), routed)
+    served = Served(epoch=EPOCH, at=at(0), gap_seconds=Seconds(6.0))
+    serving = replace(decision("-"), memory=Memory(served=served))
+    for routed in (False, True, False, True):
+        chronicle.look(b.view(), serving, routed)
 
     assert took == [6.0]
     kept = [event for event in chronicle.latest(50).events if event.kind == Kind.TAKEOVER]
-    assert [event.words for event in kept] == [
-        f"clients may write here, after the last renewal of {leader.name}"
+    assert [(event.words, event.facts.get("seconds")) for event in kept] == [
+        ("clients may write here, after nobody took writes", "6.0"),
+        ("clients may not write here any more", None),
+        ("clients may write here", None),
     ]
 
 
-def _led_by(view: View, leader: object, now: object) -> View:
-    return replace(view, cluster=replace(view.cluster, leader=leader), now=now)
+def test_a_time_without_writes_before_another_lease_is_not_told(tmp_path: Path) -> None:
+    took: list[float] = []
+    chronicle = Chronicle(tmp_path / "events.jsonl", N1, FakeClock(), took.append)
+    others = Served(epoch=Epoch(1, 7), at=at(0), gap_seconds=Seconds(6.0))
+    for served in (None, others, replace(others, epoch=EPOCH, gap_seconds=None)):
+        memory = replace(decision("-"), memory=Memory(served=served))
+        chronicle.look(b.view(), memory, routed=False)
+        chronicle.look(b.view(), memory, routed=True)
+
+    assert took == []
 
 
 def test_it_is_remembered_by_the_next_agent_but_for_a_line_that_was_cut_short(

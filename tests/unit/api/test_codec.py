@@ -10,7 +10,7 @@ from msgspec.structs import fields, replace
 from raftha.api import codec, listing
 from raftha.api.codec import BadDocument
 from raftha.model.cluster import HistoryRecord
-from raftha.model.ids import Lsn, MemberName, Timeline
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from raftha.model.operation import OperationState
 from raftha.model.report import MemberReport, OperationReport, PeerReport
 from tests.unit.api.fake_cluster import cluster_report, without_majority
@@ -104,5 +104,28 @@ def test_each_row_of_the_history_has_what_led_to_it() -> None:
 
 def test_the_history_page_has_patronis_rows() -> None:
     assert listing.history_rows(cluster_report()) == [
-        [1, 0x2000000, "the lease of n2 ended", "2027-01-15T08:00:00+00:00", "n1"]
+        [1, 0x2000000, "the lease of n2 ended", "2027-01-15T08:00:00+00:00", "n1", None, None, None]
+    ]
+
+
+def test_after_patronis_columns_come_who_led_before_the_gap_and_the_loss() -> None:
+    (first,) = cluster_report().history
+    second = replace(
+        first,
+        parent=first.timeline,
+        timeline=Timeline(3),
+        leader=MemberName("n2"),
+        gap_seconds=4.8,
+        lost_bytes=0,
+    )
+    recovered = replace(second, epoch=Epoch(2, Revision(0)), leader=MemberName("n9"))
+    third = replace(second, parent=second.timeline, timeline=Timeline(5), leader=MemberName("n1"))
+    history = (first, second, recovered, third)
+    rows = listing.history_rows(replace(cluster_report(), history=history))
+
+    assert [row[4:] for row in rows] == [
+        ["n1", None, None, None],
+        ["n2", "n1", 4.8, 0],
+        ["n9", None, 4.8, 0],
+        ["n1", "n2", 4.8, 0],
     ]

@@ -145,6 +145,33 @@ def test_a_lowered_size_begins_with_the_leader(responder: FakeResponder, url: st
     assert all(asked.restart_pending for asked in responder.wishes.asked)
 
 
+def test_where_two_sizes_go_opposite_ways_the_leader_goes_first_and_last(
+    responder: FakeResponder, url: str
+) -> None:
+    report = pending(*ALL, what=LOWERED)
+    head = report.members[0].position
+    members = [
+        replace(m, replayed=head, pending=(LOWERED, RAISED), tags={"nofailover": True})
+        for m in report.members
+    ]
+    responder.cluster_report = with_url(replace(report, members=tuple(members)), url)
+    restarts(responder)
+    come_back = responder.wishes.happens
+
+    def keep_one_back(asked: ServerRequest) -> None:
+        is_first = len(responder.wishes.asked) == 1
+        come_back(asked)
+        if is_first:
+            first, *others = responder.cluster_report.members
+            first = replace(first, pending=(RAISED,))
+            responder.cluster_report = replace(responder.cluster_report, members=(first, *others))
+
+    responder.wishes.happens = keep_one_back
+
+    assert roll(url, restart.Wish(yes=True, pending=True)) is Exit.DONE
+    assert names(responder) == ["n1", "n2", "n3", "n1"]
+
+
 def test_standbys_wait_until_they_have_replayed_the_start_of_a_smaller_leader(
     responder: FakeResponder, url: str
 ) -> None:

@@ -11,13 +11,15 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from raftha.api.server import ApiServer
+from raftha.cli import show
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.cli.why import BadTime, moment, stamp
 from raftha.clock import SystemClock
+from raftha.instants import Seconds
 from raftha.model.cluster import HistoryRecord
 from raftha.model.happening import Happening, Kind
-from raftha.model.ids import Epoch, Lsn, MemberName, Timeline
+from raftha.model.ids import Epoch, Lsn, MemberName, Revision, Timeline
 from tests.unit.api.fake_cluster import WALL, cluster_report, with_url
 from tests.unit.api.fake_responder import FakeResponder, peer_report, rest_config
 
@@ -31,6 +33,7 @@ PROMOTION = HistoryRecord(
     leader=N1,
     reason="the lease of n3 ended; positions: n1 0/5000060, n2 0/5000000",
     wall=WALL,
+    gap_seconds=4.8,
 )
 
 
@@ -71,9 +74,9 @@ def test_the_leader_is_explained_by_its_promotion_and_the_others_by_what_they_sa
     assert result.exit_code == Exit.DONE
     lines = result.output.splitlines()
     assert lines[0] == "cluster main: n1 leads"
-    assert f"  n1 took over at 0/5000060, timeline 2; {PROMOTION.reason}, at {stamp(WALL)}" in lines
+    told = f"{PROMOTION.reason}; no writes for 4.8 s, at {stamp(WALL)}"
+    assert f"  n1 took over at 0/5000060, timeline 2; {told}" in lines
     assert "  elect-70: no other holds more" in lines
-    assert "  clients may write here: 4.8 s" in lines
     assert lines.count("  it is no candidate: its tags forbid it (nofailover)") == 2
 
 
@@ -94,6 +97,26 @@ def test_a_time_shows_the_promotion_and_what_happened_around_it(url: str) -> Non
     assert "an old fence" not in result.output
     assert "nothing was recorded" in raftha("why", "--url", url, "--at", "2001-01-01").output
     assert raftha("why", "--url", url, "--at", "soon").exit_code == Exit.USAGE
+
+
+def test_the_history_shows_at_a_glance_what_each_change_of_the_leader_cost() -> None:
+    (first,) = cluster_report().history
+    second = replace(
+        first,
+        timeline=Timeline(3),
+        leader=MemberName("n2"),
+        gap_seconds=Seconds(4.75),
+        lost_bytes=0,
+    )
+    unused = replace(second, epoch=Epoch(2, Revision(0)), gap_seconds=None, lost_bytes=None)
+
+    head, *rows = (line.split("  ") for line in show.history_lines((first, second, unused)))
+
+    assert [cell.strip() for cell in head if cell][3:6] == ["leader", "no writes", "left behind"]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert [row[3:-1] for row in cells] == [["n1"], ["n1 -> n2", "4.8 s", "0 bytes"], ["n2"]]
+    assert cells[2][1] == "not used"
+    assert {row[-1] for row in cells} == {first.reason}
 
 
 def test_history_shows_the_events_of_all_nodes(url: str) -> None:

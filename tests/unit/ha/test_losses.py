@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -11,13 +12,14 @@ from raftha.ha.keys import encode_history
 from raftha.ha.losses import with_loss
 from raftha.ha.memory import LeaderSeen
 from raftha.model.cluster import Told
-from raftha.model.ids import Epoch, Revision, Timeline
+from raftha.model.ids import Epoch, MemberName, Revision, Timeline
+from raftha.model.operation import Operation, OperationState, OperationStep, Step
 from raftha.model.store import KeyAt, Put
 from raftha.model.view import Diverged, JobKind, JobResult
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
-from tests.unit.ha.servers import N1, N2
+from tests.unit.ha.servers import N1, N2, N3
 
 LINE: Final = (
     b.record(1, epoch=Epoch(1, 20), leader=N1),
@@ -50,6 +52,14 @@ def test_nothing_is_said_without_a_loss_or_while_a_write_is_open() -> None:
     assert rejoined(replace(UNDONE, timeline=Timeline(9))) == []
 
 
+def test_a_former_primary_that_has_nothing_to_undo_tells_that_nothing_is_lost() -> None:
+    (write,) = rejoined(replace(UNDONE, end=pg.lsn(7000)))
+
+    told = (LINE[0], replace(LINE[1], lost_bytes=0))
+    assert write.command.writes == (Put(KEYS.history, encode_history(told)),)
+    assert rejoined(replace(UNDONE, end=pg.lsn(7000)), cluster=b.followed(history=told)) == []
+
+
 def test_the_server_that_held_most_counts() -> None:
     told = with_loss(LINE, UNDONE)
 
@@ -78,6 +88,29 @@ def test_the_record_of_a_promotion_holds_what_the_leader_before_had_written() ->
     assert b'"seen":"0/1B58"' in b.only(b.decided(later), Submit).command.writes[0].value
     untold = b.only(b.decided(view, other), Submit).command.writes[0].value
     assert b'"seen":null' in untold
+
+
+def test_who_was_handed_over_to_knows_that_nothing_is_lost() -> None:
+    def lost(step: OperationStep, candidate: MemberName) -> int | None:
+        request = b.request(by=N2, to=candidate)
+        operation = Operation(
+            id=request.id,
+            kind=request.kind,
+            leader=N2,
+            candidate=candidate,
+            state=OperationState.RUNNING,
+            message="",
+            steps=(Step(step=step, by=N2),),
+        )
+        won = b.cluster(history=LINE[:1], request=request, operation=operation)
+        view = b.view(cluster=won, guardian=pg.STANDBY_GUARDIAN, server=pg.standby(5000))
+        (write,) = b.only(b.decided(view), Submit).command.writes
+        found: int | None = json.loads(write.value)["records"][-1]["lost_bytes"]
+        return found
+
+    assert lost(OperationStep.STOPPED, N1) == 0
+    assert lost(OperationStep.STOPPED, N3) is None, "another one was meant"
+    assert lost(OperationStep.DRAINING, N1) is None, "it went before it had stopped"
 
 
 def test_the_loss_is_told_in_words() -> None:

@@ -91,6 +91,46 @@ def test_a_lowered_value_waits_for_the_primary() -> None:
     assert of_standby({"max_connections": 50}) == (lower,)
 
 
+def unset(running: dict[str, int], **more: Any) -> View:
+    """n1 leads, and nobody sets a size."""
+    view = b.view(server=pg.primary(sizes=running), directory=pg.directory(**more))
+    return replace(view, cluster=b.with_config(view.cluster, DynamicConfig()))
+
+
+def test_a_size_that_is_set_no_more_waits_for_a_restart_to_get_its_default() -> None:
+    back = PendingRestart(name="max_locks_per_transaction", running="256", wanted="64")
+    locks = {"max_locks_per_transaction": 256}
+
+    assert pending(b.situation(unset(locks))) == (back,)
+    assert pending(b.situation(unset({"max_locks_per_transaction": 64}))) == ()
+    asked_before = unset(locks, original={"max_locks_per_transaction": 300})
+    assert pending(b.situation(asked_before)) == (), "taken over with what it ran with"
+    assert pending(b.situation(unset(locks, altered=locks))) == (), "ALTER SYSTEM wins"
+    other = replace(back, wanted="512")
+    altered = unset(locks, altered={"max_locks_per_transaction": 512})
+    assert pending(b.situation(altered)) == (other,)
+
+
+def test_a_standby_waits_for_its_primary_where_a_size_is_set_no_more() -> None:
+    locks = {"max_locks_per_transaction": 256}
+    leader = b.member(N2, role=MemberRole.PRIMARY, sizes=locks)
+    cluster = b.followed(members=b.members(leader))
+    (found,) = pending(b.situation(b.following(cluster=cluster, server=pg.standby(sizes=locks))))
+
+    assert (found.wanted, found.waits_for) == ("64", ("n2",))
+
+
+def test_a_default_above_what_was_set_is_raised_on_the_standbys_first() -> None:
+    """R26: what is set no more may be more than what was set."""
+    fifty = {"max_connections": 50}
+    members = b.members(b.member(N2, sizes=fifty), b.member(N3, sizes=fifty))
+    view = b.view(cluster=b.cluster(members=members), server=pg.primary(sizes=fifty))
+
+    assert of_primary(view) == fifty
+    (found,) = pending(b.situation(view))
+    assert (found.wanted, found.waits_for) == ("100", ("n2", "n3"))
+
+
 def test_what_the_server_itself_reports_is_told_with_its_values() -> None:
     buffers = PendingRestart(name="shared_buffers", running="128MB", wanted="64MB")
     s = b.situation(leading(100, pending_restart=(buffers,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg2.extensions
@@ -14,6 +15,7 @@ from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.postgres import ControlData, ControlState, ServerPlan, ServerRole, Upstream
 from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig
 from raftha.pg import conf
+from raftha.pg.conf import NOTHING
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_$]{0,20}(\.[a-z_][a-z0-9_$]{0,20})?", fullmatch=True).filter(
     lambda name: not name.startswith("include")
@@ -50,7 +52,10 @@ UPSTREAM = Upstream(address=Address("fe80::1", 5433), slot="n2", application_nam
 
 
 def settings_for(
-    plan: ServerPlan, config: PostgresConfig = CONFIG, major: int = 16
+    plan: ServerPlan,
+    config: PostgresConfig = CONFIG,
+    major: int = 16,
+    original: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
     return conf.settings(
         config=config,
@@ -61,6 +66,7 @@ def settings_for(
         control=CONTROL,
         volume_bytes=100 << 30,
         major=major,
+        original=original,
     )
 
 
@@ -145,6 +151,37 @@ def test_a_standby_never_has_less_shared_memory_than_pg_control_demands() -> Non
     assert settings_for(lower)["max_connections"] == "500"
     as_primary = replace(lower, role=ServerRole.PRIMARY)
     assert settings_for(as_primary)["max_connections"] == "100"
+
+
+def test_a_size_that_is_set_no_more_gets_its_default_on_the_primary_first() -> None:
+    found = settings_for(ServerPlan(role=ServerRole.PRIMARY))
+    assert (found["max_prepared_transactions"], found["max_connections"]) == ("0", "100")
+    found = settings_for(ServerPlan(role=ServerRole.STANDBY))
+    assert (found["max_prepared_transactions"], found["max_connections"]) == ("7", "500")
+
+
+def test_a_directory_that_was_taken_over_keeps_what_it_was_used_with() -> None:
+    """The transactions that are prepared in it, and its slots, or it would not even start."""
+    original = {
+        "max_connections": "300",
+        "max_prepared_transactions": "900",
+        "max_replication_slots": "40",
+        "max_wal_senders": "3",
+        "wal_level": "logical",
+    }
+    found = settings_for(ServerPlan(role=ServerRole.PRIMARY), original=original)
+    assert {name: found[name] for name in original} == {
+        "max_connections": "300",
+        "max_prepared_transactions": "7",  # as it last ran: it was never in force
+        "max_replication_slots": "40",
+        "max_wal_senders": "16",
+        "wal_level": "logical",
+    }
+    set_here = ServerPlan(
+        role=ServerRole.PRIMARY, parameters={"max_connections": "50", "wal_level": "replica"}
+    )
+    found = settings_for(set_here, original=original)
+    assert (found["max_connections"], found["wal_level"]) == ("50", "replica")
 
 
 def test_a_primary_does_not_go_above_its_standbys() -> None:

@@ -87,6 +87,22 @@ def test_the_original_configuration_is_kept_once(layout: Layout, config: Postgre
     assert "theirs a b" in (layout.data_dir / conf.IDENT_FILE).read_text()
 
 
+def test_the_original_is_read_before_and_after_it_was_kept(
+    layout: Layout, config: PostgresConfig
+) -> None:
+    path = layout.data_dir / "postgresql.conf"
+    path.write_text("max_connections = 300 # many\n")
+    (layout.data_dir / "postgresql.auto.conf").write_text("max_locks_per_transaction = '128'\n")
+
+    before = configuration.original(layout.data_dir)
+    apply(layout, config, PRIMARY)
+
+    assert before == configuration.original(layout.data_dir) == {"max_connections": "300"}
+    assert configuration.altered(layout.data_dir) == {"max_locks_per_transaction": "128"}
+    (layout.data_dir / "postgresql.base.conf").unlink()
+    assert configuration.original(layout.data_dir) == {}, "ours is nobody's wish"
+
+
 def test_no_plan_takes_the_signal_away_by_itself(layout: Layout, config: PostgresConfig) -> None:
     """A promotion that does not find it fails, so it goes only when the server is known to be
     stopped."""
