@@ -27,7 +27,9 @@ from raftha.instants import Instant, Seconds, shortest
 _ROOT: Final = "raftha"
 _FACTS: Final = "raftha_facts"
 LONGEST_QUEUE: Final = 1000
-NO_LEVELS: Final[Mapping[str, str]] = MappingProxyType({})
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+RESERVED: Final = ("time", "level", "logger", "event", "traceback")
+"""What each line says, or may say, in any case."""
 _FLUSH_STEPS: Final = 100
 _FLUSH_STEP_S: Final = 0.01
 
@@ -45,21 +47,22 @@ def set_up(
     form: str,
     stream: TextIO | None = None,
     file: LogFile | None = None,
-    levels: Mapping[str, str] = NO_LEVELS,
+    levels: Mapping[str, str] = NOTHING,
+    fields: Mapping[str, str] = NOTHING,
 ) -> None:
     """Send the product's log to `file`, else to `stream` (standard error by default); a later call
     replaces what an earlier one set. `form` is `plain` or `json`, `levels` are those of parts of
-    the program. Raises ValueError for another level or form, OSError if the file cannot be
-    opened; the log then stays as it was."""
-    formatters: Mapping[str, type[logging.Formatter]] = {"plain": Plain, "json": Json}
+    the program, `fields` stand in each line. Raises ValueError for another level or form, OSError
+    if the file cannot be opened; the log then stays as it was."""
+    formatters: Mapping[str, type[_Lined]] = {"plain": Plain, "json": Json}
     if form not in formatters:
         raise ValueError(f"not a log format: {form!r}; use plain or json")
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
-        handler.setFormatter(formatters[form]())
+        handler.setFormatter(formatters[form](fields))
     else:
-        handler = Aside(file, formatters[form]())
+        handler = Aside(file, formatters[form](fields))
     root = logging.getLogger(_ROOT)
     root.setLevel(level)
     before, root.handlers = root.handlers, [handler]
@@ -135,17 +138,30 @@ def event(logger: logging.Logger, level: int, words: str, /, **facts: object) ->
     logger.log(level, "%s", words, extra={_FACTS: facts})
 
 
-class Plain(logging.Formatter):
+class _Lined(logging.Formatter):
+    """One event is one line; `fields` stand in each, where it has no fact of that name."""
+
+    def __init__(self, fields: Mapping[str, str] = NOTHING) -> None:
+        super().__init__()
+        self._fields = dict(fields)
+
+    def facts(self, record: logging.LogRecord) -> Mapping[str, object]:
+        """Those of this line."""
+        found = getattr(record, _FACTS, None)
+        return {**self._fields, **(found if isinstance(found, dict) else {})}
+
+
+class Plain(_Lined):
     """`2030-01-02T03:04:05.678Z INFO raftha.agent: became leader epoch=1.7 rule=elect-40`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = [f"{key}={_quoted(_shown(value))}" for key, value in _facts(record).items()]
+        facts = [f"{key}={_quoted(_shown(value))}" for key, value in self.facts(record).items()]
         line = " ".join([_flat(record.getMessage()), *facts])
         head = f"{_time(record)} {record.levelname} {record.name}: {line}"
         return head + (f" traceback={_quoted(_traceback(self, record))}" if record.exc_info else "")
 
 
-class Json(logging.Formatter):
+class Json(_Lined):
     """One JSON object: time, level, logger, event, and the facts beside them."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -153,7 +169,7 @@ class Json(logging.Formatter):
             key: value
             if isinstance(value, bool | int | float) or value is None
             else str(_shown(value))
-            for key, value in _facts(record).items()
+            for key, value in self.facts(record).items()
         }
         members |= {
             "time": _time(record),
@@ -193,11 +209,6 @@ class RateLimiter:
                 del self._told[next(iter(self._told))]
             self._told[key] = (now, 0)
             return held
-
-
-def _facts(record: logging.LogRecord) -> Mapping[str, object]:
-    found = getattr(record, _FACTS, None)
-    return found if isinstance(found, dict) else {}
 
 
 def _shown(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from raftha.ha.situation import Situation
 from raftha.instants import Seconds
 from raftha.model.cluster import Cluster
 from raftha.model.ids import Lsn, MemberName
@@ -30,6 +31,24 @@ def exposure(cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]) -> Expo
     lost = best.position.behind(head.position)
     seconds = best.replay_lag_seconds if lost else _NOTHING
     return Exposure(automatic=is_off and is_free, bytes=lost, seconds=seconds, standby=best.name)
+
+
+def exposed_bytes(s: Situation) -> int | None:
+    """What the leader here knows of it by its own streams, without asking anybody: for a metric.
+    None elsewhere, and where no standby that may lead streams from here."""
+    server = s.server
+    if s.lease is None or server is None or server.written is None:
+        return None
+    sync = s.cluster.sync
+    if s.config.synchronous_mode is not SynchronousMode.OFF and sync is not None and sync.standbys:
+        return 0
+    able = {m.name.casefold() for m in s.other_members if m.tags.may_lead}
+    held = [
+        row.flush
+        for row in server.attached
+        if row.flush is not None and row.application_name.casefold() in able
+    ]
+    return max(held).behind(server.written) if held else None
 
 
 def _told(name: MemberName, answers: Mapping[MemberName, PeerAnswer]) -> PeerReport | None:

@@ -51,7 +51,7 @@ def begin_log(config: NodeConfig) -> None:
     if log.dir is not None:
         file = LogFile(log.dir / f"{config.name}.log", log.file_size, log.file_num)
     try:
-        set_up(log.level, log.format, file=file, levels=log.loggers)
+        set_up(log.level, log.format, file=file, levels=log.loggers, fields=log.static_fields)
     except OSError as error:
         what = f"{log.dir} takes no log: {error.strerror or error}"
         remedy = f"make it, and give it to {own_name()}"

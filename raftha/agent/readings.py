@@ -159,6 +159,12 @@ def _of_member(report: NodeReport, now: Instant) -> Iterator[Reading]:
             "WAL that this standby lacks of what the leader is known to have written.",
             lag,
         )
+    if report.rpo_bytes is not None:
+        yield _gauge(
+            "raftha_rpo_bytes",
+            "WAL that a failover at this moment would lose; told by the leader.",
+            report.rpo_bytes,
+        )
     if server is not None and server.replay_lag_seconds is not None:
         yield _gauge(
             "raftha_postgres_replay_lag_seconds",

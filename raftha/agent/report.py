@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import asdict
 
-from raftha.agent.exposure import exposure
+from raftha.agent.exposure import exposed_bytes, exposure
 from raftha.agent.group import (
     change_of,
     last_contact,
@@ -76,6 +76,7 @@ def node_report(
         paused=cluster.paused,
         pending=pending(s),
         scheduled_restart=cluster.scheduled_restarts.get(s.me),
+        rpo_bytes=exposed_bytes(s),
         rule=decision.rule,
         reason=decision.reason,
         problems=(*problems(s), *more),
@@ -278,7 +279,16 @@ def _member(
         answers=report is not None,
         paused=report is not None and report.paused,
         pending=() if report is None else report.pending,
+        upstream=None if report is None else _upstream(report, cluster),
     )
+
+
+def _upstream(report: PeerReport, cluster: Cluster) -> MemberName | None:
+    """Whose address its receiver is connected to."""
+    for name, member in cluster.members.items():
+        if report.streaming_from == f"{member.postgres.host}:{member.postgres.port}":
+            return name
+    return None
 
 
 def _note(report: PeerReport | None, answer: PeerAnswer | None) -> str:

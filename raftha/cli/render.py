@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from raftha.cli.topology import roots
+from raftha.cli.topology import lines, roots
 from raftha.ha.scheduling import words_of
 from raftha.model.postgres import HeldRows
 from raftha.model.report import (
@@ -60,10 +60,10 @@ def topology(report: ClusterReport, width: int, colour: bool) -> str:
         console.print(Text(line, style="bold red"))
     console.print(Text(f"cluster {report.scope}; {_leader(report)}"))
     console.print()
-    rows = []
-    for top in roots(report):
-        rows.append((top.member.name, top.member))
-        rows += [(f"+ {member.name}", member) for member in top.standbys]
+    rows = [
+        ("  " * (depth - 1) + "+ " * min(depth, 1) + member.name, member)
+        for depth, member in lines(roots(report))
+    ]
     console.print(_members(rows, framed=colour))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -51,15 +51,16 @@ def topology(contact: Contact, output: str) -> Exit:
 
     def told(found: Found) -> str:
         tree = tree_of(found.report, found.document)
-        rows = [row for top in tree["members"] for row in (without_standbys(top), *top["standbys"])]
-        return document(tree, output, rows)
+        return document(tree, output, [*flattened(tree["members"])])
 
     return _once(contact, told)
 
 
-def without_standbys(top: Mapping[str, Any]) -> dict[str, Any]:
-    """A member of the tree alone."""
-    return {key: value for key, value in top.items() if key != "standbys"}
+def flattened(branches: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each member of the tree alone, from top to bottom."""
+    for branch in branches:
+        yield {key: value for key, value in branch.items() if key != "standbys"}
+        yield from flattened(branch.get("standbys", ()))
 
 
 def shown(show: Callable[[], Exit], seconds: float | None, wait: Callable[[float], object]) -> Exit:

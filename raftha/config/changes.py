@@ -66,6 +66,7 @@ def facts(config: NodeConfig) -> Mapping[str, object]:
         "log.file_size": config.log.file_size,
         "log.file_num": config.log.file_num,
         "log.loggers": dict(config.log.loggers),
+        "log.static_fields": dict(config.log.static_fields),
     }
 
 

@@ -107,7 +107,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "log.max_queue_size": _idle("raftha bounds its own queue"),
     "log.dateformat": _idle("the time is written as ISO 8601 in UTC"),
     "log.traceback_level": _idle("tracebacks follow log.level"),
-    "log.static_fields": _LATER,
     "log.deduplicate_heartbeat_logs": _idle("repeated facts are always limited"),
 }
 

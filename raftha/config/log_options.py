@@ -6,6 +6,19 @@ from typing import Final
 
 from raftha.config.schema import LEVELS, Kind, Option, Reload
 
+
+def _count(path: str, doc: str, *, default: int, minimum: int, maximum: int) -> Option:
+    return Option(
+        path=path,
+        kind=Kind.INTEGER,
+        reload=Reload.RELOAD,
+        doc=doc,
+        default=str(default),
+        minimum=minimum,
+        maximum=maximum,
+    )
+
+
 LOG_OPTIONS: Final = (
     Option(
         path="log.level",
@@ -32,6 +45,14 @@ LOG_OPTIONS: Final = (
         words=("plain", "json"),
     ),
     Option(
+        path="log.static_fields",
+        kind=Kind.FIELDS,
+        reload=Reload.RELOAD,
+        doc="What each line of the log has beside its own facts, such as `datacenter: east`:"
+        " members of the object with `log.format: json`, as in Patroni, `key=value` with `plain`.",
+        default="none",
+    ),
+    Option(
         path="log.dir",
         kind=Kind.PATH,
         reload=Reload.RELOAD,
@@ -39,21 +60,17 @@ LOG_OPTIONS: Final = (
         " rotate it. A disk that does not take it holds up nothing but the log.",
         default="standard error",
     ),
-    Option(
-        path="log.file_size",
-        kind=Kind.INTEGER,
-        reload=Reload.RELOAD,
-        doc="The size in bytes at which that file is put aside as `NAME.log.1`.",
-        default="25000000",
+    _count(
+        "log.file_size",
+        "The size in bytes at which that file is put aside as `NAME.log.1`.",
+        default=25_000_000,
         minimum=10_000,
         maximum=2**40,
     ),
-    Option(
-        path="log.file_num",
-        kind=Kind.INTEGER,
-        reload=Reload.RELOAD,
-        doc="How many files that were put aside are kept.",
-        default="4",
+    _count(
+        "log.file_num",
+        "How many files that were put aside are kept.",
+        default=4,
         minimum=1,
         maximum=1000,
     ),

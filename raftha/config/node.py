@@ -60,6 +60,7 @@ def _log(reading: Reading, folder: Path) -> LogConfig:
         file_size=reading.get("log.file_size", int) or log.file_size,
         file_num=reading.get("log.file_num", int) or log.file_num,
         loggers=reading.get("log.loggers", dict) or {},
+        static_fields=reading.get("log.static_fields", dict) or {},
     )
 
 

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SYNCHRONOUS = "quorum, on or off"
     VERIFY = "none, optional or required"
     LEVELS = "section of names and levels"
+    FIELDS = "section of names and values"
     HOSTS = "list of addresses, networks (CIDR) and names"
     ADDRESS = "host:port"
     ADDRESSES = "list of host:port"

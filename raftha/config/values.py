@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from raftha.config.document import Node, describe, is_huge
 from raftha.config.invalid import Invalid as Invalid
-from raftha.config.schema import LEVELS, Kind, Option
+from raftha.config.log_values import read_fields, read_levels
+from raftha.config.schema import Kind, Option
 from raftha.config.slots import read_matchers, read_slots
 from raftha.instants import Seconds
 from raftha.model.settings import (
@@ -224,19 +224,6 @@ def _hosts(node: Node, option: Option) -> tuple[str, ...]:
     return tuple(_caller(_text(item, option)) for item in node.items)
 
 
-def _levels(node: Node, option: Option) -> Mapping[str, str]:
-    if node.members is None:
-        raise _wrong_type(node, "a section of name: level", option)
-    words = replace(option, words=LEVELS)
-    return {_part(name): _word(child, words) for name, child in node.members.items()}
-
-
-def _part(name: str) -> str:
-    if re.fullmatch(r"raftha(\.[a-z_]+)*", name) is None:
-        raise Invalid(f"has no part of the program: {name[:80]!r}", "write raftha.consensus")
-    return name
-
-
 def _caller(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text, strict=False))
@@ -382,7 +369,8 @@ _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
     Kind.SYNCHRONOUS: _synchronous,
     Kind.VERIFY: _verify,
     Kind.HOSTS: _hosts,
-    Kind.LEVELS: _levels,
+    Kind.LEVELS: lambda node, _option: read_levels(node),
+    Kind.FIELDS: lambda node, _option: read_fields(node),
     Kind.ADDRESS: _address,
     Kind.ADDRESSES: _addresses,
     Kind.BIND: _bind,

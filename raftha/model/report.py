@@ -41,7 +41,8 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
     to clients: promoted, and its synchronous set settled. `paused` says that the cluster is in
     maintenance pause. `pending` is what a restart of PostgreSQL is wanted for. `scheduled_restart`
-    waits for its time. `rule` and `reason` are the last decision's.
+    waits for its time. `rpo_bytes` is what a failover now would lose, as far as a leader knows by
+    its own streams. `rule` and `reason` are the last decision's.
     """
 
     taken: Instant
@@ -70,6 +71,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
     scheduled_restart: ScheduledRestart | None = None
+    rpo_bytes: int | None = None
     rule: str = ""
     reason: str = ""
     problems: tuple[Notice, ...] = ()
@@ -173,7 +175,8 @@ class VoterReport(Struct, frozen=True, kw_only=True):
 
 
 class MemberReport(Struct, frozen=True, kw_only=True):
-    """A line of the status table. Lags are None where they cannot be known."""
+    """A line of the status table. Lags are None where they cannot be known. `upstream` is the
+    member that it streams from now."""
 
     name: str
     address: str
@@ -195,6 +198,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     answers: bool = True
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
+    upstream: str | None = None
 
 
 class MemberChangeRequest(Struct, frozen=True, kw_only=True):

@@ -277,7 +277,7 @@ class BootstrapConfig(Struct, frozen=True, kw_only=True):
 
 class LogConfig(Struct, frozen=True, kw_only=True):
     """`log:` of a node's file. Without `dir` it goes to standard error; `file_size` is in bytes,
-    `loggers` are levels of parts of the program."""
+    `loggers` are levels of parts of the program, `static_fields` stand in each line."""
 
     level: str = "INFO"
     format: str = "plain"
@@ -285,6 +285,7 @@ class LogConfig(Struct, frozen=True, kw_only=True):
     file_size: int = 25_000_000
     file_num: int = 4
     loggers: Mapping[str, str] = field(default_factory=dict)
+    static_fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class NodeConfig(Struct, frozen=True, kw_only=True):

@@ -3,15 +3,17 @@ a copy that is taken from a standby."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
+from raftha.cli.exits import Exit
 from tests.integration.harness import ClusterHarness
 from tests.integration.node_support import hang_up, rewrite
-from tests.integration.scene import NewCluster, Probe, report, under_load
+from tests.integration.scene import NewCluster, Probe, raftha, report, under_load
 from tests.integration.workload import Counts
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -55,6 +57,11 @@ def test_a_standby_below_another_outlasts_the_loss_of_each(
         return lambda: streams_from(cluster, lowest, source)
 
     cluster.wait_for(is_below(middle), LIMIT_S, f"{lowest} streams from {middle}")
+    tree = json.loads(raftha(cluster, Exit.DONE, "topology", "-o", "json"))["members"][0]
+    shown = {
+        m["name"]: [below["name"] for below in m.get("standbys", ())] for m in tree["standbys"]
+    }
+    assert (tree["name"], shown) == (primary, {middle: [lowest]})
     cluster.wait_for(
         lambda: lowest not in slots(cluster, primary) and lowest in slots(cluster, middle),
         LIMIT_S,

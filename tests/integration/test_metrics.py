@@ -85,6 +85,7 @@ def test_members_and_witness_tell_what_they_are(new_cluster: NewCluster) -> None
     assert there["raftha_routed"] == there["raftha_postgres_primary"] == 0
     assert there["raftha_sync_standby"] == there["patroni_postgres_streaming"] == 1
     assert there["raftha_postgres_lag_bytes"] >= 0
+    assert (here["raftha_rpo_bytes"], "raftha_rpo_bytes" in there) == (0, False)
     assert here["patroni_postgres_server_version"] == there["patroni_postgres_server_version"]
     assert here["patroni_xlog_location"] > 0
     started_at = cluster.query(
@@ -126,4 +127,5 @@ def test_a_fence_and_a_failover_are_counted(new_cluster: NewCluster) -> None:
     assert 0 < fenced["raftha_fence_seconds_sum"] < 2
     assert fenced["raftha_routed"] == 0
     assert scrape(cluster, standby)["raftha_routed"] == 1
+    assert scrape(cluster, standby)["raftha_failover_seconds_count"] == 1
     assert scrape(cluster, standby)["raftha_raft_term"] >= term

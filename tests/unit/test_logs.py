@@ -46,6 +46,19 @@ def test_a_plain_event_is_one_line_with_its_facts() -> None:
     assert line.count("\n") == 1
 
 
+def test_static_fields_stand_in_each_line_and_displace_no_fact() -> None:
+    fields = {"datacenter": "east 1", "rule": "mine"}
+
+    line = written(Plain(fields), "became leader", rule="elect-40")
+    assert line.endswith('became leader datacenter="east 1" rule=elect-40\n')
+    found = json.loads(written(Json(fields), "became leader"))
+    assert (found["datacenter"], found["rule"], found["event"]) == (
+        "east 1",
+        "mine",
+        "became leader",
+    )
+
+
 def test_line_breaks_in_the_words_stay_on_one_line() -> None:
     assert written(Plain(), "100 % of\nit").count("\n") == 1
 

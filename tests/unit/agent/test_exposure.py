@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from raftha.agent.exposure import exposure
+from raftha.agent.exposure import exposed_bytes, exposure
 from raftha.instants import Seconds
 from raftha.model.cluster import Disarmed
 from raftha.model.ids import Revision, Timeline
@@ -83,3 +83,30 @@ def test_a_standby_that_holds_everything_is_not_late() -> None:
 
 def test_without_a_leader_there_is_nothing_to_say() -> None:
     assert told(leader=None) is None
+
+
+def by_own_streams(**more: Any) -> int | None:
+    """n1 leads and has written up to 9000; n2 has flushed 8000, n3 more."""
+    rows = (pg.attached(N2, 8000), pg.attached(N3, 8900))
+    given = {
+        "server": pg.primary(written=pg.lsn(9000), attached=rows),
+        "cluster": b.cluster(**UNSAFE),
+        **more,
+    }
+    return exposed_bytes(b.situation(b.view(**given)))
+
+
+UNSAFE: dict[str, Any] = {"config": b.OFF, "sync": None}
+
+
+def test_the_leader_knows_by_its_own_streams_what_would_be_lost() -> None:
+    assert by_own_streams() == 100
+    assert by_own_streams(cluster=b.cluster()) == 0, "n2 holds every acknowledged commit"
+    assert by_own_streams(cluster=b.cluster(sync=b.sync())) == 100, "nobody does"
+    barred = b.members(b.member(N3, tags=Tags(nofailover=True)))
+    assert by_own_streams(cluster=b.cluster(members=barred, **UNSAFE)) == 1000
+
+
+def test_what_nobody_can_know_is_not_told() -> None:
+    assert by_own_streams(server=pg.primary(attached=())) is None, "no standby is attached"
+    assert exposed_bytes(b.situation(b.following())) is None, "another one leads"

@@ -40,6 +40,11 @@ def told(report: NodeReport, later: float = 0.0) -> dict[str, float]:
     return found
 
 
+def test_what_a_failover_would_lose_is_told_where_it_is_known() -> None:
+    assert told(replace(primary_node(), rpo_bytes=77))["raftha_rpo_bytes"] == 77
+    assert "raftha_rpo_bytes" not in told(standby_node())
+
+
 def test_a_primary_in_its_lease() -> None:
     values = told(primary_node())
     assert values["raftha_view_age_seconds"] == pytest.approx(0.2)
@@ -163,7 +168,8 @@ def test_every_state_has_a_number_of_patroni() -> None:
 
 def holding_primary() -> NodeReport:
     slots = (SlotState(name="n2", xmin_age=9), SlotState(name="sub", catalog_xmin_age=40))
-    return replace(primary_node(), server=replace(primary_server(), slot_states=slots))
+    server = replace(primary_server(), slot_states=slots)
+    return replace(primary_node(), server=server, rpo_bytes=0)
 
 
 def test_what_slots_hold_back_is_told_for_each() -> None:

@@ -309,6 +309,11 @@ def test_the_raft_directory_may_not_lie_in_the_data_directory(refusals: Any, goo
     assert "lies in postgresql.data_dir" in told
 
 
+def test_what_stands_in_each_line_of_the_log_is_text(load_text: Any, good: str) -> None:
+    log = load_text(good + "log: {static_fields: {dc: east, rack: 7, spare: false}}\n").config.log
+    assert log.static_fields == {"dc": "east", "rack": "7", "spare": "false"}
+
+
 @pytest.mark.parametrize(
     ("extra", "part"),
     [
@@ -318,6 +323,13 @@ def test_the_raft_directory_may_not_lie_in_the_data_directory(refusals: Any, goo
         ("tags: {nostream: true}", "not supported by this version"),
         ("tags: {replicatefrom: n1}", "names this node itself"),
         ("log: {type: json}", "write log.format"),
+        ("log: {static_fields: east}", "a section of name: value"),
+        ("log: {static_fields: {level: x}}", "which each line of the log has"),
+        ("log: {static_fields: {'a b': x}}", "impossible name"),
+        ("log: {static_fields: {dc: [x]}}", "no value for dc"),
+        ('log: {static_fields: {dc: "x\\ny"}}', "does not fit a line"),
+        ("log: {loggers: {raftha.agent: LOUD}}", "use one of DEBUG"),
+        ("log: {loggers: {psycopg2: INFO}}", "no part of the program"),
         ("log: {format: xml}", "use one of plain, json"),
         ("restapi.x: 1", "is not an option"),
         ("bootstrap: {initdb: [pgdata: x]}", "cannot set pgdata"),
