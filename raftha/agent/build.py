@@ -19,7 +19,7 @@ from raftha.agent.calibration import Calibration
 from raftha.agent.checking import Checking
 from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
-from raftha.agent.doctor import Doctor, Target, targets_of
+from raftha.agent.doctor import Doctor, targets_of
 from raftha.agent.effects import Effects
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
@@ -33,7 +33,7 @@ from raftha.agent.process import guardian_socket, reload_this_process
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.responder import MemberResponder
-from raftha.agent.serverdoctor import server_findings
+from raftha.agent.serverdoctor import of_guardian, server_findings
 from raftha.agent.storebell import StoreBell
 from raftha.agent.wiring import (
     build_configurations,
@@ -242,22 +242,19 @@ def build_member(
     )
 
 
-def _doctor(ground: _Ground) -> Doctor:
-    def targets() -> list[Target]:
-        return targets_of(
-            ground.board.config.name, ground.reader.read(), ground.node.store.status()
-        )
+def _doctor(ground: _Ground, guarding: Guarding) -> Doctor:
+    me, reader = ground.board.config.name, ground.reader
 
-    def of_server() -> Iterator[Finding]:
-        members = len(ground.reader.read().members)
-        return server_findings(ground.instance, ground.reader.settings(), members)
+    def of_member() -> Iterator[Finding]:
+        yield of_guardian(guarding.view())
+        yield from server_findings(ground.instance, reader.settings(), len(reader.read().members))
 
     return Doctor(
         config=lambda: ground.board.config,
         clock=ground.clock,
-        settings=ground.reader.settings,
-        targets=targets,
-        more=of_server,
+        settings=reader.settings,
+        targets=lambda: targets_of(me, reader.read(), ground.node.store.status()),
+        more=of_member,
     )
 
 
@@ -338,7 +335,7 @@ def _responder(
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),
         chronicle=ground.chronicle,
-        doctor=_doctor(ground),
+        doctor=_doctor(ground, guarding),
     )
     operations = build_operations(ground.node, ground.reader, ground.clock, responder.situation)
     wishes = ServerWishes(
@@ -387,6 +384,7 @@ def _loop(
         peers=peers,
         effects=effects,
         log_path=ground.server_log,
+        unable=Checking(instance).unable,
     )
     return Loop(
         board=board,

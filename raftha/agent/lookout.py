@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,9 @@ from raftha.agent.worker import Worker
 from raftha.clock import Clock
 from raftha.ha.slots import own_slot
 from raftha.ha.streams import as_members, stream_name
+from raftha.model.cluster import Cluster
 from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
-from raftha.model.view import GuardianView, View
+from raftha.model.view import GuardianView, Identity, View
 from raftha.pg.instance import Instance
 
 _TAIL_BYTES: Final = 8192
@@ -44,7 +46,9 @@ class Lookout:
         peers: Peers,
         effects: Effects,
         log_path: Path,
+        unable: Callable[[Mapping[str, str]], str | None] = lambda _parameters: None,
     ) -> None:
+        self._unable = unable
         self._board = board
         self._clock = clock
         self._store = store
@@ -107,7 +111,17 @@ class Lookout:
             caught_up=caught_up,
             stopping=self._board.stopping.is_set(),
             wish=self._board.wish,
+            doomed=self._doomed(cluster, me),
         )
+
+    def _doomed(self, cluster: Cluster, me: Identity) -> str:
+        """Asked once the time of a scheduled restart has come, and no sooner: it takes a look at
+        the disk and a question to the server."""
+        plan = cluster.scheduled_restarts.get(me.name)
+        is_next = plan is not None and not (plan.process or plan.refused)
+        if plan is None or not is_next or self._clock.wall() < plan.due:
+            return ""
+        return self._unable({**cluster.config.postgresql.parameters, **me.parameters}) or ""
 
     def _look_at_directory(self, guardian: GuardianView) -> DataDirectory:
         """Looking in means running a program, so a running server's directory is looked into only

@@ -152,7 +152,11 @@ def _of_member(report: NodeReport, now: Instant) -> Iterator[Reading]:
             "Time since PostgreSQL was last asked with success.",
             longest(report.server_answered, now),
         )
-    lag = _lag(report)
+    yield from _of_wal(report)
+
+
+def _of_wal(report: NodeReport) -> Iterator[Reading]:
+    server, lag = report.server, _lag(report)
     if lag is not None:
         yield _gauge(
             "raftha_postgres_lag_bytes",

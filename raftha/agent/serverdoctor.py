@@ -1,4 +1,4 @@
-"""Examines PostgreSQL for `raftha doctor`: its release, settings and roles."""
+"""Examines PostgreSQL for `raftha doctor`: its guardian, release, settings and roles."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from raftha.instants import Seconds
 from raftha.model.finding import Finding
 from raftha.model.postgres import ServerSetup, version_text
 from raftha.model.settings import Authentication, DynamicConfig, SynchronousMode
+from raftha.model.view import GuardianView
 from raftha.pg import versions
 from raftha.pg.instance import Instance
 
@@ -27,6 +28,23 @@ def server_findings(instance: Instance, settings: DynamicConfig, members: int) -
         return
     yield of_release(int(setup.settings["server_version_num"]), settings.synchronous_mode)
     yield from of_setup(setup, instance.config.authentication, members)
+
+
+def of_guardian(guardian: GuardianView) -> Finding:
+    """The process that ends PostgreSQL with its lease, as it answers now."""
+    if not guardian.alive:
+        why = guardian.problem or "it does not answer"
+        remedy = (
+            "its log, guardian.log in raft.data_dir/run, says why; the agent tries on by itself"
+        )
+        return bad("guardian", why, remedy)
+    if guardian.disarmed:
+        what = "it answers; the primary runs without a deadline, as in a maintenance pause"
+        return warn("guardian", what, "raftha resume ends the pause")
+    if guardian.primary:
+        return ok("guardian", f"it answers; it ends the primary with the lease {guardian.epoch}")
+    runs = "a standby" if guardian.running else "no server"
+    return ok("guardian", f"it answers; {runs} runs, which needs no deadline")
 
 
 def of_release(number: int, mode: SynchronousMode) -> Finding:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.config.document import Node, from_plain
 from raftha.config.managed import warn_managed, without_managed
@@ -68,6 +69,23 @@ def read_dynamic(document: Node) -> tuple[DynamicConfig, tuple[Problem, ...]]:
     if reading.problems:
         raise ConfigError(reading.problems)
     return config, tuple(reading.warnings)
+
+
+def read_stored(document: object, where: str) -> tuple[DynamicConfig, tuple[Problem, ...]]:
+    """What is understood of a stored document, and what is not: a newer version may have written
+    more than this one knows. Timings that do not fit together, or of which one is not understood,
+    are the defaults.
+    """
+    if not isinstance(document, Mapping):
+        return DynamicConfig(), (Problem(where, "must be a mapping of keys to values"),)
+    reading = read(from_plain(document, where), DYNAMIC_SCHEMA)
+    strange = tuple(reading.problems)
+    config = build_dynamic(reading, "")
+    if len(reading.problems) > len(strange) or _is_refused(reading, ""):
+        usual = DynamicConfig()
+        timings = {name: getattr(usual, name) for name in ("profile", *_DERIVED)}
+        config = replace(config, **timings)
+    return config, tuple(reading.problems)
 
 
 _DERIVED: Final = (
@@ -240,15 +258,18 @@ def _timings(reading: Reading, prefix: str) -> _Timings:
         _given(reading, prefix + "fence_budget", preset.fence_budget),
         reading.get(prefix + "heartbeat", float),
     )
-    names = ("profile", "ttl", "heartbeat", "retry_timeout", "fence_budget")
-    refused = [
-        name
-        for name in names
-        if reading.wrote(prefix + name) and reading.get(prefix + name, object) is None
-    ]
-    if not refused:
+    if not _is_refused(reading, prefix):
         _check_lease(reading, prefix, timings)
     return timings
+
+
+def _is_refused(reading: Reading, prefix: str) -> bool:
+    """One of the timings that have to fit together has a value that is none."""
+    names = ("profile", "ttl", "heartbeat", "retry_timeout", "fence_budget")
+    return any(
+        reading.wrote(prefix + name) and reading.get(prefix + name, object) is None
+        for name in names
+    )
 
 
 def _derive(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from raftha.config.dynamic import parse_dynamic
-from raftha.errors import ConfigError
+from raftha.config.dynamic import read_stored
 from raftha.ha.keys import QUORUM_FORMAT, Keys
 from raftha.ha.reading import Reader, typed
 from raftha.ha.shapes import (
@@ -127,11 +126,11 @@ def _read_config(
         return DynamicConfig(), None
     entry, document = found
     document.pop("format_version")
-    try:
-        return parse_dynamic(document, keys.config), entry.mod_revision
-    except ConfigError as error:
-        reader.refuse(keys.config, str(error))
-        return DynamicConfig(), entry.mod_revision
+    config, strange = read_stored(document, keys.config)
+    if strange:
+        wrong = "; ".join(f"{each.where}: {each.what}" for each in strange)
+        reader.refuse(keys.config, f"{wrong}; what is understood of it is in force here")
+    return config, entry.mod_revision
 
 
 def _is_known(key: Key, entry: Entry, before: Cluster, reader: Reader) -> bool:

@@ -148,7 +148,8 @@ class View(Struct, frozen=True, kw_only=True):
     `cut` is the last cut of a stream, until another upstream was configured. `caught_up` says that
     the local replica holds everything that was committed before this agent started.
     `stopping` says that the operator ends this agent. `wish` is the latest that was asked of the
-    server here.
+    server here. `doomed` is why it would not start again, were it stopped now for the restart whose
+    time has come.
     """
 
     now: Instant
@@ -174,6 +175,7 @@ class View(Struct, frozen=True, kw_only=True):
     caught_up: bool = True
     stopping: bool = False
     wish: ServerWish | None = None
+    doomed: str = ""
 
     @property
     def restart_wished(self) -> bool:

@@ -99,8 +99,8 @@ def _restart(s: Situation) -> Verdict | None:
         return _drop(s, plan, f"it did not {verb} within {RESTART_LASTS_S:g} s")
     if plan.process:
         return None
-    why = unmet(s, _conditions(plan))
-    if why is not None:
+    why = unmet(s, _conditions(plan)) or s.view.doomed
+    if why:
         return _drop(s, plan, why)
     if s.server is None or hindrance(s) is not None or _goes_first(s):
         return None
@@ -160,9 +160,9 @@ RULES = (
         when="the time of this member's scheduled restart has come",
         then="note down which server is meant, which `wish-10` then restarts, once it is this "
         "member's turn; take it off the schedule once another one serves; drop it, with the "
-        "reason, if a condition is not met or it is too late",
-        why="members that restart at one time would stop writes; and one that was restarted must "
-        "not be so again by a new agent",
+        "reason, if a condition is not met, the server would not start again, or it is too late",
+        why="members that restart at one time would stop writes; one that was restarted must not "
+        "be so again by a new agent; and what is stopped at night must come back by itself",
         check=_restart,
     ),
 )

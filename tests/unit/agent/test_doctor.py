@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from raftha.agent import doctor, wellness
 from raftha.agent.doctor import Target, free_ports, links, targets_of
-from raftha.agent.serverdoctor import of_release, of_setup
+from raftha.agent.serverdoctor import of_guardian, of_release, of_setup
 from raftha.api.tls import TlsError, dates
 from raftha.clock import SystemClock
 from raftha.instants import Seconds
@@ -27,9 +27,11 @@ from raftha.model.settings import (
     RestConfig,
     SynchronousMode,
 )
+from raftha.model.view import GuardianView
 from tests.certificates import make_certificates
 from tests.unit.api.fake_responder import tls_files
 from tests.unit.ha import builders as b
+from tests.unit.ha import servers as pg
 from tests.unit.ha.servers import N1
 
 OK, WARNING, PROBLEM = Grade.OK, Grade.WARNING, Grade.PROBLEM
@@ -208,3 +210,24 @@ def test_an_examination_leaves_nothing_behind(tmp_path: Path) -> None:
     assert checks == ["raft disk", "raft disk", "clock", "ttl budget", "x"]
     assert list(tmp_path.iterdir()) == []
     assert examined.links == ()
+
+
+@pytest.mark.parametrize(
+    ("guardian", "grade", "words"),
+    [
+        (pg.guardian(armed=True), OK, "ends the primary with the lease 1.40"),
+        (pg.STANDBY_GUARDIAN, OK, "a standby runs"),
+        (pg.IDLE_GUARDIAN, OK, "no server runs"),
+        (pg.guardian(disarmed=True), WARNING, "without a deadline"),
+        (GuardianView(alive=False, problem="of another release"), PROBLEM, "of another release"),
+        (GuardianView(alive=False), PROBLEM, "does not answer"),
+    ],
+)
+def test_the_guardian_is_named_whatever_it_does(
+    guardian: GuardianView, grade: Grade, words: str
+) -> None:
+    found = of_guardian(guardian)
+
+    assert (found.check, found.grade) == ("guardian", grade)
+    assert words in found.what
+    assert bool(found.remedy) == (grade is not OK)

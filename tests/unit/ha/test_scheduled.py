@@ -152,6 +152,16 @@ def test_a_restart_that_is_not_wanted_any_more_is_dropped(
     assert why in written(followed(standing_by(plan)))
 
 
+def test_a_server_that_would_not_start_again_is_not_stopped_at_its_time() -> None:
+    doomed = standing_by(restart(), doomed="pg_cron is not in /usr/lib")
+
+    decision = followed(doomed)
+
+    assert decision.rule == "sched-20"
+    assert b"pg_cron is not in /usr/lib" in written(decision)
+    assert "Stop" not in b.acts(decision)
+
+
 def test_conditions_that_are_met_let_it_begin() -> None:
     wish = PendingRestart(name="shared_buffers", running="1", wanted="2")
     plan = restart(role="standby", restart_pending=True, postgres_version="15.19")
