@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
-from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
+from raftha.agent.writing import Store, written
 from raftha.ha.documents import read_cluster
 from raftha.ha.halting import halting, objection, starting
 from raftha.ha.keys import Keys
@@ -14,19 +13,8 @@ from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.ids import MemberName
 from raftha.model.operation import OperationState, Outcome
-from raftha.model.store import Command, Committed, RaftStatus, Snapshot
 
 LOG = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """The part of the key store that is used here."""
-
-    def execute(self, command: Command, *, timeout: Seconds) -> Committed: ...
-
-    def peek(self) -> Snapshot: ...
-
-    def status(self) -> RaftStatus: ...
 
 
 class Halts:
@@ -48,15 +36,10 @@ class Halts:
         if why is not None:
             return Outcome(state=OperationState.REFUSED, message=why)
         command = halting(self._keys, self._me) if halts else starting(self._keys, cluster)
-        try:
-            self._store.execute(command, timeout=self._timeout())
-        except CompareFailed:
-            why = "the cluster has just changed: look again"
-            return Outcome(state=OperationState.REFUSED, message=why)
-        except StoreUnavailable as error:
-            return Outcome(state=OperationState.REFUSED, message=f"the store refused: {error}")
-        except OutcomeUnknown as error:
-            return Outcome(state=OperationState.UNKNOWN, message=f"the answer was lost: {error}")
+        passed = "the cluster has just changed: look again"
+        outcome = written(self._store, command, self._timeout(), passed=passed)
+        if outcome.state is not OperationState.DONE:
+            return outcome
         event(LOG, logging.WARNING, "an operator stops or starts the cluster", stops=halts)
         words = "every member stops its PostgreSQL" if halts else "every member starts PostgreSQL"
         return Outcome(state=OperationState.DONE, message=words)

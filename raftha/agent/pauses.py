@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
-from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
+from raftha.agent.writing import Store, written
 from raftha.ha.documents import read_cluster
 from raftha.ha.halting import WORDS
 from raftha.ha.keys import Keys
@@ -16,19 +15,9 @@ from raftha.logs import event
 from raftha.model.cluster import Cluster
 from raftha.model.operation import OperationState
 from raftha.model.report import PauseChange
-from raftha.model.store import Command, Committed, Entry, RaftStatus, Snapshot
+from raftha.model.store import Entry
 
 LOG = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """The part of the key store that is used here."""
-
-    def execute(self, command: Command, *, timeout: Seconds) -> Committed: ...
-
-    def peek(self) -> Snapshot: ...
-
-    def status(self) -> RaftStatus: ...
 
 
 class Pauses:
@@ -47,17 +36,11 @@ class Pauses:
         reason = self._refusal(cluster, entry, paused=paused)
         if reason is not None or entry is None:
             return _answer(paused, OperationState.REFUSED, reason or "")
-        try:
-            self._store.execute(
-                switching(self._keys, entry, paused=paused), timeout=self._timeout()
-            )
-        except CompareFailed:
-            why = "the settings have just been changed: ask again"
-            return _answer(paused, OperationState.REFUSED, why)
-        except StoreUnavailable as error:
-            return _answer(paused, OperationState.REFUSED, f"the store refused: {error}")
-        except OutcomeUnknown as error:
-            return _answer(paused, OperationState.UNKNOWN, f"the answer was lost: {error}")
+        command = switching(self._keys, entry, paused=paused)
+        passed = "the settings have just been changed: ask again"
+        outcome = written(self._store, command, self._timeout(), passed=passed)
+        if outcome.state is not OperationState.DONE:
+            return _answer(paused, outcome.state, outcome.message)
         event(LOG, logging.WARNING, "maintenance pause", paused=paused)
         words = "the cluster is paused" if paused else "the pause is over"
         return _answer(paused, OperationState.DONE, words)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
 
+from raftha.agent.writing import Store
 from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
@@ -33,19 +33,9 @@ from raftha.model.scheduling import (
     ScheduledSwitchover,
     ScheduleState,
 )
-from raftha.model.store import Command, Committed, RaftStatus, Snapshot, Transact
+from raftha.model.store import Transact
 
 LOG = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """The part of the key store that is used here."""
-
-    def execute(self, command: Command, *, timeout: Seconds) -> Committed: ...
-
-    def peek(self) -> Snapshot: ...
-
-    def status(self) -> RaftStatus: ...
 
 
 class Schedules:

@@ -19,14 +19,13 @@ from raftha.api import (
     codec,
     configurations,
     description,
-    halts,
     listing,
     members,
     operations,
-    pauses,
     routes,
     schedules,
     stored,
+    switches,
     wishes,
 )
 from raftha.api.allowlist import Allowlist
@@ -47,7 +46,7 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_ACTS: Final = (*operations.PATHS, *pauses.PATHS, *halts.PATHS, *wishes.PATHS)
+_ACTS: Final = (*operations.PATHS, *switches.PATHS, *wishes.PATHS)
 _CHANGES: Final = (*_ACTS, members.PATH)
 _OWN_PATHS: Final = (
     "/patroni",
@@ -208,10 +207,8 @@ class Application(Struct, frozen=True, kw_only=True):
             return members.perform(body, responder.changes, self.clock, self.stopping)
         if path in wishes.PATHS:
             return wishes.perform(path, body, responder, self.clock, self.stopping)
-        if path in pauses.PATHS:
-            return pauses.perform(path, body, responder.pauses)
-        if path in halts.PATHS:
-            return halts.perform(path, body, responder.halts)
+        if path in switches.PATHS:
+            return switches.perform(path, body, responder)
         return operations.perform(path, body, responder, self.clock, self.stopping)
 
     def _in_place(self, work: Callable[[], Reply]) -> Reply:

@@ -17,13 +17,12 @@ from msgspec import Struct, field
 from raftha import __version__
 from raftha.api import (
     configurations,
-    halts,
     members,
     operations,
-    pauses,
     routes,
     schedules,
     standing,
+    switches,
     wishes,
 )
 
@@ -171,10 +170,10 @@ def _changes() -> Iterator[Call]:
         (wishes.RESTART, wishes.RESTART_BODY, "Restart PostgreSQL of this member."),
         (wishes.REINITIALIZE, wishes.REMAKING_BODY, "Make this standby anew."),
         (wishes.RELOAD, wishes.NOTHING_BODY, "Read the file of this node again."),
-        ("/pause", pauses.BODY, "Begin the maintenance pause."),
-        ("/resume", pauses.BODY, "End the maintenance pause."),
-        ("/stop", halts.BODY, "Stop PostgreSQL of the whole cluster."),
-        ("/start", halts.BODY, "Start PostgreSQL of the whole cluster."),
+        ("/pause", switches.BODY, "Begin the maintenance pause."),
+        ("/resume", switches.BODY, "End the maintenance pause."),
+        ("/stop", switches.BODY, "Stop PostgreSQL of the whole cluster."),
+        ("/start", switches.BODY, "Start PostgreSQL of the whole cluster."),
     ):
         codes = {**acts, **_TIMED} if path == wishes.RESTART else acts
         yield Call(method="post", path=path, doc=doc, codes=codes, body=body)

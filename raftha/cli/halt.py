@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +11,15 @@ from msgspec import Struct
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import complain, everybody, first_to_take, to_its_end
+from raftha.cli.handing import (
+    able,
+    agreed,
+    complain,
+    everybody,
+    first_to_take,
+    need_consent,
+    to_its_end,
+)
 from raftha.cli.rolling import is_back
 from raftha.clock import Clock
 from raftha.instants import remaining
@@ -36,18 +43,11 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 def change(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
     """Stop or start the cluster; stays until every member that answers has done so, if wished."""
-    if wish.halts and not wish.yes and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to confirm: add --yes")
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        complain(str(error))
-        return Exit.UNREACHABLE
-    if not found.report.majority:
-        complain("no node that answers is in touch with a majority; nothing can be changed now")
-        return Exit.UNREACHABLE
+    need_consent(wish.yes or not wish.halts)
+    found = able(contact)
+    if isinstance(found, Exit):
+        return found
     if wish.halts and not _confirmed(found.report, wish):
-        click.echo("Nothing was changed.")
         return Exit.REFUSED
     clients = everybody(contact, found)
 
@@ -65,7 +65,7 @@ def _confirmed(report: ClusterReport, wish: Wish) -> bool:
         "PostgreSQL stops on every member, the leader first, and stays down until raftha start. "
         "The agents go on."
     )
-    return wish.yes or click.confirm(f"Stop the cluster {report.scope}?")
+    return agreed(wish.yes, f"Stop the cluster {report.scope}?")
 
 
 def _await(contact: Contact, halts: bool, clock: Clock, wait: Callable[[float], object]) -> Exit:

@@ -5,13 +5,15 @@ It is sent once. Where nobody can tell what became of it, that is what is said.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
 
 from raftha.api.client import ApiClient, Refused, Unreachable
-from raftha.cli.discover import Contact, Found
+from raftha.cli import discover
+from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.model.report import ReportedRole
 
@@ -32,6 +34,34 @@ def clients_of(contact: Contact, found: Found) -> list[ApiClient]:
     if found.report.answered_by not in {member.name for member in members}:
         return others or [found.client]
     return [found.client, *(client for client in others if client.url != found.client.url)]
+
+
+def need_consent(given: bool) -> None:
+    """Raises UsageError where the operator has neither said yes nor can be asked."""
+    if not given and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to confirm: add --yes")
+
+
+def agreed(given: bool, question: str) -> bool:
+    """The operator has said yes, or says it now; if not, that nothing was changed is told."""
+    if given or click.confirm(question):
+        return True
+    click.echo("Nothing was changed.")
+    return False
+
+
+def able(contact: Contact) -> Found | Exit:
+    """The cluster by a node that is in touch with a majority; the exit code where there is none,
+    which is told."""
+    try:
+        found = discover.find(contact)
+    except NobodyAnswers as error:
+        complain(str(error))
+        return Exit.UNREACHABLE
+    if not found.report.majority:
+        complain("no node that answers is in touch with a majority; nothing can be changed now")
+        return Exit.UNREACHABLE
+    return found
 
 
 def first_to_take(clients: Sequence[ApiClient], ask: Callable[[ApiClient], Answer]) -> Answer:

@@ -15,7 +15,15 @@ from raftha.api.listing import members_document
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import complain, everybody, first_to_take, to_its_end
+from raftha.cli.handing import (
+    able,
+    agreed,
+    complain,
+    everybody,
+    first_to_take,
+    need_consent,
+    to_its_end,
+)
 from raftha.cli.show import document
 from raftha.clock import Clock
 from raftha.config.values import Invalid, parse_address
@@ -62,16 +70,10 @@ def change(
     wait: Callable[[float], object],
 ) -> Exit:
     """Carry a wish out, in conversation with the operator."""
-    if not (yes or asked.dry_run) and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to confirm: add --yes")
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        complain(str(error))
-        return Exit.UNREACHABLE
-    if not found.report.majority:
-        complain("no node that answers is in touch with a majority; nothing can be changed now")
-        return Exit.UNREACHABLE
+    need_consent(yes or asked.dry_run)
+    found = able(contact)
+    if isinstance(found, Exit):
+        return found
     clients = everybody(contact, found)
     judged = _judged(clients, asked)
     if judged is not None and judged.state is OperationState.REFUSED:
@@ -80,8 +82,7 @@ def change(
         click.echo(line)
     if asked.dry_run:
         return Exit.UNREACHABLE if judged is None else _conclude(judged)
-    if not yes and not click.confirm(f"{asked.verb.capitalize()} {asked.name}?"):
-        click.echo("Nothing was changed.")
+    if not agreed(yes, f"{asked.verb.capitalize()} {asked.name}?"):
         return Exit.REFUSED
     return to_its_end(
         lambda: _hand_over(clients, asked, waiting, clock, wait), "the wish", "raftha member list"

@@ -16,10 +16,9 @@ from msgspec import Struct
 
 from raftha.api.client import ApiClient, ApiError
 from raftha.api.schedules import BadTime, parse_time
-from raftha.cli import discover
-from raftha.cli.discover import Contact, NobodyAnswers
+from raftha.cli.discover import Contact
 from raftha.cli.exits import Exit
-from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
+from raftha.cli.handing import able, clients_of, complain, first_to_take, to_its_end
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.ha.halting import WORDS
@@ -78,14 +77,9 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
             raise click.UsageError("nobody is there to confirm: add --confirm with the scope")
         if not (wish.yes or wish.may_lose):
             raise click.UsageError("nobody is there to confirm: add --yes")
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        click.secho(str(error), fg="red", err=True)
-        return Exit.UNREACHABLE
-    if not found.report.majority:
-        complain("no node that answers is in touch with a majority; nothing can be changed now")
-        return Exit.UNREACHABLE
+    found = able(contact)
+    if isinstance(found, Exit):
+        return found
     try:
         request = _request(found.report, wish)
     except NotPossible as error:

@@ -9,10 +9,9 @@ from typing import Final
 import click
 
 from raftha.api.client import ApiClient, ApiError
-from raftha.cli import discover
-from raftha.cli.discover import Contact, NobodyAnswers
+from raftha.cli.discover import Contact
 from raftha.cli.exits import Exit
-from raftha.cli.handing import complain, everybody, first_to_take, to_its_end
+from raftha.cli.handing import able, complain, everybody, first_to_take, to_its_end
 from raftha.clock import Clock
 from raftha.instants import remaining
 from raftha.model.report import ClusterReport, OperationState, PauseChange, ReportedRole
@@ -32,14 +31,9 @@ def change(
     wait: Callable[[float], object],
 ) -> Exit:
     """Begin or end the pause; `waiting` stays until every member that answers has done its part."""
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        click.secho(str(error), fg="red", err=True)
-        return Exit.UNREACHABLE
-    if not found.report.majority:
-        complain("no node that answers is in touch with a majority; nothing can be changed now")
-        return Exit.UNREACHABLE
+    found = able(contact)
+    if isinstance(found, Exit):
+        return found
     clients = everybody(contact, found)
 
     def act() -> Exit:

@@ -15,12 +15,11 @@ import click
 import yaml
 from msgspec import Struct
 
-from raftha.cli import discover
-from raftha.cli.discover import Contact, NobodyAnswers
+from raftha.cli.discover import Contact
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
-from raftha.cli.reach import Nobody, chosen
-from raftha.cli.tabular import separated
+from raftha.cli.reach import chosen
+from raftha.cli.tabular import columns, separated
 from raftha.clock import Clock
 from raftha.errors import PostgresError, PostgresUnavailable
 from raftha.pg import session
@@ -46,23 +45,17 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 def query(contact: Contact, wish: Wish, clock: Clock) -> Exit:
     """Run the statement, and print what it answers."""
-    try:
-        report = discover.find(contact).report
-        name, host, port = chosen(report, wish.role, wish.member)
-    except NobodyAnswers as error:
-        complain(str(error))
-        return Exit.UNREACHABLE
-    except Nobody as error:
-        complain(str(error))
-        return Exit.REFUSED
-    where = {"host": host, "port": str(port), **wish.login}
+    place = chosen(contact, wish.role, wish.member)
+    if isinstance(place, Exit):
+        return place
+    where = {"host": place.host, "port": str(place.port), **wish.login}
     try:
         told = session.tell(where, wish.sql, clock, CONNECT_S)
     except PostgresUnavailable as error:
-        complain(f"{name} at {host}:{port}: {error}")
+        complain(f"{place.name} at {place.host}:{place.port}: {error}")
         return Exit.REFUSED if _REFUSAL in str(error) else Exit.UNREACHABLE
     except PostgresError as error:
-        complain(f"{name}: {error}")
+        complain(f"{place.name}: {error}")
         return Exit.REFUSED
     click.echo(rendered(told, wish.output), nl=False)
     return Exit.DONE
@@ -94,13 +87,8 @@ def _plain(value: object) -> Any:
 
 def _table(told: Table) -> str:
     cells = [list(told.columns), *([_text(value) for value in row] for row in told.rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
     count = len(told.rows)
-    return "\n".join((*lines, f"({count} row{'' if count == 1 else 's'})", ""))
+    return "\n".join((*columns(cells), f"({count} row{'' if count == 1 else 's'})", ""))
 
 
 def _text(value: object) -> str:

@@ -45,6 +45,15 @@ class Target(Struct, frozen=True, kw_only=True):
     user: str | None = None
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """A member, and where its PostgreSQL is reached; as this report tells it."""
+
+    report: ClusterReport
+    name: str
+    host: str
+    port: int
+
+
 class Nobody(RafthaError):
     """No member is what was asked for."""
 
@@ -66,24 +75,28 @@ def uri(contact: Contact, target: Target) -> Exit:
 
 def dsn(contact: Contact, role: str, name: str | None) -> Exit:
     """Print host and port of the member of this name, else of one of this role."""
+    place = chosen(contact, role, name)
+    if isinstance(place, Exit):
+        return place
+    click.echo(f"host={place.host} port={place.port}")
+    _warn_of_age(place.report)
+    return Exit.DONE
+
+
+def chosen(contact: Contact, role: str, name: str | None) -> Place | Exit:
+    """The member of this name, else one of this role; the exit code where there is none, which is
+    told."""
     try:
         report = discover.find(contact).report
-        _, host, port = chosen(report, role, name)
+        member = _of_role(report, role) if name is None else _named(report, name)
+        host, port = _endpoint(member)
     except NobodyAnswers as error:
         complain(str(error))
         return Exit.UNREACHABLE
     except Nobody as error:
         complain(str(error))
         return Exit.REFUSED
-    click.echo(f"host={host} port={port}")
-    _warn_of_age(report)
-    return Exit.DONE
-
-
-def chosen(report: ClusterReport, role: str, name: str | None) -> tuple[str, str, int]:
-    """Name, host and port of the member of this name, else of one of this role. Raises Nobody."""
-    member = _of_role(report, role) if name is None else _named(report, name)
-    return (member.name, *_endpoint(member))
+    return Place(report=report, name=member.name, host=host, port=port)
 
 
 def _uri(report: ClusterReport, target: Target) -> str:

@@ -6,7 +6,6 @@ wrong goes wrong on one member, and is told.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -19,7 +18,7 @@ from raftha.api.client import ApiClient, ApiError
 from raftha.cli import discover, operate
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import complain, to_its_end
+from raftha.cli.handing import able, agreed, complain, need_consent, to_its_end
 from raftha.cli.rolling import (
     HandOver,
     Restart,
@@ -95,8 +94,7 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         click.echo(line)
     if wish.dry_run:
         return to_its_end(lambda: _judge(contact, found, todo, wish), "the question", "its answer")
-    if not wish.yes and not click.confirm("Restart?"):
-        click.echo("Nothing was changed.")
+    if not agreed(wish.yes, "Restart?"):
         return Exit.REFUSED
     ways = _Ways(contact, clock, wait)
     return to_its_end(lambda: _roll(ways, todo, wish), "the restart", "raftha status")
@@ -115,8 +113,7 @@ def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], o
     click.echo(f"{name} stops; its data directory is kept aside, and a new copy is made.")
     if (danger := _stake(found.report, name)) is not None:
         click.secho(danger, fg="red")
-    if not wish.yes and not click.confirm(f"Make {name} anew?"):
-        click.echo("Nothing was changed.")
+    if not agreed(wish.yes, f"Make {name} anew?"):
         return Exit.REFUSED
     ways = _Ways(contact, clock, wait)
     request = ServerRequest(kind=WishKind.REINITIALIZE, name=name)
@@ -148,8 +145,7 @@ def reload(contact: Contact, wish: Wish) -> Exit:
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
-    if not wish.yes and not click.confirm(f"Reload {', '.join(names)}?"):
-        click.echo("Nothing was changed.")
+    if not agreed(wish.yes, f"Reload {', '.join(names)}?"):
         return Exit.REFUSED
     worst = Exit.DONE
     for name in names:
@@ -165,17 +161,8 @@ def _reload(client: ApiClient) -> Exit:
 
 
 def found_for(contact: Contact, wish: Wish) -> Found | Exit:
-    if not (wish.yes or wish.dry_run) and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to confirm: add --yes")
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        complain(str(error))
-        return Exit.UNREACHABLE
-    if not found.report.majority:
-        complain("no node that answers is in touch with a majority; nothing can be changed now")
-        return Exit.UNREACHABLE
-    return found
+    need_consent(wish.yes or wish.dry_run)
+    return able(contact)
 
 
 def chosen(report: ClusterReport, wish: Wish) -> tuple[str, ...]:

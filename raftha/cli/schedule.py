@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from raftha.api.client import ApiClient, Refused
 from raftha.cli.discover import Contact, Found
 from raftha.cli.exits import Exit
-from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
+from raftha.cli.handing import agreed, clients_of, complain, first_to_take, to_its_end
 from raftha.cli.operate import check_time
 from raftha.cli.restart import NoChoice, Wish, chosen, found_for, member_of, request_of
 from raftha.clock import Clock
@@ -38,8 +38,7 @@ def restart_at(contact: Contact, wish: Wish, at: str, clock: Clock) -> Exit:
         return Exit.REFUSED
     click.echo(f"cluster {found.report.scope}")
     click.echo(f"At {at} these restart, one after another: {', '.join(names) or 'nobody'}")
-    if not wish.yes and not click.confirm("Schedule it?"):
-        click.echo("Nothing was changed.")
+    if not agreed(wish.yes, "Schedule it?"):
         return Exit.REFUSED
     worst = Exit.DONE
     for name in names:
@@ -72,8 +71,7 @@ def flush(contact: Contact, wish: Wish, *, switchover: bool) -> Exit:
         return Exit.DONE
     for line in there:
         click.echo(line)
-    if not wish.yes and not click.confirm("Take that off the schedule?"):
-        click.echo("Nothing was changed.")
+    if not agreed(wish.yes, "Take that off the schedule?"):
         return Exit.REFUSED
     return to_its_end(lambda: _flush(contact, found, names), "the wish", "raftha status")
 

@@ -17,7 +17,7 @@ from raftha.api.routes import iso_time
 from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.tabular import tsv
+from raftha.cli.tabular import columns, tsv
 from raftha.cli.topology import document as tree_of
 from raftha.model.cluster import HistoryRecord, Succession, successions
 from raftha.model.report import ClusterReport
@@ -101,9 +101,7 @@ def history(contact: Contact, output: str) -> Exit:
 def history_lines(history: Sequence[HistoryRecord]) -> list[str]:
     """The table: what is short in columns, and why at the end."""
     head = ("timeline", "from", "time", "leader", "no writes", "left behind", "why")
-    rows = [head, *(_history_row(told) for told in successions(history))]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head) - 1)]
-    return ["  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in rows]
+    return columns([head, *(_history_row(told) for told in successions(history))])
 
 
 def _history_row(told: Succession) -> tuple[str, ...]:

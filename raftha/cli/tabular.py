@@ -1,4 +1,4 @@
-"""Rows for programs that read lines: values between tabs, a line of headings first. PURE."""
+"""Rows as text: for programs with tabs between values, for people in columns. PURE."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def separated(rows: Sequence[Sequence[object]]) -> str:
     """Rows of any values. Tab, line break and backslash within one are written as PostgreSQL's COPY
     writes them; None is empty."""
     return "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines for people: each column as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _cell(value: object) -> str:

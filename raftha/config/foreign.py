@@ -115,7 +115,7 @@ DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
     "check_timeline": _idle("the ancestry of a candidate is always checked"),
     "master_start_timeout": Foreign("the key has another name", "write primary_start_timeout"),
     "master_stop_timeout": _later(0),
-    "max_timelines_history": _idle("the whole history is kept"),
+    "max_timelines_history": _idle("the store keeps the last 41 promotions"),
     "primary_race_backoff": _later(0),
     "primary_stop_timeout": _later(0),
     "standby_cluster": _LATER,

@@ -26,7 +26,7 @@ PROMISES: Final = (
     "W1",
     *(f"R{number}" for number in range(1, 28)),
 )
-NAMING: Final = ("promises.md", "faults.md")
+NAMING: Final = ("promises.md", "faults.md", "features.md")
 """The pages that say which test tries what."""
 
 UNBUILT: Final = "not built yet"
@@ -67,6 +67,18 @@ def test_every_named_test_exists(row: tuple[str, str]) -> None:
     file, name = row
 
     assert name in _functions(ROOT / file)
+
+
+def test_every_feature_of_patroni_has_a_test_or_is_left_out_with_the_reason() -> None:
+    rows = [
+        line.strip("|").split("|")
+        for line in (ROOT / "docs/features.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| Patroni |")
+    ]
+    bare = [row for row in rows if not (_TEST.search(row[2]) or "left out" in row[1])]
+
+    assert len(rows) > 80
+    assert bare == []
 
 
 @pytest.mark.parametrize("row", list(_PLACE.findall((ROOT / "docs/promises.md").read_text())))

@@ -69,6 +69,10 @@ def restart(
     from raftha.cli import restart as work
     from raftha.cli.schedule import restart_at
     from raftha.clock import SystemClock
+    from raftha.ha.restarting import number_of
+
+    if below is not None and number_of(below) is None:
+        raise click.UsageError(f"--pg-version {below}: write a release, such as 15.18")
 
     wish = work.Wish(
         names=names,
