@@ -40,7 +40,7 @@ LONGEST_BYTES: Final = 256 << 10
 """Of the file, and of the one before it."""
 
 LONGEST_WORDS: Final = 500
-_NUMBERS: Final = re.compile(r"[0-9.]+ s|[0-9A-F]+/[0-9A-F]+")
+_NUMBERS: Final = re.compile(r"[0-9.]+ (?:s|%|MiB|GiB)(?!\w)|[0-9A-F]+/[0-9A-F]+")
 _RACES: Final = ("elect", "hand", "lead-30")
 """The rules whose decisions rest on positions."""
 

@@ -13,7 +13,6 @@ from raftha.agent.writing import Store
 from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
-from raftha.ha.restarting import ROLES, number_of
 from raftha.ha.scheduling import (
     Scheduled,
     cancelling,
@@ -81,10 +80,6 @@ class Schedules:
             return f"{self._me} is a witness: it has no PostgreSQL"
         if plan.member != self._me:
             return f"this is {self._me}, not {plan.member}"
-        if plan.role is not None and plan.role not in ROLES:
-            return f"role must be one of {', '.join(ROLES)}, not {plan.role!r}"
-        if plan.postgres_version is not None and number_of(plan.postgres_version) is None:
-            return f"{plan.postgres_version!r} is no release of PostgreSQL, such as 15.18"
         return general_objection(cluster, majority=self._store.status().majority)
 
     def cancel_switchover(self) -> ScheduleAnswer:

@@ -189,7 +189,9 @@ class Application(Struct, frozen=True, kw_only=True):
             return denied
         body = b"" if request.method == "DELETE" else request.body
         if body is None:
-            return refusal(411, "the request has no Content-Length")
+            return refusal(
+                411, "the request has no Content-Length: send one, 0 for no body (curl -d '')"
+            )
         if len(body) > MAX_BODY_BYTES:
             return refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
         log.warning("change asked for: path=%s caller=%s", request.path, request.caller.address)

@@ -274,7 +274,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             reason = codec.parse(answer.body).get("reason")
         except BadDocument:
             reason = None
-        return f"{self.url} answered {answer.status}: {reason or 'no reason given'}"
+        did = "refused" if 400 <= answer.status < 500 else "answered"
+        return f"{self.url} {did} ({answer.status}): {reason or 'no reason given'}"
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, known: bool, etag: str | None = None

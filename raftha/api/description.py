@@ -303,8 +303,10 @@ Every node answers on `restapi.listen`, with Patroni's paths, meaning and codes 
 the same. `GET /openapi.json` is this page for programs. HEAD and OPTIONS answer as GET, without a
 body: health checks of balancers use them.
 
-- Bodies are JSON, but for `/metrics`. A refusal has its `reason`. Whatever can grow old has its
+- Bodies are JSON, but for `/metrics` and what is refused before it is read (no HTTP, too large),
+  which is told in plain text. A refusal has its `reason`. Whatever can grow old has its
   `age_seconds`.
+- A change without a body takes `Content-Length: 0`, with curl `-d ''`.
 - Reading is open unless `restapi.authenticate_reads` is on; `/store` and `/doctor` ask for what
   changes ask for: the password of `restapi.authentication` or a verified certificate, from an
   address of `restapi.allowlist` if there is one. Without any of them changes are accepted from

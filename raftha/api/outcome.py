@@ -48,5 +48,8 @@ def wait_for_end(
 
 
 def answer(told: OperationReport | MemberChange | PauseChange | ServerChange) -> Reply:
-    """200 done, 202 under way, 412 refused, 503 outcome not known."""
-    return Reply(status=STATUS[told.state], body={**codec.document(told), "age_seconds": 0.0})
+    """200 done, 202 under way, 412 refused, 503 outcome not known; what is no success has its
+    `reason`, as every refusal has."""
+    status = STATUS[told.state]
+    why = {"reason": told.message} if status >= 400 else {}
+    return Reply(status=status, body={**codec.document(told), **why, "age_seconds": 0.0})

@@ -15,7 +15,7 @@ from raftha.api.schedules import BadTime, parse_time
 from raftha.clock import Clock
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
-from raftha.model.restarting import ServerRequest, WishKind
+from raftha.model.restarting import ServerRequest, WishKind, unreadable
 from raftha.model.scheduling import ScheduledRestart
 
 RELOAD: Final = "/reload"
@@ -72,6 +72,8 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
 
 
 def _restarted(asked: _Restart, responder: Responder, clock: Clock, stopping: Event) -> Reply:
+    if (why := unreadable(asked.role, asked.postgres_version)) is not None:
+        return refusal(400, why)
     if asked.schedule is not None:
         return _scheduled(asked, asked.schedule, responder, clock)
     limit = _seconds(asked.timeout)

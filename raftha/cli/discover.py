@@ -37,9 +37,11 @@ class NobodyAnswers(RafthaError):
 
 
 class Contact(Struct, frozen=True, kw_only=True):
-    """Whom to ask: addresses in stages, each stage only if the one before had no majority."""
+    """Whom to ask: addresses in stages, each stage only if the one before had no majority.
+    A node of another cluster than `scope`, where a file names one, is not believed."""
 
     stages: tuple[tuple[str, ...], ...]
+    scope: str | None = None
     auth: BasicAuth | None = None
     tls: TlsFiles | None = None
     verify: bool = True
@@ -102,7 +104,7 @@ def find(contact: Contact) -> Found:
     while stages:
         stage = [url for url in dict.fromkeys(stages.pop(0)) if url not in asked]
         asked.update(stage)
-        for answer in _ask(contact.client(url) for url in stage):
+        for answer in _ask((contact.client(url) for url in stage), contact.scope):
             if isinstance(answer, RafthaError):
                 errors.append(str(answer))
             elif answer.report.majority:
@@ -115,11 +117,11 @@ def find(contact: Contact) -> Found:
     return best
 
 
-def _ask(clients: Iterable[ApiClient]) -> Iterator[Found | RafthaError]:
+def _ask(clients: Iterable[ApiClient], scope: str | None) -> Iterator[Found | RafthaError]:
     """Ask all at once, and give the answers as they come. The threads die with the process."""
     answers: SimpleQueue[Found | RafthaError] = SimpleQueue()
     threads = [
-        Thread(target=lambda client=client: answers.put(_one(client)), daemon=True)
+        Thread(target=lambda client=client: answers.put(_one(client, scope)), daemon=True)
         for client in clients
     ]
     for thread in threads:
@@ -128,11 +130,16 @@ def _ask(clients: Iterable[ApiClient]) -> Iterator[Found | RafthaError]:
         yield answers.get()
 
 
-def _one(client: ApiClient) -> Found | RafthaError:
+def _one(client: ApiClient, scope: str | None) -> Found | RafthaError:
     try:
         document, report = client.cluster_documents()
     except RafthaError as error:
         return error
+    if scope is not None and report.scope != scope:
+        return RafthaError(
+            f"{client.url}: a node of the cluster {report.scope}, and the file is of {scope}: "
+            "correct the addresses in it, or name a node by --url alone"
+        )
     return Found(client=client, document=document, report=report)
 
 
@@ -148,6 +155,7 @@ def _from_config(config: NodeConfig, urls: tuple[str, ...], verify: bool) -> Con
     )
     return Contact(
         stages=((*urls,) or (own,), (own, *partners)),
+        scope=config.scope,
         auth=rest.authentication,
         tls=rest.tls,
         verify=verify,

@@ -217,6 +217,11 @@ def _print(found: Sequence[Placed], links: Mapping[str, Sequence[Link]]) -> None
             click.echo(f"{name} -> {to}: {', '.join(ports)}")
     counts = {grade: sum(1 for e in found if e.finding.grade is grade) for grade in Grade}
     click.echo(
-        f"{counts[Grade.PROBLEM]} problems, {counts[Grade.WARNING]} warnings, "
-        f"{counts[Grade.OK]} checks passed"
+        f"{_counted(counts[Grade.PROBLEM], 'problem')}, "
+        f"{_counted(counts[Grade.WARNING], 'warning')}, "
+        f"{_counted(counts[Grade.OK], 'check')} passed"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -31,6 +31,9 @@ CONNECT_S: Final = 5.0
 _REFUSAL: Final = "FATAL:"
 """In what a server says that is there and lets nobody in, as for a wrong password."""
 
+_NO_PASSWORD: Final = "no password supplied"
+"""In what libpq says where a server asked for one."""
+
 
 class Wish(Struct, frozen=True, kw_only=True):
     """What the command line says."""
@@ -52,7 +55,12 @@ def query(contact: Contact, wish: Wish, clock: Clock) -> Exit:
     try:
         told = session.tell(where, wish.sql, clock, CONNECT_S)
     except PostgresUnavailable as error:
-        complain(f"{place.name} at {place.host}:{place.port}: {error}")
+        at = f"{place.name} at {place.host}:{place.port}"
+        if _NO_PASSWORD in str(error):
+            how = "set PGPASSWORD, keep it in a password file, or add --password"
+            complain(f"{at}: PostgreSQL asks for a password: {how}")
+            return Exit.REFUSED
+        complain(f"{at}: {error}")
         return Exit.REFUSED if _REFUSAL in str(error) else Exit.UNREACHABLE
     except PostgresError as error:
         complain(f"{place.name}: {error}")

@@ -16,6 +16,7 @@ from msgspec import Struct
 from raftha.api import codec
 from raftha.api.client import ApiClient, ApiError
 from raftha.cli import discover, operate
+from raftha.cli.asking import ask_all
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import able, agreed, complain, need_consent, to_its_end
@@ -36,7 +37,7 @@ from raftha.model.ids import Lsn
 from raftha.model.operation import OperationState, RequestKind
 from raftha.model.postgres import PendingRestart
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
-from raftha.model.restarting import ServerRequest, WishKind
+from raftha.model.restarting import ServerRequest, WishKind, number_of
 
 PATIENCE_S: Final = 120.0
 """How long a member may take to serve again."""
@@ -87,6 +88,8 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
+    if wish.below is not None:
+        todo = _older(contact, found.report, todo, wish.below)
     if not todo:
         click.echo("No member waits for a restart." if wish.pending else "No member is meant.")
         return Exit.DONE
@@ -150,13 +153,15 @@ def reload(contact: Contact, wish: Wish) -> Exit:
     worst = Exit.DONE
     for name in names:
         client = contact.client(member_of(found.report, name).api_url)
-        worst = max(worst, to_its_end(partial(_reload, client), "the reload", "its log"))
+        worst = max(worst, to_its_end(partial(_reload, client, name), "the reload", "its log"))
     return worst
 
 
-def _reload(client: ApiClient) -> Exit:
+def _reload(client: ApiClient, name: str) -> Exit:
     client.reload()
-    click.secho(f"{client.url} reads its file again", fg="green")
+    click.secho(
+        f"{name} reads its file again; its log tells what changed and what that takes", fg="green"
+    )
     return Exit.DONE
 
 
@@ -182,6 +187,22 @@ def chosen(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
         # A standby before the leader.
         fitting = sorted((m for m in fitting if m.answers), key=lambda m: (m.is_leader, m.name))[:1]
     return tuple(member.name for member in fitting)
+
+
+def _older(
+    contact: Contact, report: ClusterReport, names: tuple[str, ...], below: str
+) -> tuple[str, ...]:
+    """Those whose server is older, and those that do not say: they judge it when they are asked."""
+    limit = number_of(below)
+    asked = ask_all(contact, [member_of(report, name) for name in names], _release)
+    releases = {name: None if isinstance(told, ApiError) else told for name, told in asked.items()}
+    return tuple(n for n in names if (has := releases[n]) is None or limit is None or has < limit)
+
+
+def _release(client: ApiClient) -> int | None:
+    """The release of a node's server, such as 150018; None while it runs none."""
+    told = codec.parse(client.get("/patroni").body).get("server_version")
+    return told if isinstance(told, int) else None
 
 
 def explained(report: ClusterReport, todo: tuple[str, ...], wish: Wish) -> list[str]:
@@ -210,7 +231,7 @@ def _judge(contact: Contact, found: Found, names: tuple[str, ...], wish: Wish) -
     for name in names:
         client = contact.client(member_of(found.report, name).api_url)
         told = client.ask_server(request_of(name, wish))
-        click.echo(f"{name}: {told.message}")
+        click.echo(told.message if told.state is OperationState.DONE else f"{name}: {told.message}")
         worst = max(worst, Exit.DONE if told.state is OperationState.DONE else Exit.REFUSED)
     return worst
 
@@ -273,9 +294,6 @@ def _one(ways: _Ways, report: ClusterReport, request: ServerRequest, wish: Wish)
     client = ways.contact.client(member_of(report, request.name).api_url)
     before = _started(client)
     told = client.ask_server(request)
-    if told.state is OperationState.REFUSED and wish.below is not None:
-        click.echo(told.message)
-        return Exit.DONE
     if told.state is OperationState.REFUSED:
         complain(f"refused: {told.message}")
         return Exit.REFUSED

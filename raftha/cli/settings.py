@@ -27,7 +27,7 @@ from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
 from raftha.cli.tabular import separated
 from raftha.config.document import Node, from_plain, to_plain
 from raftha.config.dynamic import dump_every_setting, merge, parse_dynamic, read_dynamic
-from raftha.config.proposal import consequences, differences
+from raftha.config.proposal import consequences, differences, newly_managed
 from raftha.config.source import parse_yaml
 from raftha.errors import ConfigError, Problem
 from raftha.model.settings import DynamicConfig
@@ -180,7 +180,9 @@ def _content(path: Path) -> tuple[str, str]:
         return sys.stdin.read(), "input"
     try:
         return path.read_text("utf-8"), path.name
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise click.UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise click.UsageError(f"{path}: cannot be read: {error}") from error
 
 
@@ -207,6 +209,8 @@ def _settle(known: _Known, wanted: Node, wish: Wish) -> Exit:
         config, warnings = read_dynamic(wanted)
     except ConfigError as error:
         return _refused(error.problems)
+    if problems := newly_managed(known.document, document, _WHERE):
+        return _refused(problems)
     for warning in warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     lines = _diff(known.document, document)

@@ -67,8 +67,15 @@ def describe(node: Node) -> str:
         return name
     if is_huge(node.value):
         return f"{name} (a very large one)"
+    return f"{name} ({shown(node)})"
+
+
+def shown(node: Node) -> str:
+    """A short form of a scalar, for a message that names its type already."""
+    if is_huge(node.value):
+        return "a very large one"
     text = repr(node.value)
-    return f"{name} ({text if len(text) <= 60 else text[:57] + '...'})"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_huge(value: object) -> bool:

@@ -54,7 +54,7 @@ def propose(
         raise ConfigError([Problem(where, "must be a mapping of keys to values")])
     after = stored_document(change if replaces else merge(before, change))
     config, warnings = read_dynamic(from_plain(after, where))
-    problems = _managed(before, after, where)
+    problems = newly_managed(before, after, where)
     if _lease_of(before) != _lease(config):
         problems += _of_timers(config, timers, where)
     if problems:
@@ -104,9 +104,10 @@ def _waits(config: DynamicConfig) -> bool:
     return config.synchronous_mode is not SynchronousMode.OFF
 
 
-def _managed(
+def newly_managed(
     before: Mapping[str, Any], after: Mapping[str, Any], where: str
 ) -> tuple[Problem, ...]:
+    """What is asked for anew although raftha sets it itself, each with the reason."""
     known = _parameters(before)
     return tuple(
         Problem(f"{where}: {PARAMETERS}.{name}", f"raftha sets it: {MANAGED_PARAMETERS[name]}")

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from raftha.config.document import Node, describe, is_huge
+from raftha.config.document import Node, describe, is_huge, shown
 from raftha.config.invalid import Invalid as Invalid
 from raftha.config.log_values import read_fields, read_levels
 from raftha.config.schema import Kind, Option
@@ -144,9 +144,9 @@ def _number(node: Node, option: Option) -> float:
         raise Invalid("must be a finite number")
     low, high = option.minimum, option.maximum
     if low is not None and value < low:
-        raise Invalid(f"must be at least {low:g}, not {describe(node)}")
+        raise Invalid(f"must be at least {low:g}, not {shown(node)}")
     if high is not None and value > high:
-        raise Invalid(f"must be at most {high:g}, not {describe(node)}")
+        raise Invalid(f"must be at most {high:g}, not {shown(node)}")
     return value
 
 

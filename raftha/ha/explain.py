@@ -135,7 +135,7 @@ def _kept(name: MemberName, kept: Kept) -> Notice:
     return Notice(
         code=Trouble.KEPT_COPY,
         subject=name,
-        what=f"{kept.path} ({size}) is kept: what a rejoin or a failed start replaced",
+        what=f"{kept.path} ({size}) is kept: a new copy, a rewind or a failed start replaced it",
         remedy="remove it when nobody needs what is in it; nothing here does",
         level=Level.WARNING,
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from raftha.ha.halting import WORDS
 from raftha.ha.situation import Situation
 from raftha.ha.sizes import pending
-from raftha.model.restarting import ServerRequest, WishKind
-
-_ROLES: Final = {"primary": ("master", "leader"), "replica": ("standby",)}
-ROLES: Final = (*_ROLES, *(word for words in _ROLES.values() for word in words))
-"""The words for a role that a condition may use."""
+from raftha.model.restarting import (
+    SAME_ROLES,
+    ServerRequest,
+    WishKind,
+    number_of,
+    unreadable,
+)
 
 
 def refusal(s: Situation, asked: ServerRequest) -> str | None:
@@ -63,24 +63,14 @@ def unmet(s: Situation, asked: ServerRequest) -> str | None:
     server = s.server
     if server is None:
         return None
+    if (why := unreadable(asked.role, asked.postgres_version)) is not None:
+        return why
     role = "primary" if server.is_primary else "replica"
-    if asked.role is not None and asked.role not in (role, *_ROLES[role]):
+    if asked.role is not None and asked.role not in (role, *SAME_ROLES[role]):
         return f"{s.me} is a {role}, and the condition is role {asked.role}"
     if asked.restart_pending and not pending(s):
         return f"no restart is pending on {s.me}"
-    if asked.postgres_version is None:
-        return None
-    below = number_of(asked.postgres_version)
-    if below is None:
-        return f"{asked.postgres_version!r} is no release of PostgreSQL, such as 15.18"
-    if server.version >= below:
+    below = None if asked.postgres_version is None else number_of(asked.postgres_version)
+    if below is not None and server.version >= below:
         return f"PostgreSQL on {s.me} is not older than {asked.postgres_version}"
     return None
-
-
-def number_of(release: str) -> int | None:
-    """15.18 as 150018, and 16 as 160000; None for anything else."""
-    major, _, minor = release.partition(".")
-    if not major.isdecimal() or not (minor or "0").isdecimal():
-        return None
-    return int(major) * 10000 + int(minor or 0)

@@ -13,6 +13,9 @@ from raftha.model.operation import OperationState
 WISH_LASTS_S: Final = Seconds(120.0)
 """What could not be begun by then is not wanted any more: nobody expects it an hour later."""
 
+SAME_ROLES: Final = {"primary": ("master", "leader"), "replica": ("standby",)}
+"""The roles that a condition may name, each with its other words."""
+
 
 class WishKind(StrEnum):
     RESTART = "restart"
@@ -49,3 +52,22 @@ class ServerChange(Struct, frozen=True, kw_only=True):
     kind: WishKind
     state: OperationState
     message: str
+
+
+def unreadable(role: str | None, postgres_version: str | None) -> str | None:
+    """What is wrong with conditions that no server could meet or fail; None if they can be
+    judged."""
+    words = [word for one, others in SAME_ROLES.items() for word in (one, *others)]
+    if role is not None and role not in words:
+        return f"role must be one of {', '.join(words)}, not {role!r}"
+    if postgres_version is not None and number_of(postgres_version) is None:
+        return f"{postgres_version!r} is no release of PostgreSQL, such as 15.18"
+    return None
+
+
+def number_of(release: str) -> int | None:
+    """15.18 as 150018, and 16 as 160000; None for anything else."""
+    major, _, minor = release.partition(".")
+    if not major.isdecimal() or not (minor or "0").isdecimal():
+        return None
+    return int(major) * 10000 + int(minor or 0)

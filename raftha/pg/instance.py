@@ -48,7 +48,7 @@ from raftha.pg.histories import Histories, PgWal
 from raftha.pg.layout import Layout
 from raftha.pg.probe import DiskProbe
 from raftha.pg.run import environment
-from raftha.pg.session import Row, Session
+from raftha.pg.session import ORDINARY_OPTIONS, OWN_OPTIONS, Row, Session
 
 _STATEMENT_TIMEOUT: Final = 5.0
 _POLL: Final = 0.01  # seconds between two looks for the effect of a reload
@@ -229,10 +229,11 @@ class Instance:
         return libraries.missing(parameters, Path(str(folder)), str(search_path))
 
     def setup(self, timeout: float) -> ServerSetup:
-        """The settings and roles that a cluster depends on."""
+        """The settings and roles that a cluster depends on, not with our own options."""
         roles = self.config.authentication
         names = [role.username for role in (roles.superuser, roles.replication, roles.rewind)]
-        return queries.parse_setup(self._once(queries.SETUP, (names,), timeout)[0][0])
+        found = self._once(queries.SETUP, (names,), timeout, ORDINARY_OPTIONS)
+        return queries.parse_setup(found[0][0])
 
     def conf_loaded(self, timeout: float) -> str:
         """When the postmaster last read its files, as text, seen by a new connection."""
@@ -369,17 +370,19 @@ class Instance:
     def _slot_names(self, timeout: float) -> set[str]:
         return {str(name) for (name,) in self._once(queries.SLOT_NAMES, (), timeout)}
 
-    def _session(self, **extra: str) -> Session:
+    def _session(self, options: Mapping[str, str] = OWN_OPTIONS, **extra: str) -> Session:
         parameters = {
             "host": str(self.layout.run_dir),
             "port": str(self.config.port),
             "user": self.config.authentication.superuser.username,
             **extra,
         }
-        return Session(parameters, self.clock)
+        return Session(parameters, self.clock, options)
 
-    def _once(self, sql: str, values: Row, timeout: float) -> list[Row]:
-        session = self._session()
+    def _once(
+        self, sql: str, values: Row, timeout: float, options: Mapping[str, str] = OWN_OPTIONS
+    ) -> list[Row]:
+        session = self._session(options)
         try:
             return session.query(sql, values, timeout)
         finally:

@@ -26,7 +26,7 @@ from raftha.instants import Instant, remaining
 from raftha.pg.conf import conninfo
 
 APPLICATION_NAME: Final = "raftha"
-_OPTIONS: Final = {
+OWN_OPTIONS: Final = {
     "client_min_messages": "error",
     "log_min_duration_statement": "-1",
     "log_min_error_statement": "panic",  # a failed ALTER ROLE must not be logged with its verifier
@@ -34,7 +34,9 @@ _OPTIONS: Final = {
     "search_path": "pg_catalog",
     "synchronous_commit": "local",  # what the agent writes never waits for a standby
 }
-ORDINARY_OPTIONS: Final = {name: _OPTIONS[name] for name in ("client_min_messages", "search_path")}
+ORDINARY_OPTIONS: Final = {
+    name: OWN_OPTIONS[name] for name in ("client_min_messages", "search_path")
+}
 """What a role may set that is no superuser."""
 
 _GLANCE_S: Final = 1.0
@@ -50,7 +52,7 @@ class Session:
         self,
         parameters: Mapping[str, str],
         clock: Clock,
-        options: Mapping[str, str] = _OPTIONS,
+        options: Mapping[str, str] = OWN_OPTIONS,
     ) -> None:
         self._parameters = parameters
         self._options = options
@@ -242,7 +244,8 @@ def _translated(error: psycopg2.Error) -> PostgresError:
     message = " ".join(str(error).split("\n", 1)[0].split()) or _unsaid(error)
     code = error.pgcode
     if code is None or code[:2] in _UNAVAILABLE_CLASSES:
-        return PostgresUnavailable(f"PostgreSQL did not answer: {message}")
+        did = "says" if "FATAL:" in message else "did not answer"
+        return PostgresUnavailable(f"PostgreSQL {did}: {message}")
     return PostgresError(f"PostgreSQL refused a statement: {message} ({code})")
 
 

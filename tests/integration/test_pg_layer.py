@@ -62,6 +62,8 @@ def test_a_cluster_of_two_is_made_and_streams(binaries: Binaries) -> None:
         assert (standby.receiver.host, standby.receiver.slot) == ("127.0.0.1", "n2")
         assert primary.slots == ("n2",)
         assert primary.version // 10000 == binaries.major
+        ordinary = n1.instance.setup(2.0).settings["synchronous_commit"]
+        assert ordinary == "on", "that of a session of anybody, not of ours"
         n1.instance.probe(2.0)
         n2.instance.probe(2.0)
         found = n2.instance.inspect()

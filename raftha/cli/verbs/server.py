@@ -35,12 +35,26 @@ def _timeout(command: _Command) -> _Command:
     return option(command)
 
 
+def _release(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    from raftha.model.restarting import unreadable
+
+    if (why := unreadable(None, given)) is not None:
+        raise click.BadParameter(why)
+    return given
+
+
 @click.command()
 @_members
 @_timeout
 @click.option("--pending", is_flag=True, help="Those with a pending restart, rolling.")
 @click.option("--any", "one", is_flag=True, help="One of them, a standby if there is one.")
-@click.option("--pg-version", "below", metavar="X.Y", help="Those with an older PostgreSQL.")
+@click.option(
+    "--pg-version",
+    "below",
+    metavar="X.Y",
+    callback=_release,
+    help="Those with an older PostgreSQL.",
+)
 @schedule_option
 @dry_run_option
 @click.pass_context
@@ -69,10 +83,6 @@ def restart(
     from raftha.cli import restart as work
     from raftha.cli.schedule import restart_at
     from raftha.clock import SystemClock
-    from raftha.ha.restarting import number_of
-
-    if below is not None and number_of(below) is None:
-        raise click.UsageError(f"--pg-version {below}: write a release, such as 15.18")
 
     wish = work.Wish(
         names=names,

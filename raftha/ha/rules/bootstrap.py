@@ -164,7 +164,9 @@ def _initialise(s: Situation) -> Verdict | None:
         return start(s, plan, lease.epoch, "starting the new primary")
     server = s.server
     if server is None:
-        return Verdict(f"the new primary is starting: {_explained(s.view.server_problem)}")
+        return Verdict(
+            f"the new primary is starting: {_explained(s.view.server_problem or 'no answer yet')}"
+        )
     done = s.view.finished
     if done is None or done.kind is not JobKind.CREATE_ROLES or done.error is not None:
         return Verdict("creating the roles", (CreateRoles(),))

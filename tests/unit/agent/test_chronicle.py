@@ -45,6 +45,17 @@ def test_a_decision_is_kept_when_it_is_another_one(chronicle: Chronicle) -> None
     assert words(chronicle) == ["waits 1.0 s at 0/5000", "streams from n2"]
 
 
+def test_the_figures_of_a_long_copy_are_no_news(chronicle: Chronicle) -> None:
+    for done in range(1, 100):
+        told = f"running for {done} s: {done} % of 7.5 GiB are copied, {done} MiB a second"
+        chronicle.look(b.following(), decision(told), routed=False)
+    assert len(words(chronicle)) == 1
+
+    for waited in ("waiting for 2 standbys", "waiting for 3 standbys"):
+        chronicle.look(b.following(), decision(waited), routed=False)
+    assert len(words(chronicle)) == 3
+
+
 def test_a_race_is_kept_with_the_positions_that_it_rests_on(chronicle: Chronicle) -> None:
     chronicle.look(b.racing(), decision("no other holds more", "elect-70"), routed=False)
 

@@ -45,6 +45,9 @@ def test_a_restart_answers_once_the_server_is_back() -> None:
         ("/restart", "[]", 400),
         ("/restart", '{"timeout": "soon"}', 400),
         ("/restart", '{"timeout": -1}', 400),
+        ("/restart", '{"role": "boss"}', 400),
+        ("/restart", '{"postgres_version": "new"}', 400),
+        ("/restart", '{"schedule": "2999-05-17T03:00Z", "postgres_version": "new"}', 400),
         ("/restart", '{"schedule": "soon"}', 422),
         ("/reinitialize", '{"from": "n2"}', 400),
         ("/reload", '{"now": true}', 400),
@@ -64,4 +67,4 @@ def test_a_refusal_is_412_with_the_reason() -> None:
     with serving(responder) as address:
         for path in ("/restart", "/reinitialize"):
             status, told = post(address, path, "{}")
-            assert (status, told["message"]) == (412, "paused")
+            assert (status, told["message"], told["reason"]) == (412, "paused", "paused")

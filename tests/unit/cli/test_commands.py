@@ -31,6 +31,10 @@ from tests.unit.api.fake_responder import FakeResponder, finished, rest_config, 
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOWHERE = "http://127.0.0.1:1"
+WITNESS_FILE = """\
+{scope: other, name: w1, restapi: {listen: "127.0.0.1:1"},
+raft: {self_addr: "127.0.0.1:1", partner_addrs: ["127.0.0.1:2"], data_dir: /nowhere}}
+"""
 
 
 @pytest.fixture
@@ -280,6 +284,21 @@ def test_a_request_goes_to_a_member_where_a_witness_told_about_the_cluster(
     assert result.exit_code == Exit.DONE, result.output
     assert told.requests == []
     assert len(responder.requests) == 1
+
+
+def test_a_file_of_another_cluster_moves_nothing_here(
+    responder: FakeResponder, url: str, tmp_path: Path
+) -> None:
+    """Its addresses are stale, or were copied from a neighbour's file."""
+    path = tmp_path / "w1.yml"
+    path.write_text(WITNESS_FILE, encoding="utf-8")
+    for verb in (("status",), ("switchover", "--yes"), ("pause",)):
+        told = raftha("-c", str(path), "--url", url, *verb)
+        assert told.exit_code == Exit.UNREACHABLE, told.output
+        assert "a node of the cluster main, and the file is of other" in told.stderr
+    assert responder.requests == []
+    path.write_text(WITNESS_FILE.replace("other", "main"), encoding="utf-8")
+    assert raftha("-c", str(path), "--url", url, "status").exit_code == Exit.DONE
 
 
 def test_run_names_every_problem_of_a_file(tmp_path: Path) -> None:

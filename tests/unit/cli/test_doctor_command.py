@@ -73,6 +73,7 @@ def test_a_problem_ends_with_its_own_code_and_a_remedy(
     result = raftha("doctor", "--url", url)
 
     assert result.exit_code == Exit.UNWELL
+    assert result.output.endswith("3 problems, 0 warnings, 0 checks passed\n")
     assert "PROBLEM n3  links: n2's postgres port 10.0.0.2:5432: Connection ref" in result.output
     assert "to do: open it from n3" in result.output
     found = json.loads(raftha("doctor", "--url", url, "-o", "json").output)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -68,6 +70,34 @@ def test_a_server_that_does_not_answer_is_named(
         told = raftha("query", "--url", url, "-U", "app", *words)
         assert told.exit_code == Exit.UNREACHABLE
         assert told.stderr.startswith(f"{name} at 127.0.0.1:9: PostgreSQL did not answer")
+
+
+def test_a_password_that_is_wanted_and_was_not_given_is_asked_for(
+    responder: FakeResponder, url: str
+) -> None:
+    """The server is there: it is no lack of an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = "{}:{}".format(*server.getsockname())
+        report = cluster_report()
+        members = tuple(replace(m, address=at) for m in report.members)
+        responder.cluster_report = with_url(replace(report, members=members), url)
+        Thread(target=_want_a_password, args=(server,), daemon=True).start()
+        told = raftha("query", "--url", url, "-U", "app", "-c", "SELECT 1")
+    assert told.exit_code == Exit.REFUSED, told.stderr
+    assert "PostgreSQL asks for a password: set PGPASSWORD" in told.stderr
+
+
+def _want_a_password(server: socket.socket) -> None:
+    """Refuse encryption, and ask each client for its password in clear text."""
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client:
+            while request := client.recv(1024):
+                wants_tls = request[4:8] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30")
+                client.sendall(b"N" if wants_tls else b"R\x00\x00\x00\x08\x00\x00\x00\x03")
 
 
 @pytest.mark.parametrize(

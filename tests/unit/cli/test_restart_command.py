@@ -215,6 +215,14 @@ def test_the_conditions_choose_whom(responder: FakeResponder, url: str) -> None:
     assert responder.wishes.asked[-1].postgres_version == "15.19"
 
 
+def test_only_those_with_an_older_release_are_meant(responder: FakeResponder, url: str) -> None:
+    newer = raftha("restart", "--url", url, "--yes", "--pg-version", "15.18")
+    assert (newer.exit_code, newer.stdout) == (Exit.DONE, "No member is meant.\n")
+    wrong = raftha("restart", "--url", url, "--yes", "--pg-version", "new")
+    assert (wrong.exit_code, "no release" in wrong.stderr) == (Exit.USAGE, True)
+    assert names(responder) == []
+
+
 def test_what_a_member_refuses_is_told(responder: FakeResponder, url: str) -> None:
     responder.wishes.answers = replace(
         responder.wishes.answers, state=OperationState.REFUSED, message="a switchover is under way"
@@ -222,6 +230,8 @@ def test_what_a_member_refuses_is_told(responder: FakeResponder, url: str) -> No
     result = raftha("restart", "--url", url, "--yes", "n2")
     assert result.exit_code == Exit.REFUSED
     assert "a switchover is under way" in result.stderr
+    older = raftha("restart", "--url", url, "--yes", "n2", "--pg-version", "16")
+    assert (older.exit_code, "under way" in older.stderr) == (Exit.REFUSED, True)
     assert raftha("reinit", "--url", url, "--yes", "n2").exit_code == Exit.REFUSED
 
 
@@ -267,5 +277,6 @@ def test_a_standby_is_made_anew_and_every_file_is_read_again(
 ) -> None:
     assert raftha("reinit", "--url", url, "--yes", "n2").exit_code == Exit.DONE
     assert responder.wishes.asked == [ServerRequest(kind=WishKind.REINITIALIZE, name="n2")]
-    assert raftha("reload", "--url", url, "--yes").exit_code == Exit.DONE
+    told = raftha("reload", "--url", url, "--yes")
+    assert (told.exit_code, "n2 reads its file again" in told.stdout) == (Exit.DONE, True)
     assert responder.reloads == 3

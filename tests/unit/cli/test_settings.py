@@ -140,6 +140,7 @@ def test_what_cannot_be_is_refused(
     result = raftha("edit-config", "--url", url, "--yes", *arguments)
 
     assert (result.exit_code, words in result.output + result.stderr) == (code, True)
+    assert "ignored" not in result.stderr, "what is refused is not passed over"
     assert responder.settings.writes == 0
 
 

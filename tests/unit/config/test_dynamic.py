@@ -120,11 +120,11 @@ def test_what_is_accepted_keeps_rule_r7_and_what_is_advised_is_accepted(
     [
         (None, "must be a mapping"),
         ([], "must be a mapping"),
-        ({"ttl": 1.9}, "config: ttl: must be at least 2, not a number (1.9)"),
+        ({"ttl": 1.9}, "config: ttl: must be at least 2, not 1.9"),
         ({"ttl": True}, "must be a number"),
         ({"ttl": "5"}, "must be a number"),
         ({"ttl": float("nan")}, "finite"),
-        ({"ttl": 10**5000}, "must be at most 3600, not a whole number (a very large one)"),
+        ({"ttl": 10**5000}, "must be at most 3600, not a very large one"),
         ({"ttl": -(10**400)}, "must be at least 2"),
         ({"postgresql": {"parameters": {"a": 10**5000}}}, "must be one value"),
         ({"tll": 5}, "did you mean ttl?"),

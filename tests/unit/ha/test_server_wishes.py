@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from raftha.agent.wishes import progress
 from raftha.ha.actions import Checkpoint, Clone, Start, Stop, StopMode
 from raftha.ha.memory import WISHED, Memory
-from raftha.ha.restarting import number_of, refusal
+from raftha.ha.restarting import refusal
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.operation import OperationState
 from raftha.model.postgres import PendingRestart
-from raftha.model.restarting import ServerRequest, ServerWish, WishKind
+from raftha.model.restarting import ServerRequest, ServerWish, WishKind, number_of
 from raftha.model.view import View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
