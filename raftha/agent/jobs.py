@@ -176,7 +176,7 @@ class Jobs:
         may_rewind = cluster.config.postgresql.use_pg_rewind
         copy = self._cloning(action.source, cluster)
 
-        def work(cancel: Cancelled) -> Diverged | None:
+        def work(cancel: Cancelled) -> None:
             if action.forced:
                 return copy(cancel)
             job = self._job(cancel, COPY_TIMEOUT)
@@ -186,17 +186,21 @@ class Jobs:
                 self._tools.mark_standby(job.layout.data_dir)
                 last = str(comparison.last_record)
                 event(LOG, logging.INFO, "nothing diverged", last_record=last)
-                return _end_of(comparison) if comparison.was_primary else None
+                if comparison.was_primary:
+                    self._worker.found(_end_of(comparison))
+                return None
             if action.spares:
                 raise PostgresError(self._spared(job.layout.data_dir, action.source))
             undone = comparison.diverged_bytes
             event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
+            self._worker.found(_end_of(comparison))
             kept = self._rewound(job, upstream, comparison) if may_rewind else None
             if kept is None:
                 copy(cancel)
             else:
                 self._instance.discard_slots(_slots_of(cluster))
-            return _end_of(comparison, kept or "")
+                self._worker.found(_end_of(comparison, kept))
+            return None
 
         return work
 

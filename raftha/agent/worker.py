@@ -19,8 +19,8 @@ from raftha.model.view import Diverged, JobKind, JobResult, JobView
 LOG = logging.getLogger(__name__)
 
 Cancelled = Callable[[], bool]
-Work = Callable[[Cancelled], Diverged | None]
-"""What a job does; a rejoin returns what it undid."""
+Work = Callable[[Cancelled], None]
+"""What a job does."""
 
 
 def on_a_thread(work: Callable[[], None]) -> None:
@@ -46,6 +46,7 @@ class Worker:
         self._aside = aside
         self._job: JobView | None = None
         self._result: JobResult | None = None
+        self._diverged: Diverged | None = None
         self._cancel = threading.Event()
 
     @property
@@ -63,6 +64,7 @@ class Worker:
         if self._job is not None:
             return False
         self._cancel.clear()
+        self._diverged = None
         self._job = JobView(kind=kind, started=self._clock.now(), source=source)
         event(LOG, logging.DEBUG, "job started", kind=kind)
         try:
@@ -77,15 +79,19 @@ class Worker:
         if self._job is not None:
             self._job = replace(self._job, copied=copied)
 
+    def found(self, diverged: Diverged) -> None:
+        """What the running job has to undo, for its result, whether it can or not. To be called by
+        its work."""
+        self._diverged = diverged
+
     def cancel(self) -> None:
         """Ask the running job to give up."""
         self._cancel.set()
 
     def _run(self, kind: JobKind, work: Work) -> None:
         error: str | None = None
-        diverged: Diverged | None = None
         try:
-            diverged = work(self._cancel.is_set)
+            work(self._cancel.is_set)
         except (RafthaError, OSError) as problem:
             error = str(problem)
         except Exception as bug:
@@ -94,6 +100,8 @@ class Worker:
             return
         level = logging.DEBUG if error is None else logging.ERROR
         event(LOG, level, "job ended", kind=kind, error=error)
-        self._result = JobResult(kind=kind, ended=self._clock.now(), error=error, diverged=diverged)
+        self._result = JobResult(
+            kind=kind, ended=self._clock.now(), error=error, diverged=self._diverged
+        )
         self._job = None
         self._changed()

@@ -12,6 +12,7 @@ from raftha.ha.actions import Action, Submit
 from raftha.ha.keys import encode_history
 from raftha.ha.situation import Situation
 from raftha.model.cluster import HistoryRecord
+from raftha.model.ids import Timeline
 from raftha.model.store import KeyAt, Put, Transact
 from raftha.model.view import Diverged
 
@@ -29,14 +30,26 @@ def loss_report(s: Situation) -> tuple[Action, ...]:
 
 
 def with_loss(history: tuple[HistoryRecord, ...], undone: Diverged) -> tuple[HistoryRecord, ...]:
-    """The history with the bytes behind the newest switch away from that timeline. Of several
-    servers that held some of them the one that held most counts."""
-    for record in reversed(history):
-        if record.parent != undone.timeline or record.switch is None:
-            continue
-        lost = max(record.switch.behind(undone.end), record.lost_bytes or 0)
-        if lost == record.lost_bytes:
-            return history
-        changed = replace(record, lost_bytes=lost)
-        return tuple(changed if known is record else known for known in history)
-    return history
+    """The history with the bytes behind the switch away from that timeline. Of several servers that
+    held some of them the one that held most counts."""
+    record = _departure(history, undone.timeline)
+    if record is None or record.switch is None:
+        return history
+    lost = max(record.switch.behind(undone.end), record.lost_bytes or 0)
+    if lost == record.lost_bytes:
+        return history
+    changed = replace(record, lost_bytes=lost)
+    return tuple(changed if known is record else known for known in history)
+
+
+def _departure(history: tuple[HistoryRecord, ...], timeline: Timeline) -> HistoryRecord | None:
+    """The newest promotion away from a timeline. A timeline that nobody went on from was left by a
+    later promotion away from one that it came from."""
+    parents = {record.timeline: record.parent for record in history}
+    left: Timeline | None = timeline
+    while left is not None:
+        for record in reversed(history):
+            if record.parent == left and record.switch is not None and record.timeline > timeline:
+                return record
+        left = parents.get(left)
+    return None

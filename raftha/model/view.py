@@ -110,7 +110,7 @@ class Diverged(Struct, frozen=True, kw_only=True):
 
 class JobResult(Struct, frozen=True, kw_only=True):
     """The last job that ended; `error` is None if it did what it was for. `diverged` is what it
-    undid, or how far a former primary went that had nothing to undo."""
+    undid or had to undo, or how far a former primary went that had nothing to undo."""
 
     kind: JobKind
     ended: Instant

@@ -6,7 +6,7 @@ with what its history says; neither is asked of the product.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,11 +33,11 @@ def loss_violations(
 ) -> list[str]:
     """What is lost beyond the bound, and what is lost and the history does not say."""
     taken = [a for a in attempts if a.outcome is Outcome.OK]
-    records = {record["parent"]: record for record in history if record["switch"] is not None}
+    line = [record for record in history if record["switch"] is not None]
     found = []
     for timeline in sorted({a.timeline for a in taken if a.id not in rows}):
         own = [a for a in taken if a.timeline == timeline]
-        record = records.get(timeline)
+        record = departure(line, timeline)
         if record is None:
             found.append(f"rows of timeline {timeline} are lost, and no promotion left it")
             continue
@@ -49,6 +49,19 @@ def loss_violations(
         if record["lost_bytes"] is None or record["lost_bytes"] < max(1, lost):
             found.append(f"timeline {timeline} lost {lost} bytes, told: {record['lost_bytes']}")
     return found
+
+
+def departure(line: Sequence[Mapping[str, Any]], timeline: int) -> Mapping[str, Any] | None:
+    """The last promotion away from a timeline; if nobody went on from it, away from the one that it
+    came from."""
+    parents = {record["timeline"]: record["parent"] for record in line}
+    left: int | None = timeline
+    while left is not None:
+        later = [r for r in line if r["parent"] == left and r["timeline"] > timeline]
+        if later:
+            return later[-1]
+        left = parents.get(left)
+    return None
 
 
 def written_in(attempts: Iterable[Attempt], seconds: float) -> int:

@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
-        self.refuses = False
+        self.refuses = self.clone_fails = False
         self.did: list[str] = []
         clock = FakeClock()
         self.worker = Worker(clock, lambda: None, self._fatal, lambda work: work())
@@ -45,7 +45,7 @@ class Bench:
             clock=clock,
             tools=Tools(
                 job=lambda **_: SimpleNamespace(layout=SimpleNamespace(data_dir=Path("/data"))),
-                clone=lambda *_: self.did.append("clone"),
+                clone=lambda *_: self._clone(),
                 compare=lambda *_: self._compare(),
                 rewind=lambda *_: self._rewind(),
                 mark_standby=lambda _: self.did.append("mark"),
@@ -67,6 +67,11 @@ class Bench:
             end=Lsn(5000),
             upstream=UpstreamLine(identity=identity, history=()),
         )
+
+    def _clone(self) -> None:
+        self.did.append("clone")
+        if self.clone_fails:
+            raise PostgresError("the source went away")
 
     def _rewind(self) -> Path:
         self.did.append("rewind")
@@ -111,3 +116,15 @@ def test_where_a_rewind_is_impossible_a_copy_is_made() -> None:
 
     assert bench.rejoin(spares=False).error is None
     assert bench.did == ["rewind", "clone"]
+
+
+def test_what_was_to_be_undone_is_told_though_the_copy_that_undoes_it_fails() -> None:
+    """The next job makes a copy, and no longer knows what had been there."""
+    bench = Bench(Relation.DIVERGED)
+    bench.refuses = bench.clone_fails = True
+
+    done = bench.rejoin(spares=False)
+
+    assert done.error == "the source went away"
+    assert done.diverged is not None
+    assert (done.diverged.timeline, done.diverged.end) == (2, Lsn(5000))

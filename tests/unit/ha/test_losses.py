@@ -46,6 +46,11 @@ def test_a_rejoined_server_says_how_much_it_undid() -> None:
     assert rejoined(UNDONE, cluster=b.followed(history=told)) == []
 
 
+def test_a_server_that_could_not_undo_it_yet_says_so_too() -> None:
+    failed = JobResult(kind=JobKind.REJOIN, ended=pg.at(-0.1), error="cut off", diverged=UNDONE)
+    assert len(rejoined(UNDONE, finished=failed)) == 1
+
+
 def test_nothing_is_said_without_a_loss_or_while_a_write_is_open() -> None:
     assert rejoined(None) == []
     assert rejoined(UNDONE, pending=frozenset({"history"})) == []
@@ -71,6 +76,19 @@ def test_of_two_switches_away_from_a_timeline_the_newest_counts() -> None:
     again = b.record(3, parent=Timeline(1), switch=pg.lsn(7200))
 
     assert [r.lost_bytes for r in with_loss((*LINE, again), UNDONE)] == [None, None, 145]
+
+
+def test_a_timeline_that_nobody_went_on_from_is_left_by_the_next_promotion_beside_it() -> None:
+    """Timeline 3 took writes and died unseen; 4 left timeline 2 where 3 had."""
+    third = b.record(3, parent=Timeline(2), switch=pg.lsn(8000))
+    fourth = b.record(4, parent=Timeline(2), switch=pg.lsn(8000))
+    fifth = b.record(5, parent=Timeline(4), switch=pg.lsn(9500))
+    undone = Diverged(timeline=Timeline(3), end=pg.lsn(9000))
+
+    told = with_loss((*LINE, third, fourth, fifth), undone)
+
+    assert [r.lost_bytes for r in told] == [None, None, None, 1000, None]
+    assert with_loss((*LINE, third), undone) == (*LINE, third), "nobody has left it"
 
 
 def test_the_record_of_a_promotion_holds_what_the_leader_before_had_written() -> None:
