@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def recover_and_die(directory: Path, number: int) -> bool:
     """Recover in a process of its own, killed before a file operation; whether it was."""
     child = os.fork()
     if child == 0:
+        tempfile.tempdir = str(directory.parent)  # who is killed leaves its copy of the log there
         sys.addaudithook(die_at(number))
         recover(directory)
         os._exit(0)
