@@ -274,6 +274,22 @@ LOSS: Final = (
         instead="return None",
         caught_by="unit/ha/test_telling.py::test_who_told_nothing_had_what_it_took_over_with",
     ),
+    Mutant(
+        file="ha/losses.py",
+        without="S7: what was lost with a timeline that nobody went on from is told nowhere",
+        text="        left = parents.get(left)\n",
+        instead="        left = None\n",
+        caught_by="unit/ha/test_losses.py::"
+        "test_a_timeline_that_nobody_went_on_from_is_left_by_the_next_promotion_beside_it",
+    ),
+    Mutant(
+        file="agent/jobs.py",
+        without="S7: what a failed rejoin had to undo is forgotten",
+        text="            self._worker.found(_end_of(comparison))\n            kept =",
+        instead="            kept =",
+        caught_by="unit/agent/test_jobs.py::"
+        "test_what_was_to_be_undone_is_told_though_the_copy_that_undoes_it_fails",
+    ),
 )
 
 MUTANTS: Final = (*SYNC, *FLOOR, *QUORUM, *LOSS)
