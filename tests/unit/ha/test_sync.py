@@ -298,8 +298,10 @@ def test_switching_the_mode_on_writes_the_set_before_anything_else() -> None:
     assert command.writes == (Put(KEYS.sync, encode_sync(N1, ())),)
 
 
-def test_the_set_of_another_leader_is_taken_over_empty() -> None:
-    decision = step(leading(b.cluster(sync=b.sync(N1, by=N2))))
+@pytest.mark.parametrize(("named", "names"), [(N1, ""), (N2, names_for(N2))])
+def test_the_set_of_another_leader_is_taken_over_empty(named: MemberName, names: str) -> None:
+    """Also where commits wait for whom it names: that this one holds all of it is not proved."""
+    decision = step(leading(b.cluster(sync=b.sync(named, by=N3)), names))
 
     assert b.only(decision, Submit).command.writes == (Put(KEYS.sync, encode_sync(N1, ())),)
 
