@@ -45,11 +45,12 @@ def with_loss(history: tuple[HistoryRecord, ...], undone: Diverged) -> tuple[His
 def _departure(history: tuple[HistoryRecord, ...], timeline: Timeline) -> HistoryRecord | None:
     """The newest promotion away from a timeline. A timeline that nobody went on from was left by a
     later promotion away from one that it came from."""
-    parents = {record.timeline: record.parent for record in history}
-    left: Timeline | None = timeline
-    while left is not None:
+    line = [timeline]
+    for record in reversed(history):  # Newest first: a parent comes after its child, once.
+        if record.timeline == line[-1] and record.parent is not None:
+            line.append(record.parent)
+    for left in line:
         for record in reversed(history):
             if record.parent == left and record.switch is not None and record.timeline > timeline:
                 return record
-        left = parents.get(left)
     return None

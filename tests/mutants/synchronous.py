@@ -277,8 +277,8 @@ LOSS: Final = (
     Mutant(
         file="ha/losses.py",
         without="S7: what was lost with a timeline that nobody went on from is told nowhere",
-        text="        left = parents.get(left)\n",
-        instead="        left = None\n",
+        text="line.append(record.parent)",
+        instead="pass",
         caught_by="unit/ha/test_losses.py::"
         "test_a_timeline_that_nobody_went_on_from_is_left_by_the_next_promotion_beside_it",
     ),

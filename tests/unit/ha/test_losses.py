@@ -91,6 +91,13 @@ def test_a_timeline_that_nobody_went_on_from_is_left_by_the_next_promotion_besid
     assert with_loss((*LINE, third), undone) == (*LINE, third), "nobody has left it"
 
 
+def test_a_record_that_names_itself_as_its_parent_holds_up_nobody() -> None:
+    """No agent writes one; a decision that never ends would cost the lease."""
+    odd = b.record(3, parent=Timeline(3), switch=pg.lsn(8000))
+    undone = Diverged(timeline=Timeline(3), end=pg.lsn(9000))
+    assert with_loss((*LINE, odd), undone) == (*LINE, odd)
+
+
 def test_the_record_of_a_promotion_holds_what_the_leader_before_had_written() -> None:
     seen = LeaderSeen(
         revision=Revision(1), at=pg.at(-9), timeline=Timeline(1), position=pg.lsn(6000)
