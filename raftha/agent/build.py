@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,9 +20,10 @@ from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.doctor import Doctor, targets_of
 from raftha.agent.effects import Effects
+from raftha.agent.ground import EDGES, Edges, Ground
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
-from raftha.agent.jobs import TOOLS, Jobs, Tools
+from raftha.agent.jobs import Jobs
 from raftha.agent.keeper import LeaseKeeper
 from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
@@ -41,24 +41,23 @@ from raftha.agent.wiring import (
     build_member_changes,
     build_operations,
     build_pauses,
-    build_peers,
     build_schedules,
     build_store_reader,
 )
 from raftha.agent.wishes import ServerWishes
-from raftha.agent.worker import Worker, on_a_thread
+from raftha.agent.worker import Worker
 from raftha.api.server import ApiServer
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
-from raftha.guardian.client import GuardianClient, spawn
 from raftha.ha.keys import Keys
+from raftha.ha.table import Decision
 from raftha.ha.telling import telling
-from raftha.instants import Seconds, longest
+from raftha.instants import Seconds
 from raftha.metrics import Metrics
 from raftha.model.finding import Finding
 from raftha.model.happening import Kind
 from raftha.model.settings import NodeConfig, PostgresConfig
-from raftha.model.store import Committed, Outcome
+from raftha.model.view import View
 from raftha.pg.instance import Instance
 from raftha.pg.kept import KeptCopies
 
@@ -134,53 +133,6 @@ def _outermost(
         fatal(f"the thread {name} failed unexpectedly: {bug!r}")
 
 
-class Edges(Struct, frozen=True, kw_only=True):
-    """Where a member ends and the machine and the network begin: what a made-up host replaces, as
-    it does with the clock, the node and the instance."""
-
-    spawn: Callable[..., None] = spawn
-    guardian: Callable[..., GuardianClient] = GuardianClient
-    peers: Callable[[NodeConfig, ClusterReader, Clock, Callable[[], None]], Peers] = build_peers
-    aside: Callable[[Callable[[], None]], None] = on_a_thread
-    tools: Tools = TOOLS
-
-
-EDGES: Final = Edges()
-
-
-class _Ground(Struct, frozen=True, kw_only=True):
-    """What every part of a member stands on."""
-
-    board: Board
-    clock: Clock
-    keys: Keys
-    node: RaftNode
-    reader: ClusterReader
-    instance: Instance
-    run_dir: Path
-    metrics: Metrics
-    will: Callable[[], Sequence[str]]
-    edges: Edges
-    chronicle: Chronicle
-
-    def fenced(self, reason: str, seconds: float) -> None:
-        """The guardian has killed the instance."""
-        self.metrics.fenced(reason, seconds)
-        words = f"the guardian killed the server: {reason}"
-        self.chronicle.note(Kind.FENCE, words, seconds=f"{seconds:.3f}")
-
-    def settled(self, outcome: Outcome) -> None:
-        """A renewal has ended, and if it committed the guardian has its new deadline."""
-        took = None
-        if isinstance(outcome, Committed):
-            took = longest(outcome.handed_over, self.clock.now())
-        self.metrics.settled(type(outcome).__name__.lower(), took)
-
-    @property
-    def server_log(self) -> Path:
-        return self.run_dir / "postgresql.log"
-
-
 def build_instance(
     config: NodeConfig, postgres: PostgresConfig, run_dir: Path, clock: Clock
 ) -> Instance:
@@ -203,7 +155,7 @@ def build_member(
 ) -> Member:
     """Everything of a member, wired and still at rest. `will` tells the others of its end."""
     keys = Keys(config.scope)
-    ground = _Ground(
+    ground = Ground(
         board=Board(config=config, postgres=postgres, last_tick=clock.now()),
         clock=clock,
         keys=keys,
@@ -242,7 +194,7 @@ def build_member(
     )
 
 
-def _doctor(ground: _Ground, guarding: Guarding) -> Doctor:
+def _doctor(ground: Ground, guarding: Guarding) -> Doctor:
     me, reader = ground.board.config.name, ground.reader
 
     def of_member() -> Iterator[Finding]:
@@ -262,7 +214,7 @@ def _chronicle(config: NodeConfig, instance: Instance, clock: Clock, metrics: Me
     return Chronicle(instance.layout.run_dir / EVENTS, config.name, clock, metrics.took_over)
 
 
-def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]:
+def _lease_side(ground: Ground, health: Health) -> tuple[Guarding, LeaseKeeper]:
     """The guardian and the lease, which hold each other: a lease is believed once the guardian has
     its deadline, and forgotten when the guardian is gone."""
     settings = ground.reader.settings
@@ -296,7 +248,7 @@ def _lease_side(ground: _Ground, health: Health) -> tuple[Guarding, LeaseKeeper]
     return guarding, keeper
 
 
-def _observer(ground: _Ground, health: Health) -> Observer:
+def _observer(ground: Ground, health: Health) -> Observer:
     settings = ground.reader.settings
     return Observer(
         board=ground.board,
@@ -308,7 +260,7 @@ def _observer(ground: _Ground, health: Health) -> Observer:
 
 
 def _responder(
-    ground: _Ground, observer: Observer, guarding: Guarding, peers: Peers
+    ground: Ground, observer: Observer, guarding: Guarding, peers: Peers
 ) -> MemberResponder:
     """The HTTP side; an operator's request is judged by what the responder sees."""
     responder = MemberResponder(
@@ -349,7 +301,7 @@ def _responder(
 
 
 def _loop(
-    ground: _Ground,
+    ground: Ground,
     guarding: Guarding,
     keeper: LeaseKeeper,
     peers: Peers,
@@ -358,20 +310,7 @@ def _loop(
 ) -> Loop:
     """Eyes and hands of the decisions."""
     board, clock, instance = ground.board, ground.clock, ground.instance
-    effects = Effects(
-        board=board,
-        instance=instance,
-        guarding=guarding,
-        keeper=keeper,
-        store=ground.node.store,
-        peers=peers,
-        worker=worker,
-        jobs=Jobs(
-            board=board, instance=instance, worker=worker, clock=clock, tools=ground.edges.tools
-        ),
-        clock=clock,
-        log_path=ground.server_log,
-    )
+    effects = _effects(ground, guarding, keeper, peers, worker)
     lookout = Lookout(
         board=board,
         clock=clock,
@@ -386,6 +325,10 @@ def _loop(
         log_path=ground.server_log,
         unable=Checking(instance).unable,
     )
+
+    def publish(view: View, decision: Decision) -> None:
+        ground.edges.told(responder.publish(view, decision), decision)
+
     return Loop(
         board=board,
         clock=clock,
@@ -393,6 +336,25 @@ def _loop(
         observe=lookout.observe,
         effects=effects,
         recorder=Recorder(),
-        publish=responder.publish,
+        publish=publish,
         ticked=ground.metrics.ticked,
+    )
+
+
+def _effects(
+    ground: Ground, guarding: Guarding, keeper: LeaseKeeper, peers: Peers, worker: Worker
+) -> Effects:
+    board, clock, instance = ground.board, ground.clock, ground.instance
+    tools = ground.edges.tools
+    return Effects(
+        board=board,
+        instance=instance,
+        guarding=guarding,
+        keeper=keeper,
+        store=ground.node.store,
+        peers=peers,
+        worker=worker,
+        jobs=Jobs(board=board, instance=instance, worker=worker, clock=clock, tools=tools),
+        clock=clock,
+        log_path=ground.server_log,
     )

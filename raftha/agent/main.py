@@ -17,6 +17,9 @@ from pathlib import Path
 from raftha import __version__
 from raftha.account import own_name
 from raftha.agent.build import Member, build_instance, build_member
+from raftha.agent.chronicle import gist
+from raftha.agent.ground import Edges
+from raftha.agent.notify import VARIABLE, ServiceManager
 from raftha.agent.process import (
     begin_log,
     check_again,
@@ -33,7 +36,10 @@ from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
 from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
+from raftha.ha.announce import role, state
 from raftha.ha.keys import Keys
+from raftha.ha.situation import Situation
+from raftha.ha.table import Decision
 from raftha.logs import event
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
@@ -71,9 +77,11 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     node = open_node(config, clock, metrics, witness=False, visitors=visitors)
     visitors.listener = Receipts(node.store, Keys(config.scope)).take
     will = partial(will_of, node.store, config_path.resolve())
-    member = build_member(config, postgres, node, instance, clock, metrics, fatal, will)
+    manager = ServiceManager(os.environ.get(VARIABLE), clock)
+    edges = Edges(told=partial(_tell, manager))
+    member = build_member(config, postgres, node, instance, clock, metrics, fatal, will, edges)
     # First of all: from here on whoever sees this node answer can also have it stop in order.
-    on_signals(member.stop, lambda: _reload(member, node, config_path))
+    on_signals(member.stop, lambda: _reload(member, node, config_path), manager)
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
@@ -180,6 +188,12 @@ def _check_port(postgres: PostgresConfig) -> None:
             what = f"{host}:{postgres.port} cannot be used: {error.strerror or error}"
             remedy = "stop what listens there, or choose another address"
             raise ConfigError([Problem("postgresql.listen", what, remedy)]) from error
+
+
+def _tell(manager: ServiceManager, situation: Situation, decision: Decision) -> None:
+    """A line for the service manager, after each round of the loop."""
+    standing = f"{role(situation)}, {state(situation)}"
+    manager.tell(f"{standing}: {decision.reason}", gist=f"{standing}: {gist(decision)}")
 
 
 def _reload(member: Member, node: RaftNode, config_path: Path) -> None:

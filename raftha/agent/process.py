@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from raftha.account import own_name
+from raftha.agent.notify import ServiceManager
 from raftha.clock import Clock
 from raftha.config.changes import compare
 from raftha.config.load import load
@@ -107,17 +108,31 @@ def open_node(
     )
 
 
-def on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT stop, SIGHUP reloads; each on a thread of its own.
+def on_signals(
+    stop: Callable[[], None], reload: Callable[[], None], manager: ServiceManager
+) -> None:
+    """SIGTERM and SIGINT stop, SIGHUP reloads; each on a thread of its own. The service manager is
+    told.
 
     A handler runs in the midst of whatever the main thread does. If that holds a lock which the
     handler needs, as an event that is just being waited for does, neither ever goes on."""
 
+    def stop_and_tell() -> None:
+        manager.stopping()
+        stop()
+
+    def reload_and_tell() -> None:
+        manager.reloading()
+        try:
+            reload()
+        finally:
+            manager.reloaded()
+
     def on_stop(_number: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=stop, name="stop", daemon=True).start()
+        threading.Thread(target=stop_and_tell, name="stop", daemon=True).start()
 
     def on_reload(_number: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=reload, name="reload", daemon=True).start()
+        threading.Thread(target=reload_and_tell, name="reload", daemon=True).start()
 
     signal.signal(signal.SIGTERM, on_stop)
     signal.signal(signal.SIGINT, on_stop)

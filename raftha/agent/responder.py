@@ -112,13 +112,14 @@ class MemberResponder:
         self._last: Published | None = None
         self._renewed: tuple[int, Instant] | None = None
 
-    def publish(self, view: View, decision: Decision) -> None:
+    def publish(self, view: View, decision: Decision) -> Situation:
         """Take the last tick in. What is told of it is put together when somebody asks."""
         situation = Situation(view, decision.memory, self._keys)
         self._last = Published(situation, decision, self._clocks.look(view.now))
         self._chronicle.look(view, decision, takes_writes(situation))
         self._note_renewal(view)
         self._operations().notice()
+        return situation
 
     @property
     def wishes(self) -> ServerWishes:

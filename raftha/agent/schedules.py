@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 from random import Random
 
-from raftha.agent.writing import Store
-from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
+from raftha.agent.writing import Store, tried
+from raftha.errors import CompareFailed
 from raftha.ha.documents import read_cluster
 from raftha.ha.keys import Keys
 from raftha.ha.scheduling import (
@@ -26,6 +26,7 @@ from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.cluster import Cluster
 from raftha.model.ids import MemberName
+from raftha.model.operation import OperationState
 from raftha.model.scheduling import (
     ScheduleAnswer,
     ScheduledRestart,
@@ -123,13 +124,11 @@ class Schedules:
 
     def _write(self, command: Transact, state: ScheduleState, words: str) -> ScheduleAnswer:
         try:
-            self._store.execute(command, timeout=self._timeout())
+            outcome = tried(self._store, command, self._timeout())
         except CompareFailed:
             return _answer(ScheduleState.TAKEN, "somebody else has just changed it: look again")
-        except StoreUnavailable as error:
-            return _answer(ScheduleState.REFUSED, f"the store refused: {error}")
-        except OutcomeUnknown as error:
-            return _answer(ScheduleState.UNKNOWN, f"the answer was lost: {error}")
+        if outcome.state is not OperationState.DONE:
+            return _answer(ScheduleState(outcome.state), outcome.message)
         event(LOG, logging.WARNING, "schedule changed", what=words)
         return _answer(state, words)
 

@@ -6,6 +6,7 @@ It imports nothing of PostgreSQL, so that it stays small; a test looks at what i
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from raftha import __version__
 from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.doctor import Doctor, targets_of
+from raftha.agent.notify import VARIABLE, ServiceManager
 from raftha.agent.process import (
     begin_log,
     check_again,
@@ -74,10 +76,12 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
         check_again(config, config_path)
         node.refresh()
 
-    on_signals(stopping.set, on_reload)
+    manager = ServiceManager(os.environ.get(VARIABLE), clock)
+    on_signals(stopping.set, on_reload, manager)
     api.start()
     node.start()
     event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
+    manager.tell("witness: votes in the Raft group")
     chronicle.note(Kind.AGENT, "agent started", version=__version__)
     threading.Thread(target=chronicle.run, args=(stopping,), name="chronicle", daemon=True).start()
     try:

@@ -24,9 +24,15 @@ def written(store: Store, command: Command, timeout: Seconds, *, passed: str) ->
     """DONE, without words, says that it is committed. `passed` is what to say where somebody else
     was quicker. Never raises for what a store answers."""
     try:
-        store.execute(command, timeout=timeout)
+        return tried(store, command, timeout)
     except CompareFailed:
         return Outcome(state=OperationState.REFUSED, message=passed)
+
+
+def tried(store: Store, command: Command, timeout: Seconds) -> Outcome:
+    """The same, for who has more to say where somebody else was quicker. Raises CompareFailed."""
+    try:
+        store.execute(command, timeout=timeout)
     except StoreUnavailable as error:
         return Outcome(state=OperationState.REFUSED, message=f"the store refused: {error}")
     except OutcomeUnknown as error:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pytest
 
 from raftha.guardian.client import PROGRAM
 from tests.integration.harness import ClusterHarness, Node
+from tests.integration.node_support import hang_up
 from tests.integration.scene import NewCluster, await_line, postmaster_pid
 
 pytestmark = pytest.mark.integration
@@ -104,3 +107,34 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     )
     ours = [line for line in done.stderr.splitlines() if "raftha" in line]
     assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def test_the_agent_tells_the_service_manager_how_it_is(new_cluster: NewCluster) -> None:
+    """One node of three, so without a majority: it is ready all the same. The name lies outside of
+    the file system, as systemd's own does in a user session."""
+    cluster = new_cluster(nodes=3)
+    name = f"raftha-test-{cluster.nodes['n1'].rest_port}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        listener.settimeout(10.0)
+        cluster.start("n1", {"NOTIFY_SOCKET": f"@{name}"})
+        first = listener.recv(4096).decode()
+        assert first.startswith("READY=1\nSTATUS=none, "), first
+        assert cluster.get("n1", "/liveness")[0] == 200, "ready, and not to be asked"
+
+        hang_up(cluster, "n1")
+        said = _until(listener, "READY=1\n")
+        reloading = re.search(r"RELOADING=1\nMONOTONIC_USEC=(\d+)\n", said)
+        assert reloading is not None, said
+        assert 0 <= time.monotonic_ns() // 1000 - int(reloading[1]) < 10_000_000
+
+        assert cluster.stop("n1") == 0
+        assert "STOPPING=1\n" in _until(listener, "STOPPING=1\n")
+
+
+def _until(listener: socket.socket, last: str) -> str:
+    """All that is said, until somebody says that."""
+    said = ""
+    while last not in said:
+        said += listener.recv(4096).decode()
+    return said

@@ -12,7 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
-from raftha.agent.build import Edges, Member, build_member
+from raftha.agent.build import Member, build_member
+from raftha.agent.ground import Edges
 from raftha.agent.reader import ClusterReader
 from raftha.agent.receipts import Receipts
 from raftha.clock import Clock

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from raftha.agent.build import Edges
+from raftha.agent.ground import Edges
 from raftha.agent.jobs import Tools as ProductTools
 from raftha.agent.peers import Asked, Peers
 from raftha.agent.reader import ClusterReader

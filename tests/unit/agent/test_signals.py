@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from raftha.agent.notify import ServiceManager
 from raftha.agent.process import on_signals
+from raftha.clock import SystemClock
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -34,7 +36,7 @@ def test_a_signal_waits_for_no_lock_of_the_thread_that_it_interrupts(
         if lock.acquire(timeout=5.0):
             done.set()
 
-    on_signals(act, act)
+    on_signals(act, act, ServiceManager(None, SystemClock()))
     with lock:
         signal.raise_signal(number)
     assert done.wait(5.0)
