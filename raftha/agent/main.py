@@ -36,6 +36,7 @@ from raftha.consensus.medium import check_medium
 from raftha.consensus.node import RaftNode
 from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
+from raftha.guardian.events import StopMode
 from raftha.ha.announce import role, state
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
@@ -52,16 +53,22 @@ LONGEST_RUN_DIR = 80
 """A Unix socket's path holds 107 bytes, and PostgreSQL's own file name takes up to 20 of them."""
 
 
-def run(config: NodeConfig, config_path: Path) -> int:
-    """Run a member until it is stopped."""
+LONGEST_STOP_S = 60.0
+STEP_S = 0.2
+"""What runs the container kills it after its own patience, such as Docker's 10 s."""
+
+
+def run(config: NodeConfig, config_path: Path, *, contained: bool = False) -> int:
+    """Run a member until it is stopped. `contained` says that everything ends with this process:
+    it is all that a container is for."""
     try:
         begin_log(config)
-        return _run_member(config, config_path, SystemClock())
+        return _run_member(config, config_path, SystemClock(), contained=contained)
     except RafthaError as error:
         return refused(error)
 
 
-def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
+def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, contained: bool) -> int:
     postgres = config.postgresql
     if postgres is None:
         raise ConfigError([Problem(str(config_path), "postgresql is missing", "or use a witness")])
@@ -91,10 +98,25 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock) -> int:
         member.api.stop()
         node.stop()
         member.peers.close()
+        if contained:
+            _end_server(member)
         _dismiss_guardian(member)
         os.close(lock)
     event(LOG, logging.INFO, "agent ended", name=config.name)
     return 0
+
+
+def _end_server(member: Member) -> None:
+    """The agent leaves a server behind in a maintenance pause. Better a clean stop than SIGKILL."""
+    try:
+        member.guarding.stop(StopMode.FAST)
+    except GuardianError:
+        return  # there is none
+    patience = LONGEST_STOP_S
+    while member.guarding.view().running and patience > 0:
+        member.board.woken.clear()
+        member.board.woken.wait(STEP_S)
+        patience -= STEP_S
 
 
 def _dismiss_guardian(member: Member) -> None:

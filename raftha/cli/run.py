@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from raftha.account import own_name
+from raftha.agent.shepherd import shepherded
 from raftha.cli.exits import Exit
 from raftha.clock import SystemClock
 from raftha.config.load import Loaded, load
@@ -19,6 +20,11 @@ from raftha.errors import ConfigError, Problem
 
 def run(path: Path) -> int:
     """Run a member until it is told to stop; the process's exit code."""
+    is_first = os.getpid() == 1
+    return shepherded(lambda: _run(path, contained=is_first))
+
+
+def _run(path: Path, *, contained: bool) -> int:
     if os.geteuid() == 0:
         click.echo(
             "raftha: PostgreSQL does not run as root; start the agent as the user that owns the "
@@ -32,11 +38,15 @@ def run(path: Path) -> int:
     with _loading():
         import raftha.agent.main  # brings in PostgreSQL and Raft
 
-    return raftha.agent.main.run(loaded.config, path)
+    return raftha.agent.main.run(loaded.config, path, contained=contained)
 
 
 def witness(path: Path) -> int:
     """Run a witness until it is told to stop; the process's exit code."""
+    return shepherded(lambda: _witness(path))
+
+
+def _witness(path: Path) -> int:
     loaded = _load(path, witness=True)
     if loaded is None:
         return Exit.USAGE
