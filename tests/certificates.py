@@ -23,9 +23,11 @@ def make_certificates(
     begin: timedelta = timedelta(hours=-1),
     end: timedelta = timedelta(days=1),
     authority: Path | None = None,
+    password: str = "",
 ) -> None:
     """Write `ca.pem`, and for each name its `.pem` and `.key`, good for loopback and `address`,
-    from `begin` to `end`, counted from now. With `authority`, the one in that folder signs."""
+    from `begin` to `end`, counted from now. With `authority`, the one in that folder signs; with
+    `password`, the keys of the names are encrypted."""
     now = datetime.now(UTC)
     dates = now + begin, now + end
     hosts = {"127.0.0.1", "::1", address}
@@ -43,16 +45,15 @@ def make_certificates(
         (directory / f"{name}.pem").write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
         )
-        _write_key(directory / f"{name}.key", key)
+        _write_key(directory / f"{name}.key", key, password)
 
 
-def _write_key(path: Path, key: Key) -> None:
+def _write_key(path: Path, key: Key, password: str = "") -> None:
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password:
+        encryption = serialization.BestAvailableEncryption(password.encode())
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     )
     path.chmod(0o600)
 

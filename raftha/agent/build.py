@@ -29,9 +29,10 @@ from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
 from raftha.agent.observer import Observer
 from raftha.agent.peers import Peers
-from raftha.agent.process import guardian_socket, reload_this_process
+from raftha.agent.process import guardian_socket
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
+from raftha.agent.reloading import Reloads
 from raftha.agent.responder import MemberResponder
 from raftha.agent.serverdoctor import of_guardian, server_findings
 from raftha.agent.storebell import StoreBell
@@ -102,7 +103,9 @@ class Member(Struct, frozen=True, kw_only=True):
         self.chronicle.flush()
 
     def reload(self, config: NodeConfig) -> None:
-        """Take over what may change while the agent runs."""
+        """Take over what may change while the agent runs. Raises TlsError, and nothing has changed
+        then."""
+        self.api.take(config.restapi)
         postgres = config.postgresql
         if postgres is not None:
             self.instance.log_in_as(postgres.authentication)
@@ -151,32 +154,32 @@ def build_member(
     metrics: Metrics,
     fatal: Callable[[str], None],
     will: Callable[[], Sequence[str]],
+    reloads: Reloads,
     edges: Edges = EDGES,
 ) -> Member:
     """Everything of a member, wired and still at rest. `will` tells the others of its end."""
-    keys = Keys(config.scope)
     ground = Ground(
         board=Board(config=config, postgres=postgres, last_tick=clock.now()),
         clock=clock,
-        keys=keys,
+        keys=Keys(config.scope),
         node=node,
-        reader=ClusterReader(node.store, keys, config.bootstrap.dynamic),
+        reader=ClusterReader(node.store, Keys(config.scope), config.bootstrap.dynamic),
         instance=instance,
         run_dir=instance.layout.run_dir,
         metrics=metrics,
         will=will,
         edges=edges,
+        reloads=reloads,
         chronicle=_chronicle(config, instance, clock, metrics),
     )
     board, reader = ground.board, ground.reader
     health = Health(board=board, clock=clock, settings=reader.settings)
     guarding, keeper = _lease_side(ground, health)
     observer = _observer(ground, health)
-    peers = edges.peers(config, reader, clock, board.wake)
+    peers = edges.peers(lambda: reloads.restapi, reader, clock, board.wake)
     responder = _responder(ground, observer, guarding, peers)
     worker = Worker(clock, board.wake, fatal, edges.aside)
-    loop = _loop(ground, guarding, keeper, peers, worker, responder)
-    StoreBell(node.store, keys, board.wake).begin()
+    StoreBell(node.store, ground.keys, board.wake).begin()
     return Member(
         board=board,
         api=ApiServer(config.restapi, responder, clock),
@@ -188,7 +191,7 @@ def build_member(
         calibration=Calibration(lambda: reader.settings().fence_budget),
         peers=peers,
         instance=ground.instance,
-        loop=loop,
+        loop=_loop(ground, guarding, keeper, peers, worker, responder),
         chronicle=ground.chronicle,
         fatal=fatal,
     )
@@ -282,7 +285,7 @@ def _responder(
             ground.board.config, ground.node, ground.reader, Checking(ground.instance).check
         ),
         wishes=lambda: wishes,
-        reload=reload_this_process,
+        reloads=ground.reloads,
         metrics=ground.metrics,
         first_term=ground.node.store.status().term,
         clocks=ClockWatch(ground.board.config.name),

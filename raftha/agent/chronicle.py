@@ -91,6 +91,17 @@ class Chronicle:
             self._unwritten.append(line)
         self._news.set()
 
+    def asked(self, act: str, caller: str) -> None:
+        """Somebody who may asked for this over HTTP."""
+        self.note(Kind.ASKED, f"{act} from {caller}")
+
+    def declined(self, act: str, caller: str, status: int, why: str) -> None:
+        """What was asked for was refused, or its outcome is not known."""
+        word = "refused" if status < 500 else "not done, or not known to be"
+        self.note(
+            Kind.ASKED, f"{word}: {act} from {caller}", status=str(status), why=why[:LONGEST_WORDS]
+        )
+
     def look(self, view: View, decision: Decision, routed: bool) -> None:
         """Keep what changed since the last tick, and a decision that is another one. `routed` says
         that clients may write here."""

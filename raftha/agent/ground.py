@@ -13,6 +13,7 @@ from raftha.agent.chronicle import Chronicle
 from raftha.agent.jobs import TOOLS, Tools
 from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader
+from raftha.agent.reloading import Reloads
 from raftha.agent.wiring import build_peers
 from raftha.agent.worker import on_a_thread
 from raftha.clock import Clock
@@ -24,7 +25,7 @@ from raftha.ha.table import Decision
 from raftha.instants import longest
 from raftha.metrics import Metrics
 from raftha.model.happening import Kind
-from raftha.model.settings import NodeConfig
+from raftha.model.settings import RestConfig
 from raftha.model.store import Committed, Outcome
 from raftha.pg.instance import Instance
 
@@ -39,7 +40,9 @@ class Edges(Struct, frozen=True, kw_only=True):
 
     spawn: Callable[..., None] = spawn
     guardian: Callable[..., GuardianClient] = GuardianClient
-    peers: Callable[[NodeConfig, ClusterReader, Clock, Callable[[], None]], Peers] = build_peers
+    peers: Callable[[Callable[[], RestConfig], ClusterReader, Clock, Callable[[], None]], Peers] = (
+        build_peers
+    )
     aside: Callable[[Callable[[], None]], None] = on_a_thread
     tools: Tools = TOOLS
     told: Callable[[Situation, Decision], None] = to_nobody
@@ -61,6 +64,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     will: Callable[[], Sequence[str]]
     edges: Edges
+    reloads: Reloads
     chronicle: Chronicle
 
     def fenced(self, reason: str, seconds: float) -> None:

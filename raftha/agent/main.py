@@ -22,7 +22,6 @@ from raftha.agent.ground import Edges
 from raftha.agent.notify import VARIABLE, ServiceManager
 from raftha.agent.process import (
     begin_log,
-    check_again,
     fatal,
     on_signals,
     open_node,
@@ -31,9 +30,9 @@ from raftha.agent.process import (
 )
 from raftha.agent.receipts import Receipts, will_of
 from raftha.agent.release import refuse_unsafe
+from raftha.agent.reloading import Reloads
 from raftha.clock import Clock, SystemClock
 from raftha.consensus.medium import check_medium
-from raftha.consensus.node import RaftNode
 from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, GuardianError, Problem, RafthaError
 from raftha.guardian.events import StopMode
@@ -86,9 +85,13 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     will = partial(will_of, node.store, config_path.resolve())
     manager = ServiceManager(os.environ.get(VARIABLE), clock)
     edges = Edges(told=partial(_tell, manager))
-    member = build_member(config, postgres, node, instance, clock, metrics, fatal, will, edges)
+    reloads = Reloads(config, config_path)
+    member = build_member(
+        config, postgres, node, instance, clock, metrics, fatal, will, reloads, edges
+    )
+    reloads.look, reloads.take = node.refresh, member.reload
     # First of all: from here on whoever sees this node answer can also have it stop in order.
-    on_signals(member.stop, lambda: _reload(member, node, config_path), manager)
+    on_signals(member.stop, reloads.on_signal, manager)
     member.api.start()
     node.start()
     event(LOG, logging.INFO, "agent started", name=config.name, version=__version__)
@@ -216,10 +219,3 @@ def _tell(manager: ServiceManager, situation: Situation, decision: Decision) -> 
     """A line for the service manager, after each round of the loop."""
     standing = f"{role(situation)}, {state(situation)}"
     manager.tell(f"{standing}: {decision.reason}", gist=f"{standing}: {gist(decision)}")
-
-
-def _reload(member: Member, node: RaftNode, config_path: Path) -> None:
-    node.refresh()
-    fresh = check_again(member.board.config, config_path)
-    if fresh is not None:
-        member.reload(fresh)

@@ -18,10 +18,8 @@ from typing import NoReturn
 
 from raftha.account import own_name
 from raftha.agent.notify import ServiceManager
+from raftha.api.tls import is_encrypted
 from raftha.clock import Clock
-from raftha.config.changes import compare
-from raftha.config.load import load
-from raftha.config.schema import Reload
 from raftha.consensus.node import RaftNode
 from raftha.consensus.opening import open_store
 from raftha.consensus.visiting import Visitors
@@ -92,6 +90,7 @@ def open_node(
     visitors: Visitors | None = None,
 ) -> RaftNode:
     """The voter of this node, at rest. Raises ConfigError or StorageFailed."""
+    _refuse_encrypted(config)
     return open_store(
         scope=config.scope,
         name=config.name,
@@ -106,6 +105,18 @@ def open_node(
         api_url=config.restapi.url,
         synced=metrics.synced,
     )
+
+
+def _refuse_encrypted(config: NodeConfig) -> None:
+    """The links of Raft know no password."""
+    files = config.raft.tls
+    if files is not None and is_encrypted(files.keyfile):
+        what = f"{files.keyfile} is encrypted, and the Raft links take no encrypted key"
+        remedy = (
+            f"write one without a password (openssl pkey -in {files.keyfile} -out NEW) that only "
+            "this user can read, and name it here; restapi.keyfile may stay as it is"
+        )
+        raise ConfigError([Problem("raft.keyfile", what, remedy)])
 
 
 def on_signals(
@@ -137,26 +148,3 @@ def on_signals(
     signal.signal(signal.SIGTERM, on_stop)
     signal.signal(signal.SIGINT, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
-
-
-def reload_this_process() -> None:
-    """As SIGHUP does, whoever asks."""
-    os.kill(os.getpid(), signal.SIGHUP)
-
-
-def check_again(known: NodeConfig, config_path: Path) -> NodeConfig | None:
-    """Read the file anew; say what changed and what of it needs a restart."""
-    try:
-        loaded = load(config_path, os.environ, witness=known.postgresql is None)
-    except ConfigError as error:
-        event(LOG, logging.ERROR, "configuration refused, the old one stays", why=str(error))
-        return None
-    for change in compare(known, loaded.config):
-        needs_restart = change.reload in (Reload.AGENT_RESTART, Reload.POSTGRES_RESTART)
-        words = "changed, effective after a restart" if needs_restart else "changed"
-        event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
-    try:
-        begin_log(loaded.config)
-    except ConfigError as error:
-        event(LOG, logging.ERROR, "the log goes on as before", why=str(error))
-    return loaded.config

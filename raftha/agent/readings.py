@@ -38,15 +38,18 @@ STATE_NUMBERS: Final = {
 """Patroni's numbers for the states of a server, as `patroni_postgres_state` gives them."""
 
 
-def readings(report: NodeReport, now: Instant, wall: float, first_term: int) -> Iterator[Reading]:
-    """Everything about a node. `wall` is Unix time, `first_term` the term that this process began
-    in."""
+def readings(
+    report: NodeReport, now: Instant, wall: float, first_term: int, *, patroni: bool = True
+) -> Iterator[Reading]:
+    """Everything about a node, under Patroni's names too if `patroni` says so. `wall` is Unix time,
+    `first_term` the term that this process began in."""
     yield from _of_agent(report, now)
     yield from _of_group(report, now, first_term)
     if not report.witness:
         yield from _of_member(report, now)
         yield from _of_slots(report.server)
-        yield from _as_patroni(report, now, wall)
+        if patroni:
+            yield from _as_patroni(report, now, wall)
 
 
 def _of_agent(report: NodeReport, now: Instant) -> Iterator[Reading]:

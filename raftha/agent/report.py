@@ -43,7 +43,11 @@ from raftha.model.view import GuardianView, PeerAnswer
 
 
 def node_report(
-    s: Situation, decision: Decision, scope: str, more: tuple[Notice, ...] = ()
+    s: Situation,
+    decision: Decision,
+    scope: str,
+    more: tuple[Notice, ...] = (),
+    agent_pending: tuple[str, ...] = (),
 ) -> NodeReport:
     """This node at this tick. `more` are notices that do not follow from the situation."""
     view, lease, server = s.view, s.lease, s.server
@@ -75,6 +79,7 @@ def node_report(
         tags=view.me.tags,
         paused=cluster.paused,
         pending=pending(s),
+        agent_pending=agent_pending,
         scheduled_restart=cluster.scheduled_restarts.get(s.me),
         rpo_bytes=exposed_bytes(s),
         rule=decision.rule,
@@ -119,6 +124,7 @@ def peer_report(
         group=peer_group(s.view.raft),
         paused=guardian.disarmed or (s.cluster.paused and not guardian.primary),
         pending=node.pending,
+        agent_pending=node.agent_pending,
         held=held_rows(server),
         notices=tuple(notice for notice in node.problems if notice.subject == s.me),
     )
@@ -279,6 +285,7 @@ def _member(
         answers=report is not None,
         paused=report is not None and report.paused,
         pending=() if report is None else report.pending,
+        agent_pending=() if report is None else report.agent_pending,
         upstream=None if report is None else _upstream(report, cluster),
     )
 
@@ -340,6 +347,7 @@ def _witness(
         raft_role=raft_role(raft, voter),
         tags={},
         last_seen_seconds=last_contact(voter, now),
+        agent_pending=() if report is None else report.agent_pending,
         note=voter.problem or _note(report, answer),
     )
 

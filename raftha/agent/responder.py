@@ -21,6 +21,7 @@ from raftha.agent.peers import ASK_S, Peers, Witness, hosts, witnesses
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
 from raftha.agent.release import of_server
+from raftha.agent.reloading import Reloads, of_waiting
 from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
@@ -35,7 +36,7 @@ from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds
 from raftha.metrics import Metrics
 from raftha.model.finding import Examination
-from raftha.model.happening import Chapter, Kind
+from raftha.model.happening import Chapter
 from raftha.model.ids import MemberName
 from raftha.model.report import (
     ClusterReport,
@@ -44,6 +45,7 @@ from raftha.model.report import (
     OperationReport,
     OperationRequest,
     PeerReport,
+    Reloaded,
 )
 from raftha.model.view import PeerAnswer, View
 
@@ -80,7 +82,7 @@ class MemberResponder:
         schedules: Schedules,
         configurations: Configurations,
         wishes: Callable[[], ServerWishes],
-        reload: Callable[[], None],
+        reloads: Reloads,
         metrics: Metrics,
         first_term: int,
         clocks: ClockWatch,
@@ -103,7 +105,7 @@ class MemberResponder:
         self.schedules = schedules
         self.configurations = configurations
         self._wishes = wishes
-        self.reload = reload
+        self._reloads = reloads
         self._metrics = metrics
         self._first_term = first_term
         self._clocks = clocks
@@ -164,12 +166,19 @@ class MemberResponder:
         return self._chronicle.latest(count)
 
     def asked(self, act: str, caller: str) -> None:
-        self._chronicle.note(Kind.ASKED, f"{act} from {caller}")
+        self._chronicle.asked(act, caller)
+
+    def declined(self, act: str, caller: str, status: int, why: str) -> None:
+        self._chronicle.declined(act, caller, status, why)
+
+    def reload(self) -> Reloaded:
+        return self._reloads.reload()
 
     def metrics(self) -> bytes:
         report = self.node()
         now, wall = self._clock.now(), self._clock.wall()
-        return self._metrics.expose(readings(report, now, wall, self._first_term))
+        names = self._reloads.config.restapi.patroni_metrics
+        return self._metrics.expose(readings(report, now, wall, self._first_term, patroni=names))
 
     def hosts(self) -> tuple[str, ...]:
         return hosts(self._reader.read(), self._store.status())
@@ -187,8 +196,9 @@ class MemberResponder:
 
     def _now(self) -> tuple[Situation, NodeReport]:
         last = self._published()
-        more = (*last.notices, *of_server(last.situation))
-        return last.situation, node_report(last.situation, last.decision, self._scope, more)
+        s, waiting = last.situation, self._reloads.waiting
+        more = (*last.notices, *of_server(s), *of_waiting(s.me, waiting))
+        return s, node_report(s, last.decision, self._scope, more, waiting)
 
     def _published(self) -> Published:
         if self._last is None:

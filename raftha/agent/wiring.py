@@ -23,15 +23,17 @@ from raftha.errors import Problem
 from raftha.ha.keys import Keys
 from raftha.ha.situation import Situation
 from raftha.instants import Seconds
-from raftha.model.settings import DynamicConfig, NodeConfig
+from raftha.model.settings import DynamicConfig, NodeConfig, RestConfig
 from raftha.model.store import Transact
 
 
-def connector(config: NodeConfig, clock: Clock) -> Callable[[str, Seconds], ApiClient]:
+def connector(
+    restapi: Callable[[], RestConfig], clock: Clock
+) -> Callable[[str, Seconds], ApiClient]:
     """Makes the client for a member's URL, with this node's credentials."""
-    rest = config.restapi
 
     def connect(url: str, timeout: Seconds) -> ApiClient:
+        rest = restapi()
         return ApiClient(
             url=url, timeout=timeout, auth=rest.authentication, tls=rest.tls, clock=clock
         )
@@ -45,11 +47,14 @@ def peer_timeout(settings: DynamicConfig) -> Seconds:
 
 
 def build_peers(
-    config: NodeConfig, reader: ClusterReader, clock: Clock, changed: Callable[[], None]
+    restapi: Callable[[], RestConfig],
+    reader: ClusterReader,
+    clock: Clock,
+    changed: Callable[[], None],
 ) -> Peers:
     return Peers(
         clock=clock,
-        connect=connector(config, clock),
+        connect=connector(restapi, clock),
         timeout=lambda: peer_timeout(reader.settings()),
         changed=changed,
     )

@@ -21,9 +21,9 @@ from raftha.agent.membership import MemberChanges
 from raftha.agent.operations import Operations, witness_refusal
 from raftha.agent.pauses import Pauses
 from raftha.agent.peers import ASK_S, Asked, Peers, hosts, witnesses
-from raftha.agent.process import reload_this_process
 from raftha.agent.reader import ClusterReader, Store
 from raftha.agent.readings import readings
+from raftha.agent.reloading import Reloads, of_waiting
 from raftha.agent.report import cluster_report, system_id
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
@@ -34,13 +34,14 @@ from raftha.ha.voting import group_problems
 from raftha.metrics import Metrics
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.finding import Examination
-from raftha.model.happening import Chapter, Kind
+from raftha.model.happening import Chapter
 from raftha.model.report import (
     ClusterReport,
     NodeReport,
     OperationReport,
     OperationRequest,
     PeerReport,
+    Reloaded,
 )
 from raftha.model.settings import NodeConfig
 from raftha.model.view import PeerAnswer
@@ -53,6 +54,7 @@ class WitnessResponder:
         self,
         *,
         config: NodeConfig,
+        reloads: Reloads,
         clock: Clock,
         store: Store,
         reader: ClusterReader,
@@ -71,6 +73,7 @@ class WitnessResponder:
         doctor: Doctor,
     ) -> None:
         self._config = config
+        self._reloads = reloads
         self._clock = clock
         self._store = store
         self._reader = reader
@@ -92,12 +95,13 @@ class WitnessResponder:
     def wishes(self) -> NoReturn:
         raise RafthaError(f"{self._config.name} is a witness: it has no PostgreSQL")
 
-    def reload(self) -> None:
-        reload_this_process()
+    def reload(self) -> Reloaded:
+        return self._reloads.reload()
 
     def node(self) -> NodeReport:
         cluster, raft = self._reader.read(), self._store.status()
-        now = self._clock.now()
+        now, waiting = self._clock.now(), self._reloads.waiting
+        notices = (*group_problems(raft, now), *self._clocks.look(now))
         return NodeReport(
             taken=now,
             scope=self._config.scope,
@@ -115,7 +119,8 @@ class WitnessResponder:
             tags=self._config.tags,
             paused=cluster.paused,
             reason="a witness votes and stores; it has no PostgreSQL",
-            problems=(*group_problems(raft, now), *self._clocks.look(now)),
+            agent_pending=waiting,
+            problems=(*notices, *of_waiting(self._config.name, waiting)),
         )
 
     def peer(self) -> PeerReport:
@@ -134,6 +139,7 @@ class WitnessResponder:
             agent_version=report.agent_version,
             reason=report.reason,
             group=peer_group(raft),
+            agent_pending=report.agent_pending,
             notices=tuple(notice for notice in report.problems if notice.subject == report.name),
         )
 
@@ -163,7 +169,10 @@ class WitnessResponder:
         return self._chronicle.latest(count)
 
     def asked(self, act: str, caller: str) -> None:
-        self._chronicle.note(Kind.ASKED, f"{act} from {caller}")
+        self._chronicle.asked(act, caller)
+
+    def declined(self, act: str, caller: str, status: int, why: str) -> None:
+        self._chronicle.declined(act, caller, status, why)
 
     def metrics(self) -> bytes:
         report = self.node()

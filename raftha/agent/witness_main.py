@@ -17,13 +17,13 @@ from raftha.agent.doctor import Doctor, targets_of
 from raftha.agent.notify import VARIABLE, ServiceManager
 from raftha.agent.process import (
     begin_log,
-    check_again,
     on_signals,
     open_node,
     refused,
     run_directory,
 )
 from raftha.agent.reader import ClusterReader
+from raftha.agent.reloading import Reloads
 from raftha.agent.wiring import (
     build_configurations,
     build_halts,
@@ -69,15 +69,13 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     run_dir = run_directory(config)
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     chronicle = Chronicle(run_dir / EVENTS, config.name, clock)
-    api = build_witness(config, node, clock, metrics, chronicle)
+    reloads = Reloads(config, config_path)
+    api = build_witness(config, node, clock, metrics, chronicle, reloads)
+    reloads.look = node.refresh
+    reloads.take = lambda fresh: api.take(fresh.restapi)
     stopping = threading.Event()
-
-    def on_reload() -> None:
-        check_again(config, config_path)
-        node.refresh()
-
     manager = ServiceManager(os.environ.get(VARIABLE), clock)
-    on_signals(stopping.set, on_reload, manager)
+    on_signals(stopping.set, reloads.on_signal, manager)
     api.start()
     node.start()
     event(LOG, logging.INFO, "witness started", name=config.name, version=__version__)
@@ -96,12 +94,17 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
 
 
 def build_witness(
-    config: NodeConfig, node: RaftNode, clock: Clock, metrics: Metrics, chronicle: Chronicle
+    config: NodeConfig,
+    node: RaftNode,
+    clock: Clock,
+    metrics: Metrics,
+    chronicle: Chronicle,
+    reloads: Reloads,
 ) -> ApiServer:
     """The HTTP side of a witness; the Raft node is the rest of it."""
     keys = Keys(config.scope)
     reader = ClusterReader(node.store, keys, config.bootstrap.dynamic)
-    peers = build_peers(config, reader, clock, lambda: None)
+    peers = build_peers(lambda: reloads.restapi, reader, clock, lambda: None)
 
     def no_situation() -> Situation:
         raise NotImplementedError("a witness judges no request")
@@ -110,6 +113,7 @@ def build_witness(
     node.store.watch(keys.operation, operations.notice)
     responder = WitnessResponder(
         config=config,
+        reloads=reloads,
         clock=clock,
         store=node.store,
         reader=reader,

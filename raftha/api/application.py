@@ -34,6 +34,7 @@ from raftha.api.reply import Reply, Text, refusal
 from raftha.api.responder import Responder
 from raftha.clock import Clock
 from raftha.errors import RafthaError
+from raftha.logs import event
 from raftha.metrics import CONTENT_TYPE
 from raftha.model.report import ClusterReport
 from raftha.model.settings import RestConfig
@@ -46,8 +47,12 @@ SLOW_PLACES: Final = 4
 """Requests for the whole cluster and waits for an operation that may run at once."""
 
 _READS: Final = ("GET", "HEAD", "OPTIONS")
+_NO_FAILSAFE: Final = (
+    "failsafe_mode is off, and not needed here: the members are the voters, so there is no outside"
+    " store to lose while all of them are in touch"
+)
 _ACTS: Final = (*operations.PATHS, *switches.PATHS, *wishes.PATHS)
-_CHANGES: Final = (*_ACTS, members.PATH)
+_CHANGES: Final = (*_ACTS, members.PATH, description.FAILSAFE)
 _OWN_PATHS: Final = (
     "/patroni",
     "/cluster",
@@ -58,6 +63,7 @@ _OWN_PATHS: Final = (
     "/doctor",
     "/store",
     "/metrics",
+    description.FAILSAFE,
     description.PATH,
     configurations.PATH,
     members.PATH,
@@ -65,8 +71,8 @@ _OWN_PATHS: Final = (
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One HTTP request. `body` is None where the client did not say how long it is; `if_match` is
-    the header of that name."""
+    """One HTTP request. `body` is None where it cannot be told how long it is; `if_match` is the
+    header of that name."""
 
     method: str
     path: str
@@ -122,6 +128,8 @@ class Application(Struct, frozen=True, kw_only=True):
                 return Reply(status=200, body=page)
             case "/store":
                 return self._store(request)
+            case description.FAILSAFE:
+                return refusal(502, _NO_FAILSAFE)
             case members.PATH:
                 return self._members(request)
             case configurations.PATH:
@@ -175,12 +183,9 @@ class Application(Struct, frozen=True, kw_only=True):
         else:
             denied = auth.strange_address(caller.address, act)
         if denied is not None:
-            log.warning(
-                "request refused: path=%s caller=%s status=%d",
-                request.path,
-                request.caller.address,
-                denied.status,
-            )
+            words = "request refused"
+            facts = {"path": request.path, "caller": caller.address, "status": denied.status}
+            event(log, logging.WARNING, words, **facts)
         return denied
 
     def _change(self, request: Request) -> Reply:
@@ -190,18 +195,35 @@ class Application(Struct, frozen=True, kw_only=True):
         body = b"" if request.method == "DELETE" else request.body
         if body is None:
             return refusal(
-                411, "the request has no Content-Length: send one, 0 for no body (curl -d '')"
+                411,
+                "the length of the body is not known: send it in one piece with its Content-Length,"
+                " not in chunks (Transfer-Encoding)",
             )
         if len(body) > MAX_BODY_BYTES:
             return refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-        log.warning("change asked for: path=%s caller=%s", request.path, request.caller.address)
-        self.responder.asked(f"{request.method} {request.path}", request.caller.address)
-        return self._in_place(lambda: self._perform(request, body))
+        act, caller = f"{request.method} {request.path}", request.caller.address
+        if _is_dry_run(body):
+            act = f"dry run of {act}"
+        event(log, logging.WARNING, "change asked for", act=act, caller=caller)
+        self.responder.asked(act, caller)
+        reply = self._tried(request, body)
+        if reply.status >= 400:
+            why = reply.body.get("reason", "") if isinstance(reply.body, Mapping) else ""
+            self.responder.declined(act, caller, reply.status, why)
+        return reply
+
+    def _tried(self, request: Request, body: bytes) -> Reply:
+        try:
+            return self._in_place(lambda: self._perform(request, body))
+        except RafthaError as error:
+            return refusal(503, str(error))
 
     def _perform(self, request: Request, body: bytes) -> Reply:
         path, responder = request.path, self.responder
         if request.method == "DELETE":
             return schedules.cancel(path, request.query, responder.schedules)
+        if path == description.FAILSAFE:
+            return refusal(502, _NO_FAILSAFE)
         if path == configurations.PATH:
             settings = responder.configurations
             return configurations.perform(request.method, body, request.if_match, settings)
@@ -242,6 +264,13 @@ def _reported(document: dict[str, Any] | None) -> Reply:
     return Reply(status=200, body={**document, "age_seconds": 0.0})
 
 
+def _is_dry_run(body: bytes) -> bool:
+    try:
+        return codec.parse(body).get("dry_run") is True
+    except codec.BadDocument:
+        return False
+
+
 def _is_change(request: Request) -> bool:
     if request.path == configurations.PATH:
         return request.method in configurations.REPLACES
@@ -254,7 +283,7 @@ def _not_here(request: Request) -> Reply:
     known = (*routes.CHECKS, *_OWN_PATHS, *_ACTS)
     if request.path in known:
         methods: tuple[str, ...] = ("POST",) if request.path in _ACTS else _READS
-        if request.path == members.PATH:
+        if request.path in (members.PATH, description.FAILSAFE):
             methods += ("POST",)
         elif request.path in schedules.PATHS:
             methods += ("DELETE",)

@@ -183,11 +183,12 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         told: dict[str, Any] = self._read(answer, lambda raw: raw)
         return str(told.get("message", ""))
 
-    def reload(self) -> None:
-        """Have the node read its file again."""
+    def reload(self) -> str:
+        """Have the node read its file again; what it says to it."""
         answer = self._exchange("POST", "/reload", b"{}", known=True)
         if answer.status != 202:
             raise Refused(answer.status, self._reason(answer))
+        return str(self._read(answer, lambda raw: raw).get("reason", ""))
 
     def change_member(self, asked: MemberChangeRequest) -> MemberChange:
         """Hand a wish over without waiting for its outcome. After Unreachable with `sent` it may
@@ -311,7 +312,10 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             raise Unreachable(f"{self.url}: must be http://host:port or https", sent=False)
         if parts.scheme == "http":
             return http.client.HTTPConnection(parts.hostname, port, timeout=self.timeout)
-        context = tls.client_context(self.tls, self.verify)
+        try:
+            context = tls.client_context(self.tls, self.verify)
+        except tls.TlsError as error:
+            raise Unreachable(f"{self.url}: {error}", sent=False) from error
         return http.client.HTTPSConnection(
             parts.hostname, port, timeout=self.timeout, context=context
         )

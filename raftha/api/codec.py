@@ -22,6 +22,7 @@ from raftha.model.report import (
     OperationReport,
     PauseChange,
     PeerReport,
+    Reloaded,
     VoterReport,
 )
 from raftha.model.restarting import ServerChange
@@ -83,6 +84,7 @@ def document(
     | MemberChange
     | PauseChange
     | ServerChange
+    | Reloaded
     | VoterReport
     | StoreReport
     | StoreEvents

@@ -27,6 +27,7 @@ from raftha.api import (
 )
 
 PATH: Final = "/openapi.json"
+FAILSAFE: Final = "/failsafe"
 
 _JSON: Final = "application/json"
 _REFUSED: Final = {"$ref": "#/components/schemas/Refusal"}
@@ -37,7 +38,7 @@ _COMMON: Final = {
 }
 _OF_CHANGE: Final = {
     400: "the request cannot be read, or contradicts itself",
-    411: "the request has no Content-Length",
+    411: "the body comes in chunks: its length is needed before",
     413: "the body is larger than 64 KiB",
 }
 _ACCEPTED: Final = {
@@ -143,6 +144,7 @@ def _documents() -> Iterator[Call]:
             "object",
         ),
         ("/config", "The shared settings.", {**_READ, 502: "there are none"}, (), "object"),
+        (FAILSAFE, _FAILSAFE, _OFF, (), "object"),
         (PATH, "This description.", _READ, (), "object"),
     ):
         yield Call(
@@ -158,6 +160,18 @@ def _documents() -> Iterator[Call]:
     )
 
 
+_FAILSAFE: Final = (
+    "Patroni's failsafe mode, which is off: the members are the voters, so there is no outside"
+    " store to lose."
+)
+_OFF: Final = {502: "always; the reason says why"}
+_RELOAD: Final = (
+    "Read the file of this node again. The answer names the options that changed, and in `waiting`"
+    " those that wait for a restart of the agent; a file that cannot be used is refused, and the"
+    " old settings stay."
+)
+
+
 def _changes() -> Iterator[Call]:
     acts = {**_OF_CHANGE, **_ACCEPTED}
     for path in operations.PATHS:
@@ -169,7 +183,7 @@ def _changes() -> Iterator[Call]:
     for path, body, doc in (
         (wishes.RESTART, wishes.RESTART_BODY, "Restart PostgreSQL of this member."),
         (wishes.REINITIALIZE, wishes.REMAKING_BODY, "Make this standby anew."),
-        (wishes.RELOAD, wishes.NOTHING_BODY, "Read the file of this node again."),
+        (wishes.RELOAD, wishes.NOTHING_BODY, _RELOAD),
         ("/pause", switches.BODY, "Begin the maintenance pause."),
         ("/resume", switches.BODY, "End the maintenance pause."),
         ("/stop", switches.BODY, "Stop PostgreSQL of the whole cluster."),
@@ -184,6 +198,7 @@ def _changes() -> Iterator[Call]:
         codes=acts,
         body=members.BODY,
     )
+    yield Call(method="post", path=FAILSAFE, doc=_FAILSAFE, codes={**_OF_CHANGE, **_OFF})
     for method, words in (
         ("patch", "Change shared settings; null removes a key."),
         ("put", "Replace the shared settings."),
@@ -306,7 +321,9 @@ body: health checks of balancers use them.
 - Bodies are JSON, but for `/metrics` and what is refused before it is read (no HTTP, too large),
   which is told in plain text. A refusal has its `reason`. Whatever can grow old has its
   `age_seconds`.
-- A change without a body takes `Content-Length: 0`, with curl `-d ''`.
+- A change that says all by its path needs no body. A body comes in one piece, with its
+  `Content-Length`: one in chunks is refused (411), and the connection closed.
+- `restapi.http_extra_headers` go with each answer but for what is refused before it is read.
 - Reading is open unless `restapi.authenticate_reads` is on; `/store` and `/doctor` ask for what
   changes ask for: the password of `restapi.authentication` or a verified certificate, from an
   address of `restapi.allowlist` if there is one. Without any of them changes are accepted from

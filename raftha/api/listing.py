@@ -99,6 +99,8 @@ def _member_document(
         document["host"], document["port"] = endpoint(member)
         document["timeline"] = member.timeline
     document |= pending_document(member.pending)
+    if member.agent_pending:
+        document["pending_agent_restart"] = list(member.agent_pending)
     for restart in report.scheduled_restarts:
         if restart.member == member.name:
             document |= scheduled_document(restart)

@@ -18,6 +18,7 @@ from raftha.model.report import (
     OperationRequest,
     PauseChange,
     PeerReport,
+    Reloaded,
 )
 from raftha.model.restarting import ServerChange, ServerRequest
 from raftha.model.scheduling import ScheduleAnswer, ScheduledRestart
@@ -113,6 +114,9 @@ class Responder(Protocol):
     def asked(self, act: str, caller: str) -> None:
         """Keep for people that this act was asked for from there, and let in."""
 
+    def declined(self, act: str, caller: str, status: int, why: str) -> None:
+        """Keep that it came to nothing, or is not known to have come to anything."""
+
     def examine(self) -> Examination:
         """Measure this machine, and whom it reaches; a few seconds at most."""
 
@@ -148,8 +152,9 @@ class Responder(Protocol):
     def schedules(self) -> Schedules:
         """Who schedules on this node."""
 
-    def reload(self) -> None:
-        """Read the file of this node again."""
+    def reload(self) -> Reloaded:
+        """Read the file of this node again. Raises ConfigError or TlsError, and nothing has changed
+        then."""
 
     def node(self) -> NodeReport:
         """The report of the last tick; never blocks."""

@@ -85,6 +85,7 @@ def status_document(report: NodeReport, now: Instant, wall: float) -> dict[str, 
         "rule": report.rule,
         "reason": report.reason,
         "raft": _raft_document(report.raft, now),
+        "pending_agent_restart": list(report.agent_pending),
         "problems": [
             {
                 "subject": notice.subject,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import platform
 import socket
 import ssl
 import sys
@@ -19,7 +20,7 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from cheroot.makefile import StreamReader, StreamWriter
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 
@@ -33,7 +34,7 @@ from raftha.api.reply import Reply, Text
 from raftha.api.responder import Responder
 from raftha.clock import Clock
 from raftha.errors import RafthaError
-from raftha.model.settings import Address, RestConfig
+from raftha.model.settings import Address, RestConfig, ServerTokens
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ MOST_QUIET: Final = 200
 """Connections that wait for their client: more would take file handles that the agent needs."""
 
 _QUEUE: Final = 64
+"""Connections that wait for a worker."""
+
 _SILENCE_S: Final = 5
 """How long a connection may say nothing, within a request and between two."""
 
@@ -53,6 +56,11 @@ _EXPIRY_S: Final = 0.25
 _QUEUE_WAIT_S: Final = 1
 _STOP_S: Final = 2
 _TLS_SOCKET: Final = "raftha.tls_socket"
+_TOKENS: Final = {
+    ServerTokens.PRODUCT_ONLY: "raftha",
+    ServerTokens.MINIMAL: f"raftha/{__version__}",
+    ServerTokens.ORIGINAL: f"raftha/{__version__} Python/{platform.python_version()}",
+}
 
 _WANT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _REST_S: Final = 0.1
@@ -74,6 +82,7 @@ class ApiServer:
         self._responder = responder
         self._clock = clock
         self._stopping = Event()
+        self._fresh: tls.Fresh | None = None
         self._server: _Server | None = None
 
     def start(self) -> Address:
@@ -88,9 +97,12 @@ class ApiServer:
         )
         adapter = None
         if self._config.tls is not None:
-            adapter = _LazyTls(tls.Fresh(self._config.tls, self._config.verify_client, self._clock))
+            self._fresh = tls.Fresh(
+                self._config.tls, self._config.verify_client, self._clock, self._config.ciphers
+            )
+            adapter = _LazyTls(self._fresh)
         listen = self._config.listen
-        server = _Server((listen.host, listen.port), application, adapter, self._clock)
+        server = _Server(self._config, application, adapter, self._clock)
         outcome: SimpleQueue[OSError | None] = SimpleQueue()
         Thread(target=_serve, args=(server, outcome), name="api", daemon=True).start()
         if (error := outcome.get()) is not None:
@@ -98,6 +110,16 @@ class ApiServer:
         self._server = server
         host, port = server.bind_addr[:2]
         return Address(host, port)
+
+    def take(self, config: RestConfig) -> None:
+        """Go by these settings where that needs no other server. Raises TlsError if the key or the
+        ciphers cannot be used; nothing has changed then."""
+        fresh = self._config.followed_by(config)
+        if self._fresh is not None and fresh.tls is not None:
+            self._fresh.change(fresh.tls, fresh.ciphers)
+        self._config = fresh
+        if self._server is not None:
+            self._server.show(fresh)
 
     def _allowlist(self) -> Allowlist | None:
         if not self._config.is_limited:
@@ -119,6 +141,7 @@ class _Gateway:
     def __init__(self, application: Application, patience: Patience) -> None:
         self._application = application
         self._patience = patience
+        self.extra: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         request = _request(environ)
@@ -134,13 +157,27 @@ class _Gateway:
         reply = self._application.reply(request)
         silent = reply.body is None or environ["REQUEST_METHOD"] == "OPTIONS"
         body = b"" if silent else _encoded(reply)
-        start(f"{reply.status} {HTTPStatus(reply.status).phrase}", _headers(reply, body))
+        headers = [*_headers(reply, body), *self.extra]
+        start(f"{reply.status} {HTTPStatus(reply.status).phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+class _Head(HTTPRequest):
+    """One request. A body in chunks is never read: what is behind it is not another request."""
+
+    def read_request_headers(self) -> bool:
+        read: Callable[[], bool] = super().read_request_headers
+        is_fine = read()
+        length: bytes = self.inheaders.get(b"Content-Length", b"0")
+        if b"Transfer-Encoding" in self.inheaders or not length.isdigit():
+            self.close_connection = True
+        return is_fine
 
 
 class _Connection(HTTPConnection):
     """A connection that says to whom its worker listens."""
 
+    RequestHandlerClass = _Head
     is_new = True
 
     def communicate(self) -> bool:
@@ -171,7 +208,7 @@ class _Server(Server):
 
     def __init__(
         self,
-        address: tuple[str, int],
+        config: RestConfig,
         application: Application,
         adapter: _LazyTls | None,
         clock: Clock,
@@ -179,19 +216,25 @@ class _Server(Server):
         self.patience = Patience(clock, self._crowd)
         self.quiet: dict[_Connection, None] = {}
         self._ended = Event()
+        self._answers = _Gateway(application, self.patience)
         super().__init__(
-            address,
-            _Gateway(application, self.patience),
+            (config.listen.host, config.listen.port),
+            self._answers,
             numthreads=THREADS,
             max=THREADS,
-            server_name=f"raftha/{__version__}",
-            request_queue_size=_QUEUE,
+            request_queue_size=config.request_queue_size,
             timeout=_SILENCE_S,
             shutdown_timeout=_STOP_S,
             accepted_queue_size=_QUEUE,
             accepted_queue_timeout=_QUEUE_WAIT_S,
         )
         self.ssl_adapter = adapter
+        self.show(config)
+
+    def show(self, config: RestConfig) -> None:
+        """What goes with each answer from now on."""
+        self.server_name = _TOKENS[config.server_tokens]
+        self._answers.extra = config.extra_headers
 
     def _crowd(self) -> Crowd:
         return Crowd(queued=self.requests.qsize, idle=self.requests.idle)
@@ -268,13 +311,12 @@ def _serve(server: _Server, outcome: SimpleQueue[OSError | None]) -> None:
 
 
 def _request(environ: dict[str, Any]) -> Request:
-    length = environ.get("CONTENT_LENGTH", "")
     tls_socket: ssl.SSLSocket | None = environ.get(_TLS_SOCKET)
     return Request(
         method=environ["REQUEST_METHOD"],
         path=_path(environ.get("PATH_INFO", "")),
         query=parse_query(environ.get("QUERY_STRING", "")),
-        body=environ["wsgi.input"].read(int(length)) if length.isdecimal() else None,
+        body=_body(environ),
         caller=Caller(
             address=environ.get("REMOTE_ADDR", ""),
             authorization=environ.get("HTTP_AUTHORIZATION"),
@@ -282,6 +324,16 @@ def _request(environ: dict[str, Any]) -> Request:
         ),
         if_match=environ.get("HTTP_IF_MATCH"),
     )
+
+
+def _body(environ: dict[str, Any]) -> bytes | None:
+    """Empty where the client announces none (RFC 9112, 6.3); None where it is in chunks, or its
+    length is no number."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if "HTTP_TRANSFER_ENCODING" in environ or not length.isdecimal():
+        return None
+    body: bytes = environ["wsgi.input"].read(int(length))
+    return body
 
 
 def _path(text: str) -> str:

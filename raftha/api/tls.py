@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from raftha.clock import Clock
@@ -35,8 +36,8 @@ class TlsError(RafthaError):
     """A certificate, key or authority cannot be used."""
 
 
-def server_context(files: TlsFiles, verify: VerifyClient) -> ssl.SSLContext:
-    """The context of a listener. Raises TlsError.
+def server_context(files: TlsFiles, verify: VerifyClient, ciphers: str = "") -> ssl.SSLContext:
+    """The context of a listener; no `ciphers` leaves those of TLS 1.2 to OpenSSL. Raises TlsError.
 
     With `optional` a client certificate is asked for but not demanded: load balancers have none.
     One that is shown must be signed by the authority, else the handshake fails.
@@ -45,39 +46,55 @@ def server_context(files: TlsFiles, verify: VerifyClient) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, files)
     context.verify_mode = _VERIFY[verify]
+    if ciphers:
+        _limit(context, ciphers)
     return context
 
 
 class Fresh:
-    """The context of a listener, made anew when one of its files has changed. Safe for use by
-    one thread."""
+    """The context of a listener, made anew when one of its files has changed."""
 
-    def __init__(self, files: TlsFiles, verify: VerifyClient, clock: Clock) -> None:
+    def __init__(
+        self, files: TlsFiles, verify: VerifyClient, clock: Clock, ciphers: str = ""
+    ) -> None:
         """Raises TlsError."""
         self._files = files
         self._verify = verify
+        self._ciphers = ciphers
         self._clock = clock
+        self._lock = Lock()
         self._looked = clock.now()
         self._marks = _marks(files)
-        self._context = server_context(files, verify)
+        self._context = server_context(files, verify, ciphers)
 
     def context(self) -> ssl.SSLContext:
         """What a new connection is to use. Files that cannot be used change nothing."""
-        now = self._clock.now()
-        if longest(self._looked, now) < LOOK_S:
+        with self._lock:
+            now = self._clock.now()
+            if longest(self._looked, now) >= LOOK_S:
+                self._looked = now
+                self._look()
             return self._context
-        self._looked = now
+
+    def change(self, files: TlsFiles, ciphers: str) -> None:
+        """Use these from now on. Raises TlsError if they cannot be used, and nothing has changed
+        then."""
+        with self._lock:
+            marks = _marks(files)
+            self._context = server_context(files, self._verify, ciphers)
+            self._files, self._ciphers, self._marks = files, ciphers, marks
+
+    def _look(self) -> None:
         marks = _marks(self._files)
         if marks == self._marks:
-            return self._context
+            return
         self._marks = marks
         try:
-            self._context = server_context(self._files, self._verify)
+            self._context = server_context(self._files, self._verify, self._ciphers)
         except TlsError as error:
             event(LOG, logging.ERROR, "new certificate refused, the old one stays", why=str(error))
         else:
             event(LOG, logging.INFO, "certificate read anew", file=str(self._files.certfile))
-        return self._context
 
 
 def _marks(files: TlsFiles) -> tuple[tuple[int, int, int] | None, ...]:
@@ -128,12 +145,52 @@ def client_context(files: TlsFiles | None, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
+def is_encrypted(keyfile: Path) -> bool:
+    """A PEM key that has a password. False for what cannot be read: whoever loads it says why."""
     try:
-        context.load_cert_chain(files.certfile, files.keyfile)
+        return b"ENCRYPTED" in keyfile.read_bytes()
+    except OSError:
+        return False
+
+
+def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
+    asked: list[bool] = []
+
+    def password() -> str:
+        """Asked for an encrypted key alone; without this OpenSSL would ask on the terminal."""
+        asked.append(True)
+        return "" if files.password is None else files.password.reveal()
+
+    try:
+        context.load_cert_chain(files.certfile, files.keyfile, password=password)
         context.load_verify_locations(files.cafile)
-    except OSError as error:  # ssl.SSLError is one
-        raise TlsError(
-            f"cannot use {files.certfile}, {files.keyfile} and {files.cafile}: {error}; they must "
-            "be PEM files that this user can read, and the key that of the certificate"
-        ) from error
+    except (OSError, ValueError) as error:  # ssl.SSLError is one; ValueError: 1024 bytes at most
+        closed = bool(asked) and getattr(error, "reason", None) is None
+        raise TlsError(_closed(files) if closed else _unusable(files, error)) from error
+
+
+def _closed(files: TlsFiles) -> str:
+    """What to say of a key that stays encrypted."""
+    if files.password is None:
+        return (
+            f"{files.keyfile} is encrypted and no password is given: write it in "
+            "restapi.keyfile_password, or use a key without one"
+        )
+    return (
+        f"restapi.keyfile_password does not open {files.keyfile}: write the password that this key "
+        f"was encrypted with (openssl pkey -noout -in {files.keyfile} tries one)"
+    )
+
+
+def _unusable(files: TlsFiles, error: Exception) -> str:
+    return (
+        f"cannot use {files.certfile}, {files.keyfile} and {files.cafile}: {error}; they must "
+        "be PEM files that this user can read, and the key that of the certificate"
+    )
+
+
+def _limit(context: ssl.SSLContext, ciphers: str) -> None:
+    try:
+        context.set_ciphers(ciphers)
+    except ssl.SSLError as error:
+        raise TlsError(f"restapi.ciphers: OpenSSL has none of {ciphers!r}: {error}") from error

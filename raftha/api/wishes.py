@@ -7,14 +7,17 @@ from typing import Any, Final
 
 import msgspec
 
-from raftha.api import schedules
+from raftha.api import codec, schedules
 from raftha.api.outcome import WAIT_S, answer, wait_for_end
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import Responder
 from raftha.api.schedules import BadTime, parse_time
+from raftha.api.tls import TlsError
 from raftha.clock import Clock
+from raftha.errors import ConfigError
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
+from raftha.model.report import Reloaded
 from raftha.model.restarting import ServerRequest, WishKind, unreadable
 from raftha.model.scheduling import ScheduledRestart
 
@@ -66,9 +69,27 @@ def perform(path: str, body: bytes, responder: Responder, clock: Clock, stopping
                 _NOTHING.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return refusal(400, f"the body is not a request: {error}")
-    responder.reload()
-    words = "the file of this node is read again; its log tells what changed"
-    return Reply(status=202, body={"reason": words, "age_seconds": 0.0})
+    return _reloaded(responder)
+
+
+def _reloaded(responder: Responder) -> Reply:
+    """202 as in Patroni: what changed acts as soon as each part of the agent comes to it."""
+    try:
+        told = responder.reload()
+    except (ConfigError, TlsError) as error:
+        return refusal(412, f"the file cannot be used, and the old settings stay: {error}")
+    document = codec.document(told)
+    return Reply(status=202, body={"reason": words_of(told), **document, "age_seconds": 0.0})
+
+
+def words_of(told: Reloaded) -> str:
+    """What a reading of the file came to, in a sentence."""
+    parts = [f"changed: {', '.join(told.changed)}" if told.changed else "nothing changed"]
+    if told.waiting:
+        parts.append(f"waiting for a restart of the agent: {', '.join(told.waiting)}")
+    if told.log:
+        parts.append(f"the log goes on as before: {told.log}")
+    return "the file was read again; " + "; ".join(parts)
 
 
 def _restarted(asked: _Restart, responder: Responder, clock: Clock, stopping: Event) -> Reply:

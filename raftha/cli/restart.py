@@ -158,10 +158,7 @@ def reload(contact: Contact, wish: Wish) -> Exit:
 
 
 def _reload(client: ApiClient, name: str) -> Exit:
-    client.reload()
-    click.secho(
-        f"{name} reads its file again; its log tells what changed and what that takes", fg="green"
-    )
+    click.secho(f"{name}: {client.reload()}", fg="green")
     return Exit.DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.schema import Reload
@@ -32,6 +33,38 @@ def compare(old: NodeConfig, new: NodeConfig) -> tuple[Change, ...]:
         Change(path, _reload(path))
         for path in dict.fromkeys([*before, *after])
         if before.get(path) != after.get(path)
+    )
+
+
+def in_force(started: NodeConfig, read: NodeConfig) -> NodeConfig:
+    """What an agent that was started with `started` goes by once its file says `read`: the rest
+    waits for the next agent."""
+    return replace(
+        read,
+        scope=started.scope,
+        name=started.name,
+        raft=started.raft,
+        restapi=started.restapi.followed_by(read.restapi),
+        postgresql=_postgresql_in_force(started.postgresql, read.postgresql),
+    )
+
+
+def _postgresql_in_force(
+    started: PostgresConfig | None, read: PostgresConfig | None
+) -> PostgresConfig | None:
+    """An address that follows from `listen`, or goes with it, is not announced before it."""
+    if started is None or read is None:
+        return started
+    listens = (started.listen_hosts, started.port) == (read.listen_hosts, read.port)
+    return replace(
+        read,
+        listen_hosts=started.listen_hosts,
+        port=started.port,
+        connect_address=read.connect_address if listens else started.connect_address,
+        data_dir=started.data_dir,
+        bin_dir=started.bin_dir,
+        basebackup=started.basebackup,
+        diverged_wal_keep=started.diverged_wal_keep,
     )
 
 
@@ -94,6 +127,13 @@ def _rest(rest: RestConfig) -> Mapping[str, object]:
         "restapi.allowlist": rest.allowlist,
         "restapi.allowlist_include_members": rest.allowlist_include_members,
         "restapi.authenticate_reads": rest.authenticate_reads,
+        "restapi.request_queue_size": rest.request_queue_size,
+        "restapi.keyfile_password": rest.tls.password if rest.tls else None,
+        "restapi.ciphers": rest.ciphers,
+        "restapi.http_extra_headers": dict(rest.http_extra_headers),
+        "restapi.https_extra_headers": dict(rest.https_extra_headers),
+        "restapi.server_tokens": rest.server_tokens,
+        "restapi.patroni_metrics": rest.patroni_metrics,
     }
 
 

@@ -130,8 +130,19 @@ def _check_rest(reading: Reading) -> None:
             "has nothing to know a caller by",
             "add restapi.authentication, or restapi.verify_client",
         )
+    _check_https_only(reading)
     listen = reading.get("restapi.listen", Address)
     _check_connect(reading, "restapi", () if listen is None else (listen.host,))
+
+
+def _check_https_only(reading: Reading) -> None:
+    if reading.wrote("restapi.certfile"):
+        return
+    for key in ("keyfile_password", "ciphers", "https_extra_headers"):
+        path = f"restapi.{key}"
+        if reading.wrote(path):
+            remedy = "add restapi.certfile, restapi.keyfile and restapi.cafile, or remove it"
+            reading.warn(path, "has no effect without HTTPS", remedy)
 
 
 def _check_pair(reading: Reading, prefix: str) -> None:

@@ -5,6 +5,7 @@ It reads one file and looks at its permissions; it writes nothing and resolves n
 
 from __future__ import annotations
 
+import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,7 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
     reading = read(document, NODE_SCHEMA)
     require(reading, NODE_SCHEMA, skip=_POSTGRESQL if witness else "-")
     check_node(reading, folder, witness)
+    _check_ciphers(reading)
     dynamic = build_dynamic(reading, DYNAMIC_PREFIX)
     if reading.problems:
         raise ConfigError(reading.problems)
@@ -60,6 +62,20 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
         dynamic_document=_dynamic_document(document),
         of_member=bool(ignored) or not witness,
     )
+
+
+def _check_ciphers(reading: Reading) -> None:
+    ciphers = reading.get("restapi.ciphers", str)
+    if ciphers is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(ciphers)
+    except ssl.SSLError:
+        reading.refuse(
+            "restapi.ciphers",
+            f"names no cipher of TLS 1.2 that OpenSSL has here: {ciphers[:200]!r}",
+            "write them as `openssl ciphers` does, ECDHE+AESGCM; those of TLS 1.3 cannot be chosen",
+        )
 
 
 def _read(path: Path) -> tuple[str, int]:

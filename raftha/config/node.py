@@ -25,6 +25,7 @@ from raftha.model.settings import (
     RaftConfig,
     RestConfig,
     Secret,
+    ServerTokens,
     Tags,
     TlsFiles,
     VerifyClient,
@@ -87,17 +88,27 @@ def _rest(reading: Reading, folder: Path) -> RestConfig:
     listen = _need(reading, "restapi.listen", Address)
     username = reading.get("restapi.authentication.username", str)
     password = reading.get("restapi.authentication.password", Secret)
+    tls = _tls(reading, "restapi.", folder)
+    usual = RestConfig(listen=listen, connect_address=listen)
+    tokens = reading.get("restapi.server_tokens", str)
+    queue = reading.get("restapi.request_queue_size", int)
     return RestConfig(
         listen=listen,
         connect_address=reading.get("restapi.connect_address", Address) or listen,
         authentication=(
             BasicAuth(username=username, password=password) if username and password else None
         ),
-        tls=_tls(reading, "restapi.", folder),
+        tls=tls,
         verify_client=reading.get("restapi.verify_client", VerifyClient) or VerifyClient.NONE,
         allowlist=reading.get("restapi.allowlist", tuple) or (),
         allowlist_include_members=reading.get("restapi.allowlist_include_members", bool) or False,
         authenticate_reads=reading.get("restapi.authenticate_reads", bool) or False,
+        ciphers=reading.get("restapi.ciphers", str) or "",
+        http_extra_headers=reading.get("restapi.http_extra_headers", dict) or {},
+        https_extra_headers=reading.get("restapi.https_extra_headers", dict) or {},
+        server_tokens=ServerTokens(tokens) if tokens else usual.server_tokens,
+        request_queue_size=queue or usual.request_queue_size,
+        patroni_metrics=reading.get("restapi.patroni_metrics", bool) is not False,
     )
 
 
@@ -189,4 +200,5 @@ def _tls(reading: Reading, prefix: str, folder: Path) -> TlsFiles | None:
     keyfile = _path(reading, prefix + "keyfile", folder)
     if cafile is None or certfile is None or keyfile is None:
         return None
-    return TlsFiles(cafile=cafile, certfile=certfile, keyfile=keyfile)
+    password = reading.get(prefix + "keyfile_password", Secret)
+    return TlsFiles(cafile=cafile, certfile=certfile, keyfile=keyfile, password=password)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from raftha.config.log_options import LOG_OPTIONS
+from raftha.config.rest_options import REST_OPTIONS
 from raftha.config.schema import (
     DYNAMIC_OPTIONS,
     Kind,
@@ -137,86 +138,6 @@ _RAFT: Final = (
         Reload.AGENT_RESTART,
         "The private key of that certificate.",
         default="none",
-    ),
-)
-
-_RESTAPI: Final = (
-    _required(
-        "restapi.listen",
-        Kind.BIND,
-        Reload.AGENT_RESTART,
-        "The address that the HTTP interface listens on. `*` stands for every IPv4 address, `[::]`"
-        " for IPv6 too.",
-    ),
-    _option(
-        "restapi.connect_address",
-        Kind.ADDRESS,
-        Reload.AGENT_RESTART,
-        "The address at which others reach it.",
-        default="restapi.listen, where that names one host",
-    ),
-    _option(
-        "restapi.authentication.username",
-        Kind.TEXT,
-        Reload.AGENT_RESTART,
-        "The user name asked of requests that change something.",
-        default="none",
-    ),
-    _option(
-        "restapi.authentication.password",
-        Kind.SECRET,
-        Reload.AGENT_RESTART,
-        "The password asked of requests that change something.",
-        default="none",
-    ),
-    _option(
-        "restapi.certfile",
-        Kind.PATH,
-        Reload.AGENT_RESTART,
-        "The certificate of the HTTP interface; it turns HTTPS on. `keyfile` and `cafile` go with"
-        " it.",
-        default="none",
-    ),
-    _option("restapi.keyfile", Kind.PATH, Reload.AGENT_RESTART, "Its private key.", default="none"),
-    _option(
-        "restapi.cafile",
-        Kind.PATH,
-        Reload.AGENT_RESTART,
-        "The certificate authority that peers and clients are checked against.",
-        default="none",
-    ),
-    _option(
-        "restapi.verify_client",
-        Kind.VERIFY,
-        Reload.AGENT_RESTART,
-        "With `required` every client must show a certificate of `restapi.cafile`, health checks"
-        " too; with `optional` one that is shown stands for the name and password.",
-        default="none",
-    ),
-    _option(
-        "restapi.allowlist",
-        Kind.HOSTS,
-        Reload.AGENT_RESTART,
-        "From where changes are accepted, such as `[10.0.0.0/24, admin.example.com]`. It counts"
-        " besides the password and certificates; without either it is enough by itself. A name is"
-        " looked up once a minute at most.",
-        default="everywhere",
-    ),
-    _option(
-        "restapi.allowlist_include_members",
-        Kind.BOOLEAN,
-        Reload.AGENT_RESTART,
-        "Accept changes from the hosts of the members' `restapi.connect_address`, and, without"
-        " `restapi.allowlist`, from nowhere else.",
-        default="false",
-    ),
-    _option(
-        "restapi.authenticate_reads",
-        Kind.BOOLEAN,
-        Reload.AGENT_RESTART,
-        "Ask for the password or a certificate for every request, health checks and metrics too."
-        " Set it to the same on all nodes.",
-        default="false",
     ),
 )
 
@@ -378,7 +299,7 @@ _TAGS: Final = (
 )
 
 NODE_SCHEMA: Final = schema(
-    (*_IDENTITY, *_RAFT, *_RESTAPI, *_POSTGRESQL, *_BOOTSTRAP, *_TAGS, *LOG_OPTIONS),
+    (*_IDENTITY, *_RAFT, *REST_OPTIONS, *_POSTGRESQL, *_BOOTSTRAP, *_TAGS, *LOG_OPTIONS),
     embedded_foreign(),
     open_sections=frozenset({"tags"}),
 )

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     VERIFY = "none, optional or required"
     LEVELS = "section of names and levels"
     FIELDS = "section of names and values"
+    HEADERS = "section of headers and values"
     HOSTS = "list of addresses, networks (CIDR) and names"
     ADDRESS = "host:port"
     ADDRESSES = "list of host:port"

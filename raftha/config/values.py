@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from raftha.config.document import Node, describe, is_huge, shown
+from raftha.config.header_values import read_headers
 from raftha.config.invalid import Invalid as Invalid
 from raftha.config.log_values import read_fields, read_levels
 from raftha.config.schema import Kind, Option
@@ -371,6 +372,7 @@ _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
     Kind.HOSTS: _hosts,
     Kind.LEVELS: lambda node, _option: read_levels(node),
     Kind.FIELDS: lambda node, _option: read_fields(node),
+    Kind.HEADERS: lambda node, _option: read_headers(node),
     Kind.ADDRESS: _address,
     Kind.ADDRESSES: _addresses,
     Kind.BIND: _bind,

@@ -40,9 +40,10 @@ class NodeReport(Struct, frozen=True, kw_only=True):
 
     `valid_until` is set while this node holds the lease. `routed` says that a primary may be given
     to clients: promoted, and its synchronous set settled. `paused` says that the cluster is in
-    maintenance pause. `pending` is what a restart of PostgreSQL is wanted for. `scheduled_restart`
-    waits for its time. `rpo_bytes` is what a failover now would lose, as far as a leader knows by
-    its own streams. `rule` and `reason` are the last decision's.
+    maintenance pause. `pending` is what a restart of PostgreSQL is wanted for, `agent_pending` are
+    the options of the file that wait for one of the agent. `scheduled_restart` waits for its time.
+    `rpo_bytes` is what a failover now would lose, as far as a leader knows by its own streams.
+    `rule` and `reason` are the last decision's.
     """
 
     taken: Instant
@@ -70,6 +71,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     tags: Tags = field(default_factory=Tags)
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
+    agent_pending: tuple[str, ...] = ()
     scheduled_restart: ScheduledRestart | None = None
     rpo_bytes: int | None = None
     rule: str = ""
@@ -115,8 +117,9 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
     member would not take over; `lacking` is why it may lack commits, where nothing else stands
     against it. `paused` says that it keeps to a maintenance pause, and a primary here has no
-    deadline. `pending` is what a restart of PostgreSQL is wanted for. `held` are the dead rows that
-    slots of a primary keep from vacuum. `notices` are those about this member itself.
+    deadline. `pending` is what a restart of PostgreSQL is wanted for, `agent_pending` what one of
+    the agent is. `held` are the dead rows that slots of a primary keep from vacuum. `notices` are
+    those about this member itself.
     """
 
     name: MemberName
@@ -141,6 +144,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     group: PeerGroup | None = None
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
+    agent_pending: tuple[str, ...] = ()
     held: tuple[HeldRows, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -198,6 +202,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     answers: bool = True
     paused: bool = False
     pending: tuple[PendingRestart, ...] = ()
+    agent_pending: tuple[str, ...] = ()
     upstream: str | None = None
 
 
@@ -220,6 +225,16 @@ class MemberChange(Struct, frozen=True, kw_only=True):
     address: str
     state: OperationState
     message: str
+
+
+class Reloaded(Struct, frozen=True, kw_only=True):
+    """What reading a node's file again came to: the options that differ from the reading before,
+    those that wait for a restart of the agent, and why the log could not go where the file says
+    (empty where it could)."""
+
+    changed: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    log: str = ""
 
 
 class Exposure(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from raftha.instants import RHO, Seconds
 from raftha.model.ids import MemberName, Scope
@@ -51,11 +52,13 @@ class Address(Struct, frozen=True):
 
 
 class TlsFiles(Struct, frozen=True, kw_only=True):
-    """Paths of a certificate authority, a certificate and its key, all PEM."""
+    """Paths of a certificate authority, a certificate and its key, all PEM; `password` opens the
+    key, where it is encrypted."""
 
     cafile: Path
     certfile: Path
     keyfile: Path
+    password: Secret | None = None
 
 
 class RaftConfig(Struct, frozen=True, kw_only=True):
@@ -98,9 +101,20 @@ class VerifyClient(StrEnum):
     REQUIRED = "required"
 
 
+class ServerTokens(StrEnum):
+    """What the header `Server` tells: product, version, and the version of Python; one of them
+    less; the product alone."""
+
+    ORIGINAL = "Original"
+    MINIMAL = "Minimal"
+    PRODUCT_ONLY = "ProductOnly"
+
+
 class RestConfig(Struct, frozen=True, kw_only=True):
-    """`restapi:` of a node's file. `tls` turns HTTPS on. Changes are accepted from the addresses of
-    `allowlist` only, if there is one; `authenticate_reads` asks everybody for credentials."""
+    """`restapi:` of a node's file. `tls` turns HTTPS on, with `ciphers` of TLS 1.2 where any are
+    given. Changes are accepted from the addresses of `allowlist` only, if there is one;
+    `authenticate_reads` asks everybody for credentials. `patroni_metrics` says whether `/metrics`
+    has Patroni's names too."""
 
     listen: Address
     connect_address: Address
@@ -110,6 +124,37 @@ class RestConfig(Struct, frozen=True, kw_only=True):
     allowlist: tuple[str, ...] = ()
     allowlist_include_members: bool = False
     authenticate_reads: bool = False
+    ciphers: str = ""
+    http_extra_headers: Mapping[str, str] = field(default_factory=dict)
+    https_extra_headers: Mapping[str, str] = field(default_factory=dict)
+    server_tokens: ServerTokens = ServerTokens.MINIMAL
+    request_queue_size: int = 64
+    patroni_metrics: bool = True
+
+    def followed_by(self, other: RestConfig) -> RestConfig:
+        """These settings with what of `other` needs no new server. The password goes with its key:
+        that of another file waits with the file."""
+        tls = self.tls
+        if tls is not None and other.tls is not None and tls.keyfile == other.tls.keyfile:
+            tls = replace(tls, password=other.tls.password)
+        return replace(
+            self,
+            tls=tls,
+            ciphers=other.ciphers,
+            http_extra_headers=other.http_extra_headers,
+            https_extra_headers=other.https_extra_headers,
+            server_tokens=other.server_tokens,
+            patroni_metrics=other.patroni_metrics,
+        )
+
+    @property
+    def extra_headers(self) -> tuple[tuple[str, str], ...]:
+        """What goes with each answer; over HTTPS both, and the one for HTTPS where they differ."""
+        names = {name.lower(): (name, value) for name, value in self.http_extra_headers.items()}
+        if self.tls is not None:
+            more = self.https_extra_headers.items()
+            names |= {name.lower(): (name, value) for name, value in more}
+        return tuple(names.values())
 
     @property
     def is_limited(self) -> bool:

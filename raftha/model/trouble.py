@@ -13,6 +13,7 @@ class Trouble(StrEnum):
     """Why a notice is there, whatever its words say of this one case."""
 
     ACT_FAILED = "act-failed"
+    AGENT_RESTART_PENDING = "agent-restart-pending"
     BARRED = "barred"
     COMMITS_WAIT = "commits-wait"
     DATA_DIRECTORY = "data-directory"

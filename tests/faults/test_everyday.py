@@ -188,7 +188,7 @@ def check_reloads(cluster: ClusterHarness, primary: str) -> None:
     cluster.wait_for(
         lambda: cluster.query(primary, "SHOW work_mem") == [("5MB",)], LIMIT_S, "work_mem"
     )
-    assert raftha(cluster, Exit.DONE, "reload", "--yes").count("reads its file again") == 3
+    assert raftha(cluster, Exit.DONE, "reload", "--yes").count("the file was read again") == 3
 
 
 def check_query(cluster: ClusterHarness, primary: str) -> None:

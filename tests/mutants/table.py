@@ -17,6 +17,7 @@ from tests.mutants import (
     consensus_wishes,
     decisions,
     guardian,
+    http,
     partings,
     pauses,
     pledges,
@@ -56,7 +57,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *slots.DECISIONS,
     ),
     "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
-    "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT),
+    "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT, *http.MUTANTS),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

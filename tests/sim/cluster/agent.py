@@ -16,6 +16,7 @@ from raftha.agent.build import Member, build_member
 from raftha.agent.ground import Edges
 from raftha.agent.reader import ClusterReader
 from raftha.agent.receipts import Receipts
+from raftha.agent.reloading import Reloads
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
 from raftha.consensus.store import _committed
@@ -173,6 +174,7 @@ class Agent:
             Metrics(scope=SCOPE, name=config.name, witness=False),
             _fail,
             self._will,
+            Reloads(config, Path("/nonexistent")),
             edges,
         )
         make = partial(Runner, fibers, life, present=present, fatal=ended)

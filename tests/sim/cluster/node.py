@@ -20,7 +20,7 @@ from raftha.guardian.client import SPAWN_TRIES
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.report import PeerReport
-from raftha.model.settings import NodeConfig
+from raftha.model.settings import RestConfig
 from raftha.model.view import PeerAnswer
 from tests.sim.cluster.agent import Agent, node_config
 from tests.sim.cluster.directory import Directory
@@ -207,7 +207,7 @@ class Node:
     def _peers(
         self,
         life: Life,
-        _config: NodeConfig,
+        _restapi: Callable[[], RestConfig],
         reader: ClusterReader,
         clock: Clock,
         changed: Callable[[], None],

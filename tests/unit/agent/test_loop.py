@@ -16,6 +16,7 @@ from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.effects import LONGEST_LOG_BYTES, Effects
 from raftha.agent.loop import FIRST_PAUSE_S, Loop
 from raftha.agent.recorder import Recorder
+from raftha.agent.reloading import Reloads
 from raftha.consensus.node import RaftNode
 from raftha.errors import GuardianRefused
 from raftha.ha.keys import LEADER_LEASE, encode_leader
@@ -69,7 +70,10 @@ def member_on(node: RaftNode, folder: Path) -> Member:
     metrics = Metrics(scope="demo", name="n1", witness=False)
     clock = pg.FakeClock()
     instance = build_instance(config, postgres, folder, clock)
-    return build_member(config, postgres, node, instance, clock, metrics, pytest.fail, tuple)
+    reloads = Reloads(config, folder / "n1.yml")
+    return build_member(
+        config, postgres, node, instance, clock, metrics, pytest.fail, tuple, reloads
+    )
 
 
 class NoGuardian:

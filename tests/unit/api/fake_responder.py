@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -25,6 +26,7 @@ from raftha.model.report import (
     OperationState,
     OperationStep,
     PeerReport,
+    Reloaded,
     RequestKind,
     StepTaken,
 )
@@ -48,6 +50,7 @@ def rest_config(
     allowlist: tuple[str, ...] = (),
     allowlist_include_members: bool = False,
     authenticate_reads: bool = False,
+    **more: Any,
 ) -> RestConfig:
     return RestConfig(
         listen=Address(host, port),
@@ -58,6 +61,7 @@ def rest_config(
         allowlist=allowlist,
         allowlist_include_members=allowlist_include_members,
         authenticate_reads=authenticate_reads,
+        **more,
     )
 
 
@@ -243,6 +247,7 @@ class FakeResponder:
         self.schedules = schedules(self.schedule_store)
         self.halts = halts(self.schedule_store)
         self.reloads = 0
+        self.file: Reloaded | RafthaError = Reloaded()
         self.examination = Examination(
             node=MemberName("n1"),
             wall=SystemClock().wall(),
@@ -269,17 +274,23 @@ class FakeResponder:
         return Chapter(node=MemberName("n1"), events=tuple(self.happened[-count:]))
 
     def asked(self, act: str, caller: str) -> None:
-        self.happened.append(
-            Happening(
-                node=MemberName("n1"), wall=WALL, kind=Kind.ASKED, words=f"{act} from {caller}"
-            )
-        )
+        self._happen(f"{act} from {caller}")
+
+    def declined(self, act: str, caller: str, status: int, why: str) -> None:
+        self._happen(f"{status}: {act} from {caller}: {why}")
+
+    def _happen(self, words: str) -> None:
+        line = Happening(node=MemberName("n1"), wall=WALL, kind=Kind.ASKED, words=words)
+        self.happened.append(line)
 
     def hosts(self) -> tuple[str, ...]:
         return self.known_hosts
 
-    def reload(self) -> None:
+    def reload(self) -> Reloaded:
         self.reloads += 1
+        if isinstance(self.file, RafthaError):
+            raise self.file
+        return self.file
 
     def node(self) -> NodeReport:
         return self.report

@@ -164,12 +164,10 @@ def test_a_bad_request_changes_nothing(
     assert responder.requests == []
 
 
-def test_a_body_without_or_with_too_much_length_is_refused(address: Address) -> None:
-    for length, status in (("", 411), ("Content-Length: 70000\r\n", 413)):
-        with socket.create_connection((address.host, address.port), 5) as raw:
-            head = f"POST /switchover HTTP/1.1\r\nHost: x\r\n{length}\r\n"
-            raw.sendall(head.encode())
-            assert raw.recv(100).startswith(f"HTTP/1.1 {status}".encode())
+def test_a_body_that_is_too_long_is_refused(address: Address) -> None:
+    with socket.create_connection((address.host, address.port), 5) as raw:
+        raw.sendall(b"POST /switchover HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 413")
 
 
 def test_an_agent_that_cannot_answer_is_503_with_its_reason(

@@ -278,5 +278,5 @@ def test_a_standby_is_made_anew_and_every_file_is_read_again(
     assert raftha("reinit", "--url", url, "--yes", "n2").exit_code == Exit.DONE
     assert responder.wishes.asked == [ServerRequest(kind=WishKind.REINITIALIZE, name="n2")]
     told = raftha("reload", "--url", url, "--yes")
-    assert (told.exit_code, "n2 reads its file again" in told.stdout) == (Exit.DONE, True)
+    assert (told.exit_code, "n2: the file was read again" in told.stdout) == (Exit.DONE, True)
     assert responder.reloads == 3
