@@ -23,6 +23,9 @@ RHO: Final = 0.01
 """Bound of the relative rate error between the clocks of two hosts (oscillators: below 0.02 %)."""
 
 
+_DAY_S: Final = 86400.0
+
+
 class Instant(Struct, frozen=True):
     """A reading of CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW, in seconds since boot; `slept` is the
     part that the host was suspended, as exact as the clocks were read at one moment."""
@@ -55,3 +58,9 @@ def shortest(since: Instant, until: Instant) -> Seconds:
 def remaining(deadline: Instant, now: Instant) -> Seconds:
     """Time left for a holder: never more than what either clock leaves; negative once past."""
     return Seconds(min(deadline.boot - now.boot, deadline.steady - now.steady))
+
+
+def in_days(seconds: float) -> str:
+    """A long time in words, as whole days."""
+    days = int(seconds // _DAY_S)
+    return f"{days} day{'' if days == 1 else 's'}" if days else "less than a day"

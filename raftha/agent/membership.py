@@ -12,7 +12,7 @@ from random import Random
 from raftha.agent.group import change_of
 from raftha.errors import CompareFailed, OutcomeUnknown, StoreUnavailable
 from raftha.ha.keys import Keys
-from raftha.ha.wishing import NotPossible, command_of, wish_of
+from raftha.ha.wishing import NotPossible, absence, command_of, wish_of
 from raftha.logs import event
 from raftha.model.cluster import Cluster
 from raftha.model.membership import MemberWish
@@ -58,6 +58,8 @@ class MemberChanges:
         known = cluster.wishes.get(wish.name)
         if known is not None and known.is_open and _is_same(known, wish):
             return change_of(known)
+        if asked.dry_run and (why := absence(wish, self._raft())) is not None:
+            return _ended(wish, OperationState.REFUSED, why)
         if asked.dry_run:
             words = f"{wish.verb} {wish.name}: it would be asked for; nothing was changed"
             return _ended(wish, OperationState.DONE, words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from raftha.instants import RHO
+from raftha.instants import RHO, in_days
 from raftha.model.finding import Finding, Grade
 from raftha.model.settings import DynamicConfig
 from raftha.model.store import SLOW_FSYNC_S
@@ -15,8 +15,7 @@ SCARCE_BYTES: Final = 1 << 30
 UNHURRIED_FSYNC_S: Final = 0.02
 """From here on a commit of the store, which is two syncs, is felt by whoever waits for it."""
 
-_DAY_S: Final = 86400.0
-_SOON_S: Final = 30 * _DAY_S
+_SOON_S: Final = 30 * 86400.0
 
 
 def of_disk(check: str, path: str, free: int | None) -> Finding:
@@ -55,7 +54,7 @@ def of_dates(check: str, path: str, dates: tuple[float, float], wall: float) -> 
         return bad(check, what, "check its dates and this machine's clock")
     if left <= 0:
         return bad(check, f"{path} has expired", remedy)
-    what = f"{path} is valid for {left // _DAY_S:.0f} more days"
+    what = f"{path} is valid for {in_days(left)} more"
     return warn(check, what, remedy) if left < _SOON_S else ok(check, what)
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from raftha.api import auth, codec, tls
 from raftha.api.codec import BadDocument
+from raftha.api.unanswered import reason
 from raftha.clock import Clock, SystemClock
 from raftha.errors import RafthaError
 from raftha.instants import Instant, Seconds, remaining
@@ -297,8 +298,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
                 etag=response.getheader("ETag"),
             )
         except (OSError, http.client.HTTPException) as error:
-            detail = str(error) or type(error).__name__
-            raise Unreachable(f"{self.url}: {detail}", sent) from error
+            why = reason(error, over_tls=isinstance(connection, http.client.HTTPSConnection))
+            raise Unreachable(f"{self.url}: {why}", sent) from error
         finally:
             connection.close()
 

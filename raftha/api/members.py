@@ -14,7 +14,7 @@ from raftha.api.outcome import answer, wait_for_end
 from raftha.api.reply import Reply, refusal
 from raftha.api.responder import MemberChanges
 from raftha.clock import Clock
-from raftha.config.values import Invalid, parse_address
+from raftha.config.values import NAMES, Invalid, is_name, parse_address
 from raftha.model.membership import MemberVerb
 from raftha.model.report import MemberChangeRequest
 
@@ -40,11 +40,13 @@ def perform(body: bytes, changes: MemberChanges, clock: Clock, stopping: Event) 
         asked = _BODY.decode(body)
         address = None if asked.address is None else str(parse_address(asked.address))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return refusal(400, f"the body is not a request: {error}")
+        return refusal(400, f"the body is not a request: {error}{_choice(str(error))}")
     except Invalid as error:
         return refusal(400, f"the address {error.what}: {error.remedy}")
     if not asked.name.strip():
         return refusal(400, "name the member")
+    if asked.verb is MemberVerb.ADD and not is_name(asked.name.strip()):
+        return refusal(400, f"{asked.name!r} is no name of a node: {NAMES}")
     accepted = changes.ask(
         MemberChangeRequest(
             verb=asked.verb, name=asked.name.strip(), address=address, dry_run=asked.dry_run
@@ -53,3 +55,8 @@ def perform(body: bytes, changes: MemberChanges, clock: Clock, stopping: Event) 
     if not asked.wait:
         return answer(accepted)
     return answer(wait_for_end(accepted, lambda: changes.latest(accepted.name), clock, stopping))
+
+
+def _choice(why: str) -> str:
+    """What may stand there, where it is the verb that is wrong."""
+    return f"; it is one of {', '.join(MemberVerb)}" if "$.verb" in why else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+from raftha.account import own_name
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.instants import Seconds, longest
@@ -161,6 +162,8 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
         asked.append(True)
         return "" if files.password is None else files.password.reveal()
 
+    for path in (files.certfile, files.keyfile, files.cafile):
+        _must_be_readable(path)
     try:
         context.load_cert_chain(files.certfile, files.keyfile, password=password)
         context.load_verify_locations(files.cafile)
@@ -183,9 +186,10 @@ def _closed(files: TlsFiles) -> str:
 
 
 def _unusable(files: TlsFiles, error: Exception) -> str:
+    why = (getattr(error, "reason", None) or str(error)).lower().replace("_", " ")
     return (
-        f"cannot use {files.certfile}, {files.keyfile} and {files.cafile}: {error}; they must "
-        "be PEM files that this user can read, and the key that of the certificate"
+        f"cannot use {files.certfile}, {files.keyfile} and {files.cafile}: {why}; they must be PEM "
+        "files, and the key that of the certificate"
     )
 
 
@@ -194,3 +198,11 @@ def _limit(context: ssl.SSLContext, ciphers: str) -> None:
         context.set_ciphers(ciphers)
     except ssl.SSLError as error:
         raise TlsError(f"restapi.ciphers: OpenSSL has none of {ciphers!r}: {error}") from error
+
+
+def _must_be_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise TlsError(f"{path} cannot be read by user {own_name()}: {error.strerror}") from error

@@ -150,6 +150,7 @@ def _of_cluster(contact: Contact) -> Iterator[tuple[str, str]]:
     try:
         report = discover.find(contact).report
     except NobodyAnswers as error:
+        complain(f"nothing of the nodes is in it: {error}")
         yield "cluster.txt", f"{error}\n"
         return
     for name, answer in ask_all(contact, report.members, _everything).items():

@@ -18,8 +18,9 @@ from msgspec import Struct
 
 from raftha.account import own_name
 from raftha.api.client import ApiClient
+from raftha.api.tls import TlsError, client_context
 from raftha.config.load import load
-from raftha.errors import ConfigError, RafthaError
+from raftha.errors import ConfigError, Problem, RafthaError
 from raftha.instants import Seconds
 from raftha.model.report import ClusterReport
 from raftha.model.settings import Address, BasicAuth, NodeConfig, Secret, TlsFiles
@@ -38,7 +39,8 @@ class NobodyAnswers(RafthaError):
 
 class Contact(Struct, frozen=True, kw_only=True):
     """Whom to ask: addresses in stages, each stage only if the one before had no majority.
-    A node of another cluster than `scope`, where a file names one, is not believed."""
+    A node of another cluster than `scope`, where a file or the operator names one, is not
+    believed."""
 
     stages: tuple[tuple[str, ...], ...]
     scope: str | None = None
@@ -68,25 +70,46 @@ def contact(
     environ: Mapping[str, str],
     folders: Sequence[Path],
     verify: bool = True,
+    cluster: str | None = None,
 ) -> Contact:
     """Whom the options name, else RAFTHA_URL, else the first node file in `folders` that can be
-    read. Raises ConfigError or NotNamed."""
-    named = tuple(urls) or tuple(environ.get("RAFTHA_URL", "").replace(",", " ").split())
+    read, one of this `cluster` before the others. Raises ConfigError or NotNamed."""
+    _check(urls, "--url")
     if file is not None:
         return _from_config(load(file, environ, witness=True).config, tuple(urls), verify)
+    named = tuple(urls) or tuple(environ.get("RAFTHA_URL", "").replace(",", " ").split())
     if named:
-        return Contact(stages=(named,), verify=verify)
+        _check(named, "RAFTHA_URL")
+        return Contact(stages=(named,), auth=_given(named), verify=verify)
     refused = [f"\n{folder}: may not be read by user {own_name()}" for folder in _closed(folders)]
+    usable: list[Contact] = []
     for path in (path for folder in folders for path in sorted(folder.glob("*.yml"))):
         try:
-            return _from_config(load(path, environ, witness=True).config, (), verify)
+            usable.append(_from_config(load(path, environ, witness=True).config, (), verify))
         except ConfigError as error:
             refused.append(f"\n{path}: {error}")
+    if usable:
+        return next((found for found in usable if found.scope == cluster), usable[0])
     looked = ", ".join(f"{folder}/*.yml" for folder in folders)
     raise NotNamed(
-        f"which cluster? Give -c FILE or --url, or set RAFTHA_URL; nothing usable is in {looked}"
+        "which cluster? Give --config-file FILE or --url, or set RAFTHA_URL; nothing usable is in "
+        + looked
         + "".join(refused)
     )
+
+
+def _check(urls: Sequence[str], origin: str) -> None:
+    """Raises ConfigError for what is no address of a node."""
+    for url in urls:
+        try:
+            parts = urlsplit(_whole(url))
+            is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            is_good = False
+        if not is_good:
+            shown = _without_credentials(url)[0]
+            what = f"is not an address: {shown!r}"
+            raise ConfigError([Problem(origin, what, "write http://host:port, or https")])
 
 
 def _closed(folders: Sequence[Path]) -> list[Path]:
@@ -137,8 +160,8 @@ def _one(client: ApiClient, scope: str | None) -> Found | RafthaError:
         return error
     if scope is not None and report.scope != scope:
         return RafthaError(
-            f"{client.url}: a node of the cluster {report.scope}, and the file is of {scope}: "
-            "correct the addresses in it, or name a node by --url alone"
+            f"{client.url}: a node of the cluster {report.scope}, not of {scope}: correct the "
+            "addresses in the file, or the name of the cluster; or name a node by --url alone"
         )
     return Found(client=client, document=document, report=report)
 
@@ -147,6 +170,8 @@ def _from_config(config: NodeConfig, urls: tuple[str, ...], verify: bool) -> Con
     """A node's own address first. Of its partners the file knows the Raft address only; their API
     is taken to be on the same port as ours."""
     rest = config.restapi
+    if rest.tls is not None:
+        _check_files(rest.tls, verify)
     scheme = "http" if rest.tls is None else "https"
     own = f"{scheme}://{rest.connect_address}"
     partners = tuple(
@@ -156,17 +181,34 @@ def _from_config(config: NodeConfig, urls: tuple[str, ...], verify: bool) -> Con
     return Contact(
         stages=((*urls,) or (own,), (own, *partners)),
         scope=config.scope,
-        auth=rest.authentication,
+        auth=_given(urls) or rest.authentication,
         tls=rest.tls,
         verify=verify,
     )
 
 
+def _given(urls: Sequence[str]) -> BasicAuth | None:
+    """The first name and password in an address: those of one node are those of all."""
+    return next((auth for url in urls if (auth := _without_credentials(url)[1])), None)
+
+
+def _check_files(files: TlsFiles, verify: bool) -> None:
+    """Raises ConfigError for a certificate that cannot be shown."""
+    try:
+        client_context(files, verify)
+    except TlsError as error:
+        raise ConfigError([Problem("restapi", str(error))]) from error
+
+
+def _whole(url: str) -> str:
+    return url if "//" in url else f"http://{url}"
+
+
 def _without_credentials(url: str) -> tuple[str, BasicAuth | None]:
     try:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
+        parts = urlsplit(_whole(url))
     except ValueError:
-        return url, None
+        return url.rpartition("@")[2], None
     name, password = parts.username, parts.password
     bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
     if name is None or password is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import TypeVar
 
 import click
@@ -82,7 +83,7 @@ def to_its_end(act: Callable[[], Exit], what: str, where: str) -> Exit:
     try:
         return act()
     except Refused as error:
-        complain(str(error))
+        complain(told(error))
         return Exit.REFUSED
     except Unreachable as error:
         complain(str(error))
@@ -93,6 +94,13 @@ def to_its_end(act: Callable[[], Exit], what: str, where: str) -> Exit:
     except KeyboardInterrupt:
         complain(f"\nno longer watched; it goes on in the cluster: see {where}")
         return Exit.UNKNOWN
+
+
+def told(error: Refused) -> str:
+    """What a node has refused, and where the password would stand."""
+    if error.status != HTTPStatus.UNAUTHORIZED:
+        return str(error)
+    return f"{error}: use a node's file with -c FILE, or http://NAME:PASSWORD@HOST:PORT with --url"
 
 
 def complain(message: str) -> None:

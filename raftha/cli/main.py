@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -28,7 +28,7 @@ from raftha.cli.verbs.reach import dsn, topology, uri, version
 from raftha.cli.verbs.server import flush, reinit, reload, restart
 from raftha.cli.verbs.settings import edit_config, show_config
 from raftha.cli.verbs.store import store
-from raftha.cli.where import FILE, Where, contact_of, where_options
+from raftha.cli.where import FILE, Where, cluster_argument, contact_of, where_options
 
 if TYPE_CHECKING:
     from raftha.cli.discover import Contact
@@ -37,7 +37,29 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_ELSEWHERE: Final = {
+    "remove": "there are no keys of a cluster apart from its nodes: to give a cluster up, stop "
+    "every agent and remove raft.data_dir and the data directory of each node; to take one node "
+    "out, raftha member remove NAME",
+    "demote-cluster": "standby clusters are left out in this version",
+    "promote-cluster": "standby clusters are left out in this version",
+    "configure": "give the file of a node with -c FILE, or put it into ~/.config/raftha",
+}
+"""What users of Patroni may type and is no command here, with what to do instead."""
+
+
+class _Commands(click.Group):
+    """Says what to do instead of a command that Patroni has and we do not."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (words := _ELSEWHERE.get(args[0])) is not None:
+            raise click.UsageError(f"there is no {args[0]}: {words}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @where_options
 @click.pass_context
 def cli(context: click.Context, file: Path | None, urls: tuple[str, ...], insecure: bool) -> None:
@@ -107,15 +129,31 @@ def recover(context: click.Context, /, file: Path | None, output: str, **consent
 
 @cli.command()
 @where_options
-@output_of("json and yaml are what /cluster answers, tsv its rows.")
+@output_of("json and yaml are what /cluster answers, tsv its rows.", "-f")
+@click.option("-e", "--extended", is_flag=True, help="With what waits for a restart, and all tags.")
+@click.option("-t", "--timestamp", is_flag=True, help="With the time of this machine above it.")
 @watch_option
+@click.argument("clusters", metavar="[CLUSTER]...", nargs=-1)
 @click.pass_context
-def status(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
+def status(
+    context: click.Context,
+    /,
+    output: str,
+    extended: bool,
+    timestamp: bool,
+    watch: float | None,
+    clusters: tuple[str, ...],
+    **where: Any,
+) -> None:
     """Show who leads, who follows how closely, what is wrong."""
     from raftha.cli import show
 
-    contact = contact_of(context, Where(**where))
-    context.exit(show.shown(lambda: show.status(contact, output), watch, Event().wait))
+    if output != "table" and (extended or timestamp):
+        raise click.UsageError(f"-e and -t are of the table: -o {output} tells all anyway")
+    form = show.Form(output=output, extended=extended, timestamp=timestamp)
+    named = clusters or (None,)
+    contacts = [contact_of(context, Where(**where, cluster=cluster)) for cluster in named]
+    context.exit(show.shown(lambda: show.statuses(contacts, form), watch, Event().wait))
 
 
 cli.add_command(status, "list")
@@ -123,12 +161,11 @@ cli.add_command(status, "list")
 
 @cli.command()
 @where_options
-@output_of("json and yaml are what /history answers, tsv its rows.")
+@output_of("json and yaml are what /history answers, tsv its rows.", "-f")
 @watch_option
 @click.option("--events", is_flag=True, help="What happened on all nodes instead.")
-@click.option(
-    "--last", type=click.IntRange(1, 5000), default=100, help="So many events at most (100)."
-)
+@click.option("--last", type=click.IntRange(1, 5000), help="So many events at most (100).")
+@cluster_argument
 @click.pass_context
 def history(
     context: click.Context,
@@ -136,7 +173,7 @@ def history(
     output: str,
     watch: float | None,
     events: bool,
-    last: int,
+    last: int | None,
     **where: Any,
 ) -> None:
     """Show each timeline: where it began, who led it, and why.
@@ -150,7 +187,11 @@ def history(
     contact = contact_of(context, Where(**where))
     if events and output not in ("table", "json"):
         raise click.UsageError("--events has no such output: use table or json")
-    print_it = partial(recorded.events, contact, last) if events else partial(show.history, contact)
+    if last is not None and not events:
+        raise click.UsageError("--last counts events: add --events")
+    print_it = (
+        partial(recorded.events, contact, last or 100) if events else partial(show.history, contact)
+    )
     context.exit(show.shown(lambda: print_it(output), watch, Event().wait))
 
 
@@ -160,6 +201,7 @@ def history(
 @click.option("--candidate", help="The member that is to take over.")
 @schedule_option
 @dry_run_option
+@cluster_argument
 @click.pass_context
 def switchover(
     context: click.Context,
@@ -193,6 +235,7 @@ def switchover(
 )
 @click.option("--confirm", metavar="SCOPE", help="The cluster's name: says yes to a loss.")
 @dry_run_option
+@cluster_argument
 @click.pass_context
 def failover(
     context: click.Context,
@@ -225,7 +268,7 @@ def _pause_options(command: _Command) -> _Command:
     option = click.option(
         "--wait", is_flag=True, help="Stay until every member that answers keeps to it."
     )
-    return where_options(option(command))
+    return where_options(cluster_argument(option(command)))
 
 
 @cli.command()

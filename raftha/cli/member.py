@@ -10,7 +10,7 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from raftha.api.client import ApiClient, ApiError
+from raftha.api.client import ApiClient, ApiError, Refused
 from raftha.api.listing import members_document
 from raftha.cli import discover
 from raftha.cli.discover import Contact, NobodyAnswers
@@ -23,10 +23,11 @@ from raftha.cli.handing import (
     first_to_take,
     need_consent,
     to_its_end,
+    told,
 )
 from raftha.cli.show import document
 from raftha.clock import Clock
-from raftha.config.values import Invalid, parse_address
+from raftha.config.values import NAMES, Invalid, is_name, parse_address
 from raftha.instants import remaining
 from raftha.model.membership import MemberVerb
 from raftha.model.operation import OperationState
@@ -74,8 +75,10 @@ def change(
     found = able(contact)
     if isinstance(found, Exit):
         return found
-    clients = everybody(contact, found)
+    clients = _raft_leader_first(everybody(contact, found), found.report)
     judged = _judged(clients, asked)
+    if isinstance(judged, Exit):
+        return judged
     if judged is not None and judged.state is OperationState.REFUSED:
         return _conclude(judged)
     for line in _explained(found.report, asked):
@@ -89,10 +92,20 @@ def change(
     )
 
 
-def _judged(clients: list[ApiClient], asked: MemberChangeRequest) -> MemberChange | None:
-    """What the cluster says to it before anything is explained; None where nobody can tell."""
+def _raft_leader_first(clients: list[ApiClient], report: ClusterReport) -> list[ApiClient]:
+    """It alone knows who is in touch and waits for a vote."""
+    url = next((m.api_url for m in report.members if m.name == report.raft_leader), None)
+    return sorted(clients, key=lambda client: client.url != url)
+
+
+def _judged(clients: list[ApiClient], asked: MemberChangeRequest) -> MemberChange | Exit | None:
+    """What the cluster says to it before anything is explained; None where nobody can tell, and the
+    exit code where the asker is refused, which is told."""
     try:
         return first_to_take(clients, lambda c: c.change_member(replace(asked, dry_run=True)))
+    except Refused as error:
+        complain(told(error))
+        return Exit.REFUSED
     except ApiError as error:
         if asked.dry_run:
             complain(str(error))
@@ -103,6 +116,8 @@ def request(
     verb: MemberVerb, name: str, address: str | None, *, dry_run: bool = False
 ) -> MemberChangeRequest:
     """What the command line says. Raises UsageError."""
+    if verb is MemberVerb.ADD and not is_name(name):
+        raise click.UsageError(f"{name!r} is no name of a node: {NAMES}")
     try:
         canonical = None if address is None else str(parse_address(address))
     except Invalid as error:

@@ -44,6 +44,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     output: str = "table"
     login: Mapping[str, str] = {}
     """`user`, `password` and `dbname`, where they are given."""
+    delimiter: str = "\t"
+    """Between the values of tsv."""
 
 
 def query(contact: Contact, wish: Wish, clock: Clock) -> Exit:
@@ -65,11 +67,11 @@ def query(contact: Contact, wish: Wish, clock: Clock) -> Exit:
     except PostgresError as error:
         complain(f"{place.name}: {error}")
         return Exit.REFUSED
-    click.echo(rendered(told, wish.output), nl=False)
+    click.echo(rendered(told, wish.output, wish.delimiter), nl=False)
     return Exit.DONE
 
 
-def rendered(told: Table, output: str) -> str:
+def rendered(told: Table, output: str, delimiter: str = "\t") -> str:
     """The rows in the form that is wished; what returns none as its command tag."""
     if output in ("json", "yaml"):
         rows = [dict(zip(told.columns, map(_plain, row), strict=True)) for row in told.rows]
@@ -80,7 +82,8 @@ def rendered(told: Table, output: str) -> str:
     if not told.columns:
         return f"{told.status}\n"
     if output == "tsv":
-        return separated([told.columns, *(tuple(map(_plain, row)) for row in told.rows)])
+        lines = [told.columns, *(tuple(map(_plain, row)) for row in told.rows)]
+        return separated(lines, delimiter)
     return _table(told)
 
 

@@ -19,6 +19,7 @@ from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
 from raftha.cli.topology import STANDBYS
 from raftha.errors import RafthaError
+from raftha.ha.halting import WORDS
 from raftha.model.cluster import MemberState
 from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
@@ -157,6 +158,8 @@ def _of_role(report: ClusterReport, role: str) -> MemberReport:
             f"nobody can say who is {role} now: no node that answers is in touch with a majority; "
             "name a member with -m, and see raftha status"
         )
+    if report.stopped_by is not None:
+        raise Nobody(f"nobody is {role} now: {WORDS}")
     members = _servers(report)
     leader = next((m for m in members if m.name == report.leader), None)
     if leader is not None and role in (*_LEADERS, "any"):
@@ -181,6 +184,8 @@ def _preference(member: MemberReport) -> tuple[bool, float]:
 
 
 def _warn_of_age(report: ClusterReport) -> None:
+    if report.stopped_by is not None:
+        complain(WORDS)
     if not report.majority:
         complain(
             f"no majority: this is what {report.answered_by} last knew, "

@@ -47,7 +47,7 @@ def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], 
     try:
         config = _load(path)
     except ConfigError as error:
-        complain(f"{path}: {error}")
+        complain(str(error))
         return Exit.USAGE
     recovery = Recovery(config, clock, Random(), wait)
     try:
@@ -74,7 +74,7 @@ def compare(path: Path, kept: Sequence[str], clock: Clock, wait: Callable[[float
     try:
         config = _load(path)
     except ConfigError as error:
-        complain(f"{path}: {error}")
+        complain(str(error))
         return Exit.USAGE
     recovery = Recovery(config, clock, Random(), wait)
     found: dict[str, Any] = {"scope": config.scope, "name": config.name, "refused": None}

@@ -29,6 +29,10 @@ Without them it is `RAFTHA_URL` (several addresses are separated by commas), the
 file in `/etc/raftha` or `~/.config/raftha`. Any node will do, a witness too: it names the others,
 and an answer from a node with a majority wins over one without.
 
+Where `[CLUSTER]` stands, its name may be given: nothing is asked of a cluster of another name, and
+of several files in these folders the one of this cluster is taken. Where members may follow, the
+first name is the cluster's, unless a member has it.
+
 ## Exit codes
 
 | code | meaning |

@@ -6,7 +6,7 @@ draws no lines, so that a pipe gets plain columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Final
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from raftha.api.routes import iso_time
 from raftha.cli.topology import lines, roots
 from raftha.ha.scheduling import words_of
 from raftha.model.postgres import HeldRows
@@ -34,8 +35,9 @@ _WELL: Final = ("running", "streaming")
 _STEP: Final = 1024.0
 
 
-def status(report: ClusterReport, width: int, colour: bool) -> str:
-    """The whole screen, ending with a line break."""
+def status(report: ClusterReport, width: int, colour: bool, *, extended: bool = False) -> str:
+    """The whole screen, ending with a line break. `extended` adds columns of what waits for a
+    restart, and of tags where nobody has any."""
     out = StringIO()
     console = _console(out, width, colour)
     for line in _warning(report):
@@ -43,7 +45,8 @@ def status(report: ClusterReport, width: int, colour: bool) -> str:
     for line in _header(report):
         console.print(Text(line))
     console.print()
-    console.print(_members([(m.name, m) for m in report.members], framed=colour))
+    rows = [(m.name, m) for m in report.members]
+    console.print(_members(rows, framed=colour, plans=_plans(report) if extended else None))
     if report.group:
         console.print()
         console.print(_voters(report, framed=colour))
@@ -268,10 +271,22 @@ def _red(wrong: bool) -> str:
     return "red" if wrong else ""
 
 
-def _members(rows: Sequence[tuple[str, MemberReport]], framed: bool) -> Table:
-    """A line for each member, under the name that stands beside it."""
+def _plans(report: ClusterReport) -> dict[str, str]:
+    """The restarts that wait for their time, by the member's name."""
+    return {
+        plan.member: iso_time(plan.due) for plan in report.scheduled_restarts if not plan.refused
+    }
+
+
+def _members(
+    rows: Sequence[tuple[str, MemberReport]],
+    framed: bool,
+    plans: Mapping[str, str] | None = None,
+) -> Table:
+    """A line for each member, under the name that stands beside it; with `plans` those too, and
+    why it waits for a restart."""
     table = _table(framed)
-    tagged = any(member.tags for _, member in rows)
+    tagged = plans is not None or any(member.tags for _, member in rows)
     for heading in ("member", "address", "role", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "state")
     for heading in ("TL", "received", "replayed", "lag"):
@@ -279,9 +294,16 @@ def _members(rows: Sequence[tuple[str, MemberReport]], framed: bool) -> Table:
     table.add_column("raft", no_wrap=True)
     if tagged:
         table.add_column("tags", overflow="fold")
+    if plans is not None:
+        table.add_column("pending restart", overflow="fold")
+        table.add_column("scheduled restart", overflow="fold")
     table.add_column("seen", justify="right", no_wrap=True)
     for label, member in rows:
-        table.add_row(*_cells(label, member, tagged))
+        cells = _cells(label, member, tagged)
+        if plans is not None:
+            waits = ", ".join(map(str, member.pending))
+            cells[-1:-1] = [Text(waits), Text(plans.get(member.name, ""))]
+        table.add_row(*cells)
     return table
 
 

@@ -6,12 +6,13 @@ wrong goes wrong on one member, and is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.api import codec
 from raftha.api.client import ApiClient, ApiError
@@ -90,6 +91,8 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         return Exit.REFUSED
     if wish.below is not None:
         todo = _older(contact, found.report, todo, wish.below)
+    if wish.one:
+        todo = one_of(found.report, todo)
     if not todo:
         click.echo("No member waits for a restart." if wish.pending else "No member is meant.")
         return Exit.DONE
@@ -104,23 +107,44 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
 
 
 def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
-    """Have one standby made anew."""
+    """Have standbys made anew, each when the one before streams again."""
     found = found_for(contact, wish)
     if isinstance(found, Exit):
         return found
+    report = found.report
     try:
-        (name,) = chosen(found.report, wish)
+        names = _standbys(report, wish)
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
-    click.echo(f"{name} stops; its data directory is kept aside, and a new copy is made.")
-    if (danger := _stake(found.report, name)) is not None:
-        click.secho(danger, fg="red")
-    if not agreed(wish.yes, f"Make {name} anew?"):
+    for name in names:
+        click.echo(f"{name} stops; its data directory is kept aside, and a new copy is made.")
+        if (danger := _stake(report, name)) is not None:
+            click.secho(danger, fg="red")
+    if not agreed(wish.yes, f"Make {', '.join(names)} anew?"):
         return Exit.REFUSED
     ways = _Ways(contact, clock, wait)
-    request = ServerRequest(kind=WishKind.REINITIALIZE, name=name)
-    return to_its_end(lambda: _one(ways, found.report, request, wish), "the wish", "raftha status")
+
+    def act() -> Exit:
+        for name in names:
+            request = ServerRequest(kind=WishKind.REINITIALIZE, name=name)
+            goes_on = name != names[-1]
+            outcome = _one(ways, report, request, replace(wish, wait=wish.wait or goes_on))
+            if outcome is not Exit.DONE:
+                return outcome
+        return Exit.DONE
+
+    return to_its_end(act, "the wish", "raftha status")
+
+
+def _standbys(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
+    """Whom to make anew. Raises NoChoice."""
+    if not members_in(report, wish.names):
+        raise NoChoice(f"say which member of {report.scope}: all at once are never made anew")
+    names = chosen(report, wish)
+    if report.leader in names:
+        raise NoChoice(f"{report.leader} is the leader: hand over first (raftha switchover)")
+    return names
 
 
 def _stake(report: ClusterReport, name: str) -> str | None:
@@ -167,23 +191,34 @@ def found_for(contact: Contact, wish: Wish) -> Found | Exit:
     return able(contact)
 
 
+def members_in(report: ClusterReport, names: Sequence[str]) -> tuple[str, ...]:
+    """The members that are named, each once: before them may stand the cluster, as with Patroni. A
+    member that has the cluster's name is meant by it."""
+    there = {member.name for member in report.members}
+    is_cluster = names[:1] == (report.scope,) and report.scope not in there
+    return tuple(dict.fromkeys(names[1:] if is_cluster else names))
+
+
 def chosen(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
     """The names that are meant. Raises NoChoice."""
     members = {m.name: m for m in report.members if m.role is not ReportedRole.WITNESS}
-    for name in wish.names:
+    names = members_in(report, wish.names)
+    for name in names:
         if name not in members:
             raise NoChoice(f"there is no member {name}; there are: {', '.join(sorted(members))}")
-    named = [members[name] for name in wish.names or sorted(members)]
+    named = [members[name] for name in names or sorted(members)]
     fitting = [member for member in named if member.is_leader in _ROLES[wish.role]]
     if wish.pending:
         fitting = [member for member in fitting if member.pending]
     silent = [member.name for member in fitting if not member.answers]
-    if silent and (wish.names or not wish.one):
+    if silent and (names or not wish.one):
         raise NoChoice(f"{', '.join(silent)} does not answer: start its agent, or name the others")
-    if wish.one:
-        # A standby before the leader.
-        fitting = sorted((m for m in fitting if m.answers), key=lambda m: (m.is_leader, m.name))[:1]
-    return tuple(member.name for member in fitting)
+    return tuple(member.name for member in fitting if member.answers)
+
+
+def one_of(report: ClusterReport, names: tuple[str, ...]) -> tuple[str, ...]:
+    """A standby before the leader."""
+    return tuple(sorted(names, key=lambda name: (name == report.leader, name))[:1])
 
 
 def _older(

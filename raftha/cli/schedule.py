@@ -16,7 +16,16 @@ from raftha.cli.discover import Contact, Found
 from raftha.cli.exits import Exit
 from raftha.cli.handing import agreed, clients_of, complain, first_to_take, to_its_end
 from raftha.cli.operate import check_time
-from raftha.cli.restart import NoChoice, Wish, chosen, found_for, member_of, request_of
+from raftha.cli.restart import (
+    NoChoice,
+    Wish,
+    chosen,
+    found_for,
+    member_of,
+    members_in,
+    one_of,
+    request_of,
+)
 from raftha.clock import Clock
 from raftha.ha.scheduling import words_of
 from raftha.model.report import ClusterReport, ReportedRole
@@ -33,6 +42,8 @@ def restart_at(contact: Contact, wish: Wish, at: str, clock: Clock) -> Exit:
         return found
     try:
         names = chosen(found.report, replace(wish, pending=False))
+        if wish.one:
+            names = one_of(found.report, names)
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
@@ -61,7 +72,7 @@ def flush(contact: Contact, wish: Wish, *, switchover: bool) -> Exit:
     if isinstance(found, Exit):
         return found
     try:
-        names = () if switchover else _scheduled(found.report, wish)
+        names = _none(found.report, wish) if switchover else _scheduled(found.report, wish)
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
@@ -76,18 +87,26 @@ def flush(contact: Contact, wish: Wish, *, switchover: bool) -> Exit:
     return to_its_end(lambda: _flush(contact, found, names), "the wish", "raftha status")
 
 
+def _none(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
+    """Raises UsageError where a switchover is to be flushed and members are named."""
+    if members_in(report, wish.names):
+        raise click.UsageError("a switchover is of the whole cluster: leave the members out")
+    return ()
+
+
 def _scheduled(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
     """The members that are meant and have something scheduled: also those that do not answer, and
     those that are no members any more. Raises NoChoice."""
     members = {m.name: m for m in report.members if m.role is not ReportedRole.WITNESS}
     have = {plan.member for plan in report.scheduled_restarts}
-    for name in wish.names:
+    names = members_in(report, wish.names)
+    for name in names:
         if name not in members and name not in have:
             raise NoChoice(f"there is no member {name}; there are: {', '.join(sorted(members))}")
     leading = {"primary": (True,), "leader": (True,), "any": (True, False)}.get(wish.role, (False,))
     return tuple(
         name
-        for name in wish.names or sorted(have)
+        for name in names or sorted(have)
         if name in have and (name in members and members[name].is_leader) in leading
     )
 

@@ -26,7 +26,13 @@ from raftha.cli.exits import Exit
 from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
 from raftha.cli.tabular import separated
 from raftha.config.document import Node, from_plain, to_plain
-from raftha.config.dynamic import dump_every_setting, merge, parse_dynamic, read_dynamic
+from raftha.config.dynamic import (
+    DERIVED,
+    dump_every_setting,
+    merge,
+    parse_dynamic,
+    read_dynamic,
+)
 from raftha.config.proposal import consequences, differences, newly_managed
 from raftha.config.source import parse_yaml
 from raftha.errors import ConfigError, Problem
@@ -157,6 +163,8 @@ def _setting(text: str) -> dict[str, Any]:
     name, value = _assignment(text, "--set")
     if name.startswith(_PARAMETERS):
         return _parameter(f"{name.removeprefix(_PARAMETERS)}={value}")
+    if not all(name.split(".")):
+        raise click.UsageError(f"--set {name}: is no path such as ttl or postgresql.use_slots")
     change: Any = to_plain(_read(value, f"--set {name}")) if value else ""
     for key in reversed(name.split(".")):
         change = {key: change}
@@ -176,14 +184,28 @@ def _parameter(text: str) -> dict[str, Any]:
 
 def _content(path: Path) -> tuple[str, str]:
     """The text of a file, or of the input, and what to call it. Raises UsageError."""
-    if str(path) == "-":
+    text, name = _input() if str(path) == "-" else _file(path)
+    if all(line.partition("#")[0].strip() in ("", "---", "...") for line in text.splitlines()):
+        raise click.UsageError(
+            f"{name}: is empty: write what is to change, or {{}} with --replace for every default"
+        )
+    return text, name
+
+
+def _input() -> tuple[str, str]:
+    try:
         return sys.stdin.read(), "input"
+    except UnicodeDecodeError as error:
+        raise click.UsageError("the input is not UTF-8 text") from error
+
+
+def _file(path: Path) -> tuple[str, str]:
     try:
         return path.read_text("utf-8"), path.name
     except OSError as error:
         raise click.UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"{path}: cannot be read: {error}") from error
+        raise click.UsageError(f"{path}: is not UTF-8 text: save it as UTF-8") from error
 
 
 def _read(text: str, name: str) -> Node:
@@ -273,12 +295,18 @@ def _explain(
 
 
 def _rows(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Every setting with its value, and whether somebody gave it; headings first."""
+    """Every setting with its value, and where that is from; headings first. A cluster begins with
+    all its defaults written down, so what stands there and is the default was hardly given."""
     every = dump_every_setting(parse_dynamic(document, _WHERE))
     given = dict(_flat(document, ""))
+    usual = dict(_flat(dump_every_setting(DynamicConfig()), ""))
     rows = [("setting", "value", "origin")]
     for path, value in _flat(every, ""):
-        rows.append((path, _shown(value), "given" if path in given else "follows"))
+        if path in DERIVED:
+            origin = "given" if path in given else "follows"
+        else:
+            origin = "default" if usual.get(path) == value else "given"
+        rows.append((path, _shown(value), origin))
     return rows
 
 

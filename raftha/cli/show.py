@@ -6,10 +6,12 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import click
 import yaml
+from msgspec import Struct
 
 from raftha.api.codec import BadDocument
 from raftha.api.listing import history_rows
@@ -19,6 +21,7 @@ from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.tabular import columns, tsv
 from raftha.cli.topology import document as tree_of
+from raftha.clock import SystemClock
 from raftha.model.cluster import HistoryRecord, Succession, successions
 from raftha.model.report import ClusterReport
 
@@ -35,12 +38,28 @@ _HISTORY: Final = (
 )
 
 
-def status(contact: Contact, output: str) -> Exit:
+class Form(Struct, frozen=True, kw_only=True):
+    """How the status is shown. The table can have more columns, and the time above it."""
+
+    output: str = "table"
+    extended: bool = False
+    timestamp: bool = False
+
+
+def statuses(contacts: Sequence[Contact], form: Form) -> Exit:
+    """Print each cluster once; the worst code."""
+    return max(status(contact, form) for contact in contacts)
+
+
+def status(contact: Contact, form: Form) -> Exit:
     """Print the cluster once."""
-    if output == "table":
-        return _once(contact, _status_screen)
+    if form.timestamp:
+        click.echo(iso_time(SystemClock().wall()))
+    if form.output == "table":
+        return _once(contact, partial(_status_screen, form.extended))
     return _once(
-        contact, lambda found: document(dict(found.document), output, found.document["members"])
+        contact,
+        lambda found: document(dict(found.document), form.output, found.document["members"]),
     )
 
 
@@ -139,10 +158,10 @@ def document(content: object, output: str, rows: Sequence[Mapping[str, Any]]) ->
             return yaml.safe_dump(content, sort_keys=False)
 
 
-def _status_screen(found: Found) -> str:
+def _status_screen(extended: bool, found: Found) -> str:
     from raftha.cli import render  # rich takes longer to import than all the rest
 
-    return _drawn(render.status, found.report, render.PLAIN_WIDTH)
+    return _drawn(partial(render.status, extended=extended), found.report, render.PLAIN_WIDTH)
 
 
 def _topology_screen(found: Found) -> str:

@@ -20,6 +20,7 @@ from raftha.api import codec
 from raftha.api.client import ApiClient, ApiError, Refused
 from raftha.cli.discover import Contact
 from raftha.cli.exits import Exit
+from raftha.cli.handing import told
 from raftha.cli.tabular import separated, tsv
 from raftha.errors import RafthaError
 from raftha.model.stored import (
@@ -82,6 +83,8 @@ def watch(
         if after is None:
             begun = _ask(_clients(contact), lambda client: client.store(prefix, local=False))
             after = begun.revision
+        else:
+            _check_there(contact, prefix, after)
         click.echo(f"following {prefix or 'all keys'} after revision {after}", err=True)
         while True:
             after = _follow(contact, prefix, after, output)
@@ -90,6 +93,13 @@ def watch(
         return _complain(error)
     except KeyboardInterrupt:
         return Exit.DONE
+
+
+def _check_there(contact: Contact, prefix: str, after: int) -> None:
+    """Raises NoAnswer for a revision that is yet to come: nothing would be shown until then."""
+    newest = _ask(_clients(contact), lambda client: client.store(prefix, local=False)).revision
+    if after > newest:
+        raise NoAnswer(f"there is no revision {after} yet: the newest is {newest}", Exit.REFUSED)
 
 
 def _once(
@@ -170,7 +180,7 @@ def _ask(clients: Iterable[ApiClient], question: Callable[[ApiClient], _T]) -> _
             return question(client)
         except Refused as error:
             if error.status in _NOT_ALLOWED or error.status in _MISUNDERSTOOD:
-                raise NoAnswer(str(error), Exit.REFUSED) from error
+                raise NoAnswer(told(error), Exit.REFUSED) from error
             (gone if error.status == HTTPStatus.GONE else errors).append(str(error))
         except ApiError as error:
             errors.append(str(error))

@@ -18,10 +18,12 @@ def tsv(rows: Sequence[Mapping[str, Any]]) -> str:
     return separated([columns, *([row.get(key) for key in columns] for row in rows)])
 
 
-def separated(rows: Sequence[Sequence[object]]) -> str:
+def separated(rows: Sequence[Sequence[object]], delimiter: str = "\t") -> str:
     """Rows of any values. Tab, line break and backslash within one are written as PostgreSQL's COPY
-    writes them; None is empty."""
-    return "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
+    writes them, and so is another delimiter; None is empty."""
+    return "".join(
+        delimiter.join(_apart(_cell(value), delimiter) for value in row) + "\n" for row in rows
+    )
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -31,6 +33,10 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _apart(cell: str, delimiter: str) -> str:
+    return cell.replace(delimiter, f"\\{delimiter}")
 
 
 def _cell(value: object) -> str:

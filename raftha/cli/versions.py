@@ -17,9 +17,10 @@ from raftha.cli.asking import ask_all
 from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
+from raftha.cli.restart import NoChoice, members_in
 from raftha.cli.show import document
 from raftha.model.postgres import version_text
-from raftha.model.report import MemberReport, ReportedRole
+from raftha.model.report import ClusterReport, MemberReport, ReportedRole
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -31,15 +32,19 @@ class Running(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def version(contact: Contact | None, output: str) -> Exit:
-    """Print the releases; without a contact, that of the command alone."""
+def version(contact: Contact | None, output: str, names: Sequence[str] = ()) -> Exit:
+    """Print the releases, of these members alone if any are named; without a contact, that of the
+    command alone."""
     scope: str | None = None
     running: Sequence[Running] = ()
     code = Exit.DONE
     if contact is not None:
         try:
             report = discover.find(contact).report
-            scope, running = report.scope, _ask(contact, report.members)
+            scope, running = report.scope, _ask(contact, _named(report, names))
+        except NoChoice as error:
+            complain(str(error))
+            return Exit.REFUSED
         except NobodyAnswers as error:
             complain(str(error))
             code = Exit.UNREACHABLE
@@ -53,6 +58,16 @@ def version(contact: Contact | None, output: str) -> Exit:
     for one in running:
         click.echo(f"  {_line(one)}")
     return code
+
+
+def _named(report: ClusterReport, names: Sequence[str]) -> Sequence[MemberReport]:
+    """Raises NoChoice for one that is not there."""
+    wanted = members_in(report, tuple(names))
+    there = {member.name: member for member in report.members}
+    for name in wanted:
+        if name not in there:
+            raise NoChoice(f"there is no member {name}; there are: {', '.join(sorted(there))}")
+    return [there[name] for name in wanted] or report.members
 
 
 def _ask(contact: Contact, members: Sequence[MemberReport]) -> list[Running]:

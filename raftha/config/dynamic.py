@@ -83,12 +83,12 @@ def read_stored(document: object, where: str) -> tuple[DynamicConfig, tuple[Prob
     config = build_dynamic(reading, "")
     if len(reading.problems) > len(strange) or _is_refused(reading, ""):
         usual = DynamicConfig()
-        timings = {name: getattr(usual, name) for name in ("profile", *_DERIVED)}
+        timings = {name: getattr(usual, name) for name in ("profile", *DERIVED)}
         config = replace(config, **timings)
     return config, tuple(reading.problems)
 
 
-_DERIVED: Final = (
+DERIVED: Final = (
     "heartbeat",
     "primary_health_timeout",
     "retry_timeout",
@@ -103,7 +103,7 @@ def dump_dynamic(config: DynamicConfig) -> dict[str, object]:
     """A document for JSON that parsed again gives an equal value. Timings that follow from the
     profile and the ttl are left out, so that they go on following when those are changed."""
     document = dump_every_setting(config)
-    for name in _DERIVED:
+    for name in DERIVED:
         fewer = {key: value for key, value in document.items() if key != name}
         if _is_read_as(fewer, config):
             document = fewer

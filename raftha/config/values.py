@@ -31,6 +31,8 @@ from raftha.model.settings import (
 )
 
 POSTGRES_PORT: Final = 5432
+NAMES: Final = "use 1 to 63 of A-Z a-z 0-9 . _ - and do not begin with a dash"
+"""What to do about a name that is none."""
 
 
 class Listen(Struct, frozen=True):
@@ -59,6 +61,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_name(text: str) -> bool:
+    """A node may be called so."""
+    fits = re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,62}", text) is not None
+    return fits and text not in (".", "..")
 
 
 def parse_address(text: str) -> Address:
@@ -125,11 +133,8 @@ def _secret(node: Node, option: Option) -> Secret:
 
 def _name(node: Node, option: Option) -> str:
     text = _text(node, option)
-    if re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,62}", text) is None or text in (".", ".."):
-        raise Invalid(
-            f"is not a valid name: {text!r}",
-            "use 1 to 63 of A-Z a-z 0-9 . _ - and do not begin with a dash",
-        )
+    if not is_name(text):
+        raise Invalid(f"is not a valid name: {text!r}", NAMES)
     return text
 
 

@@ -22,6 +22,7 @@ from raftha.model.store import (
     KeyAbsent,
     KeyAt,
     KeyCreatedAt,
+    RaftRole,
     RaftStatus,
     Transact,
     VoterStatus,
@@ -44,6 +45,21 @@ def wish_of(
     if asked.verb is MemberVerb.REMOVE:
         return _removal(asked, raft, cluster, wish_id)
     return _replacement(asked, raft, cluster, wish_id)
+
+
+def absence(wish: MemberWish, raft: RaftStatus) -> str | None:
+    """Why the raft leader would turn the wish down at once: the node that is to vote is not in
+    touch. None if it is, and from everybody else, who cannot tell."""
+    if raft.role is not RaftRole.LEADER or wish.verb is MemberVerb.REMOVE:
+        return None
+    here = raft.joiners
+    if any(node.address == wish.address and _is_called(node, wish.name) for node in here):
+        return None
+    waiting = ", ".join(sorted(f"{node.name} at {node.address}" for node in here))
+    return (
+        f"no {wish.name} at {wish.address} is in touch with the raft leader: start it first, with "
+        f"this cluster in its raft.partner_addrs; in touch without a vote: {waiting or 'nobody'}"
+    )
 
 
 def command_of(keys: Keys, cluster: Cluster, wish: MemberWish) -> Transact:

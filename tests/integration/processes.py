@@ -130,13 +130,13 @@ def is_stopped(process: psutil.Process) -> bool:
 
 def is_still(process: psutil.Process) -> bool:
     """SIGSTOP has taken effect, or came too late: sessions come and go."""
-    return not _runs(process) or is_stopped(process)
+    return not runs(process) or is_stopped(process)
 
 
 def wait_until_gone(found: Sequence[psutil.Process], timeout_s: float) -> None:
     """Wait until none of them runs; a zombie does not. Raises AssertionError at the limit."""
     deadline = time.monotonic() + timeout_s
-    while left := [process for process in found if _runs(process)]:
+    while left := [process for process in found if runs(process)]:
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.02)
 
@@ -150,7 +150,8 @@ def kill_all(find: Callable[[], Sequence[psutil.Process]], timeout_s: float) -> 
         time.sleep(0.02)
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
+    """It is there, and more than a zombie that waits to be reaped."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

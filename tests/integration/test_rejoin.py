@@ -12,7 +12,7 @@ import pytest
 from raftha.model.ids import Lsn
 from tests.integration.harness import ClusterHarness
 from tests.integration.node_support import raftha
-from tests.integration.processes import Part
+from tests.integration.processes import Part, runs
 from tests.integration.scene import (
     TTL_S,
     WRITABLE_LIMIT_S,
@@ -152,7 +152,7 @@ def test_a_copy_whose_agent_was_killed_is_never_mixed_with_the_next(
     cluster.start("n2")
 
     assert cluster.wait_until_whole() == primary
-    assert not any(map(psutil.Process.is_running, orphans))
+    assert not any(map(runs, orphans))
     assert not half_made.exists()
     assert beside(cluster, "n2", "pgdata.[dfn]*") == []
     rows = [cluster.query(name, "SELECT count(*) FROM big") for name in ("n1", "n2")]

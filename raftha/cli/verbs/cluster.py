@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raftha.cli.verbs.options import operation_options
-from raftha.cli.where import Where, contact_of, where_options
+from raftha.cli.where import Where, cluster_argument, contact_of, where_options
 
 if TYPE_CHECKING:
     from raftha.cli.discover import Contact
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("stop")
 @operation_options
+@cluster_argument
 @click.pass_context
 def stop(context: click.Context, /, yes: bool, wait: bool, **where: Any) -> None:
     """Stop PostgreSQL on every member, until raftha start.
@@ -30,6 +31,7 @@ def stop(context: click.Context, /, yes: bool, wait: bool, **where: Any) -> None
 @click.command("start")
 @where_options
 @click.option("--wait/--no-wait", default=True, help="Stay until the outcome is known.")
+@cluster_argument
 @click.pass_context
 def start(context: click.Context, /, wait: bool, **where: Any) -> None:
     """Start PostgreSQL on every member, after raftha stop."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     "--around",
     type=click.FloatRange(min=1),
     metavar="SECONDS",
-    default=60.0,
     help="With --at: before it and after it (60).",
 )
 @click.option(
@@ -36,7 +35,7 @@ def why(
     /,
     name: str | None,
     at: str | None,
-    around: float,
+    around: float | None,
     output: str,
     **where: Any,
 ) -> None:
@@ -49,6 +48,8 @@ def why(
     from raftha.clock import SystemClock
 
     contact = contact_of(context, Where(**where))
+    if at is None and around is not None:
+        raise click.UsageError("--around is the time before and after --at: add --at TIME")
     if at is None:
         context.exit(work.why(contact, name, output))
     if name is not None:
@@ -57,7 +58,7 @@ def why(
         then = work.moment(at, datetime.fromtimestamp(SystemClock().wall(), UTC))
     except work.BadTime as error:
         raise click.UsageError(str(error)) from error
-    context.exit(work.around(contact, then, around, output))
+    context.exit(work.around(contact, then, around or 60.0, output))
 
 
 @click.command(epilog=example("raftha doctor -c /etc/raftha/n1.yml --before-start"))

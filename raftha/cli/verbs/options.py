@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Final, TypeVar
 
 import click
 
 from raftha.cli.where import where_options
 
+_OFTEN_S: Final = 2.0
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -22,18 +24,24 @@ def operation_options(command: _Command) -> _Command:
     return where_options(command)
 
 
-def watch_option(command: _Command) -> _Command:
+def watch_option(command: Callable[..., None]) -> Callable[..., None]:
     """What a command has that can show the same again and again."""
+
+    @wraps(command)
+    def watching(*words: Any, watch: float | None, often: bool, **options: Any) -> None:
+        command(*words, watch=_OFTEN_S if often and watch is None else watch, **options)
+
+    often = click.option("-W", "often", is_flag=True, help="The same as -w 2.")
     option = click.option(
         "-w",
         "--watch",
         type=click.FloatRange(min=0.2),
         is_flag=False,
-        flag_value=2.0,
+        flag_value=_OFTEN_S,
         metavar="[SECONDS]",
         help="Show again every so many seconds (2).",
     )
-    return option(command)
+    return option(often(watching))
 
 
 def _unless_now(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
@@ -69,7 +77,16 @@ def output_option(command: _Command) -> _Command:
     return output_of("json, yaml and tsv are for programs.")(where_options(command))
 
 
-def output_of(words: str) -> Callable[[_Command], _Command]:
-    """The forms in which something can be shown; tsv are the rows that it is about."""
-    choice = click.Choice(["table", "json", "yaml", "tsv"])
-    return click.option("-o", "--output", type=choice, default="table", help=words)
+class _Form(click.Choice[str]):
+    """A form of what is shown, also by the word that Patroni has for a table."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert("table" if value == "pretty" else value, param, ctx)
+
+
+def output_of(words: str, *names: str) -> Callable[[_Command], _Command]:
+    """The forms in which something can be shown; tsv are the rows that it is about. `names` are
+    what the option is called besides."""
+    choice = _Form(["table", "json", "yaml", "tsv"])
+    every = ("-o", *names, "--output", "--format")
+    return click.option(*every, "output", type=choice, default="table", help=words)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from threading import Event
 from typing import IO, Any
 
 import click
 
 from raftha.cli.verbs.options import example, output_of, watch_option
-from raftha.cli.where import FILE, Where, contact_of
+from raftha.cli.where import FILE, Where, cluster_argument, contact_of
 
 
 @click.command(
@@ -33,13 +34,11 @@ from raftha.cli.where import FILE, Where, contact_of
 @click.option("-U", "--username", metavar="NAME", help="The role to log in as.")
 @click.option("--password", is_flag=True, help="Ask for the password.")
 @click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "yaml", "tsv"]),
-    help="The same as --output.",
+    "--delimiter", default="\t", metavar="TEXT", help="What separates the values of tsv (a tab)."
 )
 @output_of("In which form the rows are printed.")
 @watch_option
+@cluster_argument
 @click.pass_context
 def query(
     context: click.Context,
@@ -49,7 +48,7 @@ def query(
     role: str | None,
     member: str | None,
     password: bool,
-    form: str | None,
+    delimiter: str,
     output: str,
     watch: float | None,
     **options: Any,
@@ -63,21 +62,34 @@ def query(
     from raftha.cli import show
     from raftha.clock import SystemClock
 
-    if script is not None and sql is None:
-        sql = script.read()
-    elif sql is None or script is not None:
+    if (sql is None) is (script is None):
         raise click.UsageError("say what to run, either with -c SQL or with --file FILE")
+    sql = _read(script) if script is not None else sql
+    if sql is None or not sql.strip():
+        raise click.UsageError("there is nothing to run: the statement is empty")
+    if delimiter != "\t" and (output != "tsv" or not delimiter):
+        raise click.UsageError("--delimiter is a character or more, and goes with -o tsv")
     if member is not None and role is not None:
         raise click.UsageError("--member says all: leave --role out")
     login = {"user": options.pop("username"), "dbname": options.pop("dbname") or "postgres"}
+    if password and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to type the password: set PGPASSWORD instead")
     if password:
         login["password"] = click.prompt("Password", hide_input=True, err=True)
     wish = work.Wish(
         sql=sql,
         role=role or "leader",
         member=member,
-        output=form or output,
+        output=output,
+        delimiter=delimiter,
         login={name: value for name, value in login.items() if value},
     )
     contact = contact_of(context, Where(**options))
     context.exit(show.shown(lambda: work.query(contact, wish, SystemClock()), watch, Event().wait))
+
+
+def _read(script: IO[str]) -> str:
+    try:
+        return script.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{script.name}: is not UTF-8 text: save it as UTF-8") from error

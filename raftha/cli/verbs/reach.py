@@ -8,12 +8,20 @@ from typing import Any
 import click
 
 from raftha.cli.verbs.options import example, output_option, watch_option
-from raftha.cli.where import Where, contact_if_named, contact_of, where_options
+from raftha.cli.where import (
+    Where,
+    cluster_argument,
+    contact_if_named,
+    contact_of,
+    contact_of_first,
+    where_options,
+)
 
 
 @click.command(epilog=example("raftha topology --watch 5"))
 @output_option
 @watch_option
+@cluster_argument
 @click.pass_context
 def topology(context: click.Context, /, output: str, watch: float | None, **where: Any) -> None:
     """Show the leader, and its standbys as a tree below it.
@@ -43,6 +51,7 @@ def topology(context: click.Context, /, output: str, watch: float | None, **wher
 @click.option("--any", "anyone", is_flag=True, help="The same as -r any.")
 @click.option("-d", "--dbname", metavar="NAME", help="The database.")
 @click.option("-U", "--user", metavar="NAME", help="The role to log in as.")
+@cluster_argument
 @click.pass_context
 def uri(
     context: click.Context,
@@ -77,6 +86,7 @@ def uri(
     help="One of this role (leader); of several standbys the least behind.",
 )
 @click.option("-m", "--member", "name", metavar="MEMBER", help="The member of this name.")
+@cluster_argument
 @click.pass_context
 def dsn(context: click.Context, /, role: str | None, name: str | None, **where: Any) -> None:
     """Print host and port of the leader, or of another member.
@@ -99,12 +109,16 @@ def dsn(context: click.Context, /, role: str | None, name: str | None, **where: 
     default="text",
     help="json, yaml and tsv are for programs.",
 )
+@click.argument("names", metavar="[CLUSTER] [MEMBER]...", nargs=-1)
 @click.pass_context
-def version(context: click.Context, /, output: str, **where: Any) -> None:
-    """Print the version, and what runs on each member.
+def version(context: click.Context, /, output: str, names: tuple[str, ...], **where: Any) -> None:
+    """Print the version, and what runs on each member, or on these.
 
     Where nothing names a cluster, it is the version of this command alone.
     """
     from raftha.cli import versions
 
-    context.exit(versions.version(contact_if_named(context, Where(**where)), output))
+    contact = contact_if_named(context, Where(**where), names)
+    if contact is None and names:
+        contact_of_first(context, Where(**where), names)
+    context.exit(versions.version(contact, output, names))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from raftha.cli.verbs.options import dry_run_option, example, schedule_option
-from raftha.cli.where import Where, contact_of, where_options
+from raftha.cli.where import Where, contact_of_first, where_options
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _ROLE = click.Choice(["primary", "leader", "replica", "standby", "any"])
@@ -17,7 +17,7 @@ _ROLE = click.Choice(["primary", "leader", "replica", "standby", "any"])
 
 def _members(command: _Command) -> _Command:
     for option in (
-        click.argument("names", metavar="[MEMBER]...", nargs=-1),
+        click.argument("names", metavar="[CLUSTER] [MEMBER]...", nargs=-1),
         click.option("-r", "--role", type=_ROLE, default="any", help="Only members of this role."),
         click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask."),
     ):
@@ -94,7 +94,7 @@ def restart(
         below=below,
         dry_run=dry_run,
     )
-    contact = contact_of(context, Where(**where))
+    contact = contact_of_first(context, Where(**where), names)
     if scheduled is not None:
         context.exit(restart_at(contact, wish, scheduled, SystemClock()))
     context.exit(work.restart(contact, wish, SystemClock(), Event().wait))
@@ -117,11 +117,8 @@ def flush(
     what = [name for name in names if name in ("restart", "switchover")]
     if len(what) != 1:
         raise click.UsageError("say what: raftha flush switchover, or raftha flush restart n2")
-    members = tuple(name for name in names if name not in what)
-    if what == ["switchover"] and members:
-        raise click.UsageError("a switchover is of the whole cluster: leave the members out")
-    wish = work.Wish(names=members, role=role, yes=yes)
-    contact = contact_of(context, Where(**where))
+    wish = work.Wish(names=tuple(n for n in names if n not in what), role=role, yes=yes)
+    contact = contact_of_first(context, Where(**where), wish.names)
     context.exit(schedule.flush(contact, wish, switchover=what == ["switchover"]))
 
 
@@ -135,23 +132,32 @@ def reload(
     from raftha.cli import restart as work
 
     wish = work.Wish(names=names, role=role, yes=yes)
-    context.exit(work.reload(contact_of(context, Where(**where)), wish))
+    context.exit(work.reload(contact_of_first(context, Where(**where), names), wish))
 
 
 @click.command()
 @where_options
 @_timeout
-@click.argument("name", metavar="MEMBER")
+@click.argument("names", metavar="[CLUSTER] MEMBER...", nargs=-1, required=True)
 @click.option("--wait", is_flag=True, help="Stay until it streams again.")
 @click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def reinit(
-    context: click.Context, /, name: str, wait: bool, yes: bool, timeout: float, **where: Any
+    context: click.Context,
+    /,
+    names: tuple[str, ...],
+    wait: bool,
+    yes: bool,
+    timeout: float,
+    **where: Any,
 ) -> None:
-    """Make a standby anew from the leader; its data are kept aside."""
+    """Make a standby anew from the leader; its data are kept aside.
+
+    Of several the next one goes when the one before streams again.
+    """
     from raftha.cli import restart as work
     from raftha.clock import SystemClock
 
-    wish = work.Wish(names=(name,), yes=yes, timeout=timeout, wait=wait)
-    contact = contact_of(context, Where(**where))
+    wish = work.Wish(names=names, yes=yes, timeout=timeout, wait=wait)
+    contact = contact_of_first(context, Where(**where), names)
     context.exit(work.reinit(contact, wish, SystemClock(), Event().wait))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from raftha.cli.where import FILE, Where, contact_of, where_options
+from raftha.cli.where import FILE, Where, cluster_argument, contact_of, where_options
 
 
 @click.command("show-config")
@@ -20,6 +20,7 @@ from raftha.cli.where import FILE, Where, contact_of, where_options
     default="yaml",
     help="table and tsv show every setting, also those that follow from others.",
 )
+@cluster_argument
 @click.pass_context
 def show_config(context: click.Context, /, output: str, **where: Any) -> None:
     """Show the settings that all members share."""
@@ -36,6 +37,7 @@ def show_config(context: click.Context, /, output: str, **where: Any) -> None:
 @click.option("--replace", "replaced", type=FILE, help="Take this YAML file; - is the input.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the difference.")
 @click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask.")
+@cluster_argument
 @click.pass_context
 def edit_config(
     context: click.Context,

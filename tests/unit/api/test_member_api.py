@@ -80,6 +80,7 @@ def test_whoever_waits_hears_the_end(responder: FakeResponder) -> None:
         '{"name": "n4"}',
         '{"verb": "befriend", "name": "n4"}',
         '{"verb": "remove", "name": " "}',
+        '{"verb": "add", "name": "n 4", "address": "10.0.0.4:2380"}',
         '{"verb": "add", "name": "n4", "address": "10.0.0.4"}',
         '{"verb": "add", "name": "n4", "address": "10.0.0.4:99999"}',
         '{"verb": "add", "name": "n4", "adress": "10.0.0.4:2380"}',
@@ -91,4 +92,5 @@ def test_a_bad_wish_changes_nothing(responder: FakeResponder, body: str) -> None
 
     assert status == 400
     assert answer["reason"]
+    assert ("one of add, remove, replace" in answer["reason"]) == ("befriend" in body)
     assert responder.changes.asked == []

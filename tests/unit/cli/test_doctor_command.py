@@ -86,8 +86,11 @@ def test_what_the_status_says_and_who_is_silent_counts_too(
 ) -> None:
     responder, url, report = node
     assert examined.findings == ()
-    responder.cluster_report = replace(report, problems=cluster_report().problems)
-    result = raftha("doctor", "--url", url)  # these addresses carry no password
+    members = tuple(
+        replace(m, api_url="http://127.0.0.1:1") if m.name == "n2" else m for m in report.members
+    )
+    responder.cluster_report = replace(report, members=members, problems=cluster_report().problems)
+    result = raftha("doctor", "--url", url)
 
     assert result.exit_code == Exit.UNWELL
     assert "n2  agent: no answer: " in result.output

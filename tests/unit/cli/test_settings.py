@@ -64,7 +64,7 @@ def test_the_table_shows_every_setting_and_who_gave_it(url: str) -> None:
     assert rows["ttl"] == ["10", "given"]
     assert rows["heartbeat"] == ["2", "follows"]
     assert rows["postgresql.parameters.work_mem"] == ["8MB", "given"]
-    assert rows["postgresql.use_slots"] == ["true", "follows"]
+    assert rows["postgresql.use_slots"] == ["true", "default"]
 
 
 def test_options_change_what_they_name(responder: FakeResponder, url: str) -> None:

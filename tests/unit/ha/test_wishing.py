@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from raftha.ha.wishing import NotPossible, command_of, wish_of
+from raftha.ha.wishing import NotPossible, absence, command_of, wish_of
 from raftha.model.ids import Revision
 from raftha.model.membership import MemberVerb, MemberWish, asking, writing
 from raftha.model.report import MemberChangeRequest
-from raftha.model.store import KeyAbsent, KeyAt, KeyCreatedAt, RaftStatus, VoterStatus
+from raftha.model.store import KeyAbsent, KeyAt, KeyCreatedAt, RaftRole, RaftStatus, VoterStatus
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 from tests.unit.ha.builders import KEYS
@@ -138,3 +138,14 @@ def test_a_wish_is_written_only_while_the_same_member_leads() -> None:
     before = replace(wish, revision=Revision(50))
     again = command_of(KEYS, b.cluster(wishes={wish.name: before}), wish)
     assert asking("demo", wish, before).guards[0] in again.guards
+
+
+def test_the_raft_leader_says_beforehand_that_nobody_is_there_to_get_the_vote() -> None:
+    leads, follows = group(NEWCOMER, role=RaftRole.LEADER), group(role=RaftRole.FOLLOWER)
+    there, nowhere = wished("add", "n4", "d:1", leads), wished("add", "n5", "e:1", leads)
+
+    assert absence(there, leads) is None
+    assert "no n5 at e:1 is in touch" in (absence(nowhere, leads) or "")
+    assert "without a vote: N4 at d:1" in (absence(nowhere, leads) or "")
+    assert absence(nowhere, follows) is None, "another node does not know whom the leader hears"
+    assert absence(wished("remove", "n3", raft=leads), leads) is None
