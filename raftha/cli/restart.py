@@ -139,12 +139,12 @@ def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], o
 
 def _standbys(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
     """Whom to make anew. Raises NoChoice."""
-    if not members_in(report, wish.names):
+    named = members_in(report, wish.names)
+    if not named:
         raise NoChoice(f"say which member of {report.scope}: all at once are never made anew")
-    names = chosen(report, wish)
-    if report.leader in names:
+    if report.leader in named:
         raise NoChoice(f"{report.leader} is the leader: hand over first (raftha switchover)")
-    return names
+    return chosen(report, wish)
 
 
 def _stake(report: ClusterReport, name: str) -> str | None:

@@ -1,0 +1,217 @@
+"""What a person gets wrong on the command line of a real cluster: each time one clear message, the
+exit code that the page of the commands promises, and nothing changed, neither in the store nor in
+who leads. First with a cluster that is well, then without a leader, then without a majority."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from raftha.cli.exits import Exit
+from tests.certificates import make_certificates
+from tests.integration.harness import ClusterHarness
+from tests.integration.node_support import hang_up, rewrite
+from tests.integration.scene import NewCluster, report, wait_for_sync
+from tests.integration.test_tls import TlsHarness
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+Row = tuple[str, Exit, str]
+START_S: Final = 120.0
+LIMIT_S: Final = 20.0
+OF_THE_MOMENT: Final = ("leader", "status", "members/")
+"""Keys that a healthy cluster writes by itself."""
+
+WELL: Final[tuple[Row, ...]] = (
+    ("list elsewhere", Exit.USAGE, "the cluster is test, not elsewhere"),
+    ("remove test", Exit.USAGE, "raftha member remove NAME"),
+    ("member add n4 127.0.0.1:1 --yes", Exit.REFUSED, "no n4 at 127.0.0.1:1 is in touch"),
+    ("member add n4 127.0.0.1:1 --dry-run", Exit.REFUSED, "no n4 at 127.0.0.1:1 is in touch"),
+    ("member remove nobody --yes", Exit.REFUSED, "there is no nobody"),
+    ("member replace STANDBY --yes", Exit.REFUSED, "is alive: stop the old node first"),
+    ("switchover --candidate nobody --yes", Exit.REFUSED, "nobody is no member of test"),
+    ("switchover --leader STANDBY --yes", Exit.REFUSED, "the leader is LEADER"),
+    ("switchover test --yes --scheduled 2031-05-17T03:00", Exit.USAGE, "has no time zone"),
+    ("switchover --yes --scheduled 2001-05-17T03:00Z", Exit.USAGE, "has passed"),
+    ("failover --candidate LEADER --yes", Exit.REFUSED, "LEADER is the leader already"),
+    ("restart test nobody --yes", Exit.REFUSED, "there is no member nobody"),
+    ("restart --any --pg-version 9.6 --yes", Exit.DONE, "No member is meant."),
+    ("restart --yes --scheduled 2031-05-17T03:00", Exit.USAGE, "has no time zone"),
+    ("reinit LEADER --yes", Exit.REFUSED, "LEADER is the leader: hand over first"),
+    ("reload nobody --yes", Exit.REFUSED, "there is no member nobody"),
+    ("flush restart nobody --yes", Exit.REFUSED, "there is no member nobody"),
+    ("resume", Exit.REFUSED, "the cluster is not paused"),
+    ("start", Exit.REFUSED, "the cluster is not stopped"),
+    ("edit-config -s ttll=5 --yes", Exit.REFUSED, "did you mean ttl?"),
+    ("edit-config -s ttl=[ --yes", Exit.USAGE, "is not valid YAML"),
+    ("edit-config -p work_mem=lots --yes", Exit.REFUSED, 'invalid value for parameter "work_mem"'),
+    ("edit-config -p nosuch=1 --yes", Exit.REFUSED, "unrecognized configuration parameter"),
+    ("edit-config --replace EMPTY --yes", Exit.USAGE, "is empty: write what is to change"),
+    ("query -m nobody --command x", Exit.REFUSED, "there is no member nobody"),
+    ("query --command x -U nobody", Exit.REFUSED, "asks for a password"),
+    ("dsn -m nobody", Exit.REFUSED, "there is no member nobody"),
+    ("store get nosuch", Exit.REFUSED, "no key begins with /raftha/test/nosuch"),
+    ("store watch --after 999999", Exit.REFUSED, "there is no revision 999999 yet"),
+    ("why nobody", Exit.REFUSED, "there is no node nobody"),
+)
+UNKNOWN: Final[tuple[Row, ...]] = tuple(
+    (words, Exit.REFUSED, "needs the name and password of restapi.authentication")
+    for words in ("pause", "stop --yes", "switchover --yes", "edit-config -s ttl=9 --yes")
+)
+LEADERLESS: Final[tuple[Row, ...]] = (
+    ("switchover --yes", Exit.REFUSED, "the cluster has no leader that could hand over"),
+    ("dsn", Exit.REFUSED, "there is no leader now"),
+    ("query --command x", Exit.REFUSED, "there is no leader now"),
+)
+CUT_OFF: Final[tuple[Row, ...]] = (
+    *(
+        (words, Exit.UNREACHABLE, "no node that answers is in touch with a majority")
+        for words in (
+            "pause",
+            "switchover --yes",
+            "failover --candidate LEFT --yes",
+            "restart LEFT --yes",
+            "reload LEFT --yes",
+            "reinit LEFT --yes",
+            "flush switchover --yes",
+            "stop --yes",
+            "member remove LEFT --yes",
+        )
+    ),
+    ("edit-config -s ttl=9 --yes", Exit.UNREACHABLE, "majority"),
+    ("store get", Exit.UNREACHABLE, "no node tells what the store holds"),
+    ("dsn", Exit.REFUSED, "nobody can say who is leader now"),
+)
+
+
+def said(code: Exit, *words: str) -> str:
+    """What a command says, which ends so, on one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "raftha", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = done.stdout + done.stderr
+    assert "Traceback" not in told, told
+    assert done.returncode == code, (words, told)
+    return " ".join(told.split())
+
+
+def check(rows: tuple[Row, ...], place: tuple[str, ...], **names: str) -> None:
+    for words, code, expected in rows:
+        for name, value in names.items():
+            words, expected = words.replace(name, value), expected.replace(name, value)
+        option = ("--config-file", *place[1:]) if place[0] == "-c" else place
+        assert expected in said(code, *words.split(), *option), words
+
+
+def kept(cluster: ClusterHarness) -> dict[str, int]:
+    """The revision of each key that changes only when somebody asks for it."""
+    told = raftha_json(cluster, "store", "list")
+    return {
+        entry["key"]: entry["mod_revision"]
+        for entry in told["entries"]
+        if not entry["key"].removeprefix("/raftha/test/").startswith(OF_THE_MOMENT)
+    }
+
+
+def raftha_json(cluster: ClusterHarness, *words: str) -> Any:
+    file = str(cluster.nodes["n1"].file)
+    done = subprocess.run(
+        [sys.executable, "-m", "raftha", *words, "-c", file, "-o", "json"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def check_strangers(cluster: ClusterHarness, folder: Path, standby: str) -> None:
+    """Certificates that are not good, the wrong scheme, and wrong passwords."""
+    url = f"https://{cluster.url('n1').partition('//')[2]}"
+    with_dates = partial(make_certificates, begin=timedelta(days=-2), end=timedelta(days=-1))
+    authority = cluster.nodes["n1"].file.parent
+    options = yaml.safe_load(cluster.nodes["n1"].file.read_text("utf-8"))
+    for name, words in (
+        ("expired", "the certificate shown"),
+        ("strange", "its certificate is not accepted: "),
+        ("missing", "missing/client.pem cannot be read by user"),
+    ):
+        place = folder / name
+        place.mkdir()
+        if name == "expired":
+            with_dates(place, "client", authority=authority)
+        elif name == "strange":
+            make_certificates(place, "client")
+        files = {"certfile": "client.pem", "keyfile": "client.key", "cafile": "ca.pem"}
+        options["restapi"].update({key: str(place / file) for key, file in files.items()})
+        (place / "n1.yml").write_text(yaml.safe_dump(options), "utf-8")
+        code = Exit.USAGE if name == "missing" else Exit.UNREACHABLE
+        assert words in said(code, "pause", "-c", str(place / "n1.yml")), name
+    plain = url.replace("https", "http")
+    assert "and no https?" in said(Exit.UNREACHABLE, "pause", "--url", plain)
+    assert "its certificate is not accepted" in said(Exit.UNREACHABLE, "pause", "--url", url)
+    check(UNKNOWN, ("-k", "--url", url), STANDBY=standby)
+    wrong = url.replace("//", "//operator:wrong@")
+    assert "those given are not right" in said(Exit.REFUSED, "pause", "-k", "--url", wrong)
+
+
+def test_whatever_is_wrong_is_said_and_nothing_changes(
+    new_cluster: NewCluster, tmp_path: Path
+) -> None:
+    cluster = new_cluster(kind=TlsHarness, ttl=5.0)
+    cluster.start_all()
+    leader = cluster.wait_until_whole(START_S)
+    wait_for_sync(cluster)
+    standby, left = (name for name in cluster.nodes if name != leader)
+    own = ("-c", str(cluster.nodes[left].file))
+    (tmp_path / "empty.yml").write_text("---\n", "utf-8")
+    before = kept(cluster)
+
+    check(WELL, own, LEADER=leader, STANDBY=standby, EMPTY=str(tmp_path / "empty.yml"))
+    check_strangers(cluster, tmp_path, standby)
+
+    assert kept(cluster) == before
+    assert cluster.wait_until_whole() == leader
+    check_without_leader(cluster, leader, own)
+    check_without_majority(cluster, standby, left, own)
+
+
+def check_without_leader(cluster: ClusterHarness, leader: str, own: tuple[str, ...]) -> None:
+    """Nobody takes over, because nobody may."""
+    for name in cluster.nodes:
+        if name != leader:
+            rewrite(cluster, name, lambda options: options.update(tags={"nofailover": True}))
+            hang_up(cluster, name)
+    cluster.wait_for(
+        lambda: sum("nofailover" in m["tags"] for m in report(cluster)["members"]) == 2,
+        LIMIT_S,
+        "nobody may take over",
+    )
+    cluster.kill(leader)
+    cluster.wait_for(lambda: report(cluster)["leader"] is None, LIMIT_S, "nobody leads")
+    check(LEADERLESS, own)
+
+
+def check_without_majority(
+    cluster: ClusterHarness, standby: str, left: str, own: tuple[str, ...]
+) -> None:
+    cluster.kill(standby)
+    cluster.wait_for(lambda: is_cut_off(cluster), LIMIT_S, "nobody has a majority")
+    check(CUT_OFF, own, LEFT=left)
+
+
+def is_cut_off(cluster: ClusterHarness) -> bool:
+    told = cluster.status()
+    return told is not None and told["majority"] is False
