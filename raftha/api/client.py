@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -58,6 +59,10 @@ class Refused(ApiError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Unsettled(Refused):
+    """The node cannot tell what became of it: it may have been done."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -177,8 +182,10 @@ class ApiClient(Struct, frozen=True, kw_only=True):
         return self._said("DELETE", f"/restart?{urlencode({'name': name})}", 200, None)
 
     def _said(self, method: str, path: str, status: int, body: bytes | None) -> str:
-        """After Unreachable with `sent`, and after Refused with 503, it may have been done."""
+        """After Unreachable with `sent`, and after Unsettled, it may have been done."""
         answer = self._exchange(method, path, body, known=True)
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise Unsettled(answer.status, self._reason(answer))
         if answer.status != status:
             raise Refused(answer.status, self._reason(answer))
         told: dict[str, Any] = self._read(answer, lambda raw: raw)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from raftha.api.client import ApiClient, Refused, Unreachable
+from raftha.api.client import ApiClient, Refused, Unreachable, Unsettled
 from raftha.cli import discover
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
@@ -51,15 +51,21 @@ def agreed(given: bool, question: str) -> bool:
     return False
 
 
-def able(contact: Contact) -> Found | Exit:
-    """The cluster by a node that is in touch with a majority; the exit code where there is none,
-    which is told."""
+def answering(contact: Contact) -> Found | Exit:
+    """The cluster by the best node that answers; the exit code where there is none, which is
+    told."""
     try:
-        found = discover.find(contact)
+        return discover.find(contact)
     except NobodyAnswers as error:
         complain(str(error))
         return Exit.UNREACHABLE
-    if not found.report.majority:
+
+
+def able(contact: Contact) -> Found | Exit:
+    """The cluster by a node that is in touch with a majority; the exit code where there is none,
+    which is told."""
+    found = answering(contact)
+    if isinstance(found, Found) and not found.report.majority:
         complain("no node that answers is in touch with a majority; nothing can be changed now")
         return Exit.UNREACHABLE
     return found
@@ -82,6 +88,9 @@ def to_its_end(act: Callable[[], Exit], what: str, where: str) -> Exit:
     for, and `where` shows what became of it."""
     try:
         return act()
+    except Unsettled as error:
+        complain(f"outcome unknown: {error}; {what} may have been accepted: see {where}")
+        return Exit.UNKNOWN
     except Refused as error:
         complain(told(error))
         return Exit.REFUSED

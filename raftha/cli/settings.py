@@ -20,10 +20,9 @@ import yaml
 from msgspec import Struct
 
 from raftha.api.client import ApiClient, Refused
-from raftha.cli import discover
-from raftha.cli.discover import Contact, NobodyAnswers
+from raftha.cli.discover import Contact
 from raftha.cli.exits import Exit
-from raftha.cli.handing import clients_of, complain, first_to_take, to_its_end
+from raftha.cli.handing import able, answering, clients_of, complain, first_to_take, to_its_end
 from raftha.cli.tabular import separated
 from raftha.config.document import Node, from_plain, to_plain
 from raftha.config.dynamic import (
@@ -94,7 +93,7 @@ def edit(contact: Contact, wish: Wish, editor: Callable[..., str | None]) -> Exi
         raise click.UsageError("--replace takes the whole file, and goes with no other change")
     if not wish.attended and (wish.by_editor or not wish.yes):
         raise click.UsageError("nobody is there to confirm: say what to set, and add --yes")
-    known = _look(contact)
+    known = _look(contact, to_change=True)
     if isinstance(known, Exit):
         return known
     if not wish.by_editor:
@@ -116,13 +115,12 @@ def edit(contact: Contact, wish: Wish, editor: Callable[..., str | None]) -> Exi
     return outcome
 
 
-def _look(contact: Contact) -> _Known | Exit:
-    """The settings, as the leader tells them: it checks a change by its running PostgreSQL."""
-    try:
-        found = discover.find(contact)
-    except NobodyAnswers as error:
-        complain(str(error))
-        return Exit.UNREACHABLE
+def _look(contact: Contact, *, to_change: bool = False) -> _Known | Exit:
+    """The settings, as the leader tells them: it checks a change by its running PostgreSQL. What is
+    to be changed needs a majority."""
+    found = able(contact) if to_change else answering(contact)
+    if isinstance(found, Exit):
+        return found
     leader = next((m.api_url for m in found.report.members if m.is_leader and m.answers), None)
     clients = sorted(clients_of(contact, found), key=lambda client: client.url != leader)
     known: list[_Known] = []
@@ -257,6 +255,9 @@ def _written(known: _Known, document: Mapping[str, Any]) -> Exit:
             if error.status == 503 and "outcome unknown" in str(error):
                 complain(f"{error}; see raftha show-config")
                 return Exit.UNKNOWN
+            if error.status == 503:
+                complain(str(error))
+                return Exit.UNREACHABLE
             raise
         click.secho("The settings are changed.", fg="green")
         return Exit.DONE

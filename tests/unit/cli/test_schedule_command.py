@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from raftha.cli.exits import Exit
+from raftha.errors import OutcomeUnknown
 from raftha.model.operation import OperationState
 from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
 from tests.unit.api.fake_responder import FakeResponder, finished
@@ -127,3 +128,15 @@ def test_a_dry_run_asks_nobody_and_tells_what_the_cluster_says(
     responder.wishes.answers = done
     told = raftha("restart", "--url", url, "n2", "--dry-run")
     assert (told.exit_code, told.stdout.splitlines()[-1]) == (Exit.DONE, "n2 would do it")
+
+
+def test_an_answer_that_was_lost_is_no_refusal(responder: FakeResponder, url: str) -> None:
+    responder.schedule_store.error = OutcomeUnknown("no answer in time")
+    for words in (
+        ("switchover", "--scheduled", AT),
+        ("restart", "n1", "--scheduled", AT),
+        ("stop",),
+    ):
+        told = raftha(*words, "--url", url, "--yes")
+        assert told.exit_code == Exit.UNKNOWN, told.output
+        assert "may have been accepted: see raftha status" in " ".join(told.stderr.split())

@@ -17,7 +17,7 @@ from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.clock import SystemClock
 from raftha.errors import OutcomeUnknown
-from tests.unit.api.fake_cluster import cluster_report, with_url
+from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
 from tests.unit.api.fake_responder import FakeResponder, rest_config
 from tests.unit.api.fake_settings import GIVEN
 
@@ -150,6 +150,11 @@ def test_nobody_to_ask_is_no_yes(responder: FakeResponder, url: str) -> None:
     assert raftha(
         "edit-config", "--url", "http://127.0.0.1:9", "--yes", "-s", "ttl=8"
     ).exit_code == (Exit.UNREACHABLE)
+    responder.cluster_report = with_url(without_majority(), url)
+    cut_off = raftha("edit-config", "--url", url, "--yes", "-s", "ttl=8")
+    assert (cut_off.exit_code, cut_off.stdout) == (Exit.UNREACHABLE, "")
+    assert "majority" in cut_off.stderr
+    assert raftha("show-config", "--url", url).exit_code == Exit.DONE
     assert responder.settings.writes == 0
 
 
