@@ -10,8 +10,30 @@ _CHANGES: Final = "unit/agent/test_configurations.py::"
 _SIZES: Final = "unit/ha/test_sizes.py::"
 _WISHES: Final = "unit/ha/test_server_wishes.py::"
 _CONF: Final = "unit/pg/test_conf.py::"
+_WRONG: Final = "unit/cli/test_bad_input.py::test_wrong_words_are_refused_with_what_to_do"
 
 AGENT: Final = (
+    Mutant(
+        file="cli/settings.py",
+        without="an empty file takes every setting away",
+        text='("", "---", "...") for line',
+        instead='("nothing",) for line',
+        caught_by=_WRONG,
+    ),
+    Mutant(
+        file="cli/where.py",
+        without="another cluster than the named one is changed",
+        text="if cluster is None or found.scope == cluster:",
+        instead="if cluster is None or found.scope != cluster:",
+        caught_by=_WRONG,
+    ),
+    Mutant(
+        file="api/client.py",
+        without="a stop of which nobody knows what became counts as refused",
+        text="        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:\n",
+        instead="        if answer.status < HTTPStatus.CONTINUE:\n",
+        caught_by="unit/cli/test_schedule_command.py::test_an_answer_that_was_lost_is_no_refusal",
+    ),
     Mutant(
         file="agent/configurations.py",
         without="a change is made to other settings than those that were seen",
