@@ -71,7 +71,7 @@ def test_what_keeps_a_key_closed_is_told_with_the_file_and_what_to_do(
     make_certificates(tmp_path, "other")
     other = replace(files, certfile=tmp_path / "other.pem")
     assert "the key that of the certificate" in refusal(other)
-    assert "must be PEM files" in refusal(replace(files, certfile=tmp_path / "none.pem"))
+    assert "none.pem cannot be read by" in refusal(replace(files, certfile=tmp_path / "none.pem"))
 
 
 def test_a_password_for_a_key_that_needs_none_does_no_harm(tmp_path: Path) -> None:
