@@ -2,48 +2,54 @@
 
 Every suite runs in a session of its own under this process, which is their subreaper: whatever a
 test left running, however well detached, becomes a child of this process, is ended, and counts as a
-failure. Standard library only.
+failure. What only computes runs beside what mostly waits, at the lowest priority. Standard library
+only.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-PR_SET_CHILD_SUBREAPER: Final = 36
+from children import STOP_LIMIT_S, Children
+
 SUITE_LIMIT_S: Final = 1800
 FAULTS_LIMIT_S: Final = 5400
 """Of 130 faults each takes 20 to 30 s, mostly of waiting, and fifty kills in a row ten minutes."""
 
-STOP_LIMIT_S: Final = 20.0
 EXIT_FAILED: Final = 1
 EXIT_ABSENT: Final = 2
 NO_TESTS_COLLECTED: Final = 5
+LOWEST_PRIORITY: Final = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One command of a suite, and how long it may take. For pytest `paths` are the files and
-    folders with its tests."""
+    folders with its tests. What runs `beside` it only computes."""
 
     title: str
     command: tuple[str, ...]
     paths: tuple[str, ...] = ()
     limit_s: int = SUITE_LIMIT_S
+    beside: Step | None = None
 
     @property
     def is_pytest(self) -> bool:
         return bool(self.paths)
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        return tuple(path for path in self.paths if Path(path).exists())
 
 
 def tool_step(title: str, *command: str) -> Step:
@@ -60,11 +66,17 @@ def pytest_step(
 WORKERS: Final = ("-n", "2")
 SEEDS: Final = 200
 """Seeds of the consensus simulation in CI: 0.3 to 0.35 s of processor time each."""
-PLANTED: Final = "tests/sim/test_cluster_notice.py"
-"""Histories of the whole cluster, of about a second each, with a fault planted in the program."""
 CLUSTER_SEEDS: Final = 400
 """Histories of the whole cluster that nothing is planted in: about half a second each."""
-FULL: Final = pytest_step("integration", "tests/integration", options=WORKERS)
+CLUSTER_OPTIONS: Final = (*WORKERS, f"--cluster-seeds={CLUSTER_SEEDS}")
+PLANTED: Final = "tests/sim/test_cluster_notice.py"
+"""Histories of the whole cluster, of about a second each, with a fault planted in the program."""
+SIMULATION: Final = pytest_step(
+    "simulation", "tests/sim", options=(*CLUSTER_OPTIONS, f"--seeds={SEEDS}", "--timeout=600")
+)
+INTEGRATION: Final = pytest_step("integration", "tests/integration", options=WORKERS)
+BOTH: Final = replace(INTEGRATION, beside=SIMULATION)
+"""Real servers wait for most of the time; in virtual time there is only work."""
 SUITES: Final[dict[str, tuple[Step, ...]]] = {
     "check": (
         tool_step("ruff format", "ruff", "format", "--check", "."),
@@ -74,27 +86,25 @@ SUITES: Final[dict[str, tuple[Step, ...]]] = {
     ),
     "unit": (pytest_step("unit", "tests/unit", "tests/scenarios", options=WORKERS),),
     "properties": (pytest_step("properties", "tests/properties", options=WORKERS),),
-    "sim": (
-        pytest_step(
-            "simulation",
-            "tests/sim",
-            options=(*WORKERS, f"--seeds={SEEDS}", f"--ignore={PLANTED}"),
-        ),
-    ),
+    "sim": (SIMULATION,),
     "cluster": (
         pytest_step("planted faults of the cluster", PLANTED, options=WORKERS),
         pytest_step(
-            "seeds of the cluster",
-            "tests/sim/test_cluster_smoke.py",
-            options=(*WORKERS, f"--cluster-seeds={CLUSTER_SEEDS}"),
+            "seeds of the cluster", "tests/sim/test_cluster_smoke.py", options=CLUSTER_OPTIONS
         ),
     ),
-    "integration": (FULL,),
+    "integration": (INTEGRATION,),
     "short": (pytest_step("a few faults", "tests/faults", options=(*WORKERS, "-m", "short")),),
     "faults": (pytest_step("faults", "tests/faults", options=WORKERS, limit_s=FAULTS_LIMIT_S),),
     "mutants": (pytest_step("mutants", "tests/mutants", options=WORKERS),),
 }
-CI: Final = ("check", "unit", "properties", "sim", "integration", "short")
+CI: Final = (
+    *SUITES["check"],
+    *SUITES["unit"],
+    *SUITES["properties"],
+    BOTH,
+    *SUITES["short"],
+)
 EVERY_MAJOR: Final = pytest_step(
     "integration on every major", "tests/integration", options=(*WORKERS, "--majors=all")
 )
@@ -131,14 +141,14 @@ class Outcome:
 
 
 def main(arguments: Sequence[str]) -> int:
-    become_subreaper()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, _interrupt)
     outcome = Outcome()
+    children = Children()
     asked = arguments[0] if arguments else "ci"
     try:
         for step in steps_of(asked):
-            run_step(step, outcome)
+            run_step(step, children, outcome)
     except KeyboardInterrupt:
         outcome.broken.append("interrupted")
     print_summary(outcome)
@@ -152,134 +162,111 @@ def steps_of(asked: str) -> Iterator[Step]:
     if asked in SUITES:
         yield from SUITES[asked]
         return
-    for name in CI:
-        yield from SUITES[name]
+    yield from CI
     if asked == "all":
-        yield from (EVERY_MAJOR, *SUITES["cluster"], *SUITES["faults"], *SUITES["mutants"])
+        yield from (EVERY_MAJOR, *SUITES["faults"], *SUITES["mutants"])
 
 
-def run_step(step: Step, outcome: Outcome) -> None:
-    """Run one command to its end and add what it said to `outcome`."""
-    present = tuple(path for path in step.paths if Path(path).exists())
-    if step.is_pytest and not present:
+def run_step(step: Step, children: Children, outcome: Outcome) -> None:
+    """Run one command to its end, with what runs beside it, and add what they said to `outcome`."""
+    if step.is_pytest and not step.present:
         print(f"\n=== {step.title}: not there, {' and '.join(step.paths)} do not exist")
         outcome.absent.append(step.title)
         return
-    print(f"\n=== {step.title}", flush=True)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="rt.", ignore_cleanup_errors=True) as scratch:
-        report = Path(scratch, "report.xml")
-        more = (f"--junitxml={report}", f"--basetemp={scratch}/t", "-q", *present)
-        code = run_command((*step.command, *(more if step.is_pytest else ())), step.limit_s)
-        left = end_what_is_left()
-        if step.is_pytest and code == NO_TESTS_COLLECTED:
-            outcome.absent.append(step.title)
-        elif step.is_pytest and not outcome.read_report(report):
-            outcome.broken.append(f"{step.title} (no report)")
-        elif code:
-            outcome.broken.append(step.title)
-    if left:
-        outcome.failed += 1
-        outcome.broken.append(f"{step.title} left processes behind: {'; '.join(left)}")
-    outcome.times.append((step.title, time.monotonic() - started))
-
-
-def run_command(command: Sequence[str], limit_s: int) -> int:
-    """The exit code of `command`, which is stopped at the limit or when this process is told to."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    previous = signal.signal(signal.SIGALRM, _interrupt)
-    signal.alarm(limit_s)
+    running: list[Run] = []
     try:
-        return reap_until(process.pid)
+        if step.beside is not None:
+            running.append(Run(step.beside, is_beside=True))
+            children.set_aside(running[0].pid)
+        running.append(Run(step))
+        while running:
+            running[-1].finish(children, outcome)
+            running.pop()
     except KeyboardInterrupt:
         # Once is enough: a second signal must not cut the stopping short.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        os.killpg(process.pid, signal.SIGINT)
-        signal.alarm(int(STOP_LIMIT_S))
+        for run in reversed(running):
+            run.stop(children)
+        raise
+
+
+class Run:
+    """A step that runs, in a session of its own. One beside another prints once it is over."""
+
+    def __init__(self, step: Step, *, is_beside: bool = False) -> None:
+        self._step = step
+        self._started = time.monotonic()
+        self._scratch = tempfile.TemporaryDirectory(prefix="rt.", ignore_cleanup_errors=True)
+        self._output = Path(self._scratch.name, "output") if is_beside else None
+        print(f"\n=== {step.title}{' begins, beside the next' if is_beside else ''}", flush=True)
+        with open(self._output or os.devnull, "wb") as output:
+            self.pid = subprocess.Popen(
+                (*step.command, *self._more()),
+                stdin=subprocess.DEVNULL,
+                stdout=output if is_beside else None,
+                stderr=subprocess.STDOUT if is_beside else None,
+                start_new_session=True,
+                preexec_fn=_stand_back if is_beside else None,
+            ).pid
+
+    def _more(self) -> tuple[str, ...]:
+        folder = self._scratch.name
+        report = (f"--junitxml={folder}/report.xml", f"--basetemp={folder}/t", "-q")
+        return (*report, *self._step.present) if self._step.is_pytest else ()
+
+    def finish(self, children: Children, outcome: Outcome) -> None:
+        """Wait for its end, end what it left, and note what it said. Raises KeyboardInterrupt when
+        its time is over or this process is told to stop."""
+        signal.alarm(self._step.limit_s)
         try:
-            reap_until(process.pid)
+            code = children.wait(self.pid)
+        finally:
+            signal.alarm(0)
+        if self._output is not None:
+            print(
+                f"\n=== {self._step.title}\n{self._output.read_text(errors='replace')}", flush=True
+            )
+        left = children.end_what_is_left()
+        title = self._step.title
+        if self._step.is_pytest and code == NO_TESTS_COLLECTED:
+            outcome.absent.append(title)
+        elif self._step.is_pytest and not outcome.read_report(
+            Path(self._scratch.name, "report.xml")
+        ):
+            outcome.broken.append(f"{title} (no report)")
+        elif code:
+            outcome.broken.append(title)
+        if left:
+            outcome.failed += 1
+            outcome.broken.append(f"{title} left processes behind: {'; '.join(left)}")
+        outcome.times.append((title, time.monotonic() - self._started))
+        self._scratch.cleanup()
+
+    def stop(self, children: Children) -> None:
+        """Ask it to stop, and kill it and all that is below it where it does not."""
+        try:
+            os.killpg(self.pid, signal.SIGINT)
+            signal.alarm(int(STOP_LIMIT_S))
+            children.wait(self.pid)
+        except ProcessLookupError:
+            pass
         except KeyboardInterrupt:
             print("it did not stop when asked to, so it is killed")
-        end_what_is_left(grace_s=0.0)
-        raise
-    finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        children.take_back(self.pid)
+        children.end_what_is_left()
+        self._scratch.cleanup()
 
 
-def reap_until(pid: int) -> int:
-    """Reap children, the adopted ones too, until `pid` has ended; its exit code."""
-    while True:
-        ended, status = os.wait()
-        if ended == pid:
-            return os.waitstatus_to_exitcode(status)
-
-
-def end_what_is_left(grace_s: float = 3.0) -> list[str]:
-    """Kill all descendants that do not end by themselves; their command lines."""
-    if wait_for(lambda: not reap_and_list(), grace_s):
-        return []
-    left = sorted(set(map(command_line, reap_and_list())))
-    if not wait_for(kill_descendants, STOP_LIMIT_S):
-        left.append("and some could not be killed")
-    return left
-
-
-def kill_descendants() -> bool:
-    """One round of SIGKILL; True once there is nobody left."""
-    alive = reap_and_list()
-    for pid in alive:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    return not alive
-
-
-def reap_and_list() -> list[int]:
-    """Reap the dead, then the pids of all descendants that still run."""
+def _stand_back() -> None:
+    """Leave the processors to everybody else. The session is a scheduling group of its own where
+    autogroups are on, and then the priority of the group is what counts; see sched(7)."""
+    os.nice(LOWEST_PRIORITY)
     try:
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):
-            continue
-    except ChildProcessError:
-        return []
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-        except (OSError, ValueError):
-            continue
-        if state not in "ZX":
-            parents[int(entry.name)] = int(parent)
-    return [pid for pid in parents if _descends(pid, parents)]
-
-
-def _descends(pid: int, parents: dict[int, int]) -> bool:
-    while pid in parents:
-        pid = parents[pid]
-        if pid == os.getpid():
-            return True
-    return False
-
-
-def command_line(pid: int) -> str:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        Path("/proc/self/autogroup").write_text(str(LOWEST_PRIORITY))
     except OSError:
-        return f"process {pid}"
-    return b" ".join(words).decode(errors="replace").strip()[:150] or f"process {pid}"
-
-
-def wait_for(is_true: Callable[[], bool], timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not is_true():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.05)
-    return True
+        return
 
 
 def print_summary(outcome: Outcome) -> None:
@@ -297,13 +284,6 @@ def print_summary(outcome: Outcome) -> None:
     print(
         f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped", flush=True
     )
-
-
-def become_subreaper() -> None:
-    """Adopt the orphans of everything started from here; see prctl(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def _interrupt(number: int, _frame: object) -> None:
