@@ -33,11 +33,29 @@ OFF: Final = {"synchronous_mode": "off", "maximum_lag_on_failover": LAG_BYTES, "
 LASTS_S: Final = 2 * LEASE_S
 """How long a fault goes on after another primary has taken writes."""
 
+STARVED_S: Final = 20.0
+RUNS_S: Final = 0.1
+"""A starved agent has a twentieth of the time, in turns that end at no particular instant."""
+
 
 def last_row_of(scene: Scene, name: str) -> float:
     """When a server last acknowledged one, of `time.monotonic()`."""
     own = (a for a in scene.ledger.attempts() if a.server == name and a.outcome is Outcome.OK)
     return max(a.ended for a in own)
+
+
+def starve(scene: Scene, stands_s: float) -> int:
+    """Stop the agent of the primary and let it go on for a moment, again and again; the turns."""
+    cluster, name = scene.cluster, scene.primary
+    end = time.monotonic() + STARVED_S
+    turns = 0
+    while time.monotonic() < end:
+        cluster.pause(name, Part.AGENT)
+        time.sleep(stands_s)
+        cluster.resume(name)
+        time.sleep(RUNS_S)
+        turns += 1
+    return turns
 
 
 def await_end(scene: Scene) -> None:
@@ -77,5 +95,23 @@ def test_a_primary_whose_agent_is_frozen_writes_no_more_when_another_does(
     await_end(scene)
     assert not scene.cluster.processes(scene.primary, Part.POSTGRES), "the old server is there"
     scene.cluster.resume(scene.primary)
+
+    conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=LAG_BYTES)
+
+
+@pytest.mark.parametrize("stands_s", [LEASE_S * 0.65, LEASE_S + RUNS_S], ids=["short", "long"])
+def test_a_primary_whose_agent_starves_writes_no_more_when_another_does(
+    new_cluster: NewCluster,
+    probe: Probe,
+    crowd: Callable[..., Crowd],
+    conclude: Conclude,
+    stands_s: float,
+) -> None:
+    scene = under_load(new_cluster, probe, kind=BusyCluster, **OFF)
+    load = crowd(scene)
+
+    turns = starve(scene, stands_s)
+    assert turns > STARVED_S / (stands_s + RUNS_S) / 2, "it was not starved for most of the time"
+    scene.wait_for_writes()
 
     conclude(scene, gap_s=PROMISED_S + ALLOWANCE_S, crowd=load, may_lose=LAG_BYTES)
