@@ -11,6 +11,8 @@ from raftha.consensus.members import Identity, Registry
 from raftha.consensus.state import LogEntry
 from raftha.instants import Seconds, longest, shortest
 from tests.sim.clocks import FakeClock, TrueTime
+from tests.sim.cluster.fibers import Fibers, Life
+from tests.sim.cluster.guardian import DeadMan
 from tests.sim.disk import Disk, FakeStore
 from tests.sim.network import FakeLinks
 from tests.sim.schedule import Schedule
@@ -228,3 +230,17 @@ def test_what_a_round_wrote_after_the_end_of_its_process_was_never_written() -> 
         disk.cut_power(began + 1.0, Random(seed))
         outcomes.add(tuple(stored(disk)))
     assert outcomes == {(), (1,)}
+
+
+def test_a_timer_of_the_kernel_that_is_set_anew_goes_by_the_last_setting() -> None:
+    schedule = Schedule(TrueTime(0.0))
+    fibers, clock = Fibers(schedule), FakeClock(schedule.time)
+    life = Life("guardian", lambda: None)
+    ends: list[float] = []
+    timer = DeadMan(clock, fibers, life, lambda: ends.append(schedule.time.now))
+    for boot in (9.0, 5.0, 7.0):
+        timer.set(boot)
+    schedule.run_until(6.0)
+    timer.set(6.5)
+    schedule.run_until(6.6)
+    assert ends == [pytest.approx(6.5)]

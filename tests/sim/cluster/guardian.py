@@ -51,7 +51,7 @@ class Guardian:
         self._clock = clock
         self._fibers = fibers
         self._died = died
-        self._timer = _DeadMan(clock, fibers, life, self.die)
+        self._timer = DeadMan(clock, fibers, life, self.die)
         self.switch = KillSwitch(
             Files(pgdata, pgdata + ".burned"),
             cast(Any, self._timer),
@@ -192,7 +192,7 @@ class _Journal:
         """Nothing to write."""
 
 
-class _DeadMan:
+class DeadMan:
     """The kernel's timer on CLOCK_BOOTTIME: it ends even a frozen guardian."""
 
     def __init__(
@@ -203,30 +203,32 @@ class _DeadMan:
         self._life = life
         self._die = die
         self._boot: float | None = None
-        self._is_planned = False
+        self._looks_at: float | None = None
 
     def create(self) -> None:
         """There is one."""
 
     def set(self, boot: float | None) -> None:
         self._boot = boot
-        if boot is not None and not self._is_planned:
-            self._plan()
+        if boot is not None and (self._looks_at is None or boot < self._looks_at):
+            self._plan(boot)
 
-    def _plan(self) -> None:
-        assert self._boot is not None
-        left = self._boot - self._clock.at(self._fibers.schedule.time.now).boot
-        self._is_planned = True
-        self._fibers.schedule.after(max(left / self._clock.boot_rate, 0.0005), self._look)
+    def _plan(self, boot: float) -> None:
+        left = boot - self._clock.at(self._fibers.schedule.time.now).boot
+        self._looks_at = boot
+        wait = max(left / self._clock.boot_rate, 0.0005)
+        self._fibers.schedule.after(wait, partial(self._look, boot))
 
-    def _look(self) -> None:
-        self._is_planned = False
+    def _look(self, planned: float) -> None:
+        if planned != self._looks_at:
+            return  # it was set to an earlier time since
+        self._looks_at = None
         if self._boot is None or not self._life.is_alive:
             return
         if self._clock.at(self._fibers.schedule.time.now).boot >= self._boot:
             self._die()
         else:
-            self._plan()
+            self._plan(self._boot)
 
 
 class Client(GuardianClient):
