@@ -61,6 +61,7 @@ from raftha.model.settings import NodeConfig, PostgresConfig
 from raftha.model.view import View
 from raftha.pg.instance import Instance
 from raftha.pg.kept import KeptCopies
+from raftha.pg.takeover import to_take_over
 
 LOG = logging.getLogger(__name__)
 
@@ -229,6 +230,7 @@ def _lease_side(ground: Ground, health: Health) -> tuple[Guarding, LeaseKeeper]:
         changed=ground.board.wake,
         lost=lambda why: keeper.forget(f"the guardian is gone: {why}"),
         fenced=ground.fenced,
+        spares=lambda: to_take_over(ground.board.postgres, ground.instance.layout) is not None,
         will=ground.will,
         spawn=ground.edges.spawn,
         client=ground.edges.guardian,

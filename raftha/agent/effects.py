@@ -142,7 +142,9 @@ class Effects:
                 self._worker.cancel()
             case act.EndAgent():
                 self.ended = True
-            case act.InitDb() | act.CreateRoles() | act.Clone() | act.Rejoin() | act.Checkpoint():
+            case act.InitDb() | act.TakeOver() | act.CreateRoles() | act.Checkpoint():
+                self._jobs.start(action, cluster)
+            case act.Clone() | act.Rejoin():
                 self._jobs.start(action, cluster)
             case act.MakeLogicalSlots() | act.CopySlots() | act.RousePostmaster():
                 self._keep_logical(action, cluster)

@@ -33,8 +33,9 @@ IDLE_EXIT_S = 30.0
 
 class Guarding:
     """`changed` is called from the connection's reader on every event; it must not call back.
-    `will` is the program that tells the others, should agent and primary be gone; `spawn` has a
-    guardian running, and `client` is a way to talk to it."""
+    `spares` says that a server which runs without this guardian is left alone. `will` is the
+    program that tells the others, should agent and primary be gone; `spawn` has a guardian running,
+    and `client` is a way to talk to it."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Guarding:
         changed: Callable[[], None],
         lost: Callable[[str], None],
         fenced: Callable[[str, float], object] = lambda _reason, _seconds: None,
+        spares: Callable[[], bool] = lambda: False,
         will: Callable[[], Sequence[str]] = tuple,
         spawn: Callable[..., None] = spawn,
         client: Callable[..., GuardianClient] = GuardianClient,
@@ -57,6 +59,7 @@ class Guarding:
         self._changed = changed
         self._lost = lost
         self._fenced = fenced
+        self._spares = spares
         self._will = will
         self._spawn = spawn
         self._client = client
@@ -70,7 +73,8 @@ class Guarding:
         """Have a guardian and a connection to it. Raises GuardianError.
 
         A new guardian has started nothing yet, so whatever still runs on the directory outlived an
-        earlier one: it is ended before anybody may believe that nothing runs here.
+        earlier one: it is ended before anybody may believe that nothing runs here. A server that
+        was never this cluster's, and is to be taken over, is not.
         """
         with self._connecting:
             self._drop()
@@ -91,7 +95,7 @@ class Guarding:
         )
         connection = self._client(self._socket_path, on_event=self._heard)
         connection.connect()
-        if connection.status(ASK_TIMEOUT).server is None:
+        if connection.status(ASK_TIMEOUT).server is None and not self._spares():
             connection.kill(KILL_TIMEOUT)
         return connection
 

@@ -23,7 +23,7 @@ from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
 from raftha.model.view import Diverged, JobKind
-from raftha.pg import bootstrap, clone, configuration, logical, progress, rewind
+from raftha.pg import bootstrap, clone, configuration, logical, progress, rewind, takeover
 from raftha.pg.argv import ProgramOptions
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
@@ -38,6 +38,9 @@ COPY_TIMEOUT = 24 * 3600.0
 
 COPY_NAME = "raftha copy"
 INITDB_TIMEOUT = 300.0
+TAKE_OVER_TIMEOUT = 60.0
+"""As long as pg_ctl waits for a shutdown."""
+
 CHECKPOINT_TIMEOUT = 3600.0
 
 SLOTS_TIMEOUT = 10.0
@@ -45,6 +48,7 @@ SLOTS_TIMEOUT = 10.0
 
 Action = (
     act.InitDb
+    | act.TakeOver
     | act.CreateRoles
     | act.Clone
     | act.Rejoin
@@ -92,6 +96,8 @@ class Jobs:
         match action:
             case act.InitDb():
                 return self._worker.start(JobKind.INITDB, self._initdb)
+            case act.TakeOver():
+                return self._worker.start(JobKind.TAKE_OVER, self._taking_over(action.pid))
             case act.CreateRoles():
                 return self._worker.start(JobKind.CREATE_ROLES, self._create_roles)
             case act.Clone():
@@ -130,6 +136,12 @@ class Jobs:
     def _initdb(self, cancel: Cancelled) -> None:
         options = self._board.config.bootstrap.initdb
         self._tools.initialise(self._job(cancel, INITDB_TIMEOUT), options)
+
+    def _taking_over(self, pid: int) -> Work:
+        def work(cancel: Cancelled) -> None:
+            takeover.end_stranger(self._board.postgres.data_dir, pid, cancel, TAKE_OVER_TIMEOUT)
+
+        return work
 
     def _create_roles(self, _cancel: Cancelled) -> None:
         self._instance.create_roles(self._board.postgres.authentication)

@@ -20,9 +20,11 @@ from raftha.clock import Clock
 from raftha.ha.slots import own_slot
 from raftha.ha.streams import as_members, stream_name
 from raftha.model.cluster import Cluster
-from raftha.model.postgres import DataDirectory, ServerStatus, TimelineSwitch
+from raftha.model.ids import Lsn
+from raftha.model.postgres import DataDirectory, ReplayPause, ServerStatus, TimelineSwitch
 from raftha.model.view import GuardianView, Identity, View
 from raftha.pg.instance import Instance
+from raftha.pg.takeover import to_take_over
 
 _TAIL_BYTES: Final = 8192
 _COMPLAINT: Final = re.compile(r"(?:FATAL|PANIC|ERROR|could not|cannot|invalid).*")
@@ -61,6 +63,7 @@ class Lookout:
         self._effects = effects
         self._log_path = log_path
         self._directory: DataDirectory | None = None
+        self._stuck_at: Lsn | None = None
         self._forks: tuple[str, tuple[TimelineSwitch, ...]] = ("", ())
 
     def observe(self) -> View:
@@ -70,11 +73,11 @@ class Lookout:
             self._directory = None
             self._board.look()
         self._board.guardian = guardian
-        directory = self._look_at_directory(guardian)
-        job, result = self._worker.job, self._worker.result
         sample = self._board.sample
         is_current = sample.process == guardian.process and guardian.running
         server = sample.status if is_current and not sample.problem else None
+        directory = self._look_at_directory(guardian, server)
+        job, result = self._worker.job, self._worker.result
         last = self._listen(guardian, server)
         forks = () if server is None else self._look_at_forks(guardian, server)
         # What is in flight is read before the replica: a write that is no longer pending shows, and
@@ -123,19 +126,28 @@ class Lookout:
             return ""
         return self._unable({**cluster.config.postgresql.parameters, **me.parameters}) or ""
 
-    def _look_at_directory(self, guardian: GuardianView) -> DataDirectory:
+    def _look_at_directory(
+        self, guardian: GuardianView, server: ServerStatus | None
+    ) -> DataDirectory:
         """Looking in means running a program, so a running server's directory is looked into only
-        once, unless it vanishes."""
+        once, unless it vanishes; and once where replay stands still, for pg_control tells why."""
         known = self._directory
-        settled = guardian.running and not self._is_stopping()
+        settled = guardian.running and not self._is_stopping() and not self._is_newly_stuck(server)
         if known is not None and settled and self._instance.has_control_file():
             return replace(
                 known,
                 unborn=self._instance.is_unborn(),
                 closed=self._instance.is_closed(),
             )
-        self._directory = self._instance.inspect()
+        stranger = to_take_over(self._board.postgres, self._instance.layout)
+        self._directory = replace(self._instance.inspect(), stranger=stranger)
         return self._directory
+
+    def _is_newly_stuck(self, server: ServerStatus | None) -> bool:
+        """Replay stands where it did not at the last look."""
+        is_paused = server is not None and server.replay_pause is ReplayPause.PAUSED
+        before, self._stuck_at = self._stuck_at, server.replayed if server and is_paused else None
+        return self._stuck_at is not None and self._stuck_at != before
 
     def _listen(self, guardian: GuardianView, server: ServerStatus | None) -> str:
         """What the log complains of, where a rule might want to know."""

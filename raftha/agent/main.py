@@ -43,8 +43,9 @@ from raftha.ha.table import Decision
 from raftha.logs import event
 from raftha.metrics import Metrics
 from raftha.model.settings import NodeConfig, PostgresConfig
-from raftha.pg.directory import running_pid
+from raftha.pg.directory import running_pid, stranger
 from raftha.pg.instance import Instance
+from raftha.pg.takeover import to_take_over
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
     _check_binaries(config, instance)
-    _check_stranger(postgres, run_dir)
+    _check_stranger(instance)
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
     visitors = Visitors()
@@ -180,21 +181,18 @@ def _check_binaries(config: NodeConfig, instance: Instance) -> None:
     )
 
 
-def _check_stranger(postgres: PostgresConfig, run_dir: Path) -> None:
-    """Refuse to start beside a server that was not started by raftha: it could not be guarded."""
-    pid = running_pid(postgres.data_dir)
-    if pid is None:
+def _check_stranger(instance: Instance) -> None:
+    """Refuse to start beside a server that was not started by raftha, which could not be guarded,
+    unless it is to be taken over."""
+    pid = stranger(instance.layout)
+    if pid is None or to_take_over(instance.config, instance.layout) is not None:
         return
-    try:
-        command = (postgres.data_dir / "postmaster.opts").read_text(errors="replace")
-    except OSError:
-        command = ""
-    if str(run_dir) in command:
-        return
-    what = f"PostgreSQL (pid {pid}) runs on {postgres.data_dir} and raftha did not start it"
+    what = f"PostgreSQL (pid {pid}) runs on {instance.config.data_dir} and raftha did not start it"
     remedy = (
         "stop it, and what starts it again (its service, Patroni); raftha starts it in its place"
     )
+    if not instance.config.take_over:
+        remedy += ", and with postgresql.take_over stops it by itself"
     raise ConfigError([Problem("postgresql.data_dir", what, remedy)])
 
 

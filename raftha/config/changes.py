@@ -162,6 +162,7 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         "postgresql.pg_ident": postgres.pg_ident,
         "postgresql.basebackup": postgres.basebackup,
         "postgresql.diverged_wal_keep": postgres.diverged_wal_keep,
+        "postgresql.take_over": postgres.take_over,
     }
 
 

@@ -127,6 +127,7 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         pg_ident=reading.get("postgresql.pg_ident", tuple) or (),
         basebackup=reading.get("postgresql.basebackup", tuple) or (),
         diverged_wal_keep=reading.get("postgresql.diverged_wal_keep", int),
+        take_over=reading.get("postgresql.take_over", bool) or False,
     )
 
 

@@ -250,6 +250,15 @@ _POSTGRESQL: Final = (
         minimum=0,
         maximum=2**63 - 1,
     ),
+    Option(
+        path="postgresql.take_over",
+        kind=Kind.BOOLEAN,
+        reload=Reload.AGENT_RESTART,
+        doc="A server that somebody else started on `data_dir`, which was never part of a raftha"
+        " cluster, is stopped (fast shutdown) once the cluster can use it, and started again at"
+        " once under a guardian. Otherwise the agent does not start beside it.",
+        default="off",
+    ),
 )
 
 _BOOTSTRAP: Final = (

@@ -119,6 +119,12 @@ class InitDb(Struct, frozen=True):
     """Make a new cluster in the empty data directory."""
 
 
+class TakeOver(Struct, frozen=True):
+    """Stop the server that somebody else started on the data directory, by a fast shutdown."""
+
+    pid: int
+
+
 class CreateRoles(Struct, frozen=True):
     """Create the superuser's password and the replication and rewind roles."""
 
@@ -224,6 +230,7 @@ Action = (
     | CutStream
     | Promote
     | InitDb
+    | TakeOver
     | CreateRoles
     | Clone
     | Rejoin

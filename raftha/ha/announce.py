@@ -15,6 +15,7 @@ from raftha.model.view import JobKind
 
 _JOB_STATES = {
     JobKind.INITDB: MemberState.INITIALIZING,
+    JobKind.TAKE_OVER: MemberState.STOPPING,
     JobKind.CREATE_ROLES: MemberState.INITIALIZING,
     JobKind.CLONE: MemberState.CREATING,
     JobKind.REJOIN: MemberState.REWINDING,

@@ -108,11 +108,12 @@ def _before(s: Situation, server: ServerStatus, name: str, value: int) -> tuple[
 
 
 def replay_stands(s: Situation) -> bool:
-    """The standby here has stopped replaying, for its primary runs with a larger size than it: only
-    a restart helps, at which it takes over what pg_control demands."""
-    server, leader = s.server, s.leader_member
-    if server is None or leader is None or server.is_primary:
+    """The standby here has stopped replaying, for the WAL says that its primary of then ran with a
+    larger size than it: only a restart helps, at which it takes over what pg_control demands.
+    PostgreSQL notes the size there before it stops; today's primary may run with less again."""
+    server, control = s.server, s.view.directory.control
+    if server is None or control is None or server.is_primary:
         return False
     if server.replay_pause is not ReplayPause.PAUSED:
         return False
-    return any(leader.sizes.get(name, 0) > size for name, size in server.sizes.items())
+    return any(getattr(control, name) > size for name, size in server.sizes.items())

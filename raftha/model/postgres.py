@@ -74,7 +74,8 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
     `unborn` says that initdb made it here for a cluster that was never announced; `closed`, that
     its pg_hba.conf lets no session in but the agent's. `birth` is that of the cluster that it was
-    last part of; empty if it never was part of one. Of SIZES, `original` are those that the
+    last part of; empty if it never was part of one. `stranger` is the process number of a server
+    that raftha did not start and is to take over. Of SIZES, `original` are those that the
     configuration from before raftha asks for, `altered` those of ALTER SYSTEM, which always win."""
 
     path: Path
@@ -86,6 +87,7 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     unborn: bool = False
     closed: bool = False
     birth: str = ""
+    stranger: int | None = None
     original: Mapping[str, int] = field(default_factory=dict)
     altered: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None

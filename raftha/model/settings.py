@@ -194,6 +194,7 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     pg_ident: tuple[str, ...] = ()
     basebackup: tuple[tuple[str, str | None], ...] = ()
     diverged_wal_keep: int | None = None
+    take_over: bool = False
 
 
 class Tags(Struct, frozen=True, kw_only=True):

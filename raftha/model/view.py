@@ -75,6 +75,7 @@ class JobKind(StrEnum):
     """Slow work, one at a time."""
 
     INITDB = "initdb"
+    TAKE_OVER = "stopping the server that runs here"
     CREATE_ROLES = "create roles"
     CLONE = "pg_basebackup"
     REJOIN = "pg_rewind"

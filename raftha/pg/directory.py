@@ -90,6 +90,18 @@ def running_pid(data_dir: Path) -> int | None:
     return pid if works_here else None
 
 
+def stranger(layout: Layout) -> int | None:
+    """The postmaster that runs on the directory and was not started by raftha, if there is one."""
+    pid = running_pid(layout.data_dir)
+    if pid is None:
+        return None
+    try:
+        command = (layout.data_dir / "postmaster.opts").read_text(errors="replace")
+    except OSError:
+        return pid
+    return None if str(layout.run_dir) in command else pid
+
+
 def require_stopped(data_dir: Path) -> None:
     """Raises PostgresError while a server runs on the directory."""
     pid = running_pid(data_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from subprocess import CalledProcessError
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from raftha.model.postgres import Binaries
+from raftha.pg.directory import running_pid
 from tests.integration.harness import PASSWORD, ClusterHarness, Node
 from tests.integration.node_support import (
     fingerprint,
@@ -21,15 +22,26 @@ from tests.integration.node_support import (
     wait_until_told,
 )
 from tests.integration.processes import Part
-from tests.integration.scene import NewCluster, check_quiet, log_of
+from tests.integration.scene import NewCluster, Scene, check_quiet, log_of
 from tests.integration.test_rejoin import beside
+from tests.integration.workload import Counts, Ledger, WriteProber, create_table
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
 ROWS: Final = 2000
+OUTAGE_S: Final = 15.0
+"""Of a restart on a busy machine; what was seen is printed at the end."""
+STARTED: Final = "SELECT pg_postmaster_start_time()"
 COUNT: Final = "SELECT count(*) FROM public.kept"
 MOST_CONNECTIONS: Final = 77
 """More than the nodes' files allow: a standby refuses to start below what its primary had."""
+
+
+class TakingOver(ClusterHarness):
+    """Its agents take over what runs already."""
+
+    def _postgres_options(self, node: Node) -> dict[str, Any]:
+        return super()._postgres_options(node) | {"take_over": True}
 
 
 def run(binaries: Binaries, node: Node) -> None:
@@ -75,6 +87,7 @@ def copy(binaries: Binaries, source: Node, target: Node) -> None:
 def by_hand(cluster: ClusterHarness, binaries: Binaries, copies: int) -> Iterator[list[Node]]:
     """In here the servers run: the first member's is the primary, with rows."""
     first, *others = cluster.members()[: copies + 1]
+    pids: dict[str, int | None] = {}
     make_data_directory(binaries, first.pgdata)
     with (first.pgdata / "pg_hba.conf").open("a", encoding="ascii") as file:
         file.write("host replication copier 127.0.0.1/32 scram-sha-256\n")
@@ -87,9 +100,12 @@ def by_hand(cluster: ClusterHarness, binaries: Binaries, copies: int) -> Iterato
         tell(first, f"INSERT INTO public.kept SELECT generate_series(1, {ROWS})")
         for node in others:
             cluster.wait_for(lambda node=node: tell(node, COUNT) == [(ROWS,)], 20, "replication")
+        pids |= {node.name: running_pid(node.pgdata) for node in (first, *others)}
         yield [first, *others]
     finally:
         for node in (first, *others):
+            if running_pid(node.pgdata) != pids.get(node.name, running_pid(node.pgdata)):
+                continue  # it is raftha's by now
             with suppress(CalledProcessError):  # a test has stopped it
                 end(binaries, node)
 
@@ -126,6 +142,53 @@ def test_running_servers_are_refused_and_left_alone(
             assert not cluster.processes(node.name, Part.GUARDIAN)
         tell(nodes[0], "INSERT INTO public.kept VALUES (0)")
         cluster.wait_for(lambda: tell(nodes[1], COUNT) == [(ROWS + 1,)], 10, "replication")
+
+
+def test_running_servers_are_taken_over_with_one_restart_each(
+    new_cluster: NewCluster, binaries: Binaries, conclude: Callable[..., Counts]
+) -> None:
+    """A client writes all the while: it misses what one restart takes, and none of its rows."""
+    cluster = new_cluster(kind=TakingOver)
+    with by_hand(cluster, binaries, copies=2) as nodes:
+        starts = {node.name: tell(node, STARTED) for node in nodes}
+        ports = {node.name: node.postgres_port or 0 for node in nodes}
+        create_table(cluster.connect("n1"))
+        prober = WriteProber(
+            Ledger(), [node.name for node in nodes], lambda name: open_superuser(ports[name])
+        )
+        prober.start()
+
+        cluster.start("n2")
+        wait_until_told(cluster, "n2", "waiting for a majority", within_s=20)
+        assert tell(nodes[1], STARTED) == starts["n2"], "nobody knows yet what it is to be"
+        cluster.start_all()
+
+        assert cluster.wait_until_whole() == "n1"
+        conclude(Scene(cluster, prober, "n1"), gap_s=OUTAGE_S)
+    for node in nodes:
+        assert cluster.query(node.name, COUNT) == [(ROWS,)]
+        assert beside(cluster, node.name, "pgdata.[dfn]*") == [], "it was copied or rewound"
+        ends = node.pgdata.with_name("by-hand.log").read_text().count("received fast shutdown")
+        assert ends == 1, "it was stopped in order, and once"
+
+
+def test_a_server_that_was_taken_over_once_is_a_stranger_the_next_time(
+    new_cluster: NewCluster, binaries: Binaries
+) -> None:
+    """What was part of a cluster already may have been started by mistake."""
+    cluster = new_cluster(kind=TakingOver)
+    cluster.start_all()
+    cluster.wait_until_whole()
+    for node in cluster.members():
+        cluster.stop(node.name)
+    node = cluster.members()[0]
+    (node.pgdata / "standby.signal").touch()
+    run(binaries, node)
+    try:
+        assert "raftha did not start it" in refusal(cluster, node.name)
+        assert tell(node, "SELECT 1") == [(1,)]
+    finally:
+        end(binaries, node)
 
 
 def test_of_two_primaries_neither_is_brought_in_until_one_is_moved_away(

@@ -12,6 +12,28 @@ _LATE: Final = "unit/ha/test_follower.py::"
 
 MUTANTS: Final = (
     Mutant(
+        file="agent/guarding.py",
+        without="a new guardian kills the server that is to be taken over",
+        text="server is None and not self._spares():",
+        instead="server is None:",
+        caught_by="unit/agent/test_guarding.py::"
+        "test_what_runs_without_a_guardian_is_ended_unless_it_is_to_be_taken_over",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="what runs already is stopped before it can follow",
+        text="if stranger is not None and s.leader_is_ready and not _slot_missing(s):",
+        instead="if stranger is not None:",
+        caught_by=_LATE + "test_a_server_that_somebody_else_started_is_stopped_once_it_can_follow",
+    ),
+    Mutant(
+        file="ha/rules/server.py",
+        without="what runs already is stopped while nobody leads",
+        text="if stranger is not None and epoch is None:",
+        instead="if False:",
+        caught_by=_LATE + "test_a_server_that_somebody_else_started_goes_on_while_nobody_leads",
+    ),
+    Mutant(
         file="ha/rules/bootstrap.py",
         without="S10: of two primaries' directories the one that is quicker undoes the other",
         text="rival = next((m.name for m in s.other_members if m.is_origin), None)",

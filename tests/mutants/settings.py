@@ -91,9 +91,25 @@ DECISIONS: Final = (
     Mutant(
         file="ha/sizes.py",
         without="R26: a standby whose replay stands still waits for ever",
-        text="return any(leader.sizes.get(name, 0) > size for name, size in server.sizes.items())",
+        text="return any(getattr(control, name) > size for name, size in server.sizes.items())",
         instead="return False",
         caught_by=_SIZES + "test_a_standby_that_cannot_replay_any_more_is_restarted",
+    ),
+    Mutant(
+        file="ha/rules/replay.py",
+        without="R26: without a leader a standby whose replay stands still waits for ever",
+        text="if s.lease is not None or s.cluster.paused",
+        instead="if s.cluster.leader is None or s.cluster.paused",
+        caught_by=_SIZES
+        + "test_a_standby_that_cannot_replay_any_more_is_restarted_before_it_races",
+    ),
+    Mutant(
+        file="agent/lookout.py",
+        without="R26: for which size replay stands still is read at the start of the server alone",
+        text="return self._stuck_at is not None and self._stuck_at != before",
+        instead="return False",
+        caught_by="unit/agent/test_lookout.py::"
+        "test_a_directory_is_looked_into_again_where_replay_stands_still",
     ),
     Mutant(
         file="ha/rules/wishes.py",

@@ -263,8 +263,9 @@ RULES = (
     Rule(
         id="boot-40",
         when="this node won the race to initialise",
-        then="initdb, start closed to everybody, create the roles, then store the system id, the "
-        "configuration and the first history record in one command",
+        then="initdb, or take over the server that runs on the directory, start closed to "
+        "everybody, create the roles, then store the system id, the configuration and the first "
+        "history record in one command",
         why="the others must never see half a cluster",
         check=_initialise,
     ),

@@ -9,9 +9,8 @@ from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
 from raftha.ha.candidates import diverged
 from raftha.ha.complaints import words_of_older
 from raftha.ha.plans import standby_plan
-from raftha.ha.rules.server import start_standby, stop
+from raftha.ha.rules.server import start_standby, stop, take_over
 from raftha.ha.situation import Situation
-from raftha.ha.sizes import replay_stands
 from raftha.ha.slots import slot_steps, words_of
 from raftha.ha.table import Rule, Verdict
 from raftha.ha.upstreams import copy_source, own_upstream
@@ -76,6 +75,11 @@ def _start(s: Situation) -> Verdict | None:
     control = s.view.directory.control
     if control is None:
         return None
+    stranger = s.view.directory.stranger
+    if stranger is not None and s.leader_is_ready and not _slot_missing(s):
+        return take_over(s, stranger, f"{leader.name} leads")
+    if stranger is not None:
+        return Verdict(f"waiting for {leader.name} to be ready before pid {stranger} is taken over")
     if _needs_rejoin(s, control):
         return _rejoin(s, leader)
     if _slot_missing(s):
@@ -152,13 +156,6 @@ def _diverged(s: Situation) -> Verdict | None:
     return stop(s, StopMode.FAST, reason)
 
 
-def _replay_stands(s: Situation) -> Verdict | None:
-    leader = s.leader_member
-    if not _follows(s) or leader is None or s.cluster.paused or not replay_stands(s):
-        return None
-    return stop(s, StopMode.FAST, f"{leader.name} runs with larger sizes: restarting to replay on")
-
-
 def _wal_gone(s: Situation) -> Verdict | None:
     leader, server = s.leader_member, s.server
     if not _follows(s) or leader is None or server is None or not s.leader_is_ready:
@@ -229,9 +226,10 @@ RULES = (
     Rule(
         id="follow-30",
         when="another member leads and PostgreSQL does not run here",
-        then="if the directory was a primary's or left the line, keep what diverged aside and "
-        "rewind or clone; if it is from before the cluster, compare, and leave it alone where it "
-        "has diverged; then start as a standby",
+        then="stop a server that somebody else started and that is to be taken over; if the "
+        "directory was a primary's or left the line, keep what diverged aside and rewind or clone; "
+        "if it is from before the cluster, compare, and leave it alone where it has diverged; then "
+        "start as a standby",
         why="a diverged directory must never stream from the new line (S9), and what this cluster "
         "has not written is not its to undo (S10)",
         check=_start,
@@ -249,14 +247,6 @@ RULES = (
         then="stop it, to join again; in a pause leave it",
         why="it can never stream from there, and must not be promoted",
         check=_diverged,
-    ),
-    Rule(
-        id="follow-52",
-        when="replay here stands still, because the leader was started with more connections, "
-        "workers, senders, prepared transactions or locks than this standby",
-        then="restart the standby, which takes over what pg_control demands",
-        why="PostgreSQL does not go on by itself, and a promotion would shut it down (R26)",
-        check=_replay_stands,
     ),
     Rule(
         id="follow-55",

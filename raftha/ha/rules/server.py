@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from raftha.ha.actions import Start, Stop, StopMode
+from raftha.ha.actions import Start, Stop, StopMode, TakeOver
 from raftha.ha.backoff import backoff
 from raftha.ha.memory import StopSent
 from raftha.ha.plans import standby_plan
@@ -34,8 +34,21 @@ def start(s: Situation, plan: ServerPlan, epoch: Epoch | None, reason: str) -> V
             f"PostgreSQL ended before it answered, {starts} times in a row, the next try follows "
             f"{pause:.0f} s after the last: {words}"
         )
+    stranger = s.view.directory.stranger
+    if stranger is not None and epoch is None:
+        return Verdict(f"{reason}; what runs here (pid {stranger}) goes on until there is a leader")
+    if stranger is not None:
+        return take_over(s, stranger, reason)
     memory = replace(s.memory, plan=plan, promoted=None, starts=starts + 1, started_at=s.now)
     return Verdict(reason, (Start(plan, epoch),), memory)
+
+
+def take_over(s: Situation, pid: int, reason: str) -> Verdict:
+    """Stop what somebody else started here."""
+    what = f"PostgreSQL (pid {pid}) runs here, and raftha did not start it"
+    if s.backing_off():
+        return Verdict(f"{what}; it is to be taken over, but {s.memory.failed}")
+    return Verdict(f"{reason}: {what}; it is stopped first", (TakeOver(pid),))
 
 
 def stop(s: Situation, mode: StopMode, reason: str) -> Verdict:

@@ -177,3 +177,20 @@ def test_a_primary_without_a_deadline_is_disarmed_unless_it_is_being_killed(
     held._connection = cast(Any, client)
 
     assert held.view().disarmed is expected
+
+
+@pytest.mark.parametrize("is_spared", [False, True])
+def test_what_runs_without_a_guardian_is_ended_unless_it_is_to_be_taken_over(
+    is_spared: bool,
+) -> None:
+    killed: list[object] = []
+
+    class Fresh(Answering):
+        def kill(self, timeout: Seconds) -> None:
+            killed.append(timeout)
+
+    held = guarding(
+        spawn=lambda *_, **__: None, client=lambda *_, **__: Fresh(), spares=lambda: is_spared
+    )
+    held.restore()
+    assert bool(killed) != is_spared

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from raftha.ha.actions import AcquireLeader, Configure, CreateRoles, InitDb, Start, Submit
+from raftha.ha.actions import (
+    AcquireLeader,
+    Configure,
+    CreateRoles,
+    InitDb,
+    Start,
+    Submit,
+    TakeOver,
+)
 from raftha.ha.announce import member
 from raftha.ha.memory import Memory
 from raftha.ha.situation import Situation
@@ -251,3 +259,14 @@ def test_an_initialize_key_that_cannot_be_read_is_not_taken_for_absent() -> None
 
     assert decision.rule == "boot-15"
     assert b.acts(decision) == []
+
+
+def test_the_server_that_runs_on_the_directory_is_stopped_once_the_race_is_won() -> None:
+    theirs = pg.directory(stranger=4711, birth="")
+    waits = newborn(directory=theirs, raft=b.raft(majority=False))
+    assert b.acts(b.decided(waits)) == []
+
+    won = initialising(directory=theirs)
+    assert b.only(b.decided(won), TakeOver).pid == 4711
+    stopped = initialising(directory=pg.directory(birth=""))
+    assert b.only(b.decided(stopped), Start).epoch is not None

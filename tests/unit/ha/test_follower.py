@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, Start, Stop, StopMode
+from raftha.ha.actions import Clone, Configure, DropSlots, Rejoin, Start, Stop, StopMode, TakeOver
 from raftha.ha.explain import problems
 from raftha.ha.memory import Memory
 from raftha.model.cluster import MemberRole, MemberState
@@ -271,3 +271,25 @@ def test_slots_left_from_leading_are_dropped() -> None:
     decision = b.decided(view, b.following_memory(view))
 
     assert b.only(decision, DropSlots).names == ("n1", "n3")
+
+
+def foreign(**more: Any) -> View:
+    """A standby made by hand, whose server runs and is to be taken over."""
+    return down(directory=pg.directory(standby_signal=True, stranger=4711, birth=""), **more)
+
+
+def test_a_server_that_somebody_else_started_is_stopped_once_it_can_follow() -> None:
+    decision = b.decided(foreign())
+    assert b.only(decision, TakeOver).pid == 4711
+    assert "raftha did not start it" in decision.reason
+
+    assert b.acts(b.decided(foreign(cluster=not_ready()))) == []
+    assert b.acts(b.decided(foreign(cluster=b.followed(slots=("n3",))))) == []
+    assert b.acts(b.decided(foreign(), FAILED)) == []
+
+
+def test_a_server_that_somebody_else_started_goes_on_while_nobody_leads() -> None:
+    alone = Memory(alone_since=pg.at(-60.0))
+    decision = b.decided(foreign(raft=b.raft(majority=False)), alone)
+    assert b.acts(decision) == []
+    assert "goes on until there is a leader" in decision.reason

@@ -142,20 +142,30 @@ def test_what_the_server_itself_reports_is_told_with_its_values() -> None:
 
 
 def stuck(**more: Any) -> View:
-    """n1 follows n2, which was started with 200 connections."""
-    leader = b.member(N2, role=MemberRole.PRIMARY, sizes=TWO_HUNDRED)
+    """n1 follows n2, and the WAL here says that a primary ran with 200 connections."""
+    leader = b.member(N2, role=MemberRole.PRIMARY, sizes=HUNDRED)
     server = pg.standby(**{"sizes": HUNDRED, "replay_pause": ReplayPause.PAUSED, **more})
-    return b.following(cluster=b.followed(members=b.members(leader)), server=server)
+    demanding = pg.directory(control=pg.control(**TWO_HUNDRED), standby_signal=True)
+    cluster = b.followed(members=b.members(leader))
+    return b.following(cluster=cluster, server=server, directory=demanding)
 
 
 def test_a_standby_that_cannot_replay_any_more_is_restarted() -> None:
     decision = b.decided(stuck())
-    assert decision.rule == "follow-52"
+    assert decision.rule == "replay-10"
     assert b.only(decision, Stop)
 
-    assert b.decided(stuck(replay_pause=ReplayPause.NOT_PAUSED)).rule != "follow-52"
+    assert b.decided(stuck(replay_pause=ReplayPause.NOT_PAUSED)).rule != "replay-10"
     by_hand = b.decided(stuck(sizes=TWO_HUNDRED))
-    assert by_hand.rule != "follow-52", "somebody has paused it, which no restart mends"
+    assert by_hand.rule != "replay-10", "somebody has paused it, which no restart mends"
+
+
+def test_a_standby_that_cannot_replay_any_more_is_restarted_before_it_races() -> None:
+    view = stuck()
+    vacant = replace(view, cluster=replace(view.cluster, leader=None))
+    decision = b.decided(vacant)
+    assert decision.rule == "replay-10"
+    assert b.only(decision, Stop)
 
 
 def test_in_a_pause_it_is_left_alone() -> None:
