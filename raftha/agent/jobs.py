@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.agent.board import Board
 from raftha.agent.worker import Cancelled, Work, Worker
@@ -27,7 +28,7 @@ from raftha.pg import bootstrap, clone, configuration, logical, progress, rewind
 from raftha.pg.argv import ProgramOptions
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
-from raftha.pg.rewind import Comparison
+from raftha.pg.rewind import Comparison, Rewound
 from raftha.pg.run import Cancelled as JobCancelled
 from raftha.pg.timeline import Relation
 
@@ -65,7 +66,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     initialise: Callable[[Job, ProgramOptions], object] = bootstrap.initialise
     clone: Callable[[Job, Upstream, SystemId | None], None] = clone.clone
     compare: Callable[[Job, Upstream, SystemId | None], Comparison] = rewind.compare
-    rewind: Callable[[Job, Upstream, Comparison], Path | None] = rewind.rewind
+    rewind: Callable[[Job, Upstream, Comparison], Rewound] = rewind.rewind
     fetch_slots: Callable[[Job, Upstream, Iterable[str]], None] = logical.fetch
     mark_standby: Callable[[Path], None] = configuration.mark_standby
 
@@ -206,12 +207,12 @@ class Jobs:
             undone = comparison.diverged_bytes
             event(LOG, logging.WARNING, "WAL here is not on the cluster's line", bytes=undone)
             self._worker.found(_end_of(comparison))
-            kept = self._rewound(job, upstream, comparison) if may_rewind else None
-            if kept is None:
+            done = self._rewound(job, upstream, comparison) if may_rewind else None
+            if done is None:
                 copy(cancel)
             else:
                 self._instance.discard_slots(_slots_of(cluster))
-                self._worker.found(_end_of(comparison, kept))
+                self._worker.found(_end_of(comparison, done))
             return None
 
         return work
@@ -223,22 +224,26 @@ class Jobs:
             f"{self._board.identity().name} keeps it aside and makes a copy"
         )
 
-    def _rewound(self, job: Job, upstream: Upstream, comparison: Comparison) -> str | None:
-        """Undo what diverged: where it is kept, empty if there was nothing to keep; None if that is
-        impossible and a copy is needed."""
+    def _rewound(self, job: Job, upstream: Upstream, comparison: Comparison) -> Rewound | None:
+        """Undo what diverged; None if that is impossible and a copy is needed."""
         try:
-            kept = self._tools.rewind(job, upstream, comparison)
+            done = self._tools.rewind(job, upstream, comparison)
         except JobCancelled:
             raise
         except PostgresError as error:
             event(LOG, logging.WARNING, "pg_rewind is impossible, cloning instead", why=str(error))
             return None
-        event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(kept))
-        return "" if kept is None else str(kept)
+        facts = {"segments_fetched": done.fetched} if done.fetched else {}
+        event(LOG, logging.INFO, "rewound", diverged_wal_kept_in=str(done.kept), **facts)
+        return done
 
 
-def _end_of(comparison: Comparison, kept: str = "") -> Diverged:
-    return Diverged(timeline=comparison.timeline, end=comparison.end, kept=kept)
+def _end_of(comparison: Comparison, done: Rewound | None = None) -> Diverged:
+    found = Diverged(timeline=comparison.timeline, end=comparison.end)
+    if done is None:
+        return found
+    kept = "" if done.kept is None else str(done.kept)
+    return replace(found, kept=kept, fetched=done.fetched)
 
 
 def _slots_of(cluster: Cluster) -> frozenset[str]:

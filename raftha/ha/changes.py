@@ -111,6 +111,8 @@ def _of_job(before: View, after: View) -> Iterator[Change]:
         facts = {} if begun is None else {"seconds": f"{longest(begun, ended.ended):.1f}"}
         if ended.diverged is not None and ended.diverged.kept:
             facts["undone_wal_kept_in"] = ended.diverged.kept
+        if ended.diverged is not None and ended.diverged.fetched:
+            facts["segments_fetched"] = str(ended.diverged.fetched)
         failed = f" failed: {ended.error}" if ended.error else " is done"
         yield Change(kind=Kind.JOB, words=f"{ended.kind}{failed}", facts=facts)
 

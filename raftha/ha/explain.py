@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from raftha.ha import holding, logical, pledge
 from raftha.ha.backoff import FREE_STRIKES, pause, peace_s, strikes
@@ -26,6 +27,9 @@ from raftha.model.settings import SynchronousMode
 from raftha.model.store import RaftStatus
 from raftha.model.trouble import Trouble
 from raftha.model.view import PeerAnswer
+
+NO_SPACE: Final = "No space left on device"
+"""What the kernel calls a full disk, whichever program met it."""
 
 
 def problems(s: Situation) -> tuple[Notice, ...]:
@@ -51,14 +55,10 @@ def problems(s: Situation) -> tuple[Notice, ...]:
         )
     if s.memory.failures > 0:
         what = f"{s.memory.failed} ({s.memory.failures} times in a row)"
-        found.append(
-            Notice(
-                code=Trouble.ACT_FAILED,
-                subject=s.me,
-                what=what,
-                remedy="it is tried again; see the agent's log",
-            )
-        )
+        remedy = "it is tried again; see the agent's log"
+        if NO_SPACE in s.memory.failed:
+            remedy = "free space on that disk, or give it more: it is tried again by itself"
+        found.append(Notice(code=Trouble.ACT_FAILED, subject=s.me, what=what, remedy=remedy))
     found += (*of_directory(s), *without_stream(s))
     found += _strange_streams(s)
     found += (*strain(s), *waiting(s), *holding.notices(s))

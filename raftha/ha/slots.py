@@ -3,7 +3,9 @@
 Every member keeps a slot for each other one, so that whoever is promoted has the WAL that the rest
 needs. A primary's move with their streams; a standby's are moved on to where the primary's slot of
 the same name is, as it tells with each renewal: never beyond what that member has confirmed. A slot
-keeps whole segments of WAL, so it is moved only once it has fallen one behind.
+keeps whole segments of WAL, so it is moved only once it has fallen one behind. That of the primary
+stays where a recovery here would begin: from there on a rewind of it needs the WAL, if it writes
+what is lost.
 
 The primary alone judges how long a member may be away; what it drops, the standbys drop too. A slot
 that has lost its WAL is missing: made anew it keeps what comes, and its member, if it needs older
@@ -194,8 +196,9 @@ def _behind(s: Situation, server: ServerStatus, wanted: tuple[str, ...]) -> Mapp
 
 
 def positions_told(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
-    """How far the readers of the slots are, as the leader told last; and the leader itself, whose
-    WAL holds whatever has been replayed here. Nothing unless its line is followed."""
+    """How far the readers of the slots are, as the leader told last; and up to where a rewind of
+    the leader needs no WAL: the last checkpoint that both have is no older than the last restart
+    point here. Nothing unless its line is followed."""
     seen, leader = s.memory.leader_seen, s.leader_member
     if seen is None or leader is None or seen.name != leader.name or server.is_primary:
         return {}
@@ -203,7 +206,7 @@ def positions_told(s: Situation, server: ServerStatus) -> Mapping[str, Lsn]:
     if replayed is None or seen.timeline != server.timeline:
         return {}
     told = {name: min(note.position, replayed) for name, note in seen.slots.items()}
-    return {**told, leader.slot: replayed}
+    return told if server.redo is None else {**told, leader.slot: min(server.redo, replayed)}
 
 
 def waiting(s: Situation) -> list[Notice]:

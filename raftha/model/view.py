@@ -102,11 +102,12 @@ class JobView(Struct, frozen=True, kw_only=True):
 class Diverged(Struct, frozen=True, kw_only=True):
     """The WAL that was here when it was compared with the cluster's line: of `timeline`, up to
     `end`. What of it lies behind the switch to the next timeline is lost, and is in `kept` now,
-    where a rewind undid it."""
+    where a rewind undid it; `fetched` segments of older WAL came from the leader for that."""
 
     timeline: Timeline
     end: Lsn
     kept: str = ""
+    fetched: int = 0
 
 
 class JobResult(Struct, frozen=True, kw_only=True):

@@ -102,6 +102,12 @@ def stranger(layout: Layout) -> int | None:
     return None if str(layout.run_dir) in command else pid
 
 
+def segment_bytes(pg_wal: Path) -> int:
+    """All segments of a cluster have one size, and are made at full size. Raises OSError."""
+    sizes = [path.stat().st_size for path in pg_wal.iterdir() if len(path.name) == 24]
+    return max(sizes, default=16 << 20)
+
+
 def require_stopped(data_dir: Path) -> None:
     """Raises PostgresError while a server runs on the directory."""
     pid = running_pid(data_dir)

@@ -147,6 +147,9 @@ SLOT_NAMES: Final = (
 READ_FILE: Final = "SELECT pg_catalog.pg_read_binary_file(%s, 0, 104857600, true)"
 """None where there is no such file."""
 
+READ_PART: Final = "SELECT pg_catalog.pg_read_binary_file(%s, %s, %s, true)"
+"""From an offset on, at most so many bytes: none behind the end, None if there is no such file."""
+
 CREATE_LOGICAL_SLOT: Final = (
     "SELECT pg_catalog.pg_create_logical_replication_slot(%s, %s, false, false)"
 )

@@ -19,9 +19,9 @@ from raftha import files
 from raftha.errors import CommandFailed, PostgresError
 from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.postgres import ControlData, ControlState, Upstream
-from raftha.pg import argv, conf, configuration, timeline
+from raftha.pg import argv, conf, configuration, shared_wal, timeline
 from raftha.pg import upstream as upstreams
-from raftha.pg.directory import control_data, require_stopped
+from raftha.pg.directory import control_data, require_stopped, segment_bytes
 from raftha.pg.job import Job, explained
 from raftha.pg.run import Cancelled
 from raftha.pg.timeline import Relation
@@ -35,6 +35,13 @@ _END_OF_WAL: Final = re.compile(
 _NOTHING_THERE: Final = "could not find a valid record after"
 _CUT_OFF: Final = re.compile(r'could not find file "([0-9A-F]{24})"')
 """The last record goes on in a segment that could not be made any more, as on a full disk."""
+
+_NOT_HERE: Final = re.compile(
+    r'could not (?:open file "[^"]*/([0-9A-F]{24})": No such file|'
+    r'restore file "([0-9A-F]{24})" from archive)'
+)
+"""The segment that pg_rewind would go on in: it reads from the fork back to the last checkpoint
+that both sides have, and has changed nothing by then."""
 
 _ASK_TIMEOUT: Final = 10.0
 _STANDBY_FILES: Final = ("standby.signal", "recovery.signal")
@@ -115,18 +122,25 @@ def end_of_wal(job: Job, control: ControlData) -> tuple[Timeline, Lsn, Lsn]:
     return line, *(_last_record(job, line, start) or (before, start))
 
 
-def rewind(job: Job, source: Upstream, comparison: Comparison) -> Path | None:
+class Rewound(Struct, frozen=True, kw_only=True):
+    """Where the undone WAL is kept (None: there was none), and how many segments of older WAL had
+    to come from the source."""
+
+    kept: Path | None
+    fetched: int = 0
+
+
+def rewind(job: Job, source: Upstream, comparison: Comparison) -> Rewound:
     """Run pg_rewind against `source`, a primary whose checkpoint after promotion is done.
 
-    Returns where the undone WAL is kept (None: there was none). Afterwards the directory has
-    `standby.signal`, and wants to be configured. Raises PostgresError with the directory untouched
-    if it cannot be rewound at all; CommandFailed or Cancelled leave it marked.
+    Afterwards the directory has `standby.signal`, and wants to be configured. Raises PostgresError
+    if it cannot be rewound; what began to change it leaves it marked, as does a cancelled rewind.
     """
     with explained(f"rewinding {job.layout.data_dir}"):
         return _rewind(job, source, comparison)
 
 
-def _rewind(job: Job, source: Upstream, comparison: Comparison) -> Path | None:
+def _rewind(job: Job, source: Upstream, comparison: Comparison) -> Rewound:
     layout = job.layout
     require_stopped(layout.data_dir)
     control = control_data(job.binaries, layout.data_dir, job.clock)
@@ -140,15 +154,34 @@ def _rewind(job: Job, source: Upstream, comparison: Comparison) -> Path | None:
     files.replace(layout.rewind_marker, f"{job.stamp}\n".encode())
     if control.state is not ControlState.SHUT_DOWN:
         _recover(job)
-    user = job.config.authentication.rewind.username
-    extra = {"dbname": "postgres"}
-    connection = conf.connection(source, user, layout.passfile, extra)
-    restores = configuration.has_restore_command(layout.data_dir)
-    job.run(argv.rewind(job.binaries, layout.data_dir, connection, restores=restores))
+    fetched = _run(job, source, comparison.upstream)
     configuration.mark_standby(layout.data_dir)
     layout.rewind_marker.unlink()
     files.sync_directory(layout.data_dir.parent)
-    return kept
+    return Rewound(kept=kept, fetched=fetched)
+
+
+def _run(job: Job, source: Upstream, line: UpstreamLine) -> int:
+    """pg_rewind, again each time that it misses WAL and the source has it; how many segments that
+    were. It tells of one at a time: each time as many more are fetched as there were already."""
+    data_dir = job.layout.data_dir
+    user = job.config.authentication.rewind.username
+    connection = conf.connection(source, user, job.layout.passfile, {"dbname": "postgres"})
+    restores = configuration.has_restore_command(data_dir)
+    fetched = 0
+    while True:
+        try:
+            job.run(argv.rewind(job.binaries, data_dir, connection, restores=restores))
+        except Cancelled:
+            raise
+        except CommandFailed as error:
+            absent = _NOT_HERE.search(str(error))
+            if absent is None:
+                raise
+            name = absent[1] or absent[2]
+            fetched += shared_wal.fetch(job, source, line, name, fetched + 1)
+        else:
+            return fetched
 
 
 def preserve_wal(job: Job, comparison: Comparison) -> Path | None:
@@ -163,7 +196,7 @@ def preserve_wal(job: Job, comparison: Comparison) -> Path | None:
             (path.name for path in source.iterdir()),
             comparison.timeline,
             fork or Lsn(0),
-            _segment_bytes(source),
+            segment_bytes(source),
         )
         histories = sorted(path.name for path in source.glob("*.history"))
         if not names:
@@ -234,16 +267,10 @@ def _last_record(job: Job, line: Timeline, start: Lsn) -> tuple[Lsn, Lsn] | None
 
 def _end_of_segments(pg_wal: Path, line: Timeline, missing: str) -> Lsn | None:
     """Where the segment of this name would begin; None if it is a gap, with later ones behind."""
-    size = _segment_bytes(pg_wal)
+    size = segment_bytes(pg_wal)
     end = timeline.start_of_segment(missing, size)
     names = (path.name for path in pg_wal.iterdir())
     return None if timeline.segments_from(names, line, end, size) else end
-
-
-def _segment_bytes(pg_wal: Path) -> int:
-    """All segments of a cluster have one size, and are made at full size."""
-    sizes = [path.stat().st_size for path in pg_wal.iterdir() if len(path.name) == 24]
-    return max(sizes, default=16 << 20)
 
 
 def _copy(source: Path, target: Path) -> None:

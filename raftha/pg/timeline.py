@@ -7,7 +7,7 @@ is said here holds only among directories whose numbers the store knows to be of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -118,6 +118,22 @@ def start_of_segment(name: str, segment_bytes: int) -> Lsn:
     if match is None:
         raise ValueError(f"not the name of a WAL segment: {name!r}")
     return Lsn((int(match[2], 16) << 32) + int(match[3], 16) * segment_bytes)
+
+
+def segments_down_from(name: str, most: int, segment_bytes: int) -> Iterator[str]:
+    """At most so many names of segments of one timeline: this one, and those before it."""
+    last = start_of_segment(name, segment_bytes).value // segment_bytes
+    per_log = (1 << 32) // segment_bytes
+    for number in range(last, max(-1, last - most), -1):
+        yield f"{name[:8]}{number // per_log:08X}{number % per_log:08X}"
+
+
+def is_shared(name: str, history: Sequence[TimelineSwitch], segment_bytes: int) -> bool:
+    """Whether all of a segment lies before the place where the line of this history left the
+    segment's timeline: then it is the same on both."""
+    end = start_of_segment(name, segment_bytes).value + segment_bytes
+    left = fork_point(history, Timeline(int(name[:8], 16)))
+    return left is not None and end <= left.value
 
 
 def _switch(line: str) -> TimelineSwitch:

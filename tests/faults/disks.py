@@ -73,13 +73,14 @@ class DiskCluster(ClusterHarness):
         shutil.move(self.seen(name, wal), self.seen(name, place))
         self.seen(name, wal).symlink_to(place)
 
-    def fill(self, name: str, disk: str) -> None:
-        """Leave nothing of a disk."""
+    def fill(self, name: str, disk: str, spare_mb: int = 0) -> None:
+        """Leave nothing of a disk, or so much."""
         folder = self.seen(name, self.nodes[name].folder / disk)
         with (folder / "filler").open("ab", buffering=0) as filler:
             for size in (1 << 20, 4096):
                 write_until_refused(filler, bytes(size))
-        self.assert_full(name, disk)
+            self.assert_full(name, disk)
+            filler.truncate(filler.tell() - (spare_mb << 20))
 
     def assert_full(self, name: str, disk: str, spare: int = 0) -> None:
         """The kernel says so; a server that has ended left its lock and its temporary files, which

@@ -57,7 +57,7 @@ def test_a_diverged_primary_is_rewound(binaries: Binaries, how: str) -> None:
 
         comparison = rewind.compare(n1.job(), source, system_id)
         assert (comparison.relation, comparison.was_primary) == (Relation.DIVERGED, True)
-        kept = rewind.rewind(n1.job(), source, comparison)
+        kept = rewind.rewind(n1.job(), source, comparison).kept
 
         assert kept is not None
         assert any(len(path.name) == 24 for path in kept.iterdir())

@@ -37,6 +37,12 @@ def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHa
     cluster = new_cluster(ttl=TTL_S, synchronous_mode="off", **options)
     cluster.start_all()
     old = cluster.wait_until_whole()
+    return cluster, old, diverge(cluster, old)
+
+
+def diverge(cluster: ClusterHarness, old: str, last: str = "SELECT 1") -> str:
+    """Have the primary write what nobody else gets, run the statement `last`, and lose it; the name
+    of its successor."""
     cluster.query(old, "CREATE TABLE mine (id int)")
     standbys = [node.name for node in cluster.members() if node.name != old]
     for name in standbys:
@@ -49,6 +55,7 @@ def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHa
         "nobody streams",
     )
     cluster.query(old, "INSERT INTO mine SELECT generate_series(1, 100)")
+    cluster.query(old, last)
     end = cluster.query(old, "SELECT pg_current_wal_insert_lsn()")[0][0]
     cluster.kill(old)
     (cluster.nodes[old].folder / "end").write_text(end, encoding="ascii")
@@ -57,7 +64,7 @@ def diverged_primary(new_cluster: NewCluster, **options: Any) -> tuple[ClusterHa
     new = cluster.wait_for_primary(WRITABLE_LIMIT_S, other_than=old)
     assert cluster.query(new, "SELECT count(*) FROM mine") == [(0,)], "it did not diverge"
     cluster.query(new, "INSERT INTO mine VALUES (1000)")
-    return cluster, old, new
+    return new
 
 
 def beside(cluster: ClusterHarness, name: str, pattern: str) -> list[Path]:

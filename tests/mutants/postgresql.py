@@ -7,14 +7,45 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _CONF: Final = "unit/pg/test_conf.py::"
+_EXPLAIN: Final = "unit/ha/test_explain.py::"
 _FILES: Final = "unit/pg/test_files.py::"
 _PARTS: Final = "unit/pg/test_elsewhere.py::"
 _REWIND: Final = "unit/pg/test_rewind.py::"
+_SHARED: Final = "unit/pg/test_shared_wal.py::"
 _TEXTS: Final = "unit/pg/test_texts.py::"
 _TIMELINE: Final = "unit/pg/test_timeline.py::"
 _LAYER: Final = "integration/test_pg_layer.py::"
 
 MUTANTS: Final = (
+    Mutant(
+        file="pg/timeline.py",
+        without="S9: WAL from behind the fork is fetched for a rewind",
+        text="return left is not None and end <= left.value",
+        instead="return left is not None",
+        caught_by=_TIMELINE
+        + "test_a_segment_is_shared_that_ends_before_the_other_line_leaves_its_timeline",
+    ),
+    Mutant(
+        file="pg/shared_wal.py",
+        without="S9: WAL is fetched that is cut short",
+        text="if path.stat().st_size != size or not",
+        instead="if not",
+        caught_by=_SHARED + "test_what_is_not_that_whole_segment_is_not_taken",
+    ),
+    Mutant(
+        file="pg/shared_wal.py",
+        without="S9: WAL of another cluster is fetched",
+        text="and system == int(system_id)",
+        instead="",
+        caught_by=_SHARED + "test_what_is_not_that_whole_segment_is_not_taken",
+    ),
+    Mutant(
+        file="ha/explain.py",
+        without="a copy that filled its disk is told without what to do",
+        text="if NO_SPACE in s.memory.failed:",
+        instead="if not s.memory.failed:",
+        caught_by=_EXPLAIN + "test_a_job_that_failed_is_told_with_what_to_do",
+    ),
     Mutant(
         file="pg/conf.py",
         without="L2: the slot of a member that is gone may fill the disk of the primary",

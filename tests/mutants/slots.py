@@ -27,6 +27,13 @@ DECISIONS: Final = (
     ),
     Mutant(
         file="ha/slots.py",
+        without="a standby lets go of the WAL that a rewind of its primary will need",
+        text="{**told, leader.slot: min(server.redo, replayed)}",
+        instead="{**told, leader.slot: replayed}",
+        caught_by=_KEPT + "test_the_slot_of_the_leader_stays_where_a_recovery_here_would_begin",
+    ),
+    Mutant(
+        file="ha/slots.py",
         without="a slot that somebody else made is dropped",
         text="ours = {m.slot for m in s.cluster.members.values()} | s.view.made_slots",
         instead="ours = set(server.slots)",

@@ -285,8 +285,8 @@ LOSS: Final = (
     Mutant(
         file="agent/jobs.py",
         without="S7: what a failed rejoin had to undo is forgotten",
-        text="            self._worker.found(_end_of(comparison))\n            kept =",
-        instead="            kept =",
+        text="            self._worker.found(_end_of(comparison))\n            done =",
+        instead="            done =",
         caught_by="unit/agent/test_jobs.py::"
         "test_what_was_to_be_undone_is_told_though_the_copy_that_undoes_it_fails",
     ),

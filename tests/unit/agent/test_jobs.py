@@ -14,7 +14,7 @@ from raftha.errors import PostgresError
 from raftha.ha.actions import Rejoin
 from raftha.model.ids import Lsn, Timeline
 from raftha.model.view import JobResult
-from raftha.pg.rewind import Comparison
+from raftha.pg.rewind import Comparison, Rewound
 from raftha.pg.timeline import Relation
 from raftha.pg.upstream import Identity, UpstreamLine
 from tests.unit.ha import builders as b
@@ -73,11 +73,11 @@ class Bench:
         if self.clone_fails:
             raise PostgresError("the source went away")
 
-    def _rewind(self) -> Path:
+    def _rewind(self) -> Rewound:
         self.did.append("rewind")
         if self.refuses:
             raise PostgresError("neither checksums nor wal_log_hints")
-        return Path("/data.diverged-wal-1")
+        return Rewound(kept=Path("/data.diverged-wal-1"), fetched=3)
 
     def _fatal(self, why: str) -> None:
         raise AssertionError(why)
@@ -108,6 +108,7 @@ def test_what_this_cluster_wrote_itself_is_rewound_and_told_where_it_is_kept() -
     assert bench.did == ["rewind"]
     assert done.diverged is not None
     assert done.diverged.kept == "/data.diverged-wal-1"
+    assert done.diverged.fetched == 3
 
 
 def test_where_a_rewind_is_impossible_a_copy_is_made() -> None:

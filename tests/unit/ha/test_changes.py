@@ -89,11 +89,11 @@ def test_jobs_and_the_synchronous_set_are_told() -> None:
 
 
 def test_where_a_rewind_kept_what_it_undid_is_told() -> None:
-    undone = Diverged(timeline=Timeline(1), end=Lsn(7000), kept="/data.diverged-wal-1")
+    undone = Diverged(timeline=Timeline(1), end=Lsn(7000), kept="/data.diverged-wal-1", fetched=3)
     result = JobResult(kind=JobKind.REJOIN, ended=at(7.5), diverged=undone)
     (change,) = changes(b.view(), replace(b.view(), finished=result))
 
-    assert change.facts == {"undone_wal_kept_in": "/data.diverged-wal-1"}
+    assert change.facts == {"undone_wal_kept_in": "/data.diverged-wal-1", "segments_fetched": "3"}
 
 
 @pytest.mark.parametrize("gone", [N2, N3])

@@ -36,6 +36,20 @@ def test_a_node_that_gets_no_guardian_says_why() -> None:
     assert not problems(situation(following(guardian=GuardianView(alive=False), server=None)))
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("could not write to file: No space left on device", "free space on that disk, or give"),
+        ("Connection refused", "it is tried again; see the agent's log"),
+    ],
+)
+def test_a_job_that_failed_is_told_with_what_to_do(said: str, remedy: str) -> None:
+    failed = Memory(failures=2, failed=f"pg_basebackup: it ended with status 1: {said}")
+    (notice,) = problems(situation(following(), failed))
+    assert notice.what == f"{failed.failed} (2 times in a row)"
+    assert notice.remedy.startswith(remedy)
+
+
 @pytest.mark.parametrize(("free", "told"), [(256 * MIB - 1, "255 MiB"), (20 * MIB, "20 MiB")])
 def test_little_space_for_the_raft_directory_is_told_with_the_floor(free: int, told: str) -> None:
     (notice,) = group_problems(replace(raft(), free_bytes=free), T0)

@@ -110,6 +110,40 @@ def test_segments_from_the_fork_on_are_chosen() -> None:
     assert timeline.segments_from(names, Timeline(2), Lsn(0), 16 << 20) == (names[3],)
 
 
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("000000010000000000000002", True),
+        ("000000010000000000000003", False),
+        ("000000010000000000000004", False),
+        ("000000020000000000000005", True),
+        ("000000020000000000000006", False),
+        ("000000030000000000000002", False),
+    ],
+)
+def test_a_segment_is_shared_that_ends_before_the_other_line_leaves_its_timeline(
+    name: str, shared: bool
+) -> None:
+    history = (
+        TimelineSwitch(timeline=Timeline(1), switch=Lsn(0x3000010)),
+        TimelineSwitch(timeline=Timeline(2), switch=Lsn(0x6000000)),
+    )
+    assert timeline.is_shared(name, history, 16 << 20) is shared
+
+
+def test_the_segments_before_one_are_those_of_its_timeline() -> None:
+    names = timeline.segments_down_from("0000000A0000000100000001", 3, 16 << 20)
+    assert list(names) == [
+        "0000000A0000000100000001",
+        "0000000A0000000100000000",
+        "0000000A00000000000000FF",
+    ]
+    assert list(timeline.segments_down_from("000000010000000000000001", 9, 1 << 30)) == [
+        "000000010000000000000001",
+        "000000010000000000000000",
+    ]
+
+
 def test_names_of_history_files() -> None:
     assert timeline.history_file(Timeline(26)) == "0000001A.history"
     assert timeline.timeline_of_history("0000001A.history") == 26
