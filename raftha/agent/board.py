@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from raftha import __version__
 from raftha.ha.memory import Memory
 from raftha.instants import Instant
+from raftha.model.hooks import Hooks
 from raftha.model.postgres import Kept, ServerStatus
 from raftha.model.restarting import ServerWish
 from raftha.model.settings import NodeConfig, PostgresConfig
@@ -89,4 +90,9 @@ class Board(Struct, kw_only=True):
             pg_hba=postgres.pg_hba,
             pg_ident=postgres.pg_ident,
             bootstrap=config.bootstrap.dynamic,
+            pre_promote=bool(postgres.hooks.pre_promote),
         )
+
+    def hooks(self) -> Hooks:
+        """The programs that the file names now."""
+        return (self.config.postgresql or self.postgres).hooks

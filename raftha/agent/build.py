@@ -15,11 +15,13 @@ from msgspec.structs import replace
 from raftha import __version__
 from raftha.agent.board import Board
 from raftha.agent.calibration import Calibration
+from raftha.agent.callbacks import Callbacks
 from raftha.agent.checking import Checking
 from raftha.agent.chronicle import EVENTS, Chronicle
 from raftha.agent.clockwatch import ClockWatch
 from raftha.agent.doctor import Doctor, targets_of
 from raftha.agent.effects import Effects
+from raftha.agent.graceful import GracefulStop
 from raftha.agent.ground import EDGES, Edges, Ground
 from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
@@ -30,6 +32,7 @@ from raftha.agent.loop import Loop
 from raftha.agent.observer import Observer
 from raftha.agent.peers import Peers
 from raftha.agent.process import guardian_socket
+from raftha.agent.programs import OUTPUT
 from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.reloading import Reloads
@@ -81,6 +84,7 @@ class Member(Struct, frozen=True, kw_only=True):
     instance: Instance
     loop: Loop
     chronicle: Chronicle
+    callbacks: Callbacks
     fatal: Callable[[str], None]
 
     def run(self) -> None:
@@ -92,12 +96,14 @@ class Member(Struct, frozen=True, kw_only=True):
             "kept": self.kept.run,
             "calibration": self.calibration.run,
             "chronicle": self.chronicle.run,
+            "callbacks": self.callbacks.run,
         }
         self.chronicle.note(Kind.AGENT, "agent started", version=__version__)
         for name, work in threads.items():
             target = partial(_outermost, name, work, ended, self.fatal)
             threading.Thread(target=target, name=name, daemon=True).start()
         self.loop.run()
+        self.callbacks.finish()
         ended.set()
         self.board.look()
         self.chronicle.note(Kind.AGENT, "agent ended")
@@ -166,7 +172,6 @@ def build_member(
         node=node,
         reader=ClusterReader(node.store, Keys(config.scope), config.bootstrap.dynamic),
         instance=instance,
-        run_dir=instance.layout.run_dir,
         metrics=metrics,
         will=will,
         edges=edges,
@@ -179,7 +184,7 @@ def build_member(
     observer = _observer(ground, health)
     peers = edges.peers(lambda: reloads.restapi, reader, clock, board.wake)
     responder = _responder(ground, observer, guarding, peers)
-    worker = Worker(clock, board.wake, fatal, edges.aside)
+    callbacks = _callbacks(ground)
     StoreBell(node.store, ground.keys, board.wake).begin()
     return Member(
         board=board,
@@ -192,8 +197,9 @@ def build_member(
         calibration=Calibration(lambda: reader.settings().fence_budget),
         peers=peers,
         instance=ground.instance,
-        loop=_loop(ground, guarding, keeper, peers, worker, responder),
+        loop=_loop(ground, guarding, keeper, peers, responder, callbacks, fatal),
         chronicle=ground.chronicle,
+        callbacks=callbacks,
         fatal=fatal,
     )
 
@@ -310,12 +316,14 @@ def _loop(
     guarding: Guarding,
     keeper: LeaseKeeper,
     peers: Peers,
-    worker: Worker,
     responder: MemberResponder,
+    callbacks: Callbacks,
+    fatal: Callable[[str], None],
 ) -> Loop:
     """Eyes and hands of the decisions."""
     board, clock, instance = ground.board, ground.clock, ground.instance
-    effects = _effects(ground, guarding, keeper, peers, worker)
+    worker = Worker(clock, board.wake, fatal, ground.edges.aside)
+    effects = _effects(ground, guarding, keeper, peers, worker, callbacks)
     lookout = Lookout(
         board=board,
         clock=clock,
@@ -332,7 +340,9 @@ def _loop(
     )
 
     def publish(view: View, decision: Decision) -> None:
-        ground.edges.told(responder.publish(view, decision), decision)
+        situation = responder.publish(view, decision)
+        callbacks.look(situation)
+        ground.edges.told(situation, decision)
 
     return Loop(
         board=board,
@@ -346,8 +356,22 @@ def _loop(
     )
 
 
+def _callbacks(ground: Ground) -> Callbacks:
+    return Callbacks(
+        hooks=ground.board.hooks,
+        scope=ground.board.config.scope,
+        output=ground.run_dir / OUTPUT,
+        clock=ground.clock,
+    )
+
+
 def _effects(
-    ground: Ground, guarding: Guarding, keeper: LeaseKeeper, peers: Peers, worker: Worker
+    ground: Ground,
+    guarding: Guarding,
+    keeper: LeaseKeeper,
+    peers: Peers,
+    worker: Worker,
+    callbacks: Callbacks,
 ) -> Effects:
     board, clock, instance = ground.board, ground.clock, ground.instance
     tools = ground.edges.tools
@@ -362,4 +386,8 @@ def _effects(
         jobs=Jobs(board=board, instance=instance, worker=worker, clock=clock, tools=tools),
         clock=clock,
         log_path=ground.server_log,
+        graceful=GracefulStop(
+            hooks=board.hooks, guarding=guarding, output=ground.run_dir / OUTPUT, clock=clock
+        ),
+        reloaded=callbacks.reloaded,
     )

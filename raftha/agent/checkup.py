@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raftha.account import own_name
 from raftha.agent.build import build_instance
+from raftha.agent.programs import absent
 from raftha.agent.release import refuse_unsafe
 from raftha.clock import Clock
 from raftha.consensus.medium import check_medium
@@ -31,6 +32,7 @@ def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
         looks += [
             lambda: _look_for_binaries(config, postgres, clock),
             lambda: _look_at_place(postgres.data_dir),
+            lambda: _look_for_programs(postgres),
         ]
     found: list[Problem] = []
     for look in looks:
@@ -46,6 +48,12 @@ def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
 def _look_for_binaries(config: NodeConfig, postgres: PostgresConfig, clock: Clock) -> None:
     instance = build_instance(config, postgres, config.raft.data_dir / "run", clock)
     refuse_unsafe(config, instance.binaries(instance.inspect().major))
+
+
+def _look_for_programs(postgres: PostgresConfig) -> None:
+    problems = tuple(absent(postgres.hooks))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _look_at_place(data_dir: Path) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
 from raftha.agent.board import Board
+from raftha.agent.graceful import GracefulStop
 from raftha.agent.guarding import Guarding
 from raftha.agent.jobs import Jobs
 from raftha.agent.keeper import LeaseKeeper
@@ -61,6 +63,8 @@ class Effects:
         board: Board,
         clock: Clock,
         log_path: Path,
+        graceful: GracefulStop,
+        reloaded: Callable[[], None],
     ) -> None:
         self._instance = instance
         self._guarding = guarding
@@ -70,6 +74,8 @@ class Effects:
         self._worker = worker
         self._jobs = jobs
         self._log_path = log_path
+        self._graceful = graceful
+        self._reloaded = reloaded
         self._board = board
         self._clock = clock
         self._failures = RateLimiter(clock, SAY_AGAIN)
@@ -145,6 +151,8 @@ class Effects:
             case act.InitDb() | act.TakeOver() | act.CreateRoles() | act.Checkpoint():
                 self._jobs.start(action, cluster)
             case act.Clone() | act.Rejoin():
+                self._jobs.start(action, cluster)
+            case act.AskPrePromote():
                 self._jobs.start(action, cluster)
             case act.MakeLogicalSlots() | act.CopySlots() | act.RousePostmaster():
                 self._keep_logical(action, cluster)
@@ -234,6 +242,7 @@ class Effects:
         self._board.cut = None
         if not self._write_configuration(action.plan):
             return
+        self._reloaded()
         self._board.look()
         for refused in self._instance.refused_settings(SQL_TIMEOUT):
             event(LOG, logging.ERROR, "postgresql.parameters refused by the server", why=refused)
@@ -288,7 +297,7 @@ class Effects:
         self.stop_asked = True
         match mode:
             case act.StopMode.FAST:
-                self._guarding.stop(GuardianStop.FAST)
+                self._graceful.stop(self._board.process())
             case act.StopMode.IMMEDIATE:
                 self._guarding.stop(GuardianStop.IMMEDIATE)
             case act.StopMode.KILL:

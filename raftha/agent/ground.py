@@ -60,7 +60,6 @@ class Ground(Struct, frozen=True, kw_only=True):
     node: RaftNode
     reader: ClusterReader
     instance: Instance
-    run_dir: Path
     metrics: Metrics
     will: Callable[[], Sequence[str]]
     edges: Edges
@@ -79,6 +78,10 @@ class Ground(Struct, frozen=True, kw_only=True):
         if isinstance(outcome, Committed):
             took = longest(outcome.handed_over, self.clock.now())
         self.metrics.settled(type(outcome).__name__.lower(), took)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.instance.layout.run_dir
 
     @property
     def server_log(self) -> Path:

@@ -14,11 +14,13 @@ from typing import Final, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from raftha.agent import programs
 from raftha.agent.board import Board
 from raftha.agent.worker import Cancelled, Work, Worker
 from raftha.clock import Clock
 from raftha.errors import PostgresError
 from raftha.ha import actions as act
+from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
@@ -56,6 +58,7 @@ Action = (
     | act.Checkpoint
     | act.MakeLogicalSlots
     | act.CopySlots
+    | act.AskPrePromote
 )
 
 
@@ -114,8 +117,24 @@ class Jobs:
             case act.CopySlots():
                 work = self._fetching(action, cluster)
                 return self._worker.start(JobKind.COPY_SLOTS, work, action.source.name)
+            case act.AskPrePromote():
+                return self._worker.start(JobKind.PRE_PROMOTE, self._asking(cluster.config.ttl))
             case _:
                 assert_never(action)
+
+    def _asking(self, limit: Seconds) -> Work:
+        """The operator's program agrees by ending with 0."""
+        words = self._board.hooks().pre_promote
+        output = self._instance.layout.run_dir / programs.OUTPUT
+
+        def work(cancel: Cancelled) -> None:
+            status = programs.run(words, output, self._clock, limit, cancel)
+            if status is None:
+                raise PostgresError(f"did not end within {limit:g} s, or was given up")
+            if status != 0:
+                raise PostgresError(f"ended with status {status}, see {output}")
+
+        return work
 
     def _job(self, cancel: Cancelled, timeout: float, major: int | None = None) -> Job:
         return self._tools.job(

@@ -28,6 +28,7 @@ from raftha.agent.process import (
     refused,
     run_directory,
 )
+from raftha.agent.programs import absent
 from raftha.agent.receipts import Receipts, will_of
 from raftha.agent.release import refuse_unsafe
 from raftha.agent.reloading import Reloads
@@ -77,6 +78,8 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
     _check_binaries(config, instance)
+    for problem in absent(postgres.hooks):
+        event(LOG, logging.WARNING, "program not found", option=problem.where, why=problem.what)
     _check_stranger(instance)
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from raftha.config.hook_options import PREFIX
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.schema import Reload
+from raftha.model.hooks import Callback
 from raftha.model.settings import (
     Credentials,
     NodeConfig,
@@ -163,6 +165,9 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         "postgresql.basebackup": postgres.basebackup,
         "postgresql.diverged_wal_keep": postgres.diverged_wal_keep,
         "postgresql.take_over": postgres.take_over,
+        **{PREFIX + callback: postgres.hooks.callbacks.get(callback) for callback in Callback},
+        "postgresql.before_stop": postgres.hooks.before_stop,
+        "postgresql.pre_promote": postgres.hooks.pre_promote,
     }
 
 

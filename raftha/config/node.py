@@ -8,9 +8,11 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from raftha.config.checks import partners
+from raftha.config.hook_options import PREFIX as CALLBACKS
 from raftha.config.managed import without_managed
 from raftha.config.reading import Reading
 from raftha.config.values import Listen
+from raftha.model.hooks import Callback, Hooks
 from raftha.model.ids import MemberName, Scope
 from raftha.model.settings import (
     Address,
@@ -128,6 +130,16 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         basebackup=reading.get("postgresql.basebackup", tuple) or (),
         diverged_wal_keep=reading.get("postgresql.diverged_wal_keep", int),
         take_over=reading.get("postgresql.take_over", bool) or False,
+        hooks=_hooks(reading),
+    )
+
+
+def _hooks(reading: Reading) -> Hooks:
+    commands = {each: reading.get(CALLBACKS + each, tuple) for each in Callback}
+    return Hooks(
+        callbacks={callback: words for callback, words in commands.items() if words},
+        before_stop=reading.get("postgresql.before_stop", tuple) or (),
+        pre_promote=reading.get("postgresql.pre_promote", tuple) or (),
     )
 
 

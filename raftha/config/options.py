@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from raftha.config.hook_options import HOOK_OPTIONS
 from raftha.config.log_options import LOG_OPTIONS
 from raftha.config.rest_options import REST_OPTIONS
 from raftha.config.schema import (
@@ -308,7 +309,16 @@ _TAGS: Final = (
 )
 
 NODE_SCHEMA: Final = schema(
-    (*_IDENTITY, *_RAFT, *REST_OPTIONS, *_POSTGRESQL, *_BOOTSTRAP, *_TAGS, *LOG_OPTIONS),
+    (
+        *_IDENTITY,
+        *_RAFT,
+        *REST_OPTIONS,
+        *_POSTGRESQL,
+        *HOOK_OPTIONS,
+        *_BOOTSTRAP,
+        *_TAGS,
+        *LOG_OPTIONS,
+    ),
     embedded_foreign(),
     open_sections=frozenset({"tags"}),
 )

@@ -44,13 +44,17 @@ class Kind(StrEnum):
     SLOTS = "section of slots by name, each a section of type, database and plugin"
     SLOT_MATCHERS = "list of sections of name, type, database and plugin"
     BASEBACKUP = "list of pg_basebackup options"
+    COMMAND = "command line"
     FORMAT = "number of the format"
 
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 TEXTUAL: Final = frozenset(
-    {Kind.TEXT, Kind.SECRET, Kind.NAME, Kind.PATH, Kind.WORD, Kind.ADDRESS, Kind.BIND, Kind.LISTEN}
+    {
+        *(Kind.TEXT, Kind.SECRET, Kind.NAME, Kind.PATH, Kind.WORD, Kind.COMMAND),
+        *(Kind.ADDRESS, Kind.BIND, Kind.LISTEN),
+    }
 )
 """Kinds whose value in an environment variable is taken as it stands, unless it is quoted."""
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from raftha.config.document import Node, describe, is_huge, shown
 from raftha.config.header_values import read_headers
+from raftha.config.hook_options import read_command
 from raftha.config.invalid import Invalid as Invalid
 from raftha.config.log_values import read_fields, read_levels
 from raftha.config.schema import Kind, Option
@@ -389,5 +390,6 @@ _READERS: Final[Mapping[Kind, Callable[[Node, Option], object]]] = {
     Kind.SLOTS: _slots,
     Kind.SLOT_MATCHERS: _matchers,
     Kind.BASEBACKUP: _basebackup,
+    Kind.COMMAND: lambda node, _option: read_command(node),
     Kind.FORMAT: _integer,
 }

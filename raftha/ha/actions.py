@@ -115,6 +115,10 @@ class Promote(Struct, frozen=True):
     burned: tuple[Timeline, ...]
 
 
+class AskPrePromote(Struct, frozen=True):
+    """Run the operator's program that may forbid the promotion, as a job."""
+
+
 class InitDb(Struct, frozen=True):
     """Make a new cluster in the empty data directory."""
 
@@ -229,6 +233,7 @@ Action = (
     | Configure
     | CutStream
     | Promote
+    | AskPrePromote
     | InitDb
     | TakeOver
     | CreateRoles

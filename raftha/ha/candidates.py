@@ -58,6 +58,9 @@ def _incapable(s: Situation) -> str | None:
         and s.since(s.memory.lost_since) < s.config.ttl
     ):
         return "it has just handed the leader key over"
+    refused = s.memory.pre_promote_refused
+    if refused is not None and s.since(refused) < s.config.ttl:
+        return "pre_promote has forbidden it less than a ttl ago"
     if s.backing_off() and s.other_members:
         return f"it waits after a failure: {s.memory.failed}"
     if server is None:

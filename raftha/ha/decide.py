@@ -228,6 +228,9 @@ def _count_failures(view: View, memory: Memory) -> Memory:
     done = view.finished
     if done is None or memory.last_job == done.ended:
         return memory
+    if done.kind is JobKind.PRE_PROMOTE:
+        refused = None if done.error is None else done.ended
+        return replace(memory, last_job=done.ended, pre_promote_refused=refused)
     if done.error is None:
         if done.kind is JobKind.COPY_SLOTS:
             memory = replace(memory, copied_for=view.guardian.process)

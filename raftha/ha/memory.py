@@ -73,6 +73,13 @@ class Floors(Struct, frozen=True, kw_only=True):
     of: Mapping[str, int]
 
 
+class PrePromoteAsked(Struct, frozen=True, kw_only=True):
+    """The operator's program was asked about a promotion under this epoch."""
+
+    epoch: Epoch
+    at: Instant
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """What each field is for:
 
@@ -81,6 +88,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     answered, and the latest of them.
     `down_since`: no server has run since. `serving_since`: this node's has served as the primary.
     `promoted`: the epoch the guardian was told to promote under, and when.
+    `pre_promote_asked`: the operator's program was asked; `pre_promote_refused`: when it forbade.
     `checkpoint_asked`: when the checkpoint after the promotion was asked for.
     `lost_since`: the leader key has been missing since, all the while with the status key at
     `lost_at`. `live_primary_since`: a peer has said since then that a primary runs without it.
@@ -112,6 +120,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     serving_since: Instant | None = None
     promoted: Epoch | None = None
     promoted_at: Instant | None = None
+    pre_promote_asked: PrePromoteAsked | None = None
+    pre_promote_refused: Instant | None = None
     checkpoint_asked: Instant | None = None
     lost_since: Instant | None = None
     lost_at: Revision | None = None

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from raftha.instants import RHO, Seconds
+from raftha.model.hooks import Hooks
 from raftha.model.ids import MemberName, Scope
 
 
@@ -195,6 +196,7 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     basebackup: tuple[tuple[str, str | None], ...] = ()
     diverged_wal_keep: int | None = None
     take_over: bool = False
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 class Tags(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,8 @@ from raftha.model.store import LeaseId, RaftStatus
 
 class Identity(Struct, frozen=True, kw_only=True):
     """This node as its file describes it: changes only when the file is read again. `stream` is how
-    its stream from a primary is called; as the node itself where that is empty."""
+    its stream from a primary is called; as the node itself where that is empty. `pre_promote` says
+    that a program of the operator's is asked before a promotion."""
 
     name: MemberName
     slot: str
@@ -33,6 +34,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     pg_hba: tuple[str, ...] = ()
     pg_ident: tuple[str, ...] = ()
     bootstrap: DynamicConfig = field(default_factory=DynamicConfig)
+    pre_promote: bool = False
 
 
 class HeldLease(Struct, frozen=True, kw_only=True):
@@ -82,11 +84,17 @@ class JobKind(StrEnum):
     CHECKPOINT = "checkpoint"
     MAKE_SLOTS = "making logical slots"
     COPY_SLOTS = "copying logical slots"
+    PRE_PROMOTE = "pre_promote"
 
     @property
     def disturbs_nothing(self) -> bool:
         """The server and its directory are left as they are: other things may be done meanwhile."""
-        return self in (JobKind.CHECKPOINT, JobKind.MAKE_SLOTS, JobKind.COPY_SLOTS)
+        return self in (
+            JobKind.CHECKPOINT,
+            JobKind.MAKE_SLOTS,
+            JobKind.COPY_SLOTS,
+            JobKind.PRE_PROMOTE,
+        )
 
 
 class JobView(Struct, frozen=True, kw_only=True):

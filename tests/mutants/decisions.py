@@ -269,8 +269,8 @@ LEADING: Final = (
     Mutant(
         file="ha/rules/leader.py",
         without="R25: a promotion is done before its record is committed",
-        text="    if record is None:\n        submit =",
-        instead="    if record is None and s.running is None:\n        submit =",
+        text="    if record is None:\n        waits =",
+        instead="    if record is None and s.running is None:\n        waits =",
         caught_by=_LEADER + "test_the_record_is_committed_before_the_promotion",
     ),
     Mutant(

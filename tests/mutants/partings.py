@@ -55,7 +55,7 @@ MUTANTS: Final = (
         caught_by=_SYNC + "test_a_standby_counts_once_it_has_flushed_what_is_required",
     ),
     Mutant(
-        file="ha/rules/handover.py",
+        file="ha/heirs.py",
         without="L1: the lead is kept for one without a vote, or one that is to go",
         text="if is_leaving(s.cluster, member.name) or not (member.tags.may_lead and",
         instead="if not (True or",

@@ -17,6 +17,7 @@ from tests.mutants import (
     consensus_wishes,
     decisions,
     guardian,
+    hooks,
     http,
     partings,
     pauses,
@@ -55,9 +56,17 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *scheduled.DECISIONS,
         *settings.DECISIONS,
         *slots.DECISIONS,
+        *hooks.DECISIONS,
     ),
     "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
-    "agent": (*agent.MUTANTS, *pauses.LEASE, *pledges.AGENT, *settings.AGENT, *http.MUTANTS),
+    "agent": (
+        *agent.MUTANTS,
+        *pauses.LEASE,
+        *pledges.AGENT,
+        *settings.AGENT,
+        *http.MUTANTS,
+        *hooks.AGENT,
+    ),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }
 MUTANTS: Final = tuple(mutant for mutants in AREAS.values() for mutant in mutants)

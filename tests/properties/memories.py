@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from raftha.ha.actions import StopMode
-from raftha.ha.memory import Arming, LeaderSeen, Memory, StopSent
+from raftha.ha.memory import Arming, LeaderSeen, Memory, PrePromoteAsked, StopSent
 from raftha.ha.plans import names_for
 from tests.properties.views import (
     EPOCHS,
@@ -33,6 +33,8 @@ MEMORY_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "starts": st.integers(0, 4),
     "promoted": EPOCHS,
     "promoted_at": INSTANTS,
+    "pre_promote_asked": st.builds(PrePromoteAsked, epoch=EPOCHS, at=INSTANTS),
+    "pre_promote_refused": INSTANTS,
     "checkpoint_asked": INSTANTS,
     "lost_since": INSTANTS,
     "cutting_since": INSTANTS,

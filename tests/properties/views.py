@@ -315,7 +315,7 @@ INTENTS: Final = [
     "disarmed",
 ]
 VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
-    "me": st.builds(b.identity, tags=TAGS),
+    "me": st.builds(b.identity, tags=TAGS, pre_promote=st.booleans()),
     "raft": st.builds(b.raft, majority=st.booleans())
     | st.just(replace(b.raft(majority=False), barred="removed")),
     "cluster": CLUSTERS,

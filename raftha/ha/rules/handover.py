@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from raftha.ha import heirs
 from raftha.ha.actions import (
     AskPeers,
     CancelJob,
@@ -16,13 +17,11 @@ from raftha.ha.actions import (
     ReleaseLeader,
     Stop,
     StopMode,
-    Submit,
 )
 from raftha.ha.annals import ending
 from raftha.ha.backoff import STOPPED
 from raftha.ha.keys import encode_sync
 from raftha.ha.operations import note, refuse
-from raftha.ha.parting import is_leaving, stays
 from raftha.ha.pausing import INTENT, leaving
 from raftha.ha.refusals import refusal
 from raftha.ha.rules.server import stop
@@ -32,7 +31,7 @@ from raftha.instants import longest
 from raftha.model.ids import Lsn, MemberName
 from raftha.model.operation import OperationStep, OperatorRequest
 from raftha.model.postgres import ControlState
-from raftha.model.store import KeyAt, Put, Transact, Write
+from raftha.model.store import Put, Write
 from raftha.model.view import HeldLease, JobKind
 
 CHECKPOINT_WAIT_S = 60.0
@@ -132,18 +131,15 @@ def _holders(s: Situation) -> tuple[MemberName, ...]:
     control, sent = s.view.directory.control, s.memory.stop
     if control is None or control.state is not ControlState.SHUT_DOWN or sent is None:
         return ()
-    found = []
-    for member in s.other_members:
-        if is_leaving(s.cluster, member.name) or not (member.tags.may_lead and s.has_vote(member)):
-            continue
-        answer = s.view.peers.get(member.name)
-        if answer is None or answer.report is None or s.since(answer.asked) > s.since(sent.at):
-            continue
-        position = answer.report.position
-        same_line = answer.report.timeline == control.timeline
-        if same_line and position is not None and position > control.checkpoint:
-            found.append(member.name)
-    return tuple(found)
+    return heirs.holders(
+        s,
+        sent.at,
+        lambda report: (
+            report.timeline == control.timeline
+            and report.position is not None
+            and report.position > control.checkpoint
+        ),
+    )
 
 
 def _release(
@@ -252,10 +248,7 @@ def _find_heir(s: Situation, lease: HeldLease) -> Verdict | None:
         return None
     holders = _holders(s)
     if holders:
-        put = Put(s.keys.sync, encode_sync(s.me, holders, floor=_last_record(s)))
-        kept = KeyAt(s.keys.sync, sync.revision)
-        guards = (s.epoch_guard(lease), kept, *(stays(s, name) for name in holders))
-        submit = () if "sync" in s.view.pending else (Submit("sync", Transact(guards, (put,))),)
+        submit = heirs.named(s, lease, sync, holders, _last_record(s))
         told = holders[0] if len(holders) == 1 else f"each of {', '.join(holders)}"
         return Verdict(f"stopped: {told} holds everything, writing it down", submit)
     if waited >= HEIR_WAIT_S:

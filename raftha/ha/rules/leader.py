@@ -21,6 +21,7 @@ from raftha.ha.actions import (
 from raftha.ha.annals import giving_back, record_of, rewritten
 from raftha.ha.backoff import peace_s, strikes_after
 from raftha.ha.candidates import corrected
+from raftha.ha.consent import consent
 from raftha.ha.keys import KEPT_RECORDS, LONGEST_REASON, encode_history, encode_status
 from raftha.ha.logical import words_of_unready
 from raftha.ha.memory import Memory
@@ -50,6 +51,10 @@ def _promote(s: Situation) -> Verdict | None:
     slots = _missing_slots(s, server)
     record = record_of(s, lease)
     if record is None:
+        waits = consent(s, lease)
+        if waits is not None:
+            # Who follows gets what it lacks meanwhile, and may lead if this node may not.
+            return replace(waits, actions=(*slots, *_publish(s, lease, server), *waits.actions))
         submit = () if "history" in s.view.pending else (_record(s, lease, server),)
         return Verdict("recording the promotion before it happens", (*slots, *submit))
     if s.memory.promoted == lease.epoch:
@@ -244,9 +249,10 @@ RULES = (
     Rule(
         id="lead-30",
         when="the leader key is held by a standby",
-        then="make the slots, commit the history record with a timeline never used before, write "
-        "the synchronous names, have the guardian promote; give the key back where that timeline "
-        "is there already",
+        then="ask `pre_promote`, if there is one, and give the key back where it forbids the "
+        "promotion; make the slots, commit the history record with a timeline never used before, "
+        "write the synchronous names, have the guardian promote; give the key back where that "
+        "timeline is there already",
         why="two promotions must never share a timeline number, or an epoch, which has one record; "
         "and the first commit must already wait for whom it must wait for",
         check=_promote,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from raftha.ha.actions import Action, CancelJob
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
-from raftha.model.view import JobView
+from raftha.model.view import JobKind, JobView
 
 CANCEL: tuple[Action, ...] = (CancelJob(),)
 
 
 def _job_runs(s: Situation) -> Verdict | None:
     job = s.view.job
+    if job is not None and job.kind is JobKind.PRE_PROMOTE and s.lease is None:
+        return Verdict(f"the leader key is lost: giving up {job.kind}", CANCEL)
     if job is None or job.kind.disturbs_nothing:
         return None
     leader = s.cluster.leader
@@ -36,9 +38,10 @@ def _told(job: JobView, seconds: float) -> str:
 RULES = (
     Rule(
         id="job-10",
-        when="a job runs, other than a checkpoint or one that makes or fetches logical slots",
+        when="a job runs, other than a checkpoint, one that makes or fetches logical slots, or "
+        "`pre_promote` of whoever holds the leader key",
         then="wait for it; give it up if it copies from a member that another one has replaced as "
-        "the leader",
+        "the leader, and `pre_promote` at once",
         why="one thing at a time is done to a data directory; those others disturb nothing",
         check=_job_runs,
     ),

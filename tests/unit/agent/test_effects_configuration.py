@@ -81,6 +81,8 @@ def effects_on(
         board=board or Board(config=nothing, postgres=nothing, last_tick=T0),
         clock=clock or FakeClock(),
         log_path=Path("none"),
+        graceful=nothing,
+        reloaded=lambda: None,
     )
 
 

@@ -22,6 +22,8 @@ def effects_with(log: Path) -> Effects:
         board=nothing,
         clock=nothing,
         log_path=log,
+        graceful=nothing,
+        reloaded=lambda: None,
     )
 
 

@@ -83,6 +83,8 @@ def done(*actions: act.Action) -> list[str]:
         board=board,
         clock=FakeClock(),
         log_path=Path("none"),
+        graceful=everybody,
+        reloaded=lambda: None,
     )
     for action in actions:
         assert effects.perform(action, CLUSTER)

@@ -65,6 +65,8 @@ def effects_on(store: FakeStore) -> Effects:
         board=Board(config=nothing, postgres=nothing, last_tick=NOW),
         clock=nothing,
         log_path=Path("none"),
+        graceful=nothing,
+        reloaded=lambda: None,
     )
 
 

@@ -112,6 +112,8 @@ def resting_loop(
         board=board,
         clock=pg.FakeClock(),
         log_path=log,
+        graceful=NOTHING,
+        reloaded=lambda: None,
     )
     effects.caught_up = True
     return Loop(
