@@ -135,6 +135,8 @@ class Effects:
                 self._promote(action, cluster)
             case act.EnsureSlots() | act.AdvanceSlots() | act.DropSlots():
                 self._change_slots(action)
+            case act.FillHistories():
+                self._instance.place_history_files(action.below, ())
             case act.EndDoubles():
                 self._end_doubles(action)
             case act.ConfirmBirth():

@@ -67,7 +67,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 
     job: Callable[..., Job] = new_job
     initialise: Callable[[Job, ProgramOptions], object] = bootstrap.initialise
-    clone: Callable[[Job, Upstream, SystemId | None], None] = clone.clone
+    clone: Callable[..., None] = clone.clone
     compare: Callable[[Job, Upstream, SystemId | None], Comparison] = rewind.compare
     rewind: Callable[[Job, Upstream, Comparison], Rewound] = rewind.rewind
     fetch_slots: Callable[[Job, Upstream, Iterable[str]], None] = logical.fetch
@@ -188,17 +188,20 @@ class Jobs:
     def _upstream(self, source: Member, cluster: Cluster) -> Upstream:
         me = self._board.identity()
         announced = cluster.members.get(me.name)
-        slot = me.slot if announced is None else announced.slot
+        slot = None
+        if cluster.config.postgresql.use_slots and not me.tags.nostream:
+            slot = me.slot if announced is None else announced.slot
         # Not the member's name: a copy's stream must never count as the standby itself (R21).
         return Upstream(address=source.postgres, slot=slot, application_name=COPY_NAME)
 
-    def _cloning(self, source: Member, cluster: Cluster) -> Work:
+    def _cloning(self, source: Member, cluster: Cluster, *, diverged: bool = False) -> Work:
         """A copy is of its source's major, whatever else is installed here."""
         upstream, system_id = self._upstream(source, cluster), _system_id(cluster)
         major = None if source.postgres_version is None else source.postgres_version // 10000
 
         def work(cancel: Cancelled) -> None:
-            self._tools.clone(self._job(cancel, COPY_TIMEOUT, major), upstream, system_id)
+            job = self._job(cancel, COPY_TIMEOUT, major)
+            self._tools.clone(job, upstream, system_id, diverged=diverged)
             self._instance.forget_slots()
 
         return work
@@ -206,7 +209,7 @@ class Jobs:
     def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Work:
         upstream, system_id = self._upstream(action.source, cluster), _system_id(cluster)
         may_rewind = cluster.config.postgresql.use_pg_rewind
-        copy = self._cloning(action.source, cluster)
+        copy = self._cloning(action.source, cluster, diverged=True)
 
         def work(cancel: Cancelled) -> None:
             if action.forced:

@@ -18,7 +18,7 @@ from raftha.metrics import Reading
 from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.ids import Lsn
 from raftha.model.postgres import ReplayPause, ServerStatus
-from raftha.model.report import Level, NodeReport
+from raftha.model.report import IN_ARCHIVE_RECOVERY, Level, NodeReport
 from raftha.model.store import MAX_STATE_BYTES, RaftRole, VoterStatus
 
 STATE_NUMBERS: Final = {
@@ -196,6 +196,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
     leads = standing.leader(question) is None
     is_replica = server is not None and not server.is_primary
     streaming = is_replica and server is not None and _receiver_status(server) == "streaming"
+    restoring = standing.replication_state(server) == IN_ARCHIVE_RECOVERY
     paused = is_replica and server is not None and _is_paused(server)
     values: tuple[tuple[str, str, float | None], ...] = (
         ("version", "Version of the agent as a number, 10203 for 1.2.3.", _version(report)),
@@ -211,6 +212,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("is_paused", "1 in a maintenance pause.", report.paused),
         ("xlog_paused", "1 if replay is paused.", paused),
         ("postgres_streaming", "1 if this standby streams.", streaming),
+        ("postgres_in_archive_recovery", "1 if this standby restores from an archive.", restoring),
         ("postgres_server_version", "Version of PostgreSQL as a number.", _server_version(server)),
         ("cluster_unlocked", "1 if nobody holds the leader key.", report.leader is None),
         ("postgres_timeline", "Timeline.", server.timeline if server else 0),

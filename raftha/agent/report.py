@@ -26,10 +26,11 @@ from raftha.ha.situation import Situation
 from raftha.ha.sizes import pending
 from raftha.ha.table import Decision
 from raftha.instants import Instant, Seconds, longest, remaining
-from raftha.model.cluster import Cluster, Leader, Member
+from raftha.model.cluster import Cluster, Leader, Member, MemberRole, MemberState
 from raftha.model.ids import Lsn, MemberName, SystemId
 from raftha.model.postgres import ControlState, HeldRows, ServerStatus, version_text
 from raftha.model.report import (
+    IN_ARCHIVE_RECOVERY,
     ClusterReport,
     MemberReport,
     NodeReport,
@@ -269,7 +270,7 @@ def _member(
         address=str(member.postgres),
         api_url=member.api_url,
         role=_role(member, report, cluster, is_leader),
-        state=report.state if report else "no answer",
+        state=_state_word(member, report),
         timeline=report.timeline if report else member.timeline,
         received=None if report is None else (report.received or position),
         replayed=None if report is None else (report.replayed or position),
@@ -288,6 +289,17 @@ def _member(
         agent_pending=() if report is None else report.agent_pending,
         upstream=None if report is None else _upstream(report, cluster),
     )
+
+
+def _state_word(member: Member, report: PeerReport | None) -> str:
+    """What its PostgreSQL does, in Patroni's words: a standby that is to follow the archive alone
+    does more than run."""
+    if report is None:
+        return "no answer"
+    is_standby = (report.role, report.state) == (MemberRole.STANDBY, MemberState.RUNNING)
+    if is_standby and member.tags.nostream and report.streaming_from is None:
+        return IN_ARCHIVE_RECOVERY
+    return report.state
 
 
 def _upstream(report: PeerReport, cluster: Cluster) -> MemberName | None:

@@ -64,6 +64,7 @@ class ServerWishes:
                 kind=asked.kind,
                 process=process,
                 until=self._clock.now().plus(WISH_LASTS_S),
+                from_leader=asked.from_leader,
             )
             self._board.wish = wish
         event(LOG, logging.WARNING, "an operator asks for the server", wish=asked.kind, id=wish.id)

@@ -149,6 +149,8 @@ class ApiClient(Struct, frozen=True, kw_only=True):
             body["restart_pending"] = asked.restart_pending
             if asked.dry_run:
                 body["dry_run"] = True
+        if asked.from_leader:
+            body["from_leader"] = True
         answer = self._exchange("POST", f"/{asked.kind}", codec.encode(body), known=True)
         if answer.status not in (200, 202, 412):
             raise Refused(answer.status, self._reason(answer))

@@ -18,7 +18,7 @@ from raftha.instants import Instant, Seconds, longest, remaining
 from raftha.model.cluster import MemberState
 from raftha.model.ids import Lsn
 from raftha.model.postgres import ServerStatus
-from raftha.model.report import NodeReport
+from raftha.model.report import IN_ARCHIVE_RECOVERY, NodeReport
 from raftha.model.settings import Tags
 
 LEAST_PATIENCE_S: Final = 2.0
@@ -132,8 +132,9 @@ def liveness(question: Question) -> Objection:
 
 
 def readiness(question: Question) -> Objection:
-    """The primary, or a standby that streams and is close enough; `mode` is apply or write. On a
-    witness: it votes, which takes a majority in touch."""
+    """The primary, or a standby that streams and is close enough, or one that follows an archive
+    alone, as its tag `nostream` says; `mode` is apply or write. On a witness: it votes, which takes
+    a majority in touch."""
     if question.report.witness:
         alone = "no majority of the voters is in touch"
         return stale(question) or (None if question.report.raft.majority else alone)
@@ -143,7 +144,8 @@ def readiness(question: Question) -> Objection:
     if mode not in ("apply", "write"):
         raise BadQuery(f"mode={mode}: use apply or write")
     limit = _asked_lag(question.query)
-    if limit is None:
+    # An archive is behind by its nature, and one that follows it alone is no candidate.
+    if limit is None and not question.report.tags.nostream:
         limit = question.report.maximum_lag_on_failover
     measured = _replayed if mode == "apply" else _received
     return _not_standby(question) or _not_streaming(question) or _behind(question, limit, measured)
@@ -181,7 +183,7 @@ def tags_document(tags: Tags) -> dict[str, str | int | float | bool]:
     """The tags that say something: the user's own, and ours where they differ from the default."""
     ours: dict[str, str | int | float | bool] = {
         name: True
-        for name in ("nofailover", "nosync", "noloadbalance", "clonefrom")
+        for name in ("nofailover", "nosync", "nostream", "noloadbalance", "clonefrom")
         if getattr(tags, name)
     }
     if tags.replicatefrom:
@@ -254,14 +256,20 @@ def _other_replication_state(question: Question) -> Objection:
 
 
 def _not_streaming(question: Question) -> Objection:
-    if replication_state(question.report.server) == "streaming":
+    state = replication_state(question.report.server)
+    if state == "streaming" or (question.report.tags.nostream and state == IN_ARCHIVE_RECOVERY):
         return None
     return "this standby does not stream"
 
 
 def replication_state(server: ServerStatus | None) -> str | None:
-    """What a standby's receiver does, such as `streaming`; None where there is none."""
-    return None if server is None or server.receiver is None else server.receiver.status
+    """What a standby's receiver does, such as `streaming`; without one, whether it restores from an
+    archive. None where nothing comes in."""
+    if server is None or server.is_primary:
+        return None
+    if server.receiver is not None:
+        return server.receiver.status
+    return IN_ARCHIVE_RECOVERY if server.restores else None
 
 
 def _replayed(server: ServerStatus | None) -> Lsn | None:

@@ -41,6 +41,8 @@ class _Restart(msgspec.Struct, forbid_unknown_fields=True):
 class _Remaking(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
     force: bool = False
+    from_leader: bool = False
+    from_leader_as_documented: bool = msgspec.field(default=False, name="from-leader")
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -136,8 +138,13 @@ def _scheduled(asked: _Restart, text: str, responder: Responder, clock: Clock) -
 
 
 def _remade(asked: _Remaking, responder: Responder) -> Reply:
-    """As in Patroni the answer says that it has begun."""
-    request = ServerRequest(kind=WishKind.REINITIALIZE, name=asked.name)
+    """As in Patroni the answer says that it has begun. Its documentation calls the key
+    `from-leader`, its program reads `from_leader`."""
+    request = ServerRequest(
+        kind=WishKind.REINITIALIZE,
+        name=asked.name,
+        from_leader=asked.from_leader or asked.from_leader_as_documented,
+    )
     return answer(responder.wishes.ask(request))
 
 

@@ -20,6 +20,7 @@ from raftha.cli.topology import lines, roots
 from raftha.ha.scheduling import words_of
 from raftha.model.postgres import HeldRows
 from raftha.model.report import (
+    IN_ARCHIVE_RECOVERY,
     ClusterReport,
     Exposure,
     Level,
@@ -31,7 +32,7 @@ from raftha.model.report import (
 PLAIN_WIDTH: Final = 200
 """Columns of what is not shown on a terminal: enough that nothing is folded."""
 
-_WELL: Final = ("running", "streaming")
+_WELL: Final = ("running", "streaming", IN_ARCHIVE_RECOVERY)
 _STEP: Final = 1024.0
 
 

@@ -65,6 +65,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     yes: bool = False
     wait: bool = True
     dry_run: bool = False
+    from_leader: bool = False
 
 
 class NoChoice(Exception):
@@ -127,7 +128,9 @@ def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], o
 
     def act() -> Exit:
         for name in names:
-            request = ServerRequest(kind=WishKind.REINITIALIZE, name=name)
+            request = ServerRequest(
+                kind=WishKind.REINITIALIZE, name=name, from_leader=wish.from_leader
+            )
             goes_on = name != names[-1]
             outcome = _one(ways, report, request, replace(wish, wait=wish.wait or goes_on))
             if outcome is not Exit.DONE:

@@ -12,13 +12,15 @@ from msgspec import Struct
 
 from raftha.model.ids import Lsn
 from raftha.model.postgres import SIZES, PendingRestart
-from raftha.model.report import ClusterReport, MemberReport, ReportedRole
+from raftha.model.report import IN_ARCHIVE_RECOVERY, ClusterReport, MemberReport, ReportedRole
 
 _STANDBYS: Final = (
     ReportedRole.SYNC_STANDBY,
     ReportedRole.QUORUM_STANDBY,
     ReportedRole.STANDBY,
 )
+
+_FOLLOWS: Final = ("streaming", IN_ARCHIVE_RECOVERY)
 
 
 class Restart(Struct, frozen=True):
@@ -77,7 +79,7 @@ def is_back(report: ClusterReport, name: str) -> bool:
     member = next((m for m in report.members if m.name == name), None)
     if member is None or not member.answers or report.leader is None:
         return False
-    if member.state != ("running" if member.is_leader else "streaming"):
+    if member.state not in (("running",) if member.is_leader else _FOLLOWS):
         return False
     others = any(m.answers and m.role in _STANDBYS for m in report.members)
     return report.synchronous_mode == "off" or not others or bool(report.sync_standbys)
@@ -85,16 +87,18 @@ def is_back(report: ClusterReport, name: str) -> bool:
 
 def behind(report: ClusterReport, names: Collection[str], position: Lsn) -> tuple[str, ...]:
     """The standbys that have not replayed so far. One that has not replayed the start of a leader
-    with a lower size still has to have the higher one, and would be restarted for nothing."""
+    with a lower size still has to have the higher one, and would be restarted for nothing. Nobody
+    waits for one that follows an archive alone: it may get that WAL in hours."""
     return tuple(
         member.name
         for member in report.members
         if member.name in names
-        and not member.is_leader
+        and not (member.is_leader or member.tags.get("nostream"))
         and (member.replayed is None or member.replayed < position)
     )
 
 
 def _may_lead(member: MemberReport) -> bool:
     priority = member.tags.get("failover_priority", 1)
-    return not member.tags.get("nofailover") and priority != 0
+    is_barred = member.tags.get("nofailover") or member.tags.get("nostream")
+    return not is_barred and priority != 0

@@ -89,6 +89,7 @@ def facts(config: NodeConfig) -> Mapping[str, object]:
         "bootstrap.initdb": config.bootstrap.initdb,
         "tags.nofailover": config.tags.nofailover,
         "tags.nosync": config.tags.nosync,
+        "tags.nostream": config.tags.nostream,
         "tags.noloadbalance": config.tags.noloadbalance,
         "tags.clonefrom": config.tags.clonefrom,
         "tags.replicatefrom": config.tags.replicatefrom,

@@ -29,6 +29,7 @@ def check_node(reading: Reading, folder: PurePath, witness: bool) -> None:
     _check_rest(reading)
     _check_rest_exposure(reading)
     _check_tags(reading)
+    _check_nostream(reading)
     _check_replicatefrom(reading)
     _check_bootstrap_hba(reading)
     if not witness:
@@ -192,6 +193,22 @@ def _check_tags(reading: Reading) -> None:
                 f"contradicts tags.{priority}: {number}; {flag} wins",
                 "remove one of the two",
             )
+
+
+def _check_nostream(reading: Reading) -> None:
+    if not reading.get("tags.nostream", bool):
+        return
+    places = ("postgresql.parameters", DYNAMIC_PREFIX + "postgresql.parameters")
+    given = [reading.get(place, dict) or {} for place in places]
+    if not any(name.lower() == "restore_command" for each in given for name in each):
+        reading.warn(
+            "tags.nostream",
+            "this node gets its WAL by restore_command alone, and this file sets none",
+            "set postgresql.parameters.restore_command, unless the settings of the cluster have it",
+        )
+    for other in ("replicatefrom", "clonefrom"):
+        if reading.wrote(f"tags.{other}"):
+            reading.warn(f"tags.{other}", "has no effect beside tags.nostream", "remove it")
 
 
 def _check_replicatefrom(reading: Reading) -> None:

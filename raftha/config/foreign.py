@@ -96,7 +96,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     ),
     "postgresql.use_unix_socket": _idle("the agent always uses the Unix socket"),
     "postgresql.use_unix_socket_repl": _idle("the agent always uses the Unix socket"),
-    "tags.nostream": _later(False),
     "log.type": Foreign("the key has another name here", "write log.format: plain or json"),
     "log.mode": _idle("files of the log are readable for their owner alone"),
     "log.max_queue_size": _idle("raftha bounds its own queue"),

@@ -182,6 +182,7 @@ def _tags(reading: Reading) -> Tags:
     return Tags(
         nofailover=nofailover,
         nosync=nosync,
+        nostream=reading.get("tags.nostream", bool) or False,
         noloadbalance=reading.get("tags.noloadbalance", bool) or False,
         clonefrom=reading.get("tags.clonefrom", bool) or False,
         replicatefrom=reading.get("tags.replicatefrom", str) or "",

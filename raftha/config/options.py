@@ -288,13 +288,18 @@ def _tag(path: str, doc: str) -> Option:
 _TAGS: Final = (
     _tag("tags.nofailover", "Never promote this node."),
     _tag("tags.nosync", "Never count this node as a synchronous standby."),
+    _tag(
+        "tags.nostream",
+        "Have this node get its WAL by `restore_command` alone, and never stream. It is not"
+        " promoted, no commit waits for it, and no slot is kept for it. No effect while it leads.",
+    ),
     _tag("tags.noloadbalance", "Answer 503 to `/replica`, so that balancers leave it out."),
     _tag("tags.clonefrom", "Prefer this node as the source of new copies while it streams."),
     _option(
         "tags.replicatefrom",
         Kind.NAME,
         Reload.RELOAD,
-        "The member to stream from while that one streams itself; else it is the leader. Such a"
+        "The member to stream from while that one gets WAL itself; else it is the leader. Such a"
         " node is no synchronous standby.",
         default="none",
     ),

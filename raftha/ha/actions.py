@@ -169,6 +169,13 @@ class AdvanceSlots(Struct, frozen=True):
     targets: Mapping[str, Lsn]
 
 
+class FillHistories(Struct, frozen=True):
+    """Have a history file for each timeline number below this one, for a running standby that finds
+    the next timeline by them."""
+
+    below: Timeline
+
+
 class MakeLogicalSlots(Struct, frozen=True):
     """Make these slots on the primary, as a job; `synced`: to be copied by PostgreSQL itself."""
 
@@ -243,6 +250,7 @@ Action = (
     | CancelJob
     | EnsureSlots
     | AdvanceSlots
+    | FillHistories
     | MakeLogicalSlots
     | CopySlots
     | RousePostmaster

@@ -41,8 +41,9 @@ def floor_of(s: Situation) -> Lsn | None:
 
 def _incapable(s: Situation) -> str | None:
     server = s.server
-    if not s.view.me.tags.may_lead:
-        return "its tags forbid it (nofailover, or failover_priority 0)"
+    forbidden = s.view.me.tags.against_leading
+    if forbidden is not None:
+        return forbidden
     if s.view.stopping:
         return "it is being stopped"
     if not s.view.raft.majority:

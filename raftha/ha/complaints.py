@@ -23,12 +23,25 @@ def without_stream(s: Situation) -> list[Notice]:
         return []
     if server is None or server.is_primary or server.receiver is not None:
         return []
+    if s.view.me.tags.nostream:
+        return [] if server.restores else [_without_archive(s)]
     lost = s.memory.unstreamed
     if not s.view.last_words or lost is None or s.since(lost.since) < s.config.ttl:
         return []
     what = f"PostgreSQL does not stream from {leader.name}: {s.view.last_words}"
     remedy = _remedy_of_stream(s, leader.name)
     return [Notice(code=Trouble.NO_STREAM, subject=s.me, what=what, remedy=remedy)]
+
+
+def _without_archive(s: Situation) -> Notice:
+    return Notice(
+        code=Trouble.NO_RESTORE_COMMAND,
+        subject=s.me,
+        what="it is tagged nostream, so it gets its WAL by restore_command alone, and none is set: "
+        "it gets no WAL at all",
+        remedy="set postgresql.parameters.restore_command in its file and reload it, or for all "
+        "members by raftha edit-config; or remove the tag",
+    )
 
 
 def of_directory(s: Situation) -> list[Notice]:

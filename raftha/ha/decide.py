@@ -212,6 +212,8 @@ def _starving(view: View, memory: Memory) -> Memory:
     server = view.server
     if server is None:
         return memory
+    if view.me.tags.nostream:
+        return replace(memory, streaming_since=None, starved_since=None, starved_at=None)
     is_streaming = server.receiver is not None and server.receiver.status == "streaming"
     streaming_since = (memory.streaming_since or view.now) if is_streaming else None
     memory = replace(memory, streaming_since=streaming_since)
@@ -236,7 +238,8 @@ def _count_failures(view: View, memory: Memory) -> Memory:
             memory = replace(memory, copied_for=view.guardian.process)
         memory = replace(memory, last_job=done.ended, failures=0, retry_at=None, failed="")
         if done.kind is JobKind.CLONE:
-            return replace(memory, wal_gone=False, starved_since=None, starved_at=None)
+            memory = replace(memory, wal_gone=False, from_leader=False)
+            return replace(memory, starved_since=None, starved_at=None)
         leader = view.cluster.leader
         if done.kind is JobKind.REJOIN and leader is not None:
             return replace(memory, rejoined=leader.epoch)

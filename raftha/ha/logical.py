@@ -177,8 +177,13 @@ def _is_its_turn(s: Situation, leader: Member) -> bool:
     return (
         memory.streaming_since is not None
         and s.since(memory.streaming_since) >= STREAMED_S + TURN_S * before
-        and all(m.state is MemberState.STREAMING for m in others if m.name not in memory.away)
+        and all(_streams(m) for m in others if m.name not in memory.away)
     )
+
+
+def _streams(member: Member) -> bool:
+    """As it should: one that follows the archive alone never does."""
+    return member.state is MemberState.STREAMING or member.tags.nostream
 
 
 # Readiness.
@@ -209,7 +214,10 @@ def noted_floors(view: View, memory: Memory) -> Floors | None:
 
 
 def unready(s: Situation, server: ServerStatus) -> Mapping[str, str]:
-    """The wanted slots whose readers would miss changes after a promotion here, and why."""
+    """The wanted slots whose readers would miss changes after a promotion here, and why; none where
+    a tag forbids every promotion and there is no stream by which a copy could become ready."""
+    if s.view.me.tags.nostream and not server.is_primary:
+        return {}
     states = {slot.name: slot for slot in server.slot_states if slot.is_logical}
     found = {}
     for wanted in permanent(s):

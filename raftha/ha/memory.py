@@ -102,7 +102,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     `rejoined`: the leader's epoch under which the directory was found, or made, to follow its line.
     `streaming_since`: the standby has streamed since. `unstreamed`: since when it has not.
     `starved_since`, `starved_at`: the standby misses WAL since then, without getting any further.
-    `wal_gone`: it needs a copy.
+    `wal_gone`: it needs a copy; `from_leader`: an operator wants that of the leader.
     `request_seen`, `request_since`: the operator request under way, and when it was first seen.
     `drained`, `drain_since`: the operator request, the stop, or the wished restart, that PostgreSQL
     is drained for. `remade`: the last wish to make the directory anew that was taken up.
@@ -140,6 +140,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     starved_since: Instant | None = None
     starved_at: Lsn | None = None
     wal_gone: bool = False
+    from_leader: bool = False
     request_seen: str = ""
     request_since: Instant | None = None
     drained: str | None = None

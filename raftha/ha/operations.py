@@ -176,4 +176,5 @@ def _promoted(s: Situation, lease: HeldLease) -> tuple[Action, ...]:
 
 def _not_attached(s: Situation, server: ServerStatus) -> list[MemberName]:
     here = {row.application_name.lower() for row in server.attached if row.state == "streaming"}
-    return [m.name for m in s.other_members if m.name.lower() not in here]
+    awaited = [m.name for m in s.other_members if not m.tags.nostream]
+    return [name for name in awaited if name.lower() not in here]

@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from raftha.ha.quorum import Waits
 from raftha.ha.sizes import limits_by, sizes_in, standbys_of
 from raftha.ha.streams import as_streams, quote_name
@@ -69,20 +71,25 @@ def waits_of(setting: str) -> Waits | None:
 
 def primary_plan(cluster: Cluster, me: Identity, names: str, *, closed: bool = False) -> ServerPlan:
     """A primary whose commits wait for `names`."""
-    return _plan(cluster, me, ServerRole.PRIMARY, None, names, closed=closed)
+    plan = _plan(cluster, me, ServerRole.PRIMARY, None, names, closed=closed)
+    return replace(plan, birth=birth_of(cluster, me))
 
 
 def standby_plan(cluster: Cluster, me: Identity, source: Member | None) -> ServerPlan:
-    """A standby of `source`, or one that only replays what it has and serves reads."""
+    """A standby of `source`, which may be tagged to get its WAL by restore_command; or one that
+    only replays what it has and serves reads."""
     upstream = None
-    if source is not None:
+    if source is not None and not me.tags.nostream:
         slot = me.slot if cluster.config.postgresql.use_slots else None
         upstream = Upstream(
             address=source.postgres, slot=slot, application_name=me.stream or me.name
         )
     synchronous = cluster.config.synchronous_mode is not SynchronousMode.OFF
     names = NOBODY if synchronous else ""
-    return _plan(cluster, me, ServerRole.STANDBY, upstream, names, closed=False)
+    plan = _plan(cluster, me, ServerRole.STANDBY, upstream, names, closed=False)
+    # One that has found nobody to follow yet may still prove to be of no cluster.
+    birth = "" if source is None else birth_of(cluster, me)
+    return replace(plan, birth=birth, archive_only=me.tags.nostream)
 
 
 def birth_of(cluster: Cluster, me: Identity) -> str:
@@ -125,8 +132,6 @@ def _plan(
         limits=_limits(cluster, me, parameters) if role is ServerRole.PRIMARY else {},
         logical=_keeps_logical_slots(cluster.config),
         awaited=_awaited(cluster, me, names) if role is ServerRole.PRIMARY else (),
-        # A standby that has found nobody to follow yet may still prove to be of none.
-        birth="" if role is ServerRole.STANDBY and upstream is None else birth_of(cluster, me),
     )
 
 

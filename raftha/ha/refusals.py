@@ -108,8 +108,8 @@ def _candidate_refusal(
         return f"{name} is being removed from the cluster"
     if not s.has_vote(member):
         return f"{name} has no vote in the Raft group: raftha member add gives it one"
-    if not member.tags.may_lead:
-        return f"{name} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
+    if (forbidden := member.tags.against_leading) is not None:
+        return f"{name} may not lead: {forbidden}"
     report = s.peer(name) if name != s.me else None
     if name != s.me and report is None:
         return f"{name} does not answer"

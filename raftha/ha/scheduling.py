@@ -53,9 +53,8 @@ def objection(
     member = cluster.members.get(candidate)
     if member is None:
         return f"{candidate} is not a member of this cluster (others: {', '.join(others)})"
-    if not member.tags.may_lead:
-        return f"{candidate} may not lead: its tags forbid it (nofailover, or failover_priority 0)"
-    return None
+    forbidden = member.tags.against_leading
+    return None if forbidden is None else f"{candidate} may not lead: {forbidden}"
 
 
 def general_objection(cluster: Cluster, *, majority: bool) -> str | None:

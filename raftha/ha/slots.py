@@ -112,17 +112,14 @@ def _wanted(s: Situation) -> tuple[str, ...]:
 def _of_members(s: Situation) -> tuple[str, ...]:
     """The slots of the other members: on a primary of those that are here, or were until a while
     ago, but for those that stream elsewhere; on a standby of those for whom the primary has one, of
-    the primary itself, and of those that stream from here."""
+    the primary itself, and of those that stream from here. One that never streams needs none."""
+    members = [m for m in lasting_members(s) if not m.tags.nostream]
     if s.lease is not None:
-        return tuple(
-            m.slot
-            for m in lasting_members(s)
-            if not (_is_given_up(s, m) or streams_elsewhere(s, m))
-        )
+        return tuple(m.slot for m in members if not (_is_given_up(s, m) or streams_elsewhere(s, m)))
     leader = s.other_leader
     return tuple(
         m.slot
-        for m in lasting_members(s)
+        for m in members
         if m.slot in s.cluster.slots
         or (leader is not None and m.name == leader.name)
         or streams_from_here(s, m)

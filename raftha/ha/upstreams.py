@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from raftha.ha.parting import is_leaving
 from raftha.ha.situation import Situation
-from raftha.model.cluster import Cluster, Member, MemberState
+from raftha.model.cluster import Cluster, Member, MemberRole, MemberState
 from raftha.model.ids import MemberName
 from raftha.model.store import RaftStatus
 
 
 def upstream_of(s: Situation, name: MemberName) -> Member | None:
     """The member that `name` is to stream from: the one that its tag `replicatefrom` names while
-    that one streams itself, else the leader; None without a leader that has announced itself."""
+    that one gets WAL itself, else the leader; None without a leader that has announced itself."""
     cluster, leader = s.cluster, _leader(s.cluster)
     named = _named_by(cluster, name)
     if leader is None or named is None or named.name in (name, leader.name):
@@ -48,11 +48,13 @@ def streams_from_here(s: Situation, member: Member) -> bool:
 
 def copy_source(s: Situation, leader: Member) -> Member:
     """Whom to copy: a standby tagged `clonefrom` that is on the leader's timeline, the first by
-    name; the leader if there is none, or if the last try failed."""
-    if s.memory.failures > 0:
+    name; the leader if there is none, if the last try failed, or if an operator wants it."""
+    if s.memory.failures > 0 or s.memory.from_leader:
         return leader
     tagged = (m for m in s.other_members if m.tags.clonefrom and m.name != leader.name)
-    fit = (m for m in tagged if _serves(s, m) and m.timeline == leader.timeline)
+    # A copy of one that follows the archive alone would begin before the slot that was made for it.
+    streaming = (m for m in tagged if _serves(s, m) and not m.tags.nostream)
+    fit = (m for m in streaming if m.timeline == leader.timeline)
     return next(fit, leader)
 
 
@@ -68,16 +70,21 @@ def _leader(cluster: Cluster) -> Member | None:
 
 def _named_by(cluster: Cluster, name: MemberName) -> Member | None:
     member = cluster.members.get(name)
-    named = "" if member is None else member.tags.replicatefrom
+    named = "" if member is None or member.tags.nostream else member.tags.replicatefrom
     return cluster.members.get(MemberName(named))
 
 
 def _serves(s: Situation, member: Member) -> bool:
-    """It streams, and is here to stay."""
+    """It gets WAL, and is here to stay."""
     is_here = member.name == s.me or is_in_touch(s.view.raft, member)
-    return (
-        is_here and member.state is MemberState.STREAMING and not is_leaving(s.cluster, member.name)
-    )
+    return is_here and _gets_wal(member) and not is_leaving(s.cluster, member.name)
+
+
+def _gets_wal(member: Member) -> bool:
+    """It streams, or is a standby that is to follow the archive alone."""
+    if member.tags.nostream:
+        return member.state is MemberState.RUNNING and member.role is MemberRole.STANDBY
+    return member.state is MemberState.STREAMING
 
 
 def _leads_back(cluster: Cluster, start: Member, name: MemberName) -> bool:

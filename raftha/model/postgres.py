@@ -243,7 +243,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
 
     `written` is a primary's current WAL position, `flushed` what of it is on disk; `received` (None
     until a receiver has run, which is *unknown*, never *low*) and `replayed` are a standby's.
-    `replay_waits` says that replay has come to the end of the WAL that is here.
+    `replay_waits` says that replay has come to the end of the WAL that is here, `restores` that a
+    restore_command is set.
     `timeline` is the one written or, on a standby, the one last received or replayed. `slots` are
     the names of the lasting physical slots, `slot_states` tells of each lasting slot. `redo` is
     where recovery would begin: a slot made now keeps WAL from there. `sizes` are the values of
@@ -263,6 +264,7 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     replay_waits: bool = False
     replay_lag_seconds: Seconds | None = None
     receiver: Receiver | None = None
+    restores: bool = False
     attached: tuple[Attached, ...] = ()
     slots: tuple[str, ...] = ()
     slot_states: tuple[SlotState, ...] = ()
@@ -311,7 +313,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     `limits` are the values of SIZES above which a primary's standbys could not replay its WAL.
     `logical` says that logical slots are to outlive a failover; a primary then sends their readers
     only what is held by those who stream through `awaited` (PostgreSQL 17). `birth` says which
-    cluster the directory is part of from now on; empty if that is not to be changed.
+    cluster the directory is part of from now on; empty if that is not to be changed. A standby that
+    is `archive_only` gets its WAL by restore_command, and never has an `upstream`.
     """
 
     role: ServerRole
@@ -325,6 +328,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     logical: bool = False
     awaited: tuple[str, ...] = ()
     birth: str = ""
+    archive_only: bool = False
 
 
 class Binaries(Struct, frozen=True, kw_only=True):

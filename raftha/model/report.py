@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -33,6 +34,10 @@ class ReportedRole(StrEnum):
     STANDBY = "standby"
     WITNESS = "witness"
     NONE = "none"
+
+
+IN_ARCHIVE_RECOVERY: Final = "in archive recovery"
+"""Patroni's words for a standby without a stream that restores from an archive."""
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):

@@ -24,18 +24,20 @@ class WishKind(StrEnum):
 
 class ServerWish(Struct, frozen=True, kw_only=True):
     """The latest wish that was taken. It is about the server process that ran then, empty if none
-    did: once another one runs there is nothing left of it to do. It lapses at `until`."""
+    did: once another one runs there is nothing left of it to do. It lapses at `until`. With
+    `from_leader` a copy is taken of the leader, whoever is tagged `clonefrom`."""
 
     id: str
     kind: WishKind
     process: str
     until: Instant
+    from_leader: bool = False
 
 
 class ServerRequest(Struct, frozen=True, kw_only=True):
     """A wish as it came in, with its conditions: only a member of this role, only a server below
     this release, only if a restart is pending. `name` is whom the asker means.
-    `dry_run` wants it judged and not done."""
+    `dry_run` wants it judged and not done; `from_leader` is for a new copy alone."""
 
     kind: WishKind
     name: str | None = None
@@ -43,6 +45,7 @@ class ServerRequest(Struct, frozen=True, kw_only=True):
     postgres_version: str | None = None
     restart_pending: bool = False
     dry_run: bool = False
+    from_leader: bool = False
 
 
 class ServerChange(Struct, frozen=True, kw_only=True):

@@ -204,6 +204,7 @@ class Tags(Struct, frozen=True, kw_only=True):
 
     nofailover: bool = False
     nosync: bool = False
+    nostream: bool = False
     noloadbalance: bool = False
     clonefrom: bool = False
     replicatefrom: str = ""
@@ -212,14 +213,23 @@ class Tags(Struct, frozen=True, kw_only=True):
     extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
+    def against_leading(self) -> str | None:
+        """Which tag forbids promotion, in words; None if none does."""
+        if self.nostream:
+            return "its tags forbid it (nostream: it holds what the archive holds, and no more)"
+        if self.nofailover or self.failover_priority <= 0:
+            return "its tags forbid it (nofailover, or failover_priority 0)"
+        return None
+
+    @property
     def may_lead(self) -> bool:
-        """Neither tag forbids promotion."""
-        return not self.nofailover and self.failover_priority > 0
+        """No tag forbids promotion."""
+        return self.against_leading is None
 
     @property
     def may_be_synchronous(self) -> bool:
         """Commits may wait for it: no tag forbids that, and it is to stream from the leader."""
-        return not self.nosync and not self.replicatefrom
+        return not (self.nosync or self.nostream or self.replicatefrom)
 
 
 class SynchronousMode(StrEnum):

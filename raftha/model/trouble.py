@@ -25,6 +25,7 @@ class Trouble(StrEnum):
     NO_LEADER = "no-leader"
     NO_MAJORITY = "no-majority"
     NO_PEACE = "no-peace"
+    NO_RESTORE_COMMAND = "no-restore-command"
     NO_STREAM = "no-stream"
     NO_SYNCHRONOUS_STANDBY = "no-synchronous-standby"
     NO_VOTE = "no-vote"

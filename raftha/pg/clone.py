@@ -21,20 +21,26 @@ LOG = logging.getLogger(__name__)
 _ASK_TIMEOUT: Final = 10.0
 
 
-def clone(job: Job, source: Upstream, system_id: SystemId | None = None) -> None:
+def clone(
+    job: Job, source: Upstream, system_id: SystemId | None = None, *, diverged: bool = False
+) -> None:
     """Make the data directory a standby's copy of `source`.
 
-    `source.slot` must exist there, so that the WAL needed to follow is kept from the copy's start.
-    A directory that was there is kept as `<data_dir>.diverged-<stamp>`, with the tablespaces and
-    the WAL directory that it leads to. Of a copy that fails nothing is kept: it holds nothing that
-    its source has not. Raises PostgresError (a server runs on the directory, `source` is of another
-    cluster), CommandFailed, Cancelled.
+    `source.slot`, if there is one, must exist there, so that the WAL needed to follow is kept from
+    the copy's start. A directory that was there is kept, with the tablespaces and the WAL directory
+    that it leads to: as `<data_dir>.diverged-<stamp>` if it has `diverged`, as a rewind that was
+    cut short shows too, else as `<data_dir>.replaced-<stamp>`. Of a copy that fails nothing is
+    kept: it holds nothing that its source has not. Raises PostgresError (a server runs on the
+    directory, `source` is of another cluster), CommandFailed, Cancelled.
     """
-    with explained(f"copying {source.address} to {job.layout.data_dir}"):
-        _clone(job, source, system_id)
+    layout = job.layout
+    has_left = diverged or layout.rewind_marker.exists()
+    kept = layout.diverged(job.stamp) if has_left else layout.replaced(job.stamp)
+    with explained(f"copying {source.address} to {layout.data_dir}"):
+        _clone(job, source, system_id, kept)
 
 
-def _clone(job: Job, source: Upstream, system_id: SystemId | None) -> None:
+def _clone(job: Job, source: Upstream, system_id: SystemId | None, kept: Path) -> None:
     layout = job.layout
     require_stopped(layout.data_dir)
     configuration.write_passfile(layout, job.config)
@@ -52,7 +58,7 @@ def _clone(job: Job, source: Upstream, system_id: SystemId | None) -> None:
         # Before the rename: a directory at its place must never be able to start as a primary.
         configuration.mark_standby(layout.copy)
         require_stopped(layout.data_dir)
-        finish_copy(layout, layout.diverged(job.stamp))
+        finish_copy(layout, kept)
         layout.birth_marker.unlink(missing_ok=True)
     except (PostgresError, OSError):
         abandon_copy(layout)

@@ -48,6 +48,10 @@ ENFORCED: Final[Mapping[str, str]] = {
 }
 """What a user may not change: the promises rest on it."""
 
+ARCHIVE_INTERVAL: Final = "5s"  # PostgreSQL's own default
+"""`wal_retrieve_retry_interval` of a standby that follows an archive alone: nobody waits for it,
+and each look is a program that is started, and perhaps a request that is paid for."""
+
 FLOORS: Final[Mapping[str, int]] = {
     "max_connections": 25,
     "max_locks_per_transaction": 32,
@@ -250,6 +254,7 @@ def settings(
     return {
         **{name: value for name, value in wanted.items() if name not in MANAGED},
         **ENFORCED,
+        **({"wal_retrieve_retry_interval": ARCHIVE_INTERVAL} if plan.archive_only else {}),
         "hba_file": str(config.data_dir / "pg_hba.conf"),
         "ident_file": str(config.data_dir / IDENT_FILE),
         "listen_addresses": ",".join(config.listen_hosts),

@@ -23,7 +23,7 @@ from raftha.pg import elsewhere
 LOG = logging.getLogger(__name__)
 
 _PERIOD: Final = 5.0  # seconds between two looks at the names
-_KINDS: Final = ("diverged", "failed")
+_KINDS: Final = ("diverged", "failed", "replaced")
 
 
 class KeptCopies:

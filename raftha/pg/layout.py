@@ -72,8 +72,13 @@ class Layout(Struct, frozen=True, kw_only=True):
         return self._beside(f".failed-{stamp}")
 
     def diverged(self, stamp: str) -> Path:
-        """Where a directory is kept that a new copy replaced."""
+        """Where a directory that had left the cluster's line is kept, once a copy replaced it."""
         return self._beside(f".diverged-{stamp}")
+
+    def replaced(self, stamp: str) -> Path:
+        """Where a directory is kept that a copy replaced for another reason: somebody asked for it,
+        or WAL was missing."""
+        return self._beside(f".replaced-{stamp}")
 
     def diverged_wal(self, stamp: str) -> Path:
         """Where the write-ahead log is kept that a rewind is about to undo."""

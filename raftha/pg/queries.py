@@ -55,6 +55,7 @@ SELECT pg_catalog.json_build_object(
   'receiver', (SELECT pg_catalog.json_build_object('status', w.status, 'host', w.sender_host,
       'port', w.sender_port, 'slot', w.slot_name, 'pid', w.pid, 'timeline', w.received_tli)
     FROM pg_catalog.pg_stat_wal_receiver AS w WHERE w.pid IS NOT NULL),
+  'restores', pg_catalog.current_setting('restore_command') <> '',
   'attached', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
       'application_name', s.application_name, 'state', s.state, 'sync_state', s.sync_state,
       'flush', s.flush_lsn, 'replay', s.replay_lsn, 'pid', s.pid) ORDER BY s.pid)
@@ -296,6 +297,7 @@ def _status(answer: Mapping[str, Any]) -> ServerStatus:
         replay_waits=bool(answer["replay_waits"]),
         replay_lag_seconds=None if lag is None else Seconds(max(0.0, float(lag))),
         receiver=None if receiver is None else _receiver(receiver),
+        restores=bool(answer["restores"]),
         attached=tuple(_attached(row) for row in answer["attached"] or ()),
         slots=tuple(answer["slots"] or ()),
         slot_states=tuple(_slot_state(row) for row in answer["slot_states"] or ()),

@@ -289,8 +289,9 @@ def heal(storm: Storm) -> float:
     for node in cluster.members():
         seen = cluster.seen if isinstance(cluster, DiskCluster) else lambda _name, path: path
         pgdata = seen(node.name, node.pgdata)
-        for kept in pgdata.parent.glob(f"{pgdata.name}.diverged-*"):
-            shutil.rmtree(kept, ignore_errors=True)
+        for kind in ("diverged", "replaced"):
+            for kept in pgdata.parent.glob(f"{pgdata.name}.{kind}-*"):
+                shutil.rmtree(kept, ignore_errors=True)
     return took
 
 

@@ -14,6 +14,7 @@ from raftha.cli.exits import Exit
 from tests.integration.harness import ClusterHarness
 from tests.integration.node_support import hang_up, rewrite
 from tests.integration.scene import NewCluster, Probe, raftha, report, under_load
+from tests.integration.test_http import request
 from tests.integration.workload import Counts
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -101,4 +102,26 @@ def test_a_new_copy_is_taken_from_a_standby_that_is_tagged_for_it(
     text = f"cloning from {source}"
     cluster.wait_for(lambda: text in node.log.read_text("utf-8"), LIMIT_S, "it is copied")
     cluster.wait_until_whole()
+    check_copies_of_the_leader(cluster, anew)
     scene.finish()
+
+
+def check_copies_of_the_leader(cluster: ClusterHarness, name: str) -> None:
+    """An operator may want them in spite of the tag: by the command, or by either key of HTTP."""
+
+    def copies() -> int:
+        primary = cluster.wait_for_primary()
+        return cluster.nodes[name].log.read_text("utf-8").count(f"cloning from {primary} ")
+
+    before = copies()
+    raftha(cluster, Exit.DONE, "reinit", "--yes", "--wait", "--from-leader", name)
+    assert copies() > before
+    for key in ("from_leader", "from-leader"):
+        before = copies()
+        cluster.wait_for(
+            lambda key=key: request(cluster, name, "POST", "/reinitialize", {key: True})[0] == 202,
+            LIMIT_S,
+            f"{key} is taken",
+        )
+        cluster.wait_for(lambda before=before: copies() > before, 2 * LIMIT_S, key)
+        cluster.wait_until_whole()

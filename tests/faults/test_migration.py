@@ -242,14 +242,14 @@ def test_a_newer_directory_that_comes_too_late_is_left_alone_until_an_operator_d
     )
     assert not cluster.processes(second.name, Part.POSTGRES)
     assert fingerprint(second.pgdata) == before, "something was changed"
-    assert beside(cluster, second.name, "pgdata.[dfn]*") == []
+    assert beside(cluster, second.name, "pgdata.[dfnr]*") == []
 
     asked = raftha("reinit", second.name, "--yes", "--wait", "--url", cluster.url(first.name))
     assert asked.returncode == 0, asked.stdout
     assert cluster.wait_until_whole() == first.name
     for node in cluster.members():
         assert cluster.query(node.name, COUNT) == [(ROWS,)]
-    (kept,) = beside(cluster, second.name, "pgdata.diverged-2*")
+    (kept,) = beside(cluster, second.name, "pgdata.replaced-2*")
     aside = {
         name.replace(str(kept), str(second.pgdata)): of for name, of in fingerprint(kept).items()
     }

@@ -158,8 +158,8 @@ def check_made_anew(scene: Scene) -> None:
     mark.write_text("old")
     raftha(cluster, Exit.DONE, "reinit", "--yes", "--wait", standby)
     assert not mark.exists()
-    kept = cluster.nodes[standby].pgdata.parent.glob(f"{mark.parent.name}.*/mark")
-    assert [path.read_text() for path in kept] == ["old"]
+    kept = cluster.nodes[standby].pgdata.parent.glob(f"{mark.parent.name}.replaced-*/mark")
+    assert [path.read_text() for path in kept] == ["old"], "nothing had diverged"
 
 
 def test_settings_are_changed_and_restarts_roll_while_rows_are_written(

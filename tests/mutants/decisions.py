@@ -103,8 +103,8 @@ ELECTION: Final = (
     Mutant(
         file="ha/candidates.py",
         without="a nofailover member may lead",
-        text="if not s.view.me.tags.may_lead:",
-        instead="if s.view.me is None:",
+        text="if forbidden is not None:",
+        instead="if forbidden is None and s.view.me is None:",
         caught_by=_CANDIDATES + "test_what_stands_against_a_promotion",
     ),
     Mutant(

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutants import (
     agent,
+    archives,
     backing_off,
     births,
     consensus_links,
@@ -57,6 +58,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *settings.DECISIONS,
         *slots.DECISIONS,
         *hooks.DECISIONS,
+        *archives.DECISIONS,
     ),
     "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
     "agent": (
@@ -66,6 +68,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *settings.AGENT,
         *http.MUTANTS,
         *hooks.AGENT,
+        *archives.AGENT,
     ),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }

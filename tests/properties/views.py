@@ -74,8 +74,9 @@ SETTINGS: Final = st.sampled_from(
 )
 SYSTEMS: Final = st.sampled_from([pg.SYSTEM, pg.SYSTEM, SystemId("8")])
 REVISIONS: Final = st.integers(1, 60).map(Revision)
+FLAG, RARELY = st.booleans(), st.sampled_from([*[False] * 5, True])
 TAGS: Final = st.builds(
-    Tags, nofailover=st.booleans(), nosync=st.booleans(), failover_priority=st.integers(0, 2)
+    Tags, nofailover=FLAG, nosync=FLAG, nostream=RARELY, failover_priority=st.integers(0, 2)
 )
 
 

@@ -140,6 +140,7 @@ def reload(
 @_timeout
 @click.argument("names", metavar="[CLUSTER] MEMBER...", nargs=-1, required=True)
 @click.option("--wait", is_flag=True, help="Stay until it streams again.")
+@click.option("--from-leader", is_flag=True, help="Copy the leader, whoever is tagged clonefrom.")
 @click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def reinit(
@@ -147,17 +148,19 @@ def reinit(
     /,
     names: tuple[str, ...],
     wait: bool,
+    from_leader: bool,
     yes: bool,
     timeout: float,
     **where: Any,
 ) -> None:
-    """Make a standby anew from the leader; its data are kept aside.
+    """Make a standby anew by a copy of the leader, or of a standby tagged clonefrom; its data are
+    kept aside.
 
     Of several the next one goes when the one before streams again.
     """
     from raftha.cli import restart as work
     from raftha.clock import SystemClock
 
-    wish = work.Wish(names=names, yes=yes, timeout=timeout, wait=wait)
+    wish = work.Wish(names=names, yes=yes, timeout=timeout, wait=wait, from_leader=from_leader)
     contact = contact_of_first(context, Where(**where), names)
     context.exit(work.reinit(contact, wish, SystemClock(), Event().wait))

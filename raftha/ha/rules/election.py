@@ -148,7 +148,7 @@ def _may_pledge(s: Situation, name: MemberName) -> bool:
 def _asking(s: Situation) -> Verdict | None:
     if not _vacant(s):
         return None
-    names = [member.name for member in s.other_members]
+    names = [member.name for member in s.other_members if not member.tags.nostream]
     waiting = [name for name in names if not (_answered(s, name) or was_silent(s, name))]
     if waiting:
         return Verdict(f"there is no leader: asking {', '.join(waiting)}", _ask(s))
@@ -335,7 +335,7 @@ RULES = (
         id="elect-30",
         when="nobody holds the leader key and not every member was asked since",
         then="ask all the others directly, the vanished primary too, but do not wait for that one "
-        "if it has been silent since its last renewal; for at most "
+        "if it has been silent since its last renewal, nor for one tagged `nostream`; for at most "
         f"{PLEDGE_WAIT_S:g} s ask a standby again that has not cut its old stream",
         why="positions told before the key lapsed may be old, and one that may still grow does not "
         "count (R17); a machine that is off would cost a whole time-out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from raftha.ha import logical
-from raftha.ha.actions import Clone, Configure, Rejoin, StopMode
+from raftha.ha.actions import Action, Clone, Configure, FillHistories, Rejoin, StopMode
 from raftha.ha.candidates import diverged
 from raftha.ha.complaints import words_of_older
 from raftha.ha.plans import standby_plan
@@ -15,7 +15,7 @@ from raftha.ha.slots import slot_steps, words_of
 from raftha.ha.table import Rule, Verdict
 from raftha.ha.upstreams import copy_source, own_upstream
 from raftha.model.cluster import Member, MemberState
-from raftha.model.postgres import ControlData
+from raftha.model.postgres import ControlData, ServerStatus
 
 WAL_REMOVED = "has already been removed"
 """PostgreSQL's words when a standby asks for WAL that its primary no longer has."""
@@ -33,7 +33,9 @@ def _unknown_leader(s: Situation) -> Verdict | None:
 
 
 def _slot_missing(s: Situation) -> bool:
-    return s.config.postgresql.use_slots and s.view.me.slot not in s.cluster.slots
+    me = s.view.me
+    is_needed = s.config.postgresql.use_slots and not me.tags.nostream
+    return is_needed and me.slot not in s.cluster.slots
 
 
 def _wait_for_slot(s: Situation, leader: Member) -> Verdict:
@@ -186,14 +188,34 @@ def _follow(s: Situation) -> Verdict | None:
     if plan != s.memory.plan:
         memory = replace(s.memory, plan=plan)
         return Verdict(f"following {source.name}", (Configure(plan),), memory)
-    steps = (*slot_steps(s, server), *logical.steps_of_standby(s, server))
-    state = "streaming"
-    if server.receiver is None:
-        state = "not streaming yet" + (f": {s.view.last_words}" if s.view.last_words else "")
+    steps = (
+        *slot_steps(s, server),
+        *logical.steps_of_standby(s, server),
+        *_over_burned_numbers(s, server),
+    )
+    state = _state_of_stream(s, server)
     if leader.state is MemberState.STOPPING:
         state += f", {leader.name} is stopping"
     acts = ", ".join(filter(None, map(words_of, steps))) or "no action"
     return Verdict(f"{acts}: I am {s.me}, a standby of {source.name}, {state}", steps)
+
+
+def _state_of_stream(s: Situation, server: ServerStatus) -> str:
+    if server.receiver is not None:
+        return "streaming"
+    if s.view.me.tags.nostream:
+        return "in archive recovery"
+    return "not streaming yet" + (f": {s.view.last_words}" if s.view.last_words else "")
+
+
+def _over_burned_numbers(s: Situation, server: ServerStatus) -> tuple[Action, ...]:
+    """What lets a standby that follows the archive alone find the leader's timeline: PostgreSQL
+    looks for one history file after the other, and ends at the first number that has none. A number
+    that was burned has none in the archive."""
+    newest = s.cluster.timeline
+    if not s.view.me.tags.nostream or newest is None or newest <= server.timeline + 1:
+        return ()
+    return (FillHistories(newest),)
 
 
 RULES = (
@@ -267,8 +289,8 @@ RULES = (
     Rule(
         id="follow-60",
         when="another member leads and a standby runs here",
-        then="point it at the leader, or at whom `replicatefrom` names; keep a slot for each other "
-        "member, behind what it confirmed",
+        then="point it at the leader, or at whom `replicatefrom` names, or, tagged `nostream`, at "
+        "nobody; keep a slot for each other member, behind what it confirmed",
         why="the healthy state of a standby: nothing is done unless something differs",
         check=_follow,
     ),

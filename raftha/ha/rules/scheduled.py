@@ -113,9 +113,9 @@ def _serves_anew(s: Situation, plan: ScheduledRestart) -> bool:
     server = s.server
     if server is None or s.view.guardian.process == plan.process:
         return False
-    return server.is_primary or (
-        server.receiver is not None and server.receiver.status == "streaming"
-    )
+    if server.is_primary or s.view.me.tags.nostream:
+        return True
+    return server.receiver is not None and server.receiver.status == "streaming"
 
 
 def _conditions(plan: ScheduledRestart) -> ServerRequest:

@@ -34,8 +34,15 @@ def _remake(s: Situation) -> Verdict | None:
     if is_new and remaining(wish.until, s.now) <= 0:
         return None
     if is_new:
-        memory = replace(s.memory, remade=wish.id, wal_gone=True, retry_at=None)
-        return Verdict(f"an operator wants a new copy of {leader.name}", (), memory)
+        memory = replace(
+            s.memory,
+            remade=wish.id,
+            wal_gone=True,
+            from_leader=wish.from_leader,
+            retry_at=None,
+        )
+        source = f", from {leader.name}" if wish.from_leader else ""
+        return Verdict(f"an operator wants {s.me} made anew{source}", (), memory)
     if not s.memory.wal_gone or not s.running:
         return None
     return drain(s, WISHED, "making it anew: stopping")
@@ -53,7 +60,8 @@ RULES = (
     Rule(
         id="wish-20",
         when="an operator wants the standby here made anew, and another member leads",
-        then="stop it as for a restart; what is there is kept aside, and a new copy is made",
+        then="stop it as for a restart; what is there is kept aside, and a new copy is made, of "
+        "the leader where that is asked for",
         why="a leader is never made anew: it holds what the others are copied from",
         check=_remake,
     ),

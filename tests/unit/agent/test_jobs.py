@@ -11,8 +11,11 @@ import pytest
 from raftha.agent.jobs import Jobs, Tools
 from raftha.agent.worker import Worker
 from raftha.errors import PostgresError
-from raftha.ha.actions import Rejoin
+from raftha.ha.actions import Clone, Rejoin
+from raftha.model.cluster import Cluster
 from raftha.model.ids import Lsn, Timeline
+from raftha.model.postgres import Upstream
+from raftha.model.settings import DynamicConfig, DynamicPostgres, Tags
 from raftha.model.view import JobResult
 from raftha.pg.rewind import Comparison, Rewound
 from raftha.pg.timeline import Relation
@@ -37,7 +40,9 @@ class Bench:
             forget_slots=lambda: None,
             discard_slots=lambda _names: None,
         )
-        board: Any = SimpleNamespace(postgres=None, identity=b.identity)
+        self.me = b.identity()
+        self.slots: list[str | None] = []
+        board: Any = SimpleNamespace(postgres=None, identity=lambda: self.me)
         self.jobs = Jobs(
             board=board,
             instance=instance,
@@ -45,7 +50,7 @@ class Bench:
             clock=clock,
             tools=Tools(
                 job=lambda **_: SimpleNamespace(layout=SimpleNamespace(data_dir=Path("/data"))),
-                clone=lambda *_: self._clone(),
+                clone=lambda _job, source, _system, diverged: self._clone(source, diverged),
                 compare=lambda *_: self._compare(),
                 rewind=lambda *_: self._rewind(),
                 mark_standby=lambda _: self.did.append("mark"),
@@ -58,6 +63,9 @@ class Bench:
         assert self.worker.result is not None
         return self.worker.result
 
+    def clone(self, cluster: Cluster) -> None:
+        assert self.jobs.start(Clone(b.member(N2)), cluster)
+
     def _compare(self) -> Comparison:
         identity = Identity(system_id=SYSTEM, timeline=Timeline(1), position=Lsn(9000))
         return Comparison(
@@ -68,8 +76,9 @@ class Bench:
             upstream=UpstreamLine(identity=identity, history=()),
         )
 
-    def _clone(self) -> None:
-        self.did.append("clone")
+    def _clone(self, source: Upstream, diverged: bool) -> None:
+        self.did.append("clone" if diverged else "clone of what has not diverged")
+        self.slots.append(source.slot)
         if self.clone_fails:
             raise PostgresError("the source went away")
 
@@ -81,6 +90,24 @@ class Bench:
 
     def _fatal(self, why: str) -> None:
         raise AssertionError(why)
+
+
+def test_what_is_replaced_on_request_has_not_diverged() -> None:
+    bench = Bench(Relation.FOLLOWS)
+    bench.clone(b.followed())
+
+    assert (bench.did, bench.slots) == (["clone of what has not diverged"], ["n1"])
+
+
+def test_who_needs_no_slot_is_copied_without_one() -> None:
+    """pg_basebackup makes one for as long as it runs."""
+    bench = Bench(Relation.FOLLOWS)
+    without = DynamicConfig(postgresql=DynamicPostgres(use_slots=False))
+    bench.clone(b.with_config(b.followed(), without))
+    bench.me = b.identity(tags=Tags(nostream=True))
+    bench.clone(b.followed())
+
+    assert bench.slots == [None, None]
 
 
 def test_what_this_cluster_did_not_write_is_not_undone() -> None:

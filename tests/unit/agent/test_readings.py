@@ -84,6 +84,15 @@ def test_a_primary_in_its_lease() -> None:
     assert "raftha_postgres_lag_bytes" not in values
 
 
+def test_a_standby_that_restores_from_an_archive() -> None:
+    streaming = standby_node()
+    assert streaming.server is not None
+    restoring = replace(streaming.server, receiver=None, restores=True)
+    for server, expected in ((streaming.server, 0), (restoring, 1)):
+        values = told(replace(streaming, server=server))
+        assert values["patroni_postgres_in_archive_recovery"] == expected
+
+
 def test_a_standby_behind() -> None:
     values = told(standby_node(behind_bytes=4096))
     expected = {

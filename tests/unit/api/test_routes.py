@@ -165,6 +165,24 @@ def test_replica_compares_tags_and_replication_state(query: dict[str, str], stat
     assert ask("/replica", report, query).status == status
 
 
+def test_a_standby_that_restores_from_an_archive_says_so() -> None:
+    """It is ready where that is what it is for: an archive is behind by its nature."""
+    streaming = standby_node(behind_bytes=2**21)
+    assert streaming.server is not None
+    server = replace(streaming.server, receiver=None, restores=True)
+    untagged = replace(streaming, server=server, state=MemberState.RUNNING)
+    tagged = replace(untagged, tags=Tags(nostream=True))
+
+    for report in (untagged, tagged):
+        for word, status in (("in archive recovery", 200), ("streaming", 503)):
+            assert ask("/replica", report, {"replication_state": word}).status == status
+    assert ask("/readiness", untagged, {"lag": "1GB"}).status == 503
+    assert ask("/readiness", tagged).status == 200
+    assert ask("/readiness", tagged, {"lag": "1MB"}).status == 503
+    silent = replace(tagged, server=replace(server, restores=False))
+    assert ask("/readiness", silent).status == 503
+
+
 def test_readiness_uses_the_clusters_limit_and_either_position() -> None:
     behind = standby_node(behind_bytes=2**21)
 

@@ -39,6 +39,25 @@ def test_a_restart_answers_once_the_server_is_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        ("{}", False),
+        ('{"from_leader": true}', True),
+        ('{"from-leader": true, "force": true}', True),
+        ('{"from_leader": false}', False),
+    ],
+)
+def test_a_copy_of_the_leader_is_asked_for_as_patroni_reads_and_documents_it(
+    body: str, asked: bool
+) -> None:
+    responder = FakeResponder()
+    with serving(responder) as address:
+        assert post(address, "/reinitialize", body)[0] == 202
+    (wish,) = responder.wishes.asked
+    assert wish == ServerRequest(kind=WishKind.REINITIALIZE, from_leader=asked)
+
+
+@pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("/restart", '{"roll": 1}', 400),

@@ -13,11 +13,12 @@ from raftha.cli import restart
 from raftha.cli.discover import contact
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
-from raftha.cli.rolling import HandOver, Restart, behind, is_back, next_step
+from raftha.cli.rolling import HandOver, Restart, behind, heir_of, is_back, next_step
 from raftha.clock import SystemClock
+from raftha.model.ids import Lsn
 from raftha.model.operation import OperationState
 from raftha.model.postgres import PendingRestart
-from raftha.model.report import ClusterReport
+from raftha.model.report import IN_ARCHIVE_RECOVERY, ClusterReport
 from raftha.model.restarting import ServerRequest, WishKind
 from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
 from tests.unit.api.fake_responder import FakeResponder, rest_config
@@ -74,6 +75,19 @@ def test_the_next_one_waits_until_commits_have_their_standby_again() -> None:
     assert not is_back(replace(report, sync_standbys=()), "n3")
     assert is_back(replace(report, sync_standbys=(), synchronous_mode="off"), "n3")
     assert not is_back(replace(report, leader=None), "n2")
+
+
+def test_one_that_follows_an_archive_alone_is_back_when_it_does_and_takes_nothing_over() -> None:
+    """Nor is it waited for until it has replayed: that may take hours."""
+    report = cluster_report()
+    alone = tuple(
+        replace(m, state=IN_ARCHIVE_RECOVERY, tags={"nostream": True}) if m.name != "n1" else m
+        for m in report.members
+    )
+    report = replace(report, members=alone, synchronous_mode="off")
+    assert is_back(report, "n2")
+    assert heir_of(report) is None
+    assert behind(report, ALL, Lsn(1 << 60)) == ()
 
 
 @pytest.fixture
@@ -276,7 +290,9 @@ def test_a_standby_is_made_anew_and_every_file_is_read_again(
     responder: FakeResponder, url: str
 ) -> None:
     assert raftha("reinit", "--url", url, "--yes", "n2").exit_code == Exit.DONE
-    assert responder.wishes.asked == [ServerRequest(kind=WishKind.REINITIALIZE, name="n2")]
+    assert raftha("reinit", "--url", url, "--yes", "--from-leader", "n2").exit_code == Exit.DONE
+    wanted = ServerRequest(kind=WishKind.REINITIALIZE, name="n2")
+    assert responder.wishes.asked == [wanted, replace(wanted, from_leader=True)]
     told = raftha("reload", "--url", url, "--yes")
     assert (told.exit_code, "n2: the file was read again" in told.stdout) == (Exit.DONE, True)
     assert responder.reloads == 3

@@ -320,7 +320,6 @@ def test_what_stands_in_each_line_of_the_log_is_text(load_text: Any, good: str) 
         ("etcd: {host: x}", "describe the group under `raft`"),
         ("consul: {host: x}", "raftha has its own key store"),
         ("citus: {group: 0}", "Citus is not supported"),
-        ("tags: {nostream: true}", "not supported by this version"),
         ("tags: {replicatefrom: n1}", "names this node itself"),
         ("log: {type: json}", "write log.format"),
         ("log: {static_fields: east}", "a section of name: value"),

@@ -128,6 +128,8 @@ def test_a_restart_notes_the_server_it_means_before_that_is_touched() -> None:
     )
     silent = replace(new, server=pg.standby())
     assert "scheduled" not in b.acts(followed(silent)), "it is not back before it streams"
+    alone = replace(silent, me=b.identity(tags=Tags(nostream=True)))
+    assert "scheduled" in b.acts(followed(alone)), "which this one never does"
 
 
 def test_a_restart_on_the_leader_keeps_the_key() -> None:

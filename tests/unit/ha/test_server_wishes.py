@@ -14,10 +14,11 @@ from raftha.model.cluster import MemberRole, MemberState
 from raftha.model.operation import OperationState
 from raftha.model.postgres import PendingRestart
 from raftha.model.restarting import ServerRequest, ServerWish, WishKind, number_of
-from raftha.model.view import View
+from raftha.model.settings import Tags
+from raftha.model.view import JobKind, JobResult, View
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
-from tests.unit.ha.servers import N1, N2
+from tests.unit.ha.servers import N1, N2, N3
 
 RESTART = ServerWish(id="w-1", kind=WishKind.RESTART, process="77@1", until=pg.at(60.0))
 REMAKE = ServerWish(id="w-2", kind=WishKind.REINITIALIZE, process="77@1", until=pg.at(60.0))
@@ -123,6 +124,21 @@ def test_a_standby_is_made_anew_beside_what_it_had() -> None:
     assert b.only(third, Clone).source.name == N2
     made = replace(second.memory, wal_gone=False)
     assert b.decided(view, made).rule == "follow-60", "one wish, one copy"
+
+
+def test_a_copy_is_of_the_leader_where_that_is_asked_for() -> None:
+    """Once; whoever needs the next copy by itself takes it of whom the tag names."""
+    members = b.members(*b.followed().members.values(), b.member(N3, tags=Tags(clonefrom=True)))
+    cluster = b.followed(sync=b.sync(by=N2), members=members)
+    down = {"guardian": pg.IDLE_GUARDIAN, "server": None, "directory": pg.STANDBY_DIRECTORY}
+    for asked, source in ((False, N3), (True, N2)):
+        view = following(replace(REMAKE, from_leader=asked), cluster=cluster)
+        begun = b.decided(view, memory_of(view)).memory
+        cloning = b.decided(replace(view, **down), begun)
+        assert b.only(cloning, Clone).source.name == source
+        done = JobResult(kind=JobKind.CLONE, ended=pg.T0)
+        after = b.decided(replace(view, finished=done), begun).memory
+        assert (after.wal_gone, after.from_leader) == (False, False)
 
 
 def test_a_leader_is_never_made_anew() -> None:

@@ -200,6 +200,13 @@ def test_a_primary_does_not_go_above_its_standbys() -> None:
     assert settings_for(lower)["max_connections"] == "90"
 
 
+def test_an_archive_is_not_looked_into_five_times_a_second() -> None:
+    """A follower of a new primary has to be attached soon; nobody waits for the archive's."""
+    for alone, interval in ((False, "200ms"), (True, "5s")):
+        found = settings_for(ServerPlan(role=ServerRole.STANDBY, archive_only=alone))
+        assert found["wal_retrieve_retry_interval"] == interval
+
+
 def test_values_that_exclude_one_another_are_told() -> None:
     assert conf.contradictions({"max_connections": "100"}) == ()
     (problem,) = conf.contradictions(

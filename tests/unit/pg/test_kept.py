@@ -6,14 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from raftha.model.postgres import Kept
 from raftha.pg.kept import KeptCopies
 
 
-def test_what_is_kept_is_measured_once_and_forgotten_when_it_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["diverged", "replaced", "failed"])
+def test_what_is_kept_is_measured_once_and_forgotten_when_it_is_gone(
+    tmp_path: Path, kind: str
+) -> None:
     told: list[tuple[Kept, ...]] = []
     copies = KeptCopies(tmp_path / "data", told.append)
-    kept = tmp_path / "data.diverged-S"
+    kept = tmp_path / f"data.{kind}-S"
     (kept / "base").mkdir(parents=True)
     (kept / "base" / "1").write_bytes(b"x" * 1000)
     (kept / "PG_VERSION").write_bytes(b"15\n")

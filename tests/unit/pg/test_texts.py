@@ -56,6 +56,7 @@ def status_answer(**changes: Any) -> str:
         "written": None,
         "flushed": None,
         "segment": None,
+        "restores": True,
         "received": None,
         "replayed": "0/3000000",
         "replay_pause": "paused",
@@ -319,6 +320,7 @@ def test_everything_kept_aside_lies_beside_the_data() -> None:
     assert layout.copy == Path("/data/pg.new-S-7")
     assert layout.failed("S") == Path("/data/pg.failed-S")
     assert layout.diverged("S") == Path("/data/pg.diverged-S")
+    assert layout.replaced("S") == Path("/data/pg.replaced-S")
     assert layout.diverged_wal("S") == Path("/data/pg.diverged-wal-S")
 
 
