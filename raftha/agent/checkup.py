@@ -31,6 +31,7 @@ def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
     if postgres is not None:
         looks += [
             lambda: _look_for_binaries(config, postgres, clock),
+            lambda: look_at_custom_conf(postgres),
             lambda: _look_at_place(postgres.data_dir),
             lambda: _look_for_programs(postgres),
         ]
@@ -43,6 +44,17 @@ def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
         except RafthaError as error:
             found.append(Problem(str(config.name), str(error)))
     return tuple(found)
+
+
+def look_at_custom_conf(postgres: PostgresConfig) -> None:
+    """Raises ConfigError if `custom_conf` cannot be read: PostgreSQL would go on without it, and
+    nobody would notice."""
+    path = postgres.custom_conf
+    if path is None or (path.is_file() and os.access(path, os.R_OK)):
+        return
+    what = f"{path} is not a file that user {own_name()} can read"
+    remedy = "make it on every node, or remove the key: then postgresql.base.conf is included"
+    raise ConfigError([Problem("postgresql.custom_conf", what, remedy)])
 
 
 def _look_for_binaries(config: NodeConfig, postgres: PostgresConfig, clock: Clock) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from raftha import __version__
 from raftha.account import own_name
 from raftha.agent.build import Member, build_instance, build_member
+from raftha.agent.checkup import look_at_custom_conf
 from raftha.agent.chronicle import gist
 from raftha.agent.ground import Edges
 from raftha.agent.notify import VARIABLE, ServiceManager
@@ -80,6 +81,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     _check_binaries(config, instance)
     for problem in absent(postgres.hooks):
         event(LOG, logging.WARNING, "program not found", option=problem.where, why=problem.what)
+    look_at_custom_conf(postgres)
     _check_stranger(instance)
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)

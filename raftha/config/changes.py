@@ -157,6 +157,7 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         "postgresql.connect_address": postgres.connect_address,
         "postgresql.data_dir": postgres.data_dir,
         "postgresql.bin_dir": postgres.bin_dir,
+        "postgresql.custom_conf": postgres.custom_conf,
         **_role("superuser", roles.superuser),
         **_role("replication", roles.replication),
         **_role("rewind", roles.rewind),

@@ -123,6 +123,7 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         connect_address=connect or Address(listen.hosts[0], listen.port),
         data_dir=folder / _need(reading, "postgresql.data_dir", Path),
         bin_dir=_path(reading, "postgresql.bin_dir", folder),
+        custom_conf=_path(reading, "postgresql.custom_conf", folder),
         authentication=_authentication(reading),
         parameters=without_managed(reading.get("postgresql.parameters", dict) or {}),
         pg_hba=reading.get("postgresql.pg_hba", tuple) or (),

@@ -171,6 +171,14 @@ _POSTGRESQL: Final = (
         default="the programs are searched for",
     ),
     _option(
+        "postgresql.custom_conf",
+        Kind.PATH,
+        Reload.AGENT_RESTART,
+        "A configuration file of PostgreSQL that is included in the place of"
+        " `postgresql.base.conf`, before what raftha writes, which wins.",
+        default="`postgresql.base.conf` in the data directory, if it is there",
+    ),
+    _option(
         "postgresql.authentication.superuser.username",
         Kind.TEXT,
         Reload.RELOAD,

@@ -190,6 +190,7 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     authentication: Authentication
     port: int
     bin_dir: Path | None = None
+    custom_conf: Path | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()
     pg_ident: tuple[str, ...] = ()

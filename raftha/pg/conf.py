@@ -87,7 +87,20 @@ MANAGED: Final = frozenset(
 )
 """What the agent alone writes."""
 
+ENDS_OF_RECOVERY: Final = (
+    "recovery_target",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_xid",
+)
+"""Set to nothing: what is included may still have one from a recovery to a point in time, at which
+a standby would stop replaying, or promote itself past the guardian (R11)."""
+
 OLDEST_MAJOR: Final = 14
+LAST_WITH_TRIGGER: Final = 15
+"""From 16 on no file promotes."""
+
 SYNCED_FROM_MAJOR: Final = 17
 """From here on PostgreSQL synchronises logical slots itself."""
 
@@ -257,6 +270,8 @@ def settings(
         **({"wal_retrieve_retry_interval": ARCHIVE_INTERVAL} if plan.archive_only else {}),
         "hba_file": str(config.data_dir / "pg_hba.conf"),
         "ident_file": str(config.data_dir / IDENT_FILE),
+        **dict.fromkeys(ENDS_OF_RECOVERY, ""),
+        **({"promote_trigger_file": ""} if major <= LAST_WITH_TRIGGER else {}),
         "listen_addresses": ",".join(config.listen_hosts),
         "port": str(config.port),
         **_logical(plan, major, wanted),
@@ -272,9 +287,10 @@ def is_ours(text: str) -> bool:
     return text.startswith(HEADER)
 
 
-def file(settings: Mapping[str, str]) -> str:
-    """The whole postgresql.conf: the original is included first, so that ours wins."""
-    return f"{HEADER}\ninclude_if_exists = '{BASE_CONF}'\n\n{render(settings)}"
+def file(settings: Mapping[str, str], base: Path | None = None) -> str:
+    """The whole postgresql.conf: the original, or `base` in its place, is included first, so that
+    ours wins."""
+    return f"{HEADER}\ninclude_if_exists = {quote(str(base or BASE_CONF))}\n\n{render(settings)}"
 
 
 def without_managed(auto_conf: str) -> str:

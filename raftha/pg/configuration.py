@@ -56,7 +56,7 @@ def apply(
         changed |= _written(data_dir / "standby.signal", "")
     changed |= write_passfile(layout, config)
     changed |= _keep_original(data_dir)
-    changed |= _written(data_dir / "postgresql.conf", conf.file(settings))
+    changed |= _written(data_dir / "postgresql.conf", conf.file(settings, config.custom_conf))
     changed |= _rewritten(data_dir / "postgresql.auto.conf", conf.without_managed)
     changed |= _written_access(data_dir, config, plan)
     return changed

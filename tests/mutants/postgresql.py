@@ -48,6 +48,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="pg/conf.py",
+        without="R11: a recovery target of before raftha has a standby promote itself",
+        text='**dict.fromkeys(ENDS_OF_RECOVERY, ""),',
+        instead="**{},",
+        caught_by=_CONF + "test_what_is_included_ends_no_recovery",
+    ),
+    Mutant(
+        file="pg/conf.py",
         without="L2: the slot of a member that is gone may fill the disk of the primary",
         text='"max_slot_wal_keep_size": slot_limit(volume_bytes),',
         instead='"max_slot_wal_keep_size": "-1",',

@@ -207,6 +207,17 @@ def test_an_archive_is_not_looked_into_five_times_a_second() -> None:
         assert found["wal_retrieve_retry_interval"] == interval
 
 
+def test_what_is_included_ends_no_recovery() -> None:
+    """R11: at a target that is left there a standby would promote itself past the guardian."""
+    for major, has_trigger in ((15, True), (16, False)):
+        found = settings_for(ServerPlan(role=ServerRole.STANDBY), major=major)
+        targets = {name: value for name, value in found.items() if "recovery_target" in name}
+        assert targets.pop("recovery_target_timeline") == "latest"
+        assert len(targets) == 5
+        assert set(targets.values()) == {""}
+        assert ("promote_trigger_file" in found) is has_trigger
+
+
 def test_values_that_exclude_one_another_are_told() -> None:
     assert conf.contradictions({"max_connections": "100"}) == ()
     (problem,) = conf.contradictions(

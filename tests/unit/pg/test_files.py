@@ -87,6 +87,15 @@ def test_the_original_configuration_is_kept_once(layout: Layout, config: Postgre
     assert "theirs a b" in (layout.data_dir / conf.IDENT_FILE).read_text()
 
 
+def test_a_file_of_ones_own_is_included_in_the_place_of_the_original(
+    layout: Layout, config: PostgresConfig
+) -> None:
+    own = replace(config, custom_conf=Path("/etc/it's mine.conf"))
+    apply(layout, own, STANDBY)
+    included = (layout.data_dir / "postgresql.conf").read_text().splitlines()[1]
+    assert included == "include_if_exists = '/etc/it''s mine.conf'"
+
+
 def test_the_original_is_read_before_and_after_it_was_kept(
     layout: Layout, config: PostgresConfig
 ) -> None:
