@@ -1,7 +1,7 @@
 """The values that `/metrics` looks up when it is asked, from the report of the last tick. PURE.
 
 `docs/monitoring.md` lists them. Those that begin with `patroni_` are Patroni's, with its meaning;
-what this version has no meaning for (standby clusters, failsafe mode) is not there.
+what this version does not know (when the last replayed transaction was made) is not there.
 """
 
 from __future__ import annotations
@@ -194,6 +194,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
     server = report.server
     question = Question(report=report, query={}, now=now)
     leads = standing.leader(question) is None
+    leads_standbys = standing.standby_leader(question) is None
     is_replica = server is not None and not server.is_primary
     streaming = is_replica and server is not None and _receiver_status(server) == "streaming"
     restoring = standing.replication_state(server) == IN_ARCHIVE_RECOVERY
@@ -203,6 +204,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("postgres_running", "1 if PostgreSQL is running.", _is_up(question)),
         ("postmaster_start_time", "Unix time of the postmaster's start.", _started(server)),
         ("primary", "1 if this node is the leader with a primary.", leads),
+        ("standby_leader", "1 if this node leads a standby cluster.", leads_standbys),
         ("replica", "1 if this node is a standby.", is_replica),
         ("sync_standby", "1 if this is a synchronous standby.", report.is_sync_standby),
         ("quorum_standby", "1 if this is a quorum standby.", report.is_quorum_standby),
@@ -215,10 +217,13 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("postgres_in_archive_recovery", "1 if this standby restores from an archive.", restoring),
         ("postgres_server_version", "Version of PostgreSQL as a number.", _server_version(server)),
         ("cluster_unlocked", "1 if nobody holds the leader key.", report.leader is None),
+        ("failsafe_mode_enabled", "0: there is no outside store to lose.", 0),
+        ("failsafe_mode_is_active", "0: there is no outside store to lose.", 0),
         ("postgres_timeline", "Timeline.", server.timeline if server else 0),
         ("dcs_last_seen", "Unix time of the last touch with a majority.", _seen(report, now, wall)),
         ("pending_restart", "1 if a setting waits for a restart.", bool(report.pending)),
         ("postgres_state", "State of PostgreSQL, by number.", STATE_NUMBERS[report.state]),
+        ("failover_priority", "Its tag; 0: never promoted.", _priority(report)),
     )
     for name, doc, value in values:
         if value is not None:
@@ -266,6 +271,10 @@ def _started(server: ServerStatus | None) -> float | None:
 
 def _number(position: Lsn | None) -> int:
     return 0 if position is None else position.value
+
+
+def _priority(report: NodeReport) -> int:
+    return report.tags.failover_priority if report.tags.may_lead else 0
 
 
 def _written(server: ServerStatus | None) -> int:

@@ -17,6 +17,7 @@ from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
 from raftha.model.postgres import PendingRestart, ReplayPause, SlotState
 from raftha.model.report import Level, NodeReport, Notice
+from raftha.model.settings import Tags
 from raftha.model.store import MAX_STATE_BYTES
 from tests.unit.api.fake_cluster import WALL
 from tests.unit.api.fake_responder import (
@@ -91,6 +92,17 @@ def test_a_standby_that_restores_from_an_archive() -> None:
     for server, expected in ((streaming.server, 0), (restoring, 1)):
         values = told(replace(streaming, server=server))
         assert values["patroni_postgres_in_archive_recovery"] == expected
+
+
+def test_patronis_names_can_be_left_out() -> None:
+    page = {each.name for each in readings(primary_node(), NOW, WALL, first_term=1, patroni=False)}
+    assert "raftha_routed" in page
+    assert not [name for name in page if name.startswith("patroni_")]
+
+
+def test_who_is_never_promoted_has_no_priority() -> None:
+    for tags, priority in ((Tags(failover_priority=3), 3), (Tags(nofailover=True), 0)):
+        assert told(replace(standby_node(), tags=tags))["patroni_failover_priority"] == priority
 
 
 def test_a_standby_behind() -> None:
