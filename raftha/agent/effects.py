@@ -144,22 +144,23 @@ class Effects:
             case act.AskPeers():
                 self._peers.ask(cluster.members[n] for n in action.names if n in cluster.members)
             case act.RestoreGuardian():
-                self._guarding.restore()
-                self._board.wake()
+                self._restore_guardian()
             case act.CancelJob():
                 self._worker.cancel()
             case act.EndAgent():
                 self.ended = True
             case act.InitDb() | act.TakeOver() | act.CreateRoles() | act.Checkpoint():
                 self._jobs.start(action, cluster)
-            case act.Clone() | act.Rejoin():
-                self._jobs.start(action, cluster)
-            case act.AskPrePromote():
+            case act.Clone() | act.Rejoin() | act.AskPrePromote():
                 self._jobs.start(action, cluster)
             case act.MakeLogicalSlots() | act.CopySlots() | act.RousePostmaster():
                 self._keep_logical(action, cluster)
             case _:
                 assert_never(action)
+
+    def _restore_guardian(self) -> None:
+        self._guarding.restore()
+        self._board.wake()
 
     def _change_slots(self, action: act.EnsureSlots | act.AdvanceSlots | act.DropSlots) -> None:
         match action:
