@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from raftha.instants import in_days
 from raftha.model.settings import TlsFiles
 
 WARN_BEFORE_S: Final = 30 * 86400.0
-_DAY_S: Final = 86400.0
 _IGNORE_DATES: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL; the ssl module has no name for it."""
 _FLIGHTS: Final = 4
@@ -90,7 +90,7 @@ def date_problem(credentials: Credentials, wall: float) -> str | None:
         )
     if left <= WARN_BEFORE_S:
         return (
-            f"this node's certificate, or its authority's, expires in {left // _DAY_S:.0f} days: "
+            f"this node's certificate, or its authority's, expires in {in_days(left)}: "
             "put a new one in its place, it is read without a restart"
         )
     return None

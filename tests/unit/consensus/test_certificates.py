@@ -68,6 +68,8 @@ def test_a_certificate_is_taken_whatever_its_dates_and_the_problem_is_told(tmp_p
 
     assert "has expired" in (date_problem(expired, expired.ends + 1) or "")
     assert "expires in 29 days" in (date_problem(expired, expired.ends - 29.9 * DAY_S) or "")
+    assert "expires in 1 day:" in (date_problem(expired, expired.ends - 1.9 * DAY_S) or "")
+    assert "in less than a day:" in (date_problem(expired, expired.ends - 0.9 * DAY_S) or "")
     assert date_problem(expired, expired.ends - 30.1 * DAY_S) is None
     assert "not valid yet" in (date_problem(expired, expired.begins - 1) or "")
 
