@@ -94,9 +94,8 @@ MUTANTS: Final = (
     Mutant(
         file="ha/plans.py",
         without="S10: a standby from before the cluster counts as of it before it follows anybody",
-        text='birth="" if role is ServerRole.STANDBY and upstream is None else '
-        "birth_of(cluster, me)",
-        instead="birth=birth_of(cluster, me)",
+        text='birth = "" if source is None else birth_of(cluster, me)',
+        instead="birth = birth_of(cluster, me)",
         caught_by=_LATE + "test_a_standby_is_the_cluster_s_only_once_it_follows_somebody",
     ),
     Mutant(

@@ -153,10 +153,10 @@ def reinit(
     timeout: float,
     **where: Any,
 ) -> None:
-    """Make a standby anew by a copy of the leader, or of a standby tagged clonefrom; its data are
-    kept aside.
+    """Make a standby anew by a copy; its data are kept aside.
 
-    Of several the next one goes when the one before streams again.
+    The copy is of the leader, or of a standby tagged clonefrom. Of several the next one goes when
+    the one before streams again.
     """
     from raftha.cli import restart as work
     from raftha.clock import SystemClock
