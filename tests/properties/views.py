@@ -343,9 +343,7 @@ VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "caught_up": st.booleans(),
 }
 FOREIGN: Final = Initialize(by=pg.N1, system_id=SystemId("8"), revision=Revision(9))
-LARGER_LEADER: Final = b.followed(
-    members=b.members(b.member(pg.N2, role=MemberRole.PRIMARY, sizes={"max_connections": 200}))
-)
+LARGER_ONCE: Final = pg.directory(control=pg.control(max_connections=200), standby_signal=True)
 STUCK_SERVER: Final = pg.standby(sizes={"max_connections": 100}, replay_pause=ReplayPause.PAUSED)
 BASES: Final = [
     b.view(),
@@ -355,7 +353,7 @@ BASES: Final = [
     b.view(guardian=pg.STANDBY_GUARDIAN, directory=pg.STANDBY_DIRECTORY, server=pg.standby()),
     b.view(cluster=b.unborn(), directory=pg.EMPTY, guardian=pg.IDLE_GUARDIAN, server=None),
     b.following(),
-    b.following(cluster=LARGER_LEADER, server=STUCK_SERVER),
+    b.following(directory=LARGER_ONCE, server=STUCK_SERVER),
     b.following(guardian=pg.IDLE_GUARDIAN, server=None),
     b.racing(),
     b.view(lease=None, cluster=b.vacant()),

@@ -32,7 +32,7 @@ from raftha.pg.histories import Histories
 from raftha.pg.instance import SlotChanges
 from raftha.pg.layout import Layout
 from raftha.pg.queries import Identity
-from raftha.pg.rewind import Comparison
+from raftha.pg.rewind import Comparison, Rewound
 from raftha.pg.run import Cancelled
 from raftha.pg.upstream import UpstreamLine
 from tests.sim.cluster.directory import VERSION, Directory
@@ -311,7 +311,7 @@ class Tools:
         here.directory.born(f"7{here.random.getrandbits(60)}", here.name)
         here.directory.is_unborn = True
 
-    def clone(self, job: Job, source: Upstream, system: SystemId | None) -> None:
+    def clone(self, job: Job, source: Upstream, system: SystemId | None, **_: bool) -> None:
         self._require_stopped()
         server = self._ask(source, system)
         for _ in range(here_steps(self._here)):
@@ -348,7 +348,7 @@ class Tools:
             was_primary=self._here.directory.look().of_primary,
         )
 
-    def rewind(self, job: Job, source: Upstream, comparison: Comparison) -> Path | None:  # noqa: ARG002
+    def rewind(self, job: Job, source: Upstream, comparison: Comparison) -> Rewound:  # noqa: ARG002
         self._require_stopped()
         server = self._ask(source, None)
         directory = self._here.directory
@@ -359,7 +359,7 @@ class Tools:
         self._require(server, source)
         self._require_space()
         directory.rewind(server.directory)
-        return None
+        return Rewound(kept=None)
 
     def mark_standby(self, path: Path) -> None:  # noqa: ARG002
         self._here.wait_for_disk()
