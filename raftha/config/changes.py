@@ -65,8 +65,10 @@ def _postgresql_in_force(
         connect_address=read.connect_address if listens else started.connect_address,
         data_dir=started.data_dir,
         bin_dir=started.bin_dir,
+        custom_conf=started.custom_conf,
         basebackup=started.basebackup,
         diverged_wal_keep=started.diverged_wal_keep,
+        take_over=started.take_over,
     )
 
 

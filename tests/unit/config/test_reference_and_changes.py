@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raftha.config.changes import Change, compare, facts
+from raftha.config.changes import Change, compare, facts, in_force
 from raftha.config.dynamic import dump_every_setting
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.reference import reference
@@ -40,6 +40,54 @@ def test_every_option_of_a_node_is_compared(load_text: Any, good: str) -> None:
     known = set(facts(load_text(good).config))
     wanted = {path for path in NODE_SCHEMA.options if not path.startswith(DYNAMIC_PREFIX)}
     assert wanted - known == {"namespace", "bootstrap.pg_hba"}
+
+
+MOVED = """\
+scope: other
+name: n9
+raft:
+  self_addr: 10.0.0.9:7001
+  bind_addr: 0.0.0.0:7001
+  partner_addrs: ["10.0.0.8:7001"]
+  data_dir: elsewhere
+  allow_tmpfs: true
+  {raft}
+restapi:
+  listen: 127.0.0.1:8009
+  authentication: {{username: admin, password: geheim}}
+  certfile: http.pem
+  keyfile: http.key
+  cafile: http-ca.pem
+  verify_client: required
+  allowlist: [10.0.0.0/8]
+  allowlist_include_members: true
+  authenticate_reads: true
+  request_queue_size: 5
+postgresql:
+  listen: 127.0.0.1:5439
+  data_dir: new
+  bin_dir: /usr/local/pgsql/bin
+  custom_conf: /etc/own.conf
+  basebackup: [max-rate: 100M]
+  diverged_wal_keep: 1
+  take_over: true
+"""
+
+
+def test_whatever_waits_for_a_restart_is_not_in_force(load_text: Any, good: str) -> None:
+    """A new option with such a class belongs into the file above."""
+    started = load_text(good).config
+    changed = set()
+    for raft in ("key_file: own.key", "cafile: ca.pem, certfile: r.pem, keyfile: r.key"):
+        lines = MOVED.format(raft=raft.replace(", ", "\n  "))
+        read = load_text(lines).config
+        waiting = {c.path for c in compare(started, read) if "restart" in c.reload.value}
+        changed |= waiting
+        kept = facts(in_force(started, read))
+        assert {path: kept[path] for path in waiting} == {p: facts(started)[p] for p in waiting}
+    options = NODE_SCHEMA.options.values()
+    wait = {option.path for option in options if "restart" in option.reload.value}
+    assert wait - changed == {"namespace"}
 
 
 def test_each_change_says_what_it_takes(load_text: Any, good: str) -> None:
