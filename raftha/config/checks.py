@@ -9,7 +9,7 @@ import posixpath
 from pathlib import PurePath
 from typing import Final
 
-from raftha.config.managed import warn_managed
+from raftha.config.managed import parameters_at, warn_managed
 from raftha.config.reading import Reading
 from raftha.config.schema import DYNAMIC_PREFIX
 from raftha.config.values import Listen, is_loopback, is_wildcard
@@ -34,6 +34,7 @@ def check_node(reading: Reading, folder: PurePath, witness: bool) -> None:
     _check_bootstrap_hba(reading)
     if not witness:
         warn_managed(reading, "postgresql.parameters")
+        warn_managed(reading, "postgresql.recovery_conf")
         _check_postgresql(reading)
         _check_directories(reading, folder)
 
@@ -198,9 +199,11 @@ def _check_tags(reading: Reading) -> None:
 def _check_nostream(reading: Reading) -> None:
     if not reading.get("tags.nostream", bool):
         return
-    places = ("postgresql.parameters", DYNAMIC_PREFIX + "postgresql.parameters")
-    given = [reading.get(place, dict) or {} for place in places]
-    if not any(name.lower() == "restore_command" for each in given for name in each):
+    given = (
+        *parameters_at(reading, "postgresql."),
+        *parameters_at(reading, DYNAMIC_PREFIX + "postgresql."),
+    )
+    if not any(name.lower() == "restore_command" for name in given):
         reading.warn(
             "tags.nostream",
             "this node gets its WAL by restore_command alone, and this file sets none",

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from raftha.config.document import Node, from_plain
-from raftha.config.managed import warn_managed, without_managed
+from raftha.config.managed import parameters_at, warn_managed
 from raftha.config.reading import Reading, read
 from raftha.config.schema import DYNAMIC_SCHEMA
 from raftha.config.slots import dump_matchers, dump_slots
@@ -219,11 +219,12 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
 def _postgres(reading: Reading, prefix: str, defaults: DynamicPostgres) -> DynamicPostgres:
     slots = reading.get(prefix + "use_slots", bool)
     rewind = reading.get(prefix + "use_pg_rewind", bool)
-    warn_managed(reading, prefix + "parameters")
+    for section in ("parameters", "recovery_conf"):
+        warn_managed(reading, prefix + section)
     return DynamicPostgres(
         use_slots=defaults.use_slots if slots is None else slots,
         use_pg_rewind=defaults.use_pg_rewind if rewind is None else rewind,
-        parameters=without_managed(reading.get(prefix + "parameters", dict) or {}),
+        parameters=parameters_at(reading, prefix),
         pg_hba=reading.get(prefix + "pg_hba", tuple) or (),
         pg_ident=reading.get(prefix + "pg_ident", tuple) or (),
     )

@@ -32,11 +32,6 @@ _STORE: Final = Foreign(
 )
 _LATER: Final = Foreign("not supported by this version", "remove it")
 
-_RECOVERY_CONF: Final = Foreign(
-    "the settings of recovery are parameters since PostgreSQL 12",
-    "write them under postgresql.parameters, as restore_command",
-)
-
 
 def _later(harmless: object) -> Foreign:
     return replace(_LATER, harmless=(harmless,))
@@ -81,7 +76,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "postgresql.krbsrvname": _LATER,
     "postgresql.pg_ctl_timeout": _idle("raftha does not use pg_ctl"),
     "postgresql.proxy_address": _LATER,
-    "postgresql.recovery_conf": _RECOVERY_CONF,
     "postgresql.remove_data_directory_on_diverged_timelines": _idle(
         "a diverged directory is renamed and kept, and a new copy is made"
     ),
@@ -115,5 +109,4 @@ DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
     "primary_race_backoff": _later(0),
     "primary_stop_timeout": _later(0),
     "standby_cluster": _LATER,
-    "postgresql.recovery_conf": _RECOVERY_CONF,
 }

@@ -35,6 +35,13 @@ def warn_managed(reading: Reading, path: str) -> None:
         reading.warn(f"{path}.{name}", "ignored: raftha sets this parameter", "remove it")
 
 
+def parameters_at(reading: Reading, prefix: str) -> dict[str, str]:
+    """The parameters that have an effect, those of recovery among them, which Patroni keeps apart:
+    since PostgreSQL 12 they are parameters like others."""
+    recovery = reading.get(prefix + "recovery_conf", dict) or {}
+    return without_managed({**recovery, **(reading.get(prefix + "parameters", dict) or {})})
+
+
 def without_managed(parameters: Mapping[str, str]) -> dict[str, str]:
     """The parameters that have an effect."""
     return {name: value for name, value in parameters.items() if name not in MANAGED_PARAMETERS}

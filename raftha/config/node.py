@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from raftha.config.checks import partners
 from raftha.config.hook_options import PREFIX as CALLBACKS
-from raftha.config.managed import without_managed
+from raftha.config.managed import parameters_at
 from raftha.config.reading import Reading
 from raftha.config.values import Listen
 from raftha.model.hooks import Callback, Hooks
@@ -125,7 +125,7 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         bin_dir=_path(reading, "postgresql.bin_dir", folder),
         custom_conf=_path(reading, "postgresql.custom_conf", folder),
         authentication=_authentication(reading),
-        parameters=without_managed(reading.get("postgresql.parameters", dict) or {}),
+        parameters=parameters_at(reading, "postgresql."),
         pg_hba=reading.get("postgresql.pg_hba", tuple) or (),
         pg_ident=reading.get("postgresql.pg_ident", tuple) or (),
         basebackup=reading.get("postgresql.basebackup", tuple) or (),

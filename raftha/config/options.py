@@ -228,6 +228,14 @@ _POSTGRESQL: Final = (
         default="none",
     ),
     _option(
+        "postgresql.recovery_conf",
+        Kind.PARAMETERS,
+        Reload.RELOAD,
+        "Accepted as Patroni has it: another place for `parameters` of recovery, such as"
+        " `restore_command`; the same name under `parameters` wins.",
+        default="none",
+    ),
+    _option(
         "postgresql.pg_hba",
         Kind.LINES,
         Reload.RELOAD,

@@ -149,8 +149,15 @@ def _of_timers(config: DynamicConfig, timers: Profile, where: str) -> tuple[Prob
 def _parameters(document: Mapping[str, Any]) -> Mapping[str, object]:
     """What a document gives for PostgreSQL, as it stands there, by small names."""
     section = document.get("postgresql")
-    given = section.get("parameters") if isinstance(section, Mapping) else None
-    return {str(n).lower(): v for n, v in given.items()} if isinstance(given, Mapping) else {}
+    if not isinstance(section, Mapping):
+        return {}
+    places = (section.get("recovery_conf"), section.get("parameters"))
+    return {
+        str(name).lower(): value
+        for given in places
+        if isinstance(given, Mapping)
+        for name, value in given.items()
+    }
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:

@@ -285,6 +285,14 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         reload=Reload.LIVE,
     ),
     Option(
+        path="postgresql.recovery_conf",
+        kind=Kind.PARAMETERS,
+        default="none",
+        doc="Accepted as Patroni has it: another place for `parameters` of recovery, such as"
+        " `restore_command`; the same name under `parameters` wins.",
+        reload=Reload.LIVE,
+    ),
+    Option(
         path="postgresql.pg_hba",
         kind=Kind.LINES,
         default="none",

@@ -132,6 +132,15 @@ def check_settings(cluster: ClusterHarness, name: str) -> None:
     assert config(cluster, name, "PATCH", users)[0] == 200
     mapped = cluster.nodes[name].pgdata / "raftha_ident.conf"
     cluster.wait_for(lambda: "operators alice bob" in mapped.read_text(), LIMIT_S, "pg_ident")
+    recovery = {"postgresql": {"recovery_conf": {"restore_command": "false"}}}
+    assert config(cluster, name, "PATCH", recovery)[0] == 200
+    shown = [("false",)]
+    for node in cluster.members():
+        cluster.wait_for(
+            lambda node=node: cluster.query(node.name, "SHOW restore_command") == shown,
+            LIMIT_S,
+            f"restore_command of {node.name}",
+        )
     assert config(cluster, name, "PUT", before)[1] == before
 
 

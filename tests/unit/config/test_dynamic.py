@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftha.config.dynamic import dump_dynamic, merge, parse_dynamic, patch_dynamic, stored_document
+from raftha.config.proposal import propose
 from raftha.errors import ConfigError
 from raftha.model.settings import (
     TIMINGS,
@@ -292,3 +293,27 @@ def test_a_dumped_configuration_parses_to_the_same(document: dict[str, object]) 
     config = parse_dynamic(document, "config")
     dumped = json.loads(json.dumps(dump_dynamic(config)))
     assert parse_dynamic(dumped, "config") == config
+
+
+def test_settings_of_recovery_are_parameters_wherever_they_stand() -> None:
+    before = {"postgresql": {"recovery_conf": {"restore_command": "cp a %p"}}}
+    config = parse_dynamic(before, "config")
+    assert config.postgresql.parameters == {"restore_command": "cp a %p"}
+
+    both = {"postgresql": {"parameters": {"restore_command": "cp b %p"}}}
+    proposal = propose(before, both, replaces=False, timers=Profile.LAN, where="config")
+    assert proposal.config.postgresql.parameters == {"restore_command": "cp b %p"}
+    assert proposal.parameters == {"restore_command": "cp b %p"}, "PostgreSQL is to judge it"
+
+    moved = {"postgresql": {"parameters": {"restore_command": None}}}
+    back = propose(proposal.document, moved, replaces=False, timers=Profile.LAN, where="config")
+    assert back.parameters == {"restore_command": "cp a %p"}
+    gone = {"postgresql": {"recovery_conf": None}}
+    none = propose(before, gone, replaces=False, timers=Profile.LAN, where="config")
+    assert none.config.postgresql.parameters == {}
+
+
+def test_who_is_followed_is_no_setting_of_recovery_conf() -> None:
+    change = {"postgresql": {"recovery_conf": {"primary_conninfo": "host=other"}}}
+    with pytest.raises(ConfigError, match="primary_conninfo"):
+        propose({}, change, replaces=False, timers=Profile.LAN, where="config")
