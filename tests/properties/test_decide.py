@@ -6,7 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Final
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -40,7 +40,7 @@ from raftha.model.cluster import SyncSet
 from raftha.model.ids import Revision
 from raftha.model.postgres import ServerRole
 from raftha.model.store import Grant, KeyAbsent, KeyAt, KeyCreatedAt, Put, Remove, Transact
-from raftha.model.view import View
+from raftha.model.view import GuardianView, View
 from tests.properties.memories import MEMORIES
 from tests.properties.views import BASES, CLUSTERS, SERVING, VIEW_PARTS, VIEWS, variants
 from tests.unit.ha import builders as b
@@ -58,6 +58,8 @@ FROM_BEFORE: Final[st.SearchStrategy[View]] = st.builds(
     CLUSTERS,
 )
 """Of a node whose directory was a primary's before the cluster."""
+
+UNARMED: Final = b.lease(armed=False)
 
 
 def is_proven(view: View, decision_epoch: object) -> bool:
@@ -312,6 +314,7 @@ def test_a_server_that_may_write_is_started_under_a_deadline(view: View, memory:
             assert view.lease.armed or view.guardian.primary
 
 
+@example(b.view(guardian=GuardianView(alive=False), lease=UNARMED, stopping=True), Memory())
 @given(VIEWS, MEMORIES)
 def test_without_a_guardian_nothing_else_is_done(view: View, memory: Memory) -> None:
     """An agent that is being stopped may still give up a job and end."""

@@ -123,7 +123,7 @@ def _hands_over(s: Situation) -> bool:
 
 def _arm(s: Situation) -> Verdict | None:
     lease = s.lease
-    if lease is None or lease.armed or _rests(s, lease):
+    if lease is None or lease.armed or not s.view.guardian.alive or _rests(s, lease):
         return None
     return Verdict("the guardian gets a deadline again before anything else", (Rearm(),))
 
