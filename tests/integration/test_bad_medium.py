@@ -87,7 +87,8 @@ def test_a_disk_that_fills_up_stops_the_voter_loudly(witness: ClusterHarness) ->
     directory = raft(witness)
     node = witness.nodes["w1"]
     rewrite(witness, "w1", lambda o: o["raft"].update(allow_tmpfs=True))
-    mount = f'mount -t tmpfs -o size=80m none {directory}\nexec "$@"'
+    # As the first process of its namespace the agent would be started again.
+    mount = f'mount -t tmpfs -o size=80m none {directory}\n"$@" || exit $?'
     with subprocess.Popen(
         [*UNSHARE, "sh", "-ec", mount, "sh", sys.executable, "-m", "raftha", "witness", node.file],
         stderr=subprocess.PIPE,
