@@ -112,8 +112,8 @@ DECISIONS: Final = (
     Mutant(
         file="ha/rules/pause.py",
         without="R11: a server is started under a lease without a deadline",
-        text="if lease is None or lease.armed or _rests(s, lease):",
-        instead="if lease is None or lease.armed or not s.running:",
+        text="or not s.view.guardian.alive or _rests(s, lease):",
+        instead="or not s.view.guardian.alive or not s.running:",
         caught_by=_PAUSE + "test_no_server_is_started_before_the_guardian_is_armed",
     ),
     Mutant(
