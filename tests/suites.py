@@ -68,7 +68,7 @@ SEEDS: Final = 200
 """Seeds of the consensus simulation in CI: 0.3 to 0.35 s of processor time each."""
 CLUSTER_SEEDS: Final = 400
 """Histories of the whole cluster that nothing is planted in, of half to one second each."""
-FEW_CLUSTER_SEEDS: Final = 40
+FEW_CLUSTER_SEEDS: Final = 20
 """Of them in CI: with all of them and the planted faults it took 18 minutes in the place of 14."""
 PLANTED: Final = "tests/sim/test_cluster_notice.py"
 """Histories of the whole cluster, of about a second each, with a fault planted in the program."""
