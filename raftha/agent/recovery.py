@@ -22,7 +22,7 @@ from raftha.agent.oldserver import end_primary, is_guarded
 from raftha.agent.process import guardian_socket, run_directory
 from raftha.clock import Clock
 from raftha.consensus import remains
-from raftha.consensus.configuration import Seat
+from raftha.consensus.configuration import Configuration, Seat
 from raftha.consensus.refounding import SurvivorDirectory
 from raftha.consensus.remains import Remains
 from raftha.consensus.stable import Owner
@@ -33,7 +33,7 @@ from raftha.ha.keys import Keys
 from raftha.ha.recovery import Survivor
 from raftha.instants import RHO, Seconds, shortest
 from raftha.model.cluster import Cluster
-from raftha.model.ids import Lsn, Timeline
+from raftha.model.ids import Lsn, Scope, Timeline
 from raftha.model.postgres import ControlData, DataDirectory
 from raftha.model.settings import NodeConfig
 from raftha.model.store import Snapshot
@@ -107,8 +107,8 @@ class Recovery:
         StorageFailed if the agent runs, NotRecoverable, NotAllowed, ConfigError."""
         self._directory.open()
         found = remains.read(self._directory.read())
-        cluster = self._cluster(found)
-        others = self._others(found, cluster)
+        cluster = cluster_of(found, self._config.scope, self._clock)
+        others = others_of(self._config, found.voters, cluster)
         unknown = _fold(kept) - _fold(other.name for other in others)
         if unknown:
             names = ", ".join(other.name for other in others) or "nobody"
@@ -171,34 +171,6 @@ class Recovery:
         self._directory.close()
 
     # What is there.
-
-    def _cluster(self, found: Remains) -> Cluster:
-        machine = found.machine
-        snapshot = Snapshot(
-            revision=machine.revision,
-            generation=machine.generation,
-            taken=self._clock.now(),
-            entries=machine.entries,
-            leases=machine.leases,
-        )
-        return read_cluster(self._keys, snapshot)
-
-    def _others(self, found: Remains, cluster: Cluster) -> list[Suspect]:
-        """Everybody who may have a vote, or believes so: by the log, the file and the store. Not
-        this node at an address that it had before."""
-        own = str(self._config.raft.self_addr)
-        members = {member.raft: member for member in cluster.members.values()}
-        names = {seat.address: seat.name for seat in found.voters.expected}
-        names |= {seat.address: seat.name for seat in found.voters.seats}
-        for address in (*map(str, self._config.raft.partner_addrs), *members):
-            names.setdefault(address, "")
-        others = []
-        for address, name in names.items():
-            member = members.get(address)
-            known = name or (member.name if member is not None else address)
-            if address != own and known.casefold() != self._config.name.casefold():
-                others.append(Suspect(name=known, places=lifesigns.places_of(address, member)))
-        return sorted(others, key=lambda other: other.name)
 
     def _refuse_majority(self, found: Remains, kept: Sequence[str]) -> None:
         """A survivor without a vote adds nothing to a majority."""
@@ -265,6 +237,37 @@ class Recovery:
             if left <= 0:
                 return
             self._wait(max(_SHORTEST_WAIT, min(LOOK_PERIOD, left)))
+
+
+def cluster_of(found: Remains, scope: Scope, clock: Clock) -> Cluster:
+    """The cluster as the last entry of the log leaves it."""
+    machine = found.machine
+    snapshot = Snapshot(
+        revision=machine.revision,
+        generation=machine.generation,
+        taken=clock.now(),
+        entries=machine.entries,
+        leases=machine.leases,
+    )
+    return read_cluster(Keys(scope), snapshot)
+
+
+def others_of(config: NodeConfig, voters: Configuration, cluster: Cluster) -> list[Suspect]:
+    """Everybody else who may have a vote, or believes so: by the log, the file and the store. Not
+    this node at an address that it had before."""
+    own = str(config.raft.self_addr)
+    members = {member.raft: member for member in cluster.members.values()}
+    names = {seat.address: seat.name for seat in voters.expected}
+    names |= {seat.address: seat.name for seat in voters.seats}
+    for address in (*map(str, config.raft.partner_addrs), *members):
+        names.setdefault(address, "")
+    others = []
+    for address, name in names.items():
+        member = members.get(address)
+        known = name or (member.name if member is not None else address)
+        if address != own and known.casefold() != config.name.casefold():
+            others.append(Suspect(name=known, places=lifesigns.places_of(address, member)))
+    return sorted(others, key=lambda other: other.name)
 
 
 def refuse_the_living(signs: Sequence[LifeSign]) -> None:

@@ -38,9 +38,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 _ELSEWHERE: Final = {
-    "remove": "there are no keys of a cluster apart from its nodes: to give a cluster up, stop "
-    "every agent and remove raft.data_dir and the data directory of each node; to take one node "
-    "out, raftha member remove NAME",
     "demote-cluster": "standby clusters are left out in this version",
     "promote-cluster": "standby clusters are left out in this version",
     "configure": "give the file of a node with -c FILE, or put it into ~/.config/raftha",
@@ -98,6 +95,14 @@ def check_config(context: click.Context, config: Path, as_witness: bool) -> None
     context.exit(starter.check_config(config, as_witness))
 
 
+def _own_file(context: click.Context, file: Path | None) -> Path:
+    """The file of the node that a command works on. Raises UsageError."""
+    chosen: Path | None = file or context.obj.file
+    if chosen is None:
+        raise click.UsageError("which node? Give its file with -c FILE")
+    return chosen
+
+
 @cli.command()
 @click.option("-c", "--config-file", "file", type=FILE, help="This node's file.")
 @click.option("--with", "kept", multiple=True, help="Another survivor, which joins again.")
@@ -116,15 +121,32 @@ def recover(context: click.Context, /, file: Path | None, output: str, **consent
     from raftha.cli import recover as work
     from raftha.clock import SystemClock
 
-    chosen = file or context.obj.file
-    if chosen is None:
-        raise click.UsageError("which node? Give its file with -c FILE")
+    chosen = _own_file(context, file)
     told = work.Consent(attended=sys.stdin.isatty(), **consent)
     if output == "json":
         if not told.dry_run:
             raise click.UsageError("-o json shows and does nothing: add --dry-run")
         context.exit(work.compare(chosen, told.kept, SystemClock(), Event().wait))
     context.exit(work.recover(chosen, told, SystemClock(), Event().wait))
+
+
+@cli.command()
+@click.option("-c", "--config-file", "file", type=FILE, help="This node's file.")
+@click.option("--confirm", metavar="SCOPE", help="The cluster's name, instead of typing it.")
+@click.option("--dry-run", is_flag=True, help="Show all, change nothing.")
+@cluster_argument
+@click.pass_context
+def remove(context: click.Context, /, file: Path | None, **consent: Any) -> None:
+    """Have this node forget a cluster that is given up.
+
+    Every agent must be stopped. The node's key store is put aside, its data stay. To take a node
+    out of a cluster that lives: raftha member remove.
+    """
+    from raftha.cli import remove as work
+    from raftha.clock import SystemClock
+
+    told = work.Consent(attended=sys.stdin.isatty(), **consent)
+    context.exit(work.remove(_own_file(context, file), told, SystemClock()))
 
 
 @cli.command()

@@ -21,9 +21,8 @@ from raftha.agent.recovery import NotAllowed, Prospect, Recovery, refuse_the_liv
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
 from raftha.clock import Clock
-from raftha.config.load import load
+from raftha.config.load import load_either
 from raftha.errors import ConfigError, RafthaError, StorageFailed
-from raftha.model.settings import NodeConfig
 
 LOOKS: Final = 3
 """How often the lost are tried before anybody is asked, with `PAUSE_S` in between; they are tried
@@ -45,7 +44,7 @@ class Consent(Struct, frozen=True, kw_only=True):
 def recover(path: Path, consent: Consent, clock: Clock, wait: Callable[[float], object]) -> Exit:
     """Carry it out, in conversation with the operator."""
     try:
-        config = _load(path)
+        config = load_either(path, os.environ)
     except ConfigError as error:
         complain(str(error))
         return Exit.USAGE
@@ -72,7 +71,7 @@ def compare(path: Path, kept: Sequence[str], clock: Clock, wait: Callable[[float
     """Print what a dry run finds as one JSON document, for a program that compares survivors. What
     speaks against a recovery here stands in `refused`, which is null if nothing does."""
     try:
-        config = _load(path)
+        config = load_either(path, os.environ)
     except ConfigError as error:
         complain(str(error))
         return Exit.USAGE
@@ -101,12 +100,6 @@ def _carry_out(recovery: Recovery, prospect: Prospect) -> Exit:
         return Exit.UNKNOWN
     _conclude(prospect, kept)
     return Exit.DONE
-
-
-def _load(path: Path) -> NodeConfig:
-    """A member's file or a witness's. Raises ConfigError."""
-    loaded = load(path, os.environ, witness=True)
-    return load(path, os.environ).config if loaded.of_member else loaded.config
 
 
 def _show(prospect: Prospect) -> None:

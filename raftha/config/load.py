@@ -64,6 +64,12 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
     )
 
 
+def load_either(path: Path, environ: Mapping[str, str]) -> NodeConfig:
+    """A member's file, or a witness's, whichever it is. Raises ConfigError."""
+    loaded = load(path, environ, witness=True)
+    return load(path, environ).config if loaded.of_member else loaded.config
+
+
 def _check_ciphers(reading: Reading) -> None:
     ciphers = reading.get("restapi.ciphers", str)
     if ciphers is None:

@@ -12,6 +12,7 @@ _GREETED: Final = "unit/consensus/test_members.py::"
 _STORE: Final = "unit/ha/test_recovered_store.py::"
 _SERVER: Final = "unit/agent/test_oldserver.py::"
 _COMMAND: Final = "unit/cli/test_recover_command.py::"
+_REMOVAL: Final = "unit/cli/test_remove_command.py::"
 
 MUTANTS: Final = (
     Mutant(
@@ -163,5 +164,26 @@ MUTANTS: Final = (
         text="if wanted - named:",
         instead="if False:",
         caught_by=_COMMAND + "test_without_each_word_of_consent_nothing_happens",
+    ),
+    Mutant(
+        file="agent/removal.py",
+        without="a node forgets a cluster that lives",
+        text="        self._refuse_server()\n        self.look()\n        directory",
+        instead="        self._refuse_server()\n        directory",
+        caught_by=_REMOVAL + "test_whoever_came_back_while_it_was_asked_is_seen",
+    ),
+    Mutant(
+        file="agent/removal.py",
+        without="the directory of an agent that runs is put aside",
+        text="        self._lock = dirlock.take(directory)\n",
+        instead="",
+        caught_by=_REMOVAL + "test_its_own_agent_has_to_be_stopped",
+    ),
+    Mutant(
+        file="agent/removal.py",
+        without="a server that runs loses its key store",
+        text="        if pid is not None:\n",
+        instead="        if False:\n",
+        caught_by=_REMOVAL + "test_a_server_that_a_pause_left_behind_has_to_be_stopped",
     ),
 )

@@ -64,7 +64,7 @@ GUARDED = (
 )
 """What wants the password."""
 OTHERS = (("flush", "switchover", "--yes"),)
-ALONE = {"run", "witness", "check-config", "recover", "version", "diag"}
+ALONE = {"run", "witness", "check-config", "recover", "remove", "version", "diag"}
 """What asks nobody, or prints something whoever answers."""
 
 
@@ -223,7 +223,7 @@ def test_whoever_gives_no_password_or_a_wrong_one_is_told_where_to_put_it(
         ("reinit n1 --yes", Exit.REFUSED, "n1 is the leader: hand over first"),
         ("version nobody", Exit.REFUSED, "there is no member nobody"),
         ("flush main switchover n2 --yes", Exit.USAGE, "leave the members out"),
-        ("remove main", Exit.USAGE, "raftha member remove NAME"),
+        ("remove main", Exit.USAGE, "which node? Give its file"),
         ("demote-cluster", Exit.USAGE, "left out in this version"),
         ("list -e -o json", Exit.USAGE, "-e and -t are of the table"),
         ("history --last 5", Exit.USAGE, "add --events"),

@@ -4,10 +4,7 @@ what is asked, and that a refusal changes nothing."""
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -21,123 +18,25 @@ from raftha.agent.recovery import NotAllowed, Recovery
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.cli.recover import Consent, compare, recover
-from raftha.clock import SystemClock
 from raftha.config.load import load
-from raftha.consensus import commands, configuration
-from raftha.consensus.commands import LogCommand
-from raftha.consensus.configuration import Configuration, Seat
-from raftha.consensus.stable import Owner, Persisted
-from raftha.consensus.state import LogEntry, unseal
-from raftha.consensus.storage import SqliteStore
-from raftha.instants import RHO, Seconds
+from raftha.consensus import configuration
+from raftha.consensus.state import unseal
+from raftha.instants import RHO
 from raftha.model.settings import Address, Authentication, Credentials, PostgresConfig
-from raftha.model.store import Grant, LeaseId, Transact
-from tests.sim.fakes import FakeClock, TrueTime
+from tests.sim.fakes import FakeClock
+from tests.unit.cli.survivor import TTL, Node, Ports
 
-TTL: Final = Seconds(12.0)
 SURE: Final = Consent(fenced=("n2", "n3"), confirm="demo")
 
 
-class Ports:
-    """Addresses on this machine, at some of which somebody listens; nobody answers there."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._held: dict[str, socket.socket] = {}
-
-    def address(self, name: str) -> str:
-        held = self._stack.enter_context(socket.socket())
-        held.bind(("127.0.0.1", 0))
-        self._held[name] = held
-        return f"127.0.0.1:{held.getsockname()[1]}"
-
-    def listen(self, name: str) -> None:
-        self._held[name].listen(1)
-
-
-@pytest.fixture
-def ports() -> Iterator[Ports]:
-    with ExitStack() as stack:
-        yield Ports(stack)
-
-
-class Node:
-    """A stopped witness w1 of a cluster whose other voters are n2 and n3; and the time, which
-    passes only where somebody waits."""
-
-    def __init__(self, folder: Path, ports: Ports, *, others: tuple[str, ...] = ("n2", "n3")):
-        self.time = TrueTime()
-        self.waited: list[float] = []
-        self.on_wait: Callable[[], object] = lambda: None
-        self.raft = folder / "raft"
-        self.addresses = {name: ports.address(name) for name in ("w1", *others)}
-        self.file = folder / "w1.yml"
-        self._write_file()
-        self._write_log()
-
-    def _write_file(self) -> None:
-        own, *others = self.addresses.values()
-        options = {
-            "scope": "demo",
-            "name": "w1",
-            "raft": {
-                "self_addr": own,
-                "partner_addrs": others,
-                "data_dir": str(self.raft),
-                "allow_tmpfs": True,
-            },
-            "restapi": {"listen": "127.0.0.1:1", "connect_address": "127.0.0.1:1"},
-        }
-        self.file.write_text(yaml.safe_dump(options), encoding="utf-8")
-        self.file.chmod(0o600)
-
-    def _write_log(self) -> None:
-        seats = tuple(Seat(a, name, f"life of {name}") for name, a in self.addresses.items())
-        voters = Configuration(lineage="x", seats=seats)
-        grant = LogCommand(body=Transact((), (Grant(LeaseId("leader"), "n2", TTL),)))
-        store = self._store("life of w1")
-        store.load()
-        store.append(LogEntry(b"\x01", 1, 0))
-        store.append(LogEntry(configuration.encode(voters), 2, 4))
-        store.append(LogEntry(commands.REGULAR + commands.encode(grant), 3, 4))
-        store.save_ballot(4, None)
-        store.close()
-
-    def _store(self, incarnation: str) -> SqliteStore:
-        owner = Owner(scope="demo", name="w1")
-        clock = SystemClock()
-        return SqliteStore(self.raft, owner=owner, clock=clock, new_incarnation=incarnation)
-
-    def persisted(self) -> Persisted:
-        store = self._store("unused")
-        try:
-            return store.load()
-        finally:
-            store.close()
-
-    def wait(self, seconds: float) -> None:
-        self.waited.append(seconds)
-        self.time.now += seconds
-        self.on_wait()
-
-    def recover(self, consent: Consent = SURE) -> Exit:
-        return recover(self.file, consent, FakeClock(self.time), self.wait)
-
-    @property
-    def is_untouched(self) -> bool:
-        kept = list(self.raft.glob("raft-before-recovery-*"))
-        return self.persisted().incarnation == "life of w1" and not kept
-
-
-@pytest.fixture
-def node(tmp_path: Path, ports: Ports) -> Node:
-    return Node(tmp_path, ports)
+def recovered(node: Node, consent: Consent = SURE) -> Exit:
+    return recover(node.file, consent, FakeClock(node.time), node.wait)
 
 
 def test_it_begins_the_next_generation_and_says_what_comes_next(
     node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert node.recover() is Exit.DONE
+    assert recovered(node) is Exit.DONE
 
     persisted = node.persisted()
     assert persisted.incarnation != "life of w1"
@@ -155,14 +54,14 @@ def test_it_begins_the_next_generation_and_says_what_comes_next(
 
 def test_it_waits_as_long_as_any_lease_may_be_believed_in(node: Node) -> None:
     began = node.time.now
-    assert node.recover() is Exit.DONE
+    assert recovered(node) is Exit.DONE
     assert node.time.now - began >= 2.0 + TTL * (1 + RHO)
 
 
 def test_a_dry_run_shows_it_all_and_changes_nothing(
     node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert node.recover(Consent(dry_run=True)) is Exit.DONE
+    assert recovered(node, Consent(dry_run=True)) is Exit.DONE
     assert node.is_untouched
     told = capsys.readouterr().out
     assert "raftha recover --dry-run" in told
@@ -221,8 +120,8 @@ def test_while_somebody_lives_it_is_refused(
     node: Node, ports: Ports, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ports.listen("n3")
-    assert node.recover() is Exit.REFUSED
-    assert node.recover(replace(SURE, dry_run=True)) is Exit.REFUSED
+    assert recovered(node) is Exit.REFUSED
+    assert recovered(node, replace(SURE, dry_run=True)) is Exit.REFUSED
     assert node.is_untouched
     told = capsys.readouterr().err
     assert f"n3 answers: Raft at {node.addresses['n3']}" in told
@@ -235,7 +134,7 @@ def test_who_comes_back_while_leases_lapse_stops_it(node: Node, ports: Ports) ->
             ports.listen("n2")
 
     node.on_wait = come_back
-    assert node.recover() is Exit.REFUSED
+    assert recovered(node) is Exit.REFUSED
     assert len(node.waited) == 6
     assert node.is_untouched
 
@@ -244,8 +143,8 @@ def test_another_survivor_may_answer_and_joins_again(tmp_path: Path, ports: Port
     five = Node(tmp_path, ports, others=("n2", "n3", "n4", "n5"))
     ports.listen("n2")
     sure = Consent(fenced=("n3", "n4", "n5"), confirm="demo")
-    assert five.recover(sure) is Exit.REFUSED
-    assert five.recover(replace(sure, kept=("N2",))) is Exit.DONE
+    assert recovered(five, sure) is Exit.REFUSED
+    assert recovered(five, replace(sure, kept=("N2",))) is Exit.DONE
 
 
 @pytest.mark.parametrize(
@@ -262,7 +161,7 @@ def test_another_survivor_may_answer_and_joins_again(tmp_path: Path, ports: Port
 def test_without_each_word_of_consent_nothing_happens(
     node: Node, consent: Consent, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert node.recover(consent) is Exit.REFUSED
+    assert recovered(node, consent) is Exit.REFUSED
     assert said in capsys.readouterr().err
     assert node.is_untouched
 
@@ -275,7 +174,7 @@ def test_whom_the_file_alone_names_is_told_apart_and_counts_as_lost(
     options["raft"]["partner_addrs"].append("127.0.0.1:9")
     node.file.write_text(yaml.safe_dump(options), "utf-8")
 
-    assert node.recover() is Exit.REFUSED
+    assert recovered(node) is Exit.REFUSED
 
     said = capsys.readouterr()
     assert said.out.count("has no vote in the log") == 1
@@ -291,7 +190,7 @@ def test_a_survivor_without_a_vote_makes_no_majority(node: Node) -> None:
     options["raft"]["partner_addrs"].append(joining)
     node.file.write_text(yaml.safe_dump(options), "utf-8")
 
-    assert node.recover(replace(SURE, kept=(joining,))) is Exit.DONE
+    assert recovered(node, replace(SURE, kept=(joining,))) is Exit.DONE
 
 
 def test_a_node_that_has_moved_is_not_asked_to_fence_itself(
@@ -301,7 +200,7 @@ def test_a_node_that_has_moved_is_not_asked_to_fence_itself(
     options["raft"]["self_addr"] = moved = ports.address("moved")
     node.file.write_text(yaml.safe_dump(options), "utf-8")
 
-    assert node.recover() is Exit.DONE
+    assert recovered(node) is Exit.DONE
 
     assert "had no vote" not in capsys.readouterr().out
     snapshot = node.persisted().snapshot
@@ -315,7 +214,7 @@ def test_a_node_that_has_moved_is_not_asked_to_fence_itself(
 def test_a_running_agent_is_left_alone(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     agent = node._store("unused")
     agent.load()
-    assert node.recover() is Exit.REFUSED
+    assert recovered(node) is Exit.REFUSED
     agent.close()
     assert "in use by another raftha process: stop that one first" in capsys.readouterr().err
     assert node.is_untouched
@@ -324,7 +223,7 @@ def test_a_running_agent_is_left_alone(node: Node, capsys: pytest.CaptureFixture
 def answering(node: Node, *lines: str) -> tuple[Exit, str]:
     """Somebody is there and types these lines; what came of it, and what was complained of."""
     with CliRunner().isolation(input="".join(f"{line}\n" for line in lines)) as (_, complaints, _):
-        ended = node.recover(Consent(attended=True))
+        ended = recovered(node, Consent(attended=True))
         return ended, complaints.getvalue().decode()
 
 
@@ -341,7 +240,7 @@ def test_an_error_half_way_is_told_with_how_to_see_what_is_in_place(
     node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (node.raft / "raft-recovery.tmp").touch()  # where a folder is to be made
-    assert node.recover() is Exit.UNKNOWN
+    assert recovered(node) is Exit.UNKNOWN
     assert "--dry-run to see which generation" in capsys.readouterr().err
     assert node.is_untouched
 
