@@ -272,7 +272,7 @@ def _member(
         role=_role(member, report, cluster, is_leader),
         state=_state_word(member, report),
         timeline=report.timeline if report else member.timeline,
-        received=None if report is None else (report.received or position),
+        received=position,  # PostgreSQL's own word lags behind after a restart, until WAL comes
         replayed=None if report is None else (report.replayed or position),
         position=position,
         lag_bytes=lag,

@@ -250,7 +250,7 @@ def switchover(
 
 @cli.command()
 @operation_options
-@click.option("--candidate", required=True, help="The member that is to take over.")
+@click.option("--candidate", help="The member that is to take over; without it, it asks.")
 @click.option("--fenced", metavar="NAME", help="A disarmed member that is off for certain.")
 @click.option(
     "--allow-data-loss", "may_lose", is_flag=True, help="Even if it may lack acknowledged commits."
@@ -262,7 +262,7 @@ def switchover(
 def failover(
     context: click.Context,
     /,
-    candidate: str,
+    candidate: str | None,
     fenced: str | None,
     may_lose: bool,
     confirm: str | None,

@@ -72,7 +72,10 @@ def perform(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
     if wish.confirm is not None and not wish.may_lose:
         raise click.UsageError("--confirm goes with --allow-data-loss")
     check_time(wish.scheduled, clock, dry_run=wish.dry_run)
-    if not sys.stdin.isatty() and not wish.dry_run:
+    attended = sys.stdin.isatty() and not wish.dry_run
+    if wish.kind is RequestKind.FAILOVER and wish.candidate is None and (wish.yes or not attended):
+        raise click.UsageError("say who is to take over: add --candidate NAME")
+    if not attended and not wish.dry_run:
         if wish.may_lose and wish.confirm is None:
             raise click.UsageError("nobody is there to confirm: add --confirm with the scope")
         if not (wish.yes or wish.may_lose):
@@ -143,6 +146,8 @@ def _request(report: ClusterReport, wish: Wish) -> OperationRequest:
         if not standbys:
             raise NotPossible("there is no standby that could take over")
         candidate = candidate or _choice(standbys, wish.yes or wish.dry_run)
+    elif candidate is None:
+        candidate = _heir(standbys)
     return OperationRequest(
         kind=wish.kind,
         leader=report.leader if wish.kind is RequestKind.SWITCHOVER else None,
@@ -195,6 +200,14 @@ def _choice(standbys: list[str], yes: bool) -> str | None:
         show_choices=False,
     )
     return str(picked) or None
+
+
+def _heir(standbys: list[str]) -> str:
+    """Who is to take over in a failover, which the cluster does not choose. Raises NotPossible."""
+    if not standbys:
+        raise NotPossible("no standby answers that could take over; name one by --candidate NAME")
+    choice = click.Choice(standbys)
+    return str(click.prompt("Candidate", type=choice, default=None))
 
 
 def _explain(report: ClusterReport, request: OperationRequest) -> None:

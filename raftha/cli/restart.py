@@ -175,6 +175,9 @@ def reload(contact: Contact, wish: Wish) -> Exit:
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
+    if not names:
+        click.echo("No member is meant.")
+        return Exit.DONE
     if not agreed(wish.yes, f"Reload {', '.join(names)}?"):
         return Exit.REFUSED
     worst = Exit.DONE

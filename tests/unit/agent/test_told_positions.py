@@ -7,10 +7,10 @@ from typing import Any, Final, cast
 
 from raftha.agent.board import Board, Sample
 from raftha.agent.observer import Observer
-from raftha.agent.report import node_report, peer_report
+from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.instants import Seconds
 from raftha.model.postgres import ServerStatus
-from raftha.model.view import GuardianView
+from raftha.model.view import GuardianView, PeerAnswer
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 
@@ -26,6 +26,27 @@ def test_a_position_is_told_as_the_last_word_only_if_it_was_read_after_the_cut()
     assert (told.position, told.pledged) == (pg.lsn(5000), pg.PLEDGED)
     early = peer_report(s, node, view.guardian, view.server, pg.at(-0.3))
     assert (early.position, early.pledged) == (pg.lsn(5000), None)
+
+
+def test_a_restarted_standby_has_received_what_it_has_replayed() -> None:
+    """PostgreSQL says where its receiver began, a segment's first byte, until more WAL comes."""
+    restarted = pg.standby(received=pg.lsn(4096), replayed=pg.lsn(5000))
+    view = b.following(server=restarted)
+    s = b.situation(view)
+    report = peer_report(s, node_report(s, b.decided(view), "demo"), view.guardian, restarted, None)
+    answers = {s.me: PeerAnswer(asked=pg.T0, report=report)}
+    whole = cluster_report(
+        scope="demo",
+        me=s.me,
+        now=pg.T0,
+        cluster=s.cluster,
+        raft=view.raft,
+        answers=answers,
+        seen=pg.T0,
+        notices=(),
+    )
+    told = next(member for member in whole.members if member.name == s.me)
+    assert (told.received, told.replayed) == (pg.lsn(5000), pg.lsn(5000))
 
 
 @dataclass

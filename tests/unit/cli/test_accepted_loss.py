@@ -113,3 +113,13 @@ def test_the_name_of_the_cluster_has_to_be_typed(typed: str, agreed: bool) -> No
     )
     with CliRunner().isolation(input=f"{typed}\n"):
         assert operate._confirmed("demo", ASKED, wish) is agreed
+
+
+@pytest.mark.parametrize(("typed", "picked"), [("n3\n", "n3"), ("n1\nn2\n", "n2")])
+def test_on_a_terminal_a_failover_asks_for_its_candidate(typed: str, picked: str) -> None:
+    """As patronictl does; the leader is no answer."""
+    wish = operate.Wish(
+        kind=RequestKind.FAILOVER, leader=None, candidate=None, yes=False, wait=False
+    )
+    with CliRunner().isolation(input=typed):
+        assert operate._request(cluster_report(), wish).candidate == picked

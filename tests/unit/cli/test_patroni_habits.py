@@ -100,6 +100,12 @@ def test_members_after_the_name_are_meant_each_once(responder: FakeResponder, ur
     assert [line[:2] for line in raftha(url, "version main n3").stdout.split("  ")[1:]] == ["n3"]
 
 
+def test_where_nobody_is_meant_it_is_said(responder: FakeResponder, url: str) -> None:
+    told = raftha(url, "reload main n1 -r replica --force")
+    assert (told.exit_code, told.stdout) == (Exit.DONE, "No member is meant.\n")
+    assert responder.reloads == 0
+
+
 def test_a_member_of_the_clusters_name_is_meant_by_it(responder: FakeResponder, url: str) -> None:
     report = responder.cluster_report
     renamed = tuple(replace(m, name="main") if m.name == "n2" else m for m in report.members)
