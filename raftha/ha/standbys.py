@@ -51,8 +51,8 @@ class _Standby(Struct, frozen=True):
     flushed: int
 
     @property
-    def rank(self) -> tuple[bool, bool, bool, int, int, str]:
-        return self.may_lead, self.near, self.kept, self.priority, self.flushed, self.name
+    def rank(self) -> tuple[bool, bool, int, bool, int, str]:
+        return self.may_lead, self.near, self.priority, self.kept, self.flushed, self.name
 
 
 def attached(server: ServerStatus, name: MemberName) -> Attached | None:

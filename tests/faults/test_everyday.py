@@ -9,13 +9,16 @@ import http.client
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from raftha.cli.exits import Exit
 from tests.faults.test_scheduled import ahead
@@ -66,6 +69,7 @@ def test_an_ordinary_day(new_cluster: NewCluster) -> None:
     wait_for_sync(cluster)
     standbys = [node.name for node in cluster.members() if node.name != primary]
 
+    check_screens(cluster, primary)
     check_health(cluster, primary, standbys)
     check_tags(cluster, standbys[0])
     check_settings(cluster, standbys[0])
@@ -77,6 +81,32 @@ def test_an_ordinary_day(new_cluster: NewCluster) -> None:
     check_allowlist(cluster, standbys[0])
     check_log(cluster, standbys[1])
     assert check_quiet(cluster) == primary, "nobody lost the lead by any of it"
+
+
+def check_screens(cluster: ClusterHarness, primary: str) -> None:
+    """Patroni's forms of what it lists, with the cluster's name where it wants it."""
+    names = [node.name for node in cluster.members()]
+    for verb in ("list", "topology"):
+        header, *rows = raftha(cluster, Exit.DONE, verb, "test", "--format", "tsv").splitlines()
+        assert header.startswith("name\trole\tstate\t")
+        assert sorted(row.split("\t")[0] for row in rows) == names
+        assert [row.split("\t")[:2] for row in rows if "leader" in row] == [[primary, "leader"]]
+    shown = yaml.safe_load(raftha(cluster, Exit.DONE, "list", "-f", "yaml"))
+    assert [member["name"] for member in shown["members"]] == names
+    dated, *screen = raftha(cluster, Exit.DONE, "list", "-e", "-t").splitlines()
+    assert datetime.fromisoformat(dated).tzinfo is not None
+    assert any("pending restart  scheduled restart" in line for line in screen)
+    versions = json.loads(raftha(cluster, Exit.DONE, "version", "test", "n2", "-o", "json"))
+    assert [member["name"] for member in versions["members"]] == ["n2"]
+    watching = ["list", "-w", "0.2", "-f", "tsv", "-c", str(cluster.nodes["n1"].file)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "raftha", *watching], stdout=subprocess.PIPE, text=True
+    ) as watch:
+        assert watch.stdout is not None
+        again = [watch.stdout.readline() for _ in range(2 * (1 + len(names)))]
+        watch.send_signal(signal.SIGINT)
+    assert [line.split("\t")[0] for line in again].count(primary) == 2
+    assert watch.returncode == Exit.DONE
 
 
 def check_health(cluster: ClusterHarness, primary: str, standbys: list[str]) -> None:
@@ -178,6 +208,13 @@ def check_restarts(cluster: ClusterHarness, primary: str, standbys: list[str]) -
     told = raftha(cluster, Exit.DONE, "restart", "--pg-version", "9.6", "--yes")
     assert "No member is meant" in told
     assert before == {name: postmaster_pid(cluster, name) for name in before}
+
+    older = {"role": "replica", "postgres_version": "99.0", "timeout": 60}
+    assert request(cluster, standbys[0], "POST", "/restart", older)[0] == 200
+    first = {name for name in before if postmaster_pid(cluster, name) != before[name]}
+    assert first == {standbys[0]}
+    cluster.wait_until_whole()
+    wait_for_sync(cluster)
 
     raftha(cluster, Exit.DONE, "restart", "--role", "replica", "--yes")
     changed = {name for name in before if postmaster_pid(cluster, name) != before[name]}

@@ -43,8 +43,8 @@ MUTANTS: Final = (
     Mutant(
         file="ha/standbys.py",
         without="L1: one that may not lead keeps the place of one that may",
-        text="return self.may_lead, self.near, self.kept,",
-        instead="return False, self.near, self.kept,",
+        text="return self.may_lead, self.near, self.priority,",
+        instead="return False, self.near, self.priority,",
         caught_by=_SYNC + "test_one_that_may_lead_takes_the_place_of_one_that_may_not",
     ),
     Mutant(

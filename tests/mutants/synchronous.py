@@ -251,6 +251,13 @@ QUORUM: Final = (
     ),
     Mutant(
         file="ha/standbys.py",
+        without="a higher sync_priority counts for nothing while another standby is waited for",
+        text="self.may_lead, self.near, self.priority, self.kept",
+        instead="self.may_lead, self.near, self.kept, self.priority",
+        caught_by=_STANDBYS + "test_a_higher_priority_takes_the_place_of_one_that_is_waited_for",
+    ),
+    Mutant(
+        file="ha/standbys.py",
         without="L1: commits rest on one that may not lead beside one that may",
         text="group = [standby for standby in pool if standby.may_lead] or pool",
         instead="group = pool",

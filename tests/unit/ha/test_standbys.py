@@ -133,6 +133,29 @@ def test_of_two_by_name_the_lost_one_leaves_the_store_first() -> None:
     assert stored_by(decision) == encode_sync(N1, (N3,))
 
 
+def preferring(first: MemberName, **more: Any) -> View:
+    """One is waited for by name, n3, and this one has the higher priority."""
+    tagged = b.members(b.member(first, tags=Tags(sync_priority=2)))
+    return leading(cluster(ON, sync=b.sync(N3), members=tagged), names_for(N3), **more)
+
+
+def test_a_higher_priority_takes_the_place_of_one_that_is_waited_for() -> None:
+    """As in Patroni: otherwise a changed tag, or a return, would not count until the next loss."""
+    assert stored_by(step(preferring(N2))) == encode_sync(N1, ())
+    assert b.acts(step(preferring(N3))) == []
+    behind = (pg.attached(N2, 1), pg.attached(N3))
+    assert b.acts(step(preferring(N2, attached=behind))) != [], "it only has to stream"
+    away = (pg.attached(N3),)
+    assert b.acts(step(preferring(N2, attached=away))) == []
+
+
+def test_of_equal_priority_the_one_that_is_waited_for_stays() -> None:
+    """Whoever has flushed more: to exchange them costs, and gains nothing."""
+    rows = (pg.attached(N2, 6000), pg.attached(N3))
+    one = cluster(ON, sync=b.sync(N3))
+    assert b.acts(step(leading(one, names_for(N3), attached=rows))) == []
+
+
 def lagging(behind: int, config: DynamicConfig, names: str) -> Decision:
     rows = (pg.attached(N2, 5000), pg.attached(N3, 5000 - behind))
     return step(leading(cluster(config, sync=b.sync(N3)), names, attached=rows))
