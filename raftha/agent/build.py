@@ -290,7 +290,11 @@ def _responder(
         halts=build_halts(ground.board.config, ground.node, ground.reader),
         schedules=build_schedules(ground.board.config, ground.node, ground.reader),
         configurations=build_configurations(
-            ground.board.config, ground.node, ground.reader, Checking(ground.instance).check
+            ground.board.config,
+            ground.node,
+            ground.reader,
+            Checking(ground.instance).check,
+            ground.reloads.timers,
         ),
         wishes=lambda: wishes,
         reloads=ground.reloads,

@@ -86,12 +86,12 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
     visitors = Visitors()
-    node = open_node(config, clock, metrics, witness=False, visitors=visitors)
+    reloads = Reloads(config, config_path)
+    node = open_node(config, clock, metrics, reloads.timers, witness=False, visitors=visitors)
     visitors.listener = Receipts(node.store, Keys(config.scope)).take
     will = partial(will_of, node.store, config_path.resolve())
     manager = ServiceManager(os.environ.get(VARIABLE), clock)
     edges = Edges(told=partial(_tell, manager))
-    reloads = Reloads(config, config_path)
     member = build_member(
         config, postgres, node, instance, clock, metrics, fatal, will, reloads, edges
     )

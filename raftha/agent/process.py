@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from raftha.account import own_name
 from raftha.agent.notify import ServiceManager
+from raftha.agent.timers import Timers
 from raftha.api.tls import is_encrypted
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
@@ -26,7 +27,7 @@ from raftha.consensus.visiting import Visitors
 from raftha.errors import ConfigError, Problem, RafthaError
 from raftha.logs import LogFile, event, set_up
 from raftha.metrics import Metrics
-from raftha.model.settings import TIMINGS, NodeConfig
+from raftha.model.settings import NodeConfig
 
 LOG = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def open_node(
     config: NodeConfig,
     clock: Clock,
     metrics: Metrics,
+    timers: Timers,
     *,
     witness: bool,
     visitors: Visitors | None = None,
@@ -95,7 +97,7 @@ def open_node(
         scope=config.scope,
         name=config.name,
         config=config.raft,
-        timings=TIMINGS[config.bootstrap.dynamic.profile],
+        timings=timers.choose,
         clock=clock,
         random=Random(),  # seeded by the operating system
         witness=witness,

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Final
 
 from raftha.agent.process import begin_log
+from raftha.agent.timers import Timers
 from raftha.config.changes import Change, compare, in_force
 from raftha.config.load import load
 from raftha.config.schema import Reload
@@ -43,6 +44,7 @@ class Reloads:
         self._path = path
         self._is_witness = config.postgresql is None
         self._lock = Lock()
+        self.timers = Timers(config)
         self.config = config
         self.waiting: tuple[str, ...] = ()
         self.look: Callable[[], None] = lambda: None

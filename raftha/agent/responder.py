@@ -25,6 +25,7 @@ from raftha.agent.reloading import Reloads, of_waiting
 from raftha.agent.report import cluster_report, node_report, peer_report
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
+from raftha.agent.timers import PENDING
 from raftha.agent.wishes import ServerWishes
 from raftha.clock import Clock
 from raftha.errors import RafthaError
@@ -197,8 +198,10 @@ class MemberResponder:
     def _now(self) -> tuple[Situation, NodeReport]:
         last = self._published()
         s, waiting = last.situation, self._reloads.waiting
-        more = (*last.notices, *of_server(s), *of_waiting(s.me, waiting))
-        return s, node_report(s, last.decision, self._scope, more, waiting)
+        behind = self._reloads.timers.behind(s.me, s.cluster)
+        more = (*last.notices, *of_server(s), *of_waiting(s.me, waiting), *behind)
+        pending = (*waiting, PENDING) if behind else waiting
+        return s, node_report(s, last.decision, self._scope, more, pending)
 
     def _published(self) -> Published:
         if self._last is None:

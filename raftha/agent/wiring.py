@@ -15,6 +15,7 @@ from raftha.agent.peers import Peers
 from raftha.agent.reader import ClusterReader
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
+from raftha.agent.timers import Timers
 from raftha.api.client import ApiClient
 from raftha.clock import Clock
 from raftha.config.proposal import Proposal
@@ -134,6 +135,7 @@ def build_configurations(
     node: RaftNode,
     reader: ClusterReader,
     check: Callable[[Proposal], tuple[Problem, ...]],
+    timers: Timers,
 ) -> Configurations:
     """The shared settings, of a member or a witness."""
     return Configurations(
@@ -141,7 +143,7 @@ def build_configurations(
         keys=Keys(config.scope),
         timeout=lambda: reader.settings().retry_timeout,
         check=check,
-        timers=config.bootstrap.dynamic.profile,
+        timers=timers.profile,
     )
 
 

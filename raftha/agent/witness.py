@@ -27,6 +27,7 @@ from raftha.agent.reloading import Reloads, of_waiting
 from raftha.agent.report import cluster_report, system_id
 from raftha.agent.schedules import Schedules
 from raftha.agent.stored import StoreReader
+from raftha.agent.timers import PENDING
 from raftha.clock import Clock
 from raftha.errors import RafthaError
 from raftha.ha.explain import cluster_problems
@@ -101,7 +102,8 @@ class WitnessResponder:
     def node(self) -> NodeReport:
         cluster, raft = self._reader.read(), self._store.status()
         now, waiting = self._clock.now(), self._reloads.waiting
-        notices = (*group_problems(raft, now), *self._clocks.look(now))
+        behind = self._reloads.timers.behind(self._config.name, cluster)
+        notices = (*group_problems(raft, now), *self._clocks.look(now), *behind)
         return NodeReport(
             taken=now,
             scope=self._config.scope,
@@ -119,7 +121,7 @@ class WitnessResponder:
             tags=self._config.tags,
             paused=cluster.paused,
             reason="a witness votes and stores; it has no PostgreSQL",
-            agent_pending=waiting,
+            agent_pending=(*waiting, PENDING) if behind else waiting,
             problems=(*notices, *of_waiting(self._config.name, waiting)),
         )
 

@@ -65,11 +65,11 @@ def run(config: NodeConfig, config_path: Path) -> int:
 def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
     metrics = Metrics(scope=config.scope, name=config.name, witness=True)
-    node = open_node(config, clock, metrics, witness=True)
+    reloads = Reloads(config, config_path)
+    node = open_node(config, clock, metrics, reloads.timers, witness=True)
     run_dir = run_directory(config)
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     chronicle = Chronicle(run_dir / EVENTS, config.name, clock)
-    reloads = Reloads(config, config_path)
     api = build_witness(config, node, clock, metrics, chronicle, reloads)
     reloads.look = node.refresh
     reloads.take = lambda fresh: api.take(fresh.restapi)
@@ -124,7 +124,7 @@ def build_witness(
         pauses=build_pauses(config, node, reader),
         halts=build_halts(config, node, reader),
         schedules=build_schedules(config, node, reader),
-        configurations=build_configurations(config, node, reader, _cannot_check),
+        configurations=build_configurations(config, node, reader, _cannot_check, reloads.timers),
         metrics=metrics,
         first_term=node.store.status().term,
         clocks=ClockWatch(config.name),

@@ -140,8 +140,8 @@ def _of_timers(config: DynamicConfig, timers: Profile, where: str) -> tuple[Prob
             f"{config.ttl:g} is too short while the agents run with the timers of profile "
             f"{timers}: heartbeat {config.heartbeat:g} + 2 * its longest election {election:g} + "
             f"fence_budget {config.fence_budget:g} must be below 0.99 * ttl",
-            f"keep a longer ttl, write bootstrap.dcs.profile: {config.profile} into the file of "
-            "each node, restart the agents, then shorten the ttl",
+            f"keep a longer ttl with profile {config.profile}, restart the agents one after the "
+            "other, then shorten the ttl",
         ),
     )
 

@@ -127,9 +127,9 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         doc="A preset for every timing that is not given, and for the timers of the Raft group."
         " `fast` suits quiet machines on one switch (ttl 2), `lan` is the default (ttl 5), `slow`"
         " suits shared or slow disks (ttl 10), `wan` suits distant sites (ttl 30)."
-        " The timers of the Raft group follow `bootstrap.dcs.profile` in each node's own file when"
-        " its agent starts: change it there too, and restart the agents. A ttl that is too short"
-        " for the timers of the node that is asked is refused.",
+        " The timers of the Raft group follow at the next start of each agent, one after the other;"
+        " `raftha status` names the nodes that still run by others. A ttl that is too short for the"
+        " timers of the node that is asked is refused.",
         reload=Reload.AGENT_RESTART,
     ),
     _seconds(

@@ -22,7 +22,7 @@ def open_store(
     scope: str,
     name: str,
     config: RaftConfig,
-    timings: RaftTimings,
+    timings: Callable[[Persisted], RaftTimings],
     clock: Clock,
     random: Random,
     witness: bool,
@@ -33,22 +33,21 @@ def open_store(
     synced: Callable[[float], object] = lambda _seconds: None,
     resolver: Resolver = resolve,
 ) -> RaftNode:
-    """Build a voter; nothing runs before `start`. The others are told `api_url`; `synced`, on the
-    raft thread, how long each sync took. A damaged Raft directory is put aside. Raises ConfigError
-    for addresses without a key file or certificates, StorageFailed if in use or another's."""
+    """Build a voter; nothing runs before `start`. Its timers are chosen by what it remembers. The
+    others are told `api_url`; `synced`, on the raft thread, how long each sync took. A damaged Raft
+    directory is put aside. Raises ConfigError for addresses without a key file or certificates,
+    StorageFailed if in use or another's."""
     security = choose(config, name, clock)  # refuses before anything is made
     owner = Owner(scope=scope, name=name)
-    new = f"{draw(random, 128):032x}"
-    stable = SqliteStore(
-        config.data_dir, owner=owner, clock=clock, new_incarnation=new, synced=synced
-    )
+    stable = _stable(owner, config, clock, f"{draw(random, 128):032x}", synced)
     persisted = stable.load()
     identity = _identity(owner, config, persisted, random, witness=witness, api_url=api_url)
     registry = Registry(identity, persisted.voters)
+    chosen = timings(persisted)
     links = TcpLinks(
         config=config,
         security=security,
-        timings=timings,
+        timings=chosen,
         identity=identity,
         registry=registry,
         visitors=visitors or Visitors(),
@@ -57,7 +56,7 @@ def open_store(
     )
     return RaftNode(
         identity=identity,
-        timings=timings,
+        timings=chosen,
         persisted=persisted,
         stable=stable,
         links=links,
@@ -66,6 +65,18 @@ def open_store(
         random=random,
         fatal=fatal,
         begin_anew=begin_anew,
+    )
+
+
+def _stable(
+    owner: Owner,
+    config: RaftConfig,
+    clock: Clock,
+    new: str,
+    synced: Callable[[float], object],
+) -> SqliteStore:
+    return SqliteStore(
+        config.data_dir, owner=owner, clock=clock, new_incarnation=new, synced=synced
     )
 
 

@@ -68,7 +68,7 @@ class Beginning(Struct, frozen=True, kw_only=True):
 def read(persisted: Persisted) -> Remains:
     """Apply all that was stored. Raises NotRecoverable."""
     try:
-        machine, largest_ttl = _replay(persisted)
+        machine, largest_ttl = replay(persisted)
         voters = _voters(persisted)
     except (WireError, NewerFormat) as error:
         raise NotRecoverable(f"the stored log cannot be read: {error}") from error
@@ -109,7 +109,9 @@ def begin(remains: Remains, own: Seat, lineage: str, amendment: Transact | None)
     )
 
 
-def _replay(persisted: Persisted) -> tuple[Machine, Seconds]:
+def replay(persisted: Persisted) -> tuple[Machine, Seconds]:
+    """The state with all of the log applied, and the largest ttl on the way. Raises WireError or
+    NewerFormat."""
     machine, applied = Machine(), 0
     if persisted.snapshot is not None:
         image = state.unseal(persisted.snapshot)

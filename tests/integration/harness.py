@@ -153,13 +153,11 @@ class ClusterHarness:
                 "connect_address": f"{self.host}:{node.rest_port}",
             },
             "log": {"level": "DEBUG"},
+            "bootstrap": {"dcs": self._dynamic},
         }
         if node.is_member:
             options["postgresql"] = self._postgres_options(node)
-            options["bootstrap"] = {
-                "dcs": self._dynamic,
-                "initdb": [{"encoding": "UTF8"}, "data-checksums"],
-            }
+            options["bootstrap"]["initdb"] = [{"encoding": "UTF8"}, "data-checksums"]
         return options
 
     def _postgres_options(self, node: Node) -> dict[str, Any]:

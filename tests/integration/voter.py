@@ -182,7 +182,7 @@ def main(path: Path) -> int:
         scope=config.scope,
         name=config.name,
         config=config.raft,
-        timings=TIMINGS[config.bootstrap.dynamic.profile],
+        timings=lambda _persisted: TIMINGS[config.bootstrap.dynamic.profile],
         clock=SystemClock(),
         random=Random(),
         witness=True,

@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _CHANGES: Final = "unit/agent/test_configurations.py::"
 _SIZES: Final = "unit/ha/test_sizes.py::"
 _WISHES: Final = "unit/ha/test_server_wishes.py::"
+_TIMERS: Final = "unit/agent/test_timers.py::"
 _CONF: Final = "unit/pg/test_conf.py::"
 _WRONG: Final = "unit/cli/test_bad_input.py::test_wrong_words_are_refused_with_what_to_do"
 
@@ -54,6 +55,21 @@ AGENT: Final = (
         text="if timers is config.profile or needed < config.ttl * (1 - RHO):",
         instead="if timers or needed < config.ttl * (1 - RHO):",
         caught_by=_CHANGES + "test_a_short_ttl_waits_until_the_agents_run_with_its_timers",
+    ),
+    Mutant(
+        file="agent/timers.py",
+        without="the Raft timers stay those of the file for good",
+        text="        self.profile = config.profile\n",
+        instead="",
+        caught_by=_TIMERS + "test_the_settings_that_were_stored_last_go_before_the_file",
+    ),
+    Mutant(
+        file="agent/timers.py",
+        without="settings that cannot be read keep an agent from starting",
+        text="except (WireError, NewerFormat, ValueError) as error:",
+        instead="except NewerFormat as error:",
+        caught_by=_TIMERS
+        + "test_what_cannot_be_read_costs_the_timers_of_the_file_and_a_warning",
     ),
     Mutant(
         file="config/proposal.py",

@@ -17,6 +17,7 @@ from raftha.consensus.configuration import Configuration, Seat
 from raftha.consensus.node import RaftNode
 from raftha.errors import StorageFailed
 from raftha.instants import RHO, Seconds
+from raftha.model.settings import RaftTimings
 from tests.sim.checkers import Verdicts
 from tests.sim.clocks import FakeClock, TrueTime
 from tests.sim.disk import Disk, FakeStore, Records
@@ -39,6 +40,7 @@ class Stage:
     def __init__(self, random: Random, traits: Traits) -> None:
         self.random = random
         self.traits = traits
+        self.timings: dict[str, RaftTimings] = {}  # of hosts with others than their traits say
         self.time = TrueTime()
         self.schedule = Schedule(self.time)
         self.verdicts = Verdicts(self.time)
@@ -251,7 +253,7 @@ class Stage:
                 members=host.file,
                 store=host.store,
                 network=self.wires,
-                timings=self.traits.timings,
+                timings=self.timings.get(host.name, self.traits.timings),
                 clock=host.clock,
                 random=Random(self.random.getrandbits(64)),
                 witness=host.is_witness,

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from raftha.model.settings import RaftTimings
+from raftha.model.settings import TIMINGS, Profile, RaftTimings
 from tests.sim.plan import Fault, Strike, Victim
 from tests.sim.world import World
 
@@ -67,6 +67,16 @@ def test_a_second_disk_is_struck_only_when_the_first_voter_has_its_seat_again() 
 def test_no_disk_is_struck_beside_an_older_copy_that_nobody_has_met() -> None:
     """It was cut off at once, and the next strike on a disk came before it could be told."""
     assert World(326327, 3).run() == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_voters_with_the_timers_of_different_profiles_keep_the_promises(seed: int) -> None:
+    """As while agents are restarted one after the other, with faults of every kind beside it."""
+    world = World(2000 + seed, 3)
+    profiles = (Profile.FAST, Profile.LAN, Profile.WAN)
+    order = profiles[seed % 3 :] + profiles[: seed % 3]
+    world.timings = {name: TIMINGS[each] for name, each in zip("abc", order, strict=True)}
+    assert world.run() == []
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -77,7 +77,7 @@ class Cluster:
             scope="test",
             name=name or f"n{number}",
             config=config,
-            timings=RaftTimings(),
+            timings=lambda _persisted: RaftTimings(),
             clock=SystemClock(),
             random=Random(),
             witness=False,
