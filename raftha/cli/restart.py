@@ -90,12 +90,13 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
     except NoChoice as error:
         complain(str(error))
         return Exit.REFUSED
+    fitting = todo
     if wish.below is not None:
         todo = _older(contact, found.report, todo, wish.below)
     if wish.one:
         todo = one_of(found.report, todo)
     if not todo:
-        click.echo("No member waits for a restart." if wish.pending else "No member is meant.")
+        click.echo(_why_nobody(wish, fitting))
         return Exit.DONE
     for line in explained(found.report, todo, wish):
         click.echo(line)
@@ -105,6 +106,14 @@ def restart(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], 
         return Exit.REFUSED
     ways = _Ways(contact, clock, wait)
     return to_its_end(lambda: _roll(ways, todo, wish), "the restart", "raftha status")
+
+
+def _why_nobody(wish: Wish, fitting: tuple[str, ...]) -> str:
+    if fitting:
+        return f"No member is meant: {', '.join(fitting)} run no PostgreSQL before {wish.below}."
+    if wish.pending:
+        return "No member waits for a restart."
+    return f"No member is meant: none that answers has the role {wish.role}."
 
 
 def reinit(contact: Contact, wish: Wish, clock: Clock, wait: Callable[[float], object]) -> Exit:
@@ -336,9 +345,7 @@ def _one(ways: _Ways, report: ClusterReport, request: ServerRequest, wish: Wish)
         complain(f"refused: {told.message}")
         return Exit.REFUSED
     click.echo(told.message + f" of {request.name}")
-    if not wish.wait:
-        return Exit.DONE
-    return _await(ways, request.name, wish, before)
+    return _await(ways, request.name, wish, before) if wish.wait else Exit.DONE
 
 
 def _await(ways: _Ways, name: str, wish: Wish, before: str) -> Exit:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from raftha.config.document import Node, from_plain
+from raftha.config.foreign import OLD_NAMES
 from raftha.config.managed import parameters_at, warn_managed
 from raftha.config.reading import Reading, read
 from raftha.config.schema import DYNAMIC_SCHEMA
@@ -129,6 +130,7 @@ def dump_every_setting(config: DynamicConfig) -> dict[str, object]:
         "fence_budget": config.fence_budget,
         "primary_health_timeout": config.primary_health_timeout,
         "primary_start_timeout": config.primary_start_timeout,
+        "primary_stop_timeout": config.primary_stop_timeout,
         "maximum_lag_on_failover": config.maximum_lag_on_failover,
         "maximum_lag_on_syncnode": config.maximum_lag_on_syncnode,
         "synchronous_mode": config.synchronous_mode.value,
@@ -149,8 +151,13 @@ def dump_every_setting(config: DynamicConfig) -> dict[str, object]:
 
 
 def stored_document(given: Mapping[str, object]) -> dict[str, object]:
-    """What goes into the store: what was given, without nulls, and the number of the format."""
-    return {**merge({}, given), "format_version": FORMAT_VERSION}
+    """What goes into the store: what was given, without nulls, by the names of today, and the
+    number of the format. An old name beside the new one stays, to be refused."""
+    document = merge({}, given)
+    for old, new in OLD_NAMES.items():
+        if old in document and new not in document:
+            document[new] = document.pop(old)
+    return {**document, "format_version": FORMAT_VERSION}
 
 
 def merge(document: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:
@@ -187,7 +194,6 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
     timings = _timings(reading, prefix)
     lag = reading.get(prefix + "maximum_lag_on_failover", int)
     sync_lag = reading.get(prefix + "maximum_lag_on_syncnode", int)
-    start = reading.get(prefix + "primary_start_timeout", float)
     return DynamicConfig(
         profile=timings.profile,
         ttl=Seconds(timings.ttl),
@@ -198,7 +204,12 @@ def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:
         primary_health_timeout=Seconds(
             _given(reading, prefix + "primary_health_timeout", timings.ttl / 2)
         ),
-        primary_start_timeout=defaults.primary_start_timeout if start is None else Seconds(start),
+        primary_start_timeout=Seconds(
+            _given(reading, prefix + "primary_start_timeout", defaults.primary_start_timeout)
+        ),
+        primary_stop_timeout=Seconds(
+            _given(reading, prefix + "primary_stop_timeout", defaults.primary_stop_timeout)
+        ),
         maximum_lag_on_failover=defaults.maximum_lag_on_failover if lag is None else lag,
         maximum_lag_on_syncnode=defaults.maximum_lag_on_syncnode if sync_lag is None else sync_lag,
         synchronous_mode=reading.get(prefix + "synchronous_mode", SynchronousMode)

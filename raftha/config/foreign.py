@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 
 class Foreign(Struct, frozen=True):
     """The answer to a key: refused, or only a warning.
 
-    A refused key whose value is one of `harmless` asks for nothing that raftha would not do, and
-    passes without a word.
+    A key whose value is one of `harmless` asks for nothing that raftha would not do, and passes
+    without a word. One that is the old name of another key `means` that, and is read as it.
     """
 
     what: str
     remedy: str = ""
     refused: bool = True
     harmless: tuple[object, ...] = ()
+    means: str = ""
 
 
 _STORE: Final = Foreign(
@@ -33,13 +33,22 @@ _STORE: Final = Foreign(
 _LATER: Final = Foreign("not supported by this version", "remove it")
 
 
-def _later(harmless: object) -> Foreign:
-    return replace(_LATER, harmless=(harmless,))
-
-
 def _idle(what: str, remedy: str = "remove it") -> Foreign:
     return Foreign(f"ignored: {what}", remedy, refused=False)
 
+
+def _old(name: str) -> Foreign:
+    return Foreign(f"is the old name of {name}", f"write {name}", refused=False, means=name)
+
+
+_BY_ROLE: Final = {
+    f"postgresql.{what}_{role}": Foreign(
+        f"{what} by role are not supported: any member may become the primary at any time",
+        f"write postgresql.{what}, which holds in each role",
+    )
+    for what in ("parameters", "pg_hba", "pg_ident")
+    for role in ("primary", "replica", "standby_leader")
+}
 
 NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "etcd": _STORE,
@@ -65,7 +74,7 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "bootstrap.method": _LATER,
     "bootstrap.post_bootstrap": _LATER,
     "bootstrap.post_init": _LATER,
-    "postgresql.pgpass": _idle("raftha keeps passwords out of files"),
+    "postgresql.pgpass": _idle("raftha has a password file of its own below raft.data_dir"),
     "postgresql.bin_name": _LATER,
     "postgresql.config_dir": Foreign(
         "raftha writes PostgreSQL's configuration into the data directory",
@@ -92,8 +101,11 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     ),
     "postgresql.use_unix_socket": _idle("the agent always uses the Unix socket"),
     "postgresql.use_unix_socket_repl": _idle("the agent always uses the Unix socket"),
+    **_BY_ROLE,
     "log.type": Foreign("the key has another name here", "write log.format: plain or json"),
-    "log.mode": _idle("files of the log are readable for their owner alone"),
+    "log.mode": _idle(
+        "the umask of the agent says who may read its log", "remove it, or set UMask= in the unit"
+    ),
     "log.max_queue_size": _idle("raftha bounds its own queue"),
     "log.dateformat": _idle("the time is written as ISO 8601 in UTC"),
     "log.traceback_level": _idle("tracebacks follow log.level"),
@@ -103,10 +115,23 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
 DYNAMIC_FOREIGN: Final[Mapping[str, Foreign]] = {
     "failsafe_mode": _idle("the members are the voters, so there is no outside store to lose"),
     "check_timeline": _idle("the ancestry of a candidate is always checked"),
-    "master_start_timeout": Foreign("the key has another name", "write primary_start_timeout"),
-    "master_stop_timeout": _later(0),
-    "max_timelines_history": _idle("the store keeps the last 41 promotions"),
-    "primary_race_backoff": _later(0),
-    "primary_stop_timeout": _later(0),
+    "master_start_timeout": _old("primary_start_timeout"),
+    "master_stop_timeout": _old("primary_stop_timeout"),
+    "max_timelines_history": _idle(
+        "the last 41 promotions are kept, by which it is judged who may follow without a copy"
+    ),
+    "primary_race_backoff": Foreign(
+        "ignored: a standby cuts the old stream before its position counts, so there is nothing"
+        " to wait for",
+        "remove it",
+        refused=False,
+        harmless=(0,),
+    ),
     "standby_cluster": _LATER,
+    **_BY_ROLE,
 }
+
+OLD_NAMES: Final[Mapping[str, str]] = {
+    old: answer.means for old, answer in DYNAMIC_FOREIGN.items() if answer.means
+}
+"""Of settings that have another name today, which their old one still means."""

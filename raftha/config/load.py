@@ -128,7 +128,7 @@ def _dynamic_document(document: Node) -> dict[str, object]:
     if not isinstance(bootstrap, dict):
         return stored_document({})
     shared = bootstrap.get("dcs") or {}
-    given = stored_document({k: v for k, v in shared.items() if k not in DYNAMIC_FOREIGN})
+    given = {k: v for k, v in stored_document(shared).items() if k not in DYNAMIC_FOREIGN}
     if bootstrap.get("pg_hba"):
         return merge(given, {_POSTGRESQL: {"pg_hba": bootstrap["pg_hba"]}})
     return given

@@ -9,7 +9,6 @@ import difflib
 from typing import TypeVar
 
 from raftha.config.document import Node, describe, to_plain
-from raftha.config.foreign import Foreign
 from raftha.config.schema import Schema
 from raftha.config.values import Invalid, convert
 from raftha.errors import Problem
@@ -88,8 +87,10 @@ def require(reading: Reading, schema: Schema, skip: str = "-") -> None:
 
 
 def _walk(section: Node, prefix: str, schema: Schema, reading: Reading) -> None:
-    for key, child in (section.members or {}).items():
-        path = prefix + key
+    members = section.members or {}
+    # An old name is read after the one of today: whoever gives both is told so.
+    for key in sorted(members, key=lambda key: _means(prefix + key, schema) != ""):
+        path, child = prefix + key, members[key]
         known = path in schema.options or path in schema.sections or path in schema.foreign
         if child.value is None and (known or prefix[:-1] in schema.open_sections):
             continue
@@ -101,7 +102,7 @@ def _key(path: str, child: Node, schema: Schema, reading: Reading) -> None:
     if path in schema.options:
         _option(path, child, schema, reading)
     elif path in schema.foreign:
-        _foreign(path, child, schema.foreign[path], reading)
+        _foreign(path, child, schema, reading)
     elif path in schema.sections and child.members is not None:
         _walk(child, path + ".", schema, reading)
     elif path in schema.sections:
@@ -119,14 +120,37 @@ def _option(path: str, child: Node, schema: Schema, reading: Reading) -> None:
         reading.refuse(path, invalid.what, invalid.remedy)
 
 
-def _foreign(path: str, child: Node, answer: Foreign, reading: Reading) -> None:
+def _foreign(path: str, child: Node, schema: Schema, reading: Reading) -> None:
+    answer = schema.foreign[path]
     plain = to_plain(child)
     if plain in ({}, []) or plain in answer.harmless:
+        return
+    if answer.means:
+        _renamed(path, child, schema, reading)
         return
     if answer.refused:
         reading.refuse(path, answer.what, answer.remedy)
         return
     reading.warn(path, answer.what, answer.remedy)
+
+
+def _means(path: str, schema: Schema) -> str:
+    """The path of today of an old name; empty for any other."""
+    known = schema.foreign.get(path)
+    if known is None or not known.means:
+        return ""
+    section = path.rpartition(".")[0]
+    return f"{section}.{known.means}" if section else known.means
+
+
+def _renamed(path: str, child: Node, schema: Schema, reading: Reading) -> None:
+    answer, today = schema.foreign[path], _means(path, schema)
+    if reading.wrote(today):
+        reading.refuse(path, f"{answer.what}, which is given too", "remove one of them")
+        return
+    reading.warn(path, answer.what, answer.remedy)
+    reading.note(today, child.place)
+    _option(today, child, schema, reading)
 
 
 def _extra(path: str, child: Node, reading: Reading) -> None:

@@ -178,6 +178,16 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         " a standby takes over at once.",
         maximum=86400,
     ),
+    _seconds(
+        "primary_stop_timeout",
+        0,
+        "0",
+        "How long a stop of the primary in good order may take, with `before_stop`, until it is"
+        " stopped at once. It counts in a synchronous mode alone, where a standby holds all that"
+        " was acknowledged. With 0, or without such a mode, it is 60 s. A switchover or failover"
+        " that comes to this is given up, and the server starts where it was.",
+        maximum=86400,
+    ),
     Option(
         path="maximum_lag_on_failover",
         kind=Kind.INTEGER,

@@ -305,6 +305,7 @@ class DynamicConfig(Struct, frozen=True, kw_only=True):
     fence_budget: Seconds = Seconds(0.5)
     primary_health_timeout: Seconds = Seconds(2.5)
     primary_start_timeout: Seconds = Seconds(300.0)
+    primary_stop_timeout: Seconds = Seconds(0.0)
     maximum_lag_on_failover: int = 1048576
     maximum_lag_on_syncnode: int = -1
     synchronous_mode: SynchronousMode = SynchronousMode.QUORUM

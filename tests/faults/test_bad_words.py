@@ -43,7 +43,7 @@ WELL: Final[tuple[Row, ...]] = (
     ("switchover --yes --scheduled 2001-05-17T03:00Z", Exit.USAGE, "has passed"),
     ("failover --candidate LEADER --yes", Exit.REFUSED, "LEADER is the leader already"),
     ("restart test nobody --yes", Exit.REFUSED, "there is no member nobody"),
-    ("restart --any --pg-version 9.6 --yes", Exit.DONE, "No member is meant."),
+    ("restart --any --pg-version 9.6 --yes", Exit.DONE, "run no PostgreSQL before 9.6."),
     ("restart --yes --scheduled 2031-05-17T03:00", Exit.USAGE, "has no time zone"),
     ("reinit LEADER --yes", Exit.REFUSED, "LEADER is the leader: hand over first"),
     ("reload nobody --yes", Exit.REFUSED, "there is no member nobody"),

@@ -57,6 +57,35 @@ AGENT: Final = (
         caught_by=_CHANGES + "test_a_short_ttl_waits_until_the_agents_run_with_its_timers",
     ),
     Mutant(
+        file="config/load.py",
+        without="a setting under its old name is not stored at the birth",
+        text="for k, v in stored_document(shared).items()",
+        instead="for k, v in shared.items()",
+        caught_by="unit/config/test_load.py::test_a_patroni_file_is_accepted_as_it_stands",
+    ),
+    Mutant(
+        file="config/reading.py",
+        without="of an old name and the one of today, whichever comes last counts",
+        text='key=lambda key: _means(prefix + key, schema) != ""',
+        instead="key=len",
+        caught_by="unit/config/test_dynamic.py::"
+        "test_an_old_name_beside_the_one_of_today_is_refused",
+    ),
+    Mutant(
+        file="ha/rules/handover.py",
+        without="a primary that hangs in its stop is waited for a minute, whatever is set",
+        text="if waited > _patience(s):",
+        instead="if waited > STOP_PATIENCE_S:",
+        caught_by="unit/ha/test_handover.py::test_a_stop_takes_no_longer_than_is_allowed",
+    ),
+    Mutant(
+        file="ha/rules/handover.py",
+        without="a stop is cut short where no standby has what was acknowledged",
+        text="is_limited = s.lease is not None and limit > 0 and mode is not SynchronousMode.OFF",
+        instead="is_limited = s.lease is not None and limit > 0",
+        caught_by="unit/ha/test_handover.py::test_a_stop_takes_no_longer_than_is_allowed",
+    ),
+    Mutant(
         file="agent/timers.py",
         without="the Raft timers stay those of the file for good",
         text="        self.profile = config.profile\n",
@@ -68,8 +97,7 @@ AGENT: Final = (
         without="settings that cannot be read keep an agent from starting",
         text="except (WireError, NewerFormat, ValueError) as error:",
         instead="except NewerFormat as error:",
-        caught_by=_TIMERS
-        + "test_what_cannot_be_read_costs_the_timers_of_the_file_and_a_warning",
+        caught_by=_TIMERS + "test_what_cannot_be_read_costs_the_timers_of_the_file_and_a_warning",
     ),
     Mutant(
         file="config/proposal.py",

@@ -31,6 +31,7 @@ from raftha.instants import longest
 from raftha.model.ids import Lsn, MemberName
 from raftha.model.operation import OperationStep, OperatorRequest
 from raftha.model.postgres import ControlState
+from raftha.model.settings import SynchronousMode
 from raftha.model.store import Put, Write
 from raftha.model.view import HeldLease, JobKind
 
@@ -44,7 +45,8 @@ ASK_WAIT_S = 5.0
 """How long a request waits for the members' answers; above the longest peer time-out, 2 s."""
 
 STOP_PATIENCE_S = 60.0
-"""After so long a fast stop becomes an immediate one, which loses nothing but the clean record."""
+"""After so long a fast stop becomes an immediate one, which loses nothing but the clean record,
+unless `primary_stop_timeout` says otherwise."""
 
 
 def _handover(s: Situation) -> Verdict | None:
@@ -105,9 +107,17 @@ def _await_stop(s: Situation, reason: str) -> Verdict:
     control = s.view.directory.control
     if control is not None and control.state is ControlState.SHUT_DOWN and waited > 1.0:
         return stop(s, StopMode.KILL, f"{reason}: the record is written, ending what is left")
-    if waited > STOP_PATIENCE_S:
+    if waited > _patience(s):
         return stop(s, StopMode.IMMEDIATE, f"{reason}: no end after {waited:.0f} s")
     return Verdict(reason)
+
+
+def _patience(s: Situation) -> float:
+    """How long a fast stop may take, in seconds. Patroni's `primary_stop_timeout` counts where a
+    standby holds all that the primary has acknowledged."""
+    limit, mode = s.config.primary_stop_timeout, s.config.synchronous_mode
+    is_limited = s.lease is not None and limit > 0 and mode is not SynchronousMode.OFF
+    return limit if is_limited else STOP_PATIENCE_S
 
 
 def _stopped(s: Situation, lease: HeldLease, request: OperatorRequest) -> Verdict:

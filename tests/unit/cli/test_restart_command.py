@@ -231,7 +231,8 @@ def test_the_conditions_choose_whom(responder: FakeResponder, url: str) -> None:
 
 def test_only_those_with_an_older_release_are_meant(responder: FakeResponder, url: str) -> None:
     newer = raftha("restart", "--url", url, "--yes", "--pg-version", "15.18")
-    assert (newer.exit_code, newer.stdout) == (Exit.DONE, "No member is meant.\n")
+    told = "No member is meant: n1, n2, n3 run no PostgreSQL before 15.18.\n"
+    assert (newer.exit_code, newer.stdout) == (Exit.DONE, told)
     wrong = raftha("restart", "--url", url, "--yes", "--pg-version", "new")
     assert (wrong.exit_code, "no release" in wrong.stderr) == (Exit.USAGE, True)
     assert names(responder) == []

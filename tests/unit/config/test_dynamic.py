@@ -317,3 +317,44 @@ def test_who_is_followed_is_no_setting_of_recovery_conf() -> None:
     change = {"postgresql": {"recovery_conf": {"primary_conninfo": "host=other"}}}
     with pytest.raises(ConfigError, match="primary_conninfo"):
         propose({}, change, replaces=False, timers=Profile.LAN, where="config")
+
+
+def test_an_old_name_means_the_one_of_today_and_is_stored_by_it() -> None:
+    change = {"master_start_timeout": 60, "master_stop_timeout": 5}
+    proposal = propose({"ttl": 6}, change, replaces=False, timers=Profile.LAN, where="config")
+    assert proposal.config.primary_start_timeout == 60
+    assert proposal.config.primary_stop_timeout == 5
+    stored = {"format_version": 1, "ttl": 6}
+    stored |= {"primary_start_timeout": 60, "primary_stop_timeout": 5}
+    assert proposal.document == stored
+    assert parse_dynamic(change, "config").primary_stop_timeout == 5
+
+
+@pytest.mark.parametrize("names", [("master", "primary"), ("primary", "master")])
+def test_an_old_name_beside_the_one_of_today_is_refused(names: tuple[str, str]) -> None:
+    both = {f"{name}_stop_timeout": 5 for name in names}
+    assert problems(both) == [
+        "config: master_stop_timeout: is the old name of primary_stop_timeout, which is given too"
+        " (remove one of them)"
+    ]
+    with pytest.raises(ConfigError, match="given too"):
+        propose(
+            {f"{names[0]}_stop_timeout": 5},
+            {f"{names[1]}_stop_timeout": 6},
+            replaces=False,
+            timers=Profile.LAN,
+            where="config",
+        )
+
+
+def test_a_wrong_value_under_an_old_name_is_told() -> None:
+    (told,) = problems({"master_stop_timeout": "soon"})
+    assert "primary_stop_timeout" in told
+
+
+@pytest.mark.parametrize("role", ["primary", "replica", "standby_leader"])
+@pytest.mark.parametrize("what", ["parameters", "pg_hba", "pg_ident"])
+def test_what_is_meant_for_one_role_is_refused_with_the_reason(what: str, role: str) -> None:
+    (told,) = problems({"postgresql": {f"{what}_{role}": {"a": 1}}})
+    assert f"{what} by role are not supported" in told
+    assert f"write postgresql.{what}" in told

@@ -29,6 +29,7 @@ bootstrap:
     retry_timeout: 10
     synchronous_mode: false
     failsafe_mode: true
+    master_start_timeout: 60
     postgresql:
       use_pg_rewind: true
       pg_hba:
@@ -77,12 +78,16 @@ def test_a_patroni_file_is_accepted_as_it_stands(load_text: Any) -> None:
     assert loaded.config.bootstrap.initdb == (("encoding", "UTF8"), ("data-checksums", None))
     assert [warning.where.rpartition(" ")[2] for warning in loaded.warnings] == [
         "bootstrap.dcs.failsafe_mode",
+        "bootstrap.dcs.master_start_timeout",
         "postgresql.pgpass",
         "namespace",
         "bootstrap.dcs.postgresql.parameters.hot_standby",
     ]
     assert "failsafe_mode" not in loaded.dynamic_document
     assert loaded.dynamic_document["ttl"] == 30
+    assert loaded.dynamic_document["primary_start_timeout"] == 60
+    assert "master_start_timeout" not in loaded.dynamic_document
+    assert dynamic.primary_start_timeout == 60.0
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(refusals: Any, good: str) -> None:

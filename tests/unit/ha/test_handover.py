@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from raftha.ha.actions import AskPeers, ReleaseLeader, Stop, StopMode, Submit
 from raftha.ha.keys import encode_sync
 from raftha.ha.memory import Memory, StopSent
+from raftha.instants import Seconds
 from raftha.model.ids import MemberName, Revision, Timeline
 from raftha.model.operation import Operation, OperationState, OperationStep, RequestKind, Step
 from raftha.model.postgres import ControlState
+from raftha.model.settings import SynchronousMode
 from raftha.model.store import KeyAt, Put, Remove
 from raftha.model.view import JobKind, JobView, View
 from tests.unit.ha import builders as b
@@ -125,6 +128,30 @@ def test_what_outlives_the_shutdown_record_is_killed() -> None:
     decision = b.decided(asked(directory=RECORD_WRITTEN), STOPPED)
 
     assert b.only(decision, Stop).mode is StopMode.KILL
+
+
+@pytest.mark.parametrize(
+    ("limit", "mode", "waited", "is_ended"),
+    [
+        (0, SynchronousMode.QUORUM, 59, False),
+        (0, SynchronousMode.QUORUM, 61, True),
+        (5, SynchronousMode.QUORUM, 4, False),
+        (5, SynchronousMode.ON, 6, True),
+        (5, SynchronousMode.OFF, 6, False),
+        (300, SynchronousMode.QUORUM, 61, False),
+    ],
+)
+def test_a_stop_takes_no_longer_than_is_allowed(
+    limit: float, mode: SynchronousMode, waited: float, *, is_ended: bool
+) -> None:
+    config = replace(b.ON, synchronous_mode=mode, primary_stop_timeout=Seconds(limit))
+    sent = replace(STOPPED, stop=replace(SENT, at=pg.at(-waited)))
+    request = {"request": b.request(to=None), "operation": operation(OperationStep.DRAINING)}
+    decision = b.decided(asked(cluster=b.cluster(config=config, **request)), sent)
+
+    assert b.acts(decision) == (["Stop"] if is_ended else [])
+    if is_ended:
+        assert b.only(decision, Stop).mode is StopMode.IMMEDIATE
 
 
 def test_the_key_is_kept_until_somebody_holds_the_last_record() -> None:
