@@ -27,6 +27,7 @@ from raftha.agent.guarding import Guarding
 from raftha.agent.health import Health
 from raftha.agent.jobs import Jobs
 from raftha.agent.keeper import LeaseKeeper
+from raftha.agent.logins import look_at_logins
 from raftha.agent.lookout import Lookout
 from raftha.agent.loop import Loop
 from raftha.agent.observer import Observer
@@ -110,10 +111,12 @@ class Member(Struct, frozen=True, kw_only=True):
         self.chronicle.flush()
 
     def reload(self, config: NodeConfig) -> None:
-        """Take over what may change while the agent runs. Raises TlsError, and nothing has changed
-        then."""
-        self.api.take(config.restapi)
+        """Take over what may change while the agent runs. Raises ConfigError or TlsError, and
+        nothing has changed then."""
         postgres = config.postgresql
+        if postgres is not None:
+            look_at_logins(self.instance, postgres.authentication)
+        self.api.take(config.restapi)
         if postgres is not None:
             self.instance.log_in_as(postgres.authentication)
             self.board.postgres = replace(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raftha.account import own_name
 from raftha.agent.build import build_instance
+from raftha.agent.logins import look_at_logins
 from raftha.agent.programs import absent
 from raftha.agent.release import refuse_unsafe
 from raftha.clock import Clock
@@ -60,6 +61,7 @@ def look_at_custom_conf(postgres: PostgresConfig) -> None:
 def _look_for_binaries(config: NodeConfig, postgres: PostgresConfig, clock: Clock) -> None:
     instance = build_instance(config, postgres, config.raft.data_dir / "run", clock)
     refuse_unsafe(config, instance.binaries(instance.inspect().major))
+    look_at_logins(instance, postgres.authentication)
 
 
 def _look_for_programs(postgres: PostgresConfig) -> None:

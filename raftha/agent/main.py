@@ -20,6 +20,7 @@ from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.checkup import look_at_custom_conf
 from raftha.agent.chronicle import gist
 from raftha.agent.ground import Edges
+from raftha.agent.logins import look_at_start
 from raftha.agent.notify import VARIABLE, ServiceManager
 from raftha.agent.process import (
     begin_log,
@@ -79,6 +80,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
     _check_binaries(config, instance)
+    look_at_start(instance)
     for problem in absent(postgres.hooks):
         event(LOG, logging.WARNING, "program not found", option=problem.where, why=problem.what)
     look_at_custom_conf(postgres)

@@ -104,8 +104,8 @@ def _secrets(
         known.append(config.restapi.authentication.password)
     postgres = None if config is None else config.postgresql
     if postgres is not None:
-        roles = postgres.authentication
-        known += [roles.superuser.password, roles.replication.password, roles.rewind.password]
+        for who in postgres.authentication.users:
+            known += [who.password, who.key_password]
     yield from (secret.reveal() for secret in known if secret is not None)
     for name, value in environ.items():
         if any(word in name.upper() for word in ("PASSWORD", "SECRET", "TOKEN", "PASSPHRASE")):

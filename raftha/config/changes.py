@@ -8,6 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from raftha.config.hook_options import PREFIX
+from raftha.config.login_options import LIBPQ_KEYS, SERVICE_NAME
+from raftha.config.login_options import PREFIX as LOGINS
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.schema import Reload
 from raftha.model.hooks import Callback
@@ -163,6 +165,7 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         **_role("superuser", roles.superuser),
         **_role("replication", roles.replication),
         **_role("rewind", roles.rewind),
+        SERVICE_NAME: roles.superuser.options.get("krbsrvname"),
         "postgresql.parameters": dict(postgres.parameters),
         "postgresql.pg_hba": postgres.pg_hba,
         "postgresql.pg_ident": postgres.pg_ident,
@@ -176,8 +179,10 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
 
 
 def _role(role: str, credentials: Credentials) -> Mapping[str, object]:
-    prefix = f"postgresql.authentication.{role}."
+    prefix = f"{LOGINS}{role}."
     return {
         prefix + "username": credentials.username,
         prefix + "password": credentials.password,
+        prefix + "sslpassword": credentials.key_password,
+        **{prefix + key: credentials.options.get(key) for key in LIBPQ_KEYS},
     }

@@ -9,6 +9,7 @@ import posixpath
 from pathlib import PurePath
 from typing import Final
 
+from raftha.config.logins import check_logins
 from raftha.config.managed import parameters_at, warn_managed
 from raftha.config.reading import Reading
 from raftha.config.schema import DYNAMIC_PREFIX
@@ -231,9 +232,7 @@ def _check_bootstrap_hba(reading: Reading) -> None:
 def _check_postgresql(reading: Reading) -> None:
     listen = reading.get("postgresql.listen", Listen)
     _check_connect(reading, "postgresql", () if listen is None else listen.hosts)
-    rewind = "postgresql.authentication.rewind."
-    if reading.wrote(rewind + "password") and not reading.wrote(rewind + "username"):
-        reading.refuse(rewind + "password", "is given without a username", f"add {rewind}username")
+    check_logins(reading)
 
 
 def _check_directories(reading: Reading, folder: PurePath) -> None:

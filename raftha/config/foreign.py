@@ -82,7 +82,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     ),
     "postgresql.create_replica_methods": _LATER,
     "postgresql.create_replica_method": _LATER,
-    "postgresql.krbsrvname": _LATER,
     "postgresql.pg_ctl_timeout": _idle("raftha does not use pg_ctl"),
     "postgresql.proxy_address": _LATER,
     "postgresql.remove_data_directory_on_diverged_timelines": _idle(

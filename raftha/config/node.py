@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from raftha.config.checks import partners
 from raftha.config.hook_options import PREFIX as CALLBACKS
+from raftha.config.logins import build_logins
 from raftha.config.managed import parameters_at
 from raftha.config.reading import Reading
 from raftha.config.values import Listen
@@ -16,10 +17,8 @@ from raftha.model.hooks import Callback, Hooks
 from raftha.model.ids import MemberName, Scope
 from raftha.model.settings import (
     Address,
-    Authentication,
     BasicAuth,
     BootstrapConfig,
-    Credentials,
     DynamicConfig,
     LogConfig,
     NodeConfig,
@@ -124,7 +123,7 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         data_dir=folder / _need(reading, "postgresql.data_dir", Path),
         bin_dir=_path(reading, "postgresql.bin_dir", folder),
         custom_conf=_path(reading, "postgresql.custom_conf", folder),
-        authentication=_authentication(reading),
+        authentication=build_logins(reading, folder),
         parameters=parameters_at(reading, "postgresql."),
         pg_hba=reading.get("postgresql.pg_hba", tuple) or (),
         pg_ident=reading.get("postgresql.pg_ident", tuple) or (),
@@ -142,27 +141,6 @@ def _hooks(reading: Reading) -> Hooks:
         before_stop=reading.get("postgresql.before_stop", tuple) or (),
         pre_promote=reading.get("postgresql.pre_promote", tuple) or (),
     )
-
-
-def _authentication(reading: Reading) -> Authentication:
-    superuser = _credentials(reading, "superuser") or Credentials(
-        username="postgres", password=_password(reading, "superuser")
-    )
-    return Authentication(
-        superuser=superuser,
-        replication=_credentials(reading, "replication")
-        or Credentials(username="replicator", password=_password(reading, "replication")),
-        rewind=_credentials(reading, "rewind") or superuser,
-    )
-
-
-def _credentials(reading: Reading, role: str) -> Credentials | None:
-    username = reading.get(f"postgresql.authentication.{role}.username", str)
-    return Credentials(username=username, password=_password(reading, role)) if username else None
-
-
-def _password(reading: Reading, role: str) -> Secret | None:
-    return reading.get(f"postgresql.authentication.{role}.password", Secret)
 
 
 def _bootstrap(reading: Reading, dynamic: DynamicConfig) -> BootstrapConfig:

@@ -9,6 +9,7 @@ from typing import Final
 
 from raftha.config.hook_options import HOOK_OPTIONS
 from raftha.config.log_options import LOG_OPTIONS
+from raftha.config.login_options import LOGIN_OPTIONS
 from raftha.config.rest_options import REST_OPTIONS
 from raftha.config.schema import (
     DYNAMIC_OPTIONS,
@@ -178,48 +179,7 @@ _POSTGRESQL: Final = (
         " `postgresql.base.conf`, before what raftha writes, which wins.",
         default="`postgresql.base.conf` in the data directory, if it is there",
     ),
-    _option(
-        "postgresql.authentication.superuser.username",
-        Kind.TEXT,
-        Reload.RELOAD,
-        "The superuser that the agent uses.",
-        default="postgres",
-    ),
-    _option(
-        "postgresql.authentication.superuser.password",
-        Kind.SECRET,
-        Reload.RELOAD,
-        "Its password.",
-        default="none",
-    ),
-    _option(
-        "postgresql.authentication.replication.username",
-        Kind.TEXT,
-        Reload.RELOAD,
-        "The role that standbys replicate with.",
-        default="replicator",
-    ),
-    _option(
-        "postgresql.authentication.replication.password",
-        Kind.SECRET,
-        Reload.RELOAD,
-        "Its password.",
-        default="none",
-    ),
-    _option(
-        "postgresql.authentication.rewind.username",
-        Kind.TEXT,
-        Reload.RELOAD,
-        "The role that pg_rewind connects with.",
-        default="the superuser",
-    ),
-    _option(
-        "postgresql.authentication.rewind.password",
-        Kind.SECRET,
-        Reload.RELOAD,
-        "Its password.",
-        default="none, or the superuser's if there is no rewind user",
-    ),
+    *LOGIN_OPTIONS,
     _option(
         "postgresql.parameters",
         Kind.PARAMETERS,

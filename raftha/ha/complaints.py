@@ -11,6 +11,11 @@ from raftha.model.report import Notice
 from raftha.model.trouble import Trouble
 
 _REFUSED: Final = re.compile("password|pg_hba|authentication|role .* does not exist")
+_UNENCRYPTED: Final = re.compile(
+    "certificate|private key|SSL error|SSL SYSCALL|SSL was required|channel binding|GSSAPI"
+)
+"""What libpq and the server say where two ends do not agree on TLS."""
+
 _UNREACHED: Final = re.compile(
     "could not connect|refused|timed? ?out|No route|closed the connection"
 )
@@ -83,7 +88,13 @@ def words_of_older(s: Situation) -> tuple[str, str]:
 
 def _remedy_of_stream(s: Situation, leader: MemberName) -> str:
     words, remedy = s.view.last_words, "correct what it says"
-    if _REFUSED.search(words):
+    if _UNENCRYPTED.search(words):
+        remedy += (
+            " (certificate: the ssl options of postgresql.authentication.replication here, which "
+            f"raftha check-config tries; ssl, ssl_ca_file and pg_hba on {leader}; a new file in "
+            "the same place is read by itself)"
+        )
+    elif _REFUSED.search(words):
         remedy += (
             " (password: postgresql.authentication.replication here, then SIGHUP to this agent; "
             f"pg_hba: on {leader})"

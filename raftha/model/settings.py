@@ -18,28 +18,9 @@ from msgspec.structs import replace
 from raftha.instants import RHO, Seconds
 from raftha.model.hooks import Hooks
 from raftha.model.ids import MemberName, Scope
-
-
-class Secret:
-    """A password or key that shows itself only when asked: never in logs, reprs or errors."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The value itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+from raftha.model.logins import Authentication as Authentication
+from raftha.model.logins import Credentials as Credentials
+from raftha.model.logins import Secret as Secret
 
 
 class Address(Struct, frozen=True):
@@ -166,19 +147,6 @@ class RestConfig(Struct, frozen=True, kw_only=True):
     def url(self) -> str:
         """Where the others find it."""
         return f"{'https' if self.tls else 'http'}://{self.connect_address}"
-
-
-class Credentials(Struct, frozen=True, kw_only=True):
-    username: str
-    password: Secret | None = None
-
-
-class Authentication(Struct, frozen=True, kw_only=True):
-    """`postgresql.authentication`: the three roles that the agent makes and uses."""
-
-    superuser: Credentials
-    replication: Credentials
-    rewind: Credentials
 
 
 class PostgresConfig(Struct, frozen=True, kw_only=True):

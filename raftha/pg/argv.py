@@ -11,7 +11,8 @@ from typing import Final
 from raftha.errors import Problem
 from raftha.model.ids import Lsn, Timeline
 from raftha.model.postgres import Binaries
-from raftha.pg.conf import ENFORCED, conninfo
+from raftha.pg.conf import ENFORCED
+from raftha.pg.libpq import handed_out
 
 ProgramOptions = Sequence[tuple[str, str | None]]
 
@@ -84,6 +85,18 @@ def parameter_names(binaries: Binaries) -> list[str]:
     return [str(binaries.bin_dir / "postgres"), "--describe-config"]
 
 
+def try_connection(binaries: Binaries, options: Mapping[str, str]) -> list[str]:
+    """Have libpq judge connection parameters: there is no server to reach, nor a place to copy to,
+    so it always fails."""
+    nowhere = {**options, "host": "/dev/null/none", "dbname": "postgres"}
+    return [
+        str(binaries.bin_dir / "pg_basebackup"),
+        "--pgdata=/dev/null/none",
+        f"--dbname={handed_out(nowhere)}",
+        "--no-password",
+    ]
+
+
 def basebackup(
     binaries: Binaries,
     target: Path,
@@ -103,7 +116,7 @@ def basebackup(
     return [
         str(binaries.bin_dir / "pg_basebackup"),
         f"--pgdata={target}",
-        f"--dbname={conninfo(patient)}",
+        f"--dbname={handed_out(patient)}",
         "--wal-method=stream",
         "--checkpoint=fast",
         "--no-password",
@@ -133,7 +146,7 @@ def rewind(
     return [
         str(binaries.bin_dir / "pg_rewind"),
         f"--target-pgdata={target}",
-        f"--source-server={conninfo(connection)}",
+        f"--source-server={handed_out(connection)}",
         "--no-ensure-shutdown",
         "--progress",
         *(["--restore-target-wal"] if restores else []),

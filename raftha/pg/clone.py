@@ -10,7 +10,7 @@ from raftha.errors import PostgresError
 from raftha.logs import event
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
-from raftha.pg import argv, conf, configuration, elsewhere
+from raftha.pg import argv, configuration, elsewhere, libpq
 from raftha.pg import upstream as upstreams
 from raftha.pg.directory import control_data, require_stopped
 from raftha.pg.job import Job, abandon_copy, begin_copy, explained, finish_copy
@@ -43,14 +43,14 @@ def clone(
 def _clone(job: Job, source: Upstream, system_id: SystemId | None, kept: Path) -> None:
     layout = job.layout
     require_stopped(layout.data_dir)
-    configuration.write_passfile(layout, job.config)
-    user = job.config.authentication.replication.username
-    found = upstreams.ask(source, user, layout.passfile, min(job.left(), _ASK_TIMEOUT))
+    configuration.write_passwords(layout, job.config)
+    who = job.config.authentication.replication
+    found = upstreams.ask(source, who, layout.passfile, min(job.left(), _ASK_TIMEOUT))
     require_system(found.identity.system_id, system_id)
     parts = _parts(job, source)
     begin_copy(layout, job.clock, tuple(parts.values()))
     try:
-        connection = conf.connection(source, user, layout.passfile)
+        connection = libpq.connection(source, who, layout.passfile)
         options = job.config.basebackup
         job.run(argv.basebackup(job.binaries, layout.copy, connection, source.slot, options, parts))
         copied = control_data(job.binaries, layout.copy, job.clock)
@@ -78,10 +78,10 @@ def _tablespaces(job: Job, source: Upstream) -> tuple[str, ...]:
     """They are asked for as whom pg_rewind logs in as, since a user who may only replicate is not
     answered. If that one is not let in, they are copied to where they are at the source: what lies
     there already is not written over, pg_basebackup refuses it."""
-    user = job.config.authentication.rewind.username
+    who = job.config.authentication.rewind
     timeout = min(job.left(), _ASK_TIMEOUT)
     try:
-        return upstreams.tablespaces(source, user, job.layout.passfile, timeout)
+        return upstreams.tablespaces(source, who, job.layout.passfile, timeout)
     except PostgresError as error:
         event(LOG, logging.WARNING, "tablespaces not known", source=str(source.address), why=error)
         return ()

@@ -1,4 +1,4 @@
-"""The text of postgresql.conf and of libpq connection strings, and what may stand in them. PURE.
+"""The text of postgresql.conf, and what may stand in it. PURE.
 
 `parse(render(x)) == x` for every text but one with a NUL, which PostgreSQL cannot hold at all.
 """
@@ -6,20 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from raftha.errors import Problem
-from raftha.model.postgres import (
-    DEFAULT_SIZES,
-    ControlData,
-    ServerPlan,
-    ServerRole,
-    Upstream,
-)
+from raftha.model.postgres import DEFAULT_SIZES, ControlData, ServerPlan, ServerRole
 from raftha.model.settings import PostgresConfig
+from raftha.pg.libpq import connection, handed_out
 from raftha.pg.sizes import DEFAULT_REPLICATION_SLOTS, inherited, shared_memory, whole_number
 
 HEADER: Final = "# Written by raftha: changes made here are lost. Use the cluster's configuration."
@@ -179,48 +174,6 @@ def quote(value: str) -> str:
     if "\0" in value:
         raise ValueError("a value of PostgreSQL cannot hold a NUL character")
     return "'" + "".join(_WRITTEN.get(letter, letter) for letter in value) + "'"
-
-
-def conninfo(parameters: Mapping[str, str]) -> str:
-    """A connection string of libpq: every value is quoted. Raises ValueError for a NUL."""
-    if any("\0" in value for value in parameters.values()):
-        raise ValueError("a connection string cannot hold a NUL character")
-    escaped = {
-        name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in parameters.items()
-    }
-    return " ".join(f"{name}='{value}'" for name, value in escaped.items())
-
-
-def connection(
-    upstream: Upstream, user: str, passfile: Path, extra: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """libpq parameters to reach an upstream; the password stays in `passfile`."""
-    return {
-        "host": upstream.address.host,
-        "port": str(upstream.address.port),
-        "user": user,
-        "passfile": str(passfile),
-        "application_name": upstream.application_name,
-        "connect_timeout": "5",
-        "gssencmode": "disable",  # asking a KDC that nobody configured costs seconds
-        # The kernel's own two hours would let a copy or a stream hang on a peer that was cut off.
-        "keepalives_idle": "5",
-        "keepalives_interval": "2",
-        "keepalives_count": "3",
-        "tcp_user_timeout": "15000",
-        **(extra or {}),
-    }
-
-
-def pgpass(logins: Iterable[tuple[str, str]]) -> str:
-    """A password file that answers for (user, password) at every host. Raises ValueError."""
-    lines = []
-    for user, password in logins:
-        if any(letter in user + password for letter in "\n\r\0"):
-            raise ValueError(f"the name or password of {user!r} holds a line break or a NUL")
-        escaped = (text.replace("\\", "\\\\").replace(":", "\\:") for text in (user, password))
-        lines.append("*:*:*:" + ":".join(escaped) + "\n")
-    return "".join(dict.fromkeys(lines))
 
 
 def slot_limit(volume_bytes: int) -> str:
@@ -391,8 +344,8 @@ def _logical(plan: ServerPlan, major: int, wanted: Mapping[str, str]) -> dict[st
 def _primary_conninfo(plan: ServerPlan, config: PostgresConfig, passfile: Path, major: int) -> str:
     if plan.upstream is None:
         return ""
-    user = config.authentication.replication.username
     # The server that synchronises slots reads them in an ordinary database.
     is_read = plan.logical and major >= SYNCED_FROM_MAJOR
     extra = {"dbname": "postgres"} if is_read else {}
-    return conninfo(connection(plan.upstream, user, passfile, extra))
+    who = config.authentication.replication
+    return handed_out(connection(plan.upstream, who, passfile, extra))

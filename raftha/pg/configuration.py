@@ -16,7 +16,7 @@ from raftha import files
 from raftha.errors import ConfigError
 from raftha.model.postgres import ControlData, ServerPlan, ServerRole
 from raftha.model.settings import PostgresConfig
-from raftha.pg import conf, hba
+from raftha.pg import conf, hba, libpq
 from raftha.pg.layout import Layout
 
 BIRTH_FILE: Final = "raftha.birth"
@@ -54,7 +54,7 @@ def apply(
     changed = False
     if plan.role is ServerRole.STANDBY:
         changed |= _written(data_dir / "standby.signal", "")
-    changed |= write_passfile(layout, config)
+    changed |= write_passwords(layout, config)
     changed |= _keep_original(data_dir)
     changed |= _written(data_dir / "postgresql.conf", conf.file(settings, config.custom_conf))
     changed |= _rewritten(data_dir / "postgresql.auto.conf", conf.without_managed)
@@ -62,19 +62,23 @@ def apply(
     return changed
 
 
-def write_passfile(layout: Layout, config: PostgresConfig) -> bool:
-    """Put the passwords where libpq looks for them; whether the file changed. Raises OSError."""
+def write_passwords(layout: Layout, config: PostgresConfig) -> bool:
+    """Put the passwords where libpq looks for them; whether a file changed. Raises OSError."""
     layout.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    logins = (
-        (who.username, who.password.reveal())
-        for who in (
-            config.authentication.superuser,
-            config.authentication.replication,
-            config.authentication.rewind,
-        )
-        if who.password is not None
-    )
-    return _written(layout.passfile, conf.pgpass(logins))
+    users = config.authentication.users
+    logins = ((who.username, who.password.reveal()) for who in users if who.password is not None)
+    changed = _written(layout.passfile, libpq.pgpass(logins))
+    services = libpq.services(users)
+    if not services and not layout.service_file.exists():
+        return changed
+    return _written(layout.service_file, services) or changed
+
+
+def key_passwords(layout: Layout, config: PostgresConfig) -> dict[str, str]:
+    """The variable by which programs and a server find the passwords of keys, where there are any:
+    it hides the service file of the system user."""
+    has_any = any(who.key_password is not None for who in config.authentication.users)
+    return {"PGSERVICEFILE": str(layout.service_file)} if has_any else {}
 
 
 def birth(data_dir: Path) -> str:
@@ -140,11 +144,10 @@ def _access_lines(config: PostgresConfig, plan: ServerPlan) -> tuple[str, ...]:
 def _written_access(data_dir: Path, config: PostgresConfig, plan: ServerPlan) -> bool:
     system_user = pwd.getpwuid(os.geteuid()).pw_name
     ident = _read(data_dir / "pg_ident.conf") or ""
-    superuser = config.authentication.superuser.username
     lines = _access_lines(config, plan)
     text = hba.render(config.authentication, lines, closed=plan.closed, logical=plan.logical)
     users = config.pg_ident or plan.pg_ident
-    users_map = hba.render_map(system_user, superuser, ident, users)
+    users_map = hba.render_map(system_user, config.authentication.users, ident, users)
     changed = _written(data_dir / conf.IDENT_FILE, users_map)
     return _written(data_dir / "pg_hba.conf", text) or changed
 

@@ -3,7 +3,8 @@
 The agent comes in by the first line: over the Unix socket, recognised by the kernel (`peer`), its
 system user mapped to the superuser. That needs no password, so that the agent can still get in to
 repair one that was changed, and it works whatever the system user is called. PostgreSQL trusts
-nobody on the word of an unprotected socket: every other line wants SCRAM.
+nobody on the word of an unprotected socket: every other line wants SCRAM, or a certificate of users
+that have no password. Where a user of ours never connects without TLS, nobody does in its name.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from raftha.errors import Problem
-from raftha.model.settings import Authentication
+from raftha.model.settings import Authentication, Credentials
 
 MAP: Final = "raftha"
+CERTIFICATES: Final = "raftha-tls"
+"""The map of the common names of certificates, for users that log in by one alone."""
 CLOSED: Final = "# Closed: nobody comes in but the agent and the standbys' streams."
 DEFAULT_LINES: Final = ("host all all all scram-sha-256",)
 
@@ -59,17 +62,40 @@ def render(
         f"local all {superuser} peer map={MAP}",
         f"local replication {superuser} peer map={MAP}",
     )
-    replication = quote(authentication.replication.username)
-    streams = (f"host replication {replication} all scram-sha-256",)
+    streams = _entries("replication", authentication.replication, lines)
     if closed:
         everybody = ("all all", "replication all")
         rejected = tuple(f"local {who} reject" for who in everybody)
         rejected += tuple(f"host {who} all reject" for who in everybody)
         return _text((*agent, *streams, *rejected, CLOSED))
-    rewind = (f"host all {quote(authentication.rewind.username)} all scram-sha-256",)
+    rewind = _entries("all", authentication.rewind, lines)
     local = ("local all all scram-sha-256",)
-    slots = (f"host postgres {replication} all scram-sha-256",) if logical else ()
+    slots = _entries("postgres", authentication.replication, lines) if logical else ()
     return _text((*agent, *streams, *slots, *rewind, *(lines or DEFAULT_LINES), *local))
+
+
+def _entries(database: str, who: Credentials, lines: Sequence[str]) -> tuple[str, ...]:
+    """How a user of ours is let in. For one without a password the lines of a user that name it, or
+    the streams, stand before ours: they may know it by something else than its name."""
+    named = tuple(line for line in lines if _is_about(line, database, who.username))
+    if who.password is None and named:
+        return named
+    if who.uses_gss:
+        return ()
+    kind = "hostssl" if who.needs_tls or who.has_only_certificate else "host"
+    method = f"cert map={CERTIFICATES}" if who.has_only_certificate else "scram-sha-256"
+    return (f"{kind} {database} {quote(who.username)} all {method}",)
+
+
+def _is_about(line: str, database: str, role: str) -> bool:
+    fields = _fields(line)
+    if len(fields) < 3 or fields[0] not in _OVER_NETWORK:
+        return False
+    databases, roles = (re.split(r"\s*,\s*", field) for field in fields[1:3])
+    names_role = role in roles or quote(role) in roles
+    if database == "replication":
+        return database in databases and (names_role or "all" in roles)
+    return names_role and (database in databases or "all" in databases)
 
 
 def is_closed(text: str) -> bool:
@@ -78,12 +104,19 @@ def is_closed(text: str) -> bool:
 
 
 def render_map(
-    system_user: str, superuser: str, original: str = "", lines: Sequence[str] = ()
+    system_user: str,
+    users: Sequence[Credentials],
+    original: str = "",
+    lines: Sequence[str] = (),
 ) -> str:
-    """pg_ident.conf: the agent's line, then the user's, else what the cluster had of its own."""
-    return _text((f"{MAP} {quote(system_user)} {quote(superuser)}", *lines)) + (
-        "" if lines else original
+    """pg_ident.conf: the agent's line, those of users that only a certificate names, then the
+    user's, else what the cluster had of its own."""
+    certified = dict.fromkeys(quote(who.username) for who in users if who.has_only_certificate)
+    own = (
+        f"{MAP} {quote(system_user)} {quote(users[0].username)}",
+        *(f"{CERTIFICATES} {name} {name}" for name in certified),
     )
+    return _text((*own, *lines)) + ("" if lines else original)
 
 
 def quote(name: str) -> str:

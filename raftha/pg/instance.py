@@ -124,7 +124,8 @@ class Instance:
     def start_command(self, binaries: Binaries) -> tuple[list[str], dict[str, str]]:
         """Arguments and environment by which the server is to be started."""
         command = argv.postgres(binaries, self.config.data_dir, self.layout.run_dir)
-        return command, environment(os.environ)
+        found = configuration.key_passwords(self.layout, self.config)
+        return command, environment(os.environ, found)
 
     def configure(self, plan: ServerPlan) -> bool:
         """Write every file of the plan; whether any changed. It reloads nothing.
@@ -230,8 +231,7 @@ class Instance:
 
     def setup(self, timeout: float) -> ServerSetup:
         """The settings and roles that a cluster depends on, not with our own options."""
-        roles = self.config.authentication
-        names = [role.username for role in (roles.superuser, roles.replication, roles.rewind)]
+        names = [who.username for who in self.config.authentication.users]
         found = self._once(queries.SETUP, (names,), timeout, ORDINARY_OPTIONS)
         return queries.parse_setup(found[0][0])
 

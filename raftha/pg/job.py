@@ -18,6 +18,7 @@ from raftha.instants import Instant, remaining
 from raftha.model.postgres import Binaries
 from raftha.model.settings import PostgresConfig
 from raftha.pg import elsewhere, orphan
+from raftha.pg.configuration import key_passwords
 from raftha.pg.layout import MARKED, Layout
 from raftha.pg.run import Cancel, Progress, ignore, never, run
 
@@ -43,7 +44,10 @@ class Job(Struct, frozen=True, kw_only=True):
             timeout=max(0.1, self.left()),
             cancel=self.cancel,
             progress=self.progress,
-            extra_environment={"PGPASSFILE": str(self.layout.passfile)},
+            extra_environment={
+                "PGPASSFILE": str(self.layout.passfile),
+                **key_passwords(self.layout, self.config),
+            },
             lock=self.layout.work_lock,
         )
 

@@ -28,6 +28,11 @@ class Layout(Struct, frozen=True, kw_only=True):
         return self.run_dir / "pgpass"
 
     @property
+    def service_file(self) -> Path:
+        """Passwords of keys for libpq; there only if there ever was one."""
+        return self.run_dir / "pg_service.conf"
+
+    @property
     def password_input(self) -> Path:
         """The superuser's password on its way to initdb; removed as soon as initdb ends."""
         return self.run_dir / "initdb-password"

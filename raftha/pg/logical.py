@@ -17,7 +17,7 @@ from raftha import files
 from raftha.errors import PostgresError
 from raftha.model.ids import Lsn
 from raftha.model.postgres import Upstream
-from raftha.pg import conf, configuration, queries
+from raftha.pg import configuration, libpq, queries
 from raftha.pg.job import Job, explained
 from raftha.pg.layout import Layout
 from raftha.pg.session import ORDINARY_OPTIONS, Session
@@ -38,9 +38,8 @@ def fetch(job: Job, source: Upstream, names: Iterable[str]) -> None:
     Raises PostgresError if one of them cannot be had, or needs WAL that is not here any more.
     """
     with explained(f"writing {job.layout.passfile}"):
-        configuration.write_passfile(job.layout, job.config)
-    user = job.config.authentication.rewind.username
-    login = conf.connection(source, user, job.layout.passfile)
+        configuration.write_passwords(job.layout, job.config)
+    login = libpq.connection(source, job.config.authentication.rewind, job.layout.passfile)
     session = Session(login, job.clock, ORDINARY_OPTIONS)
     try:
         for name in names:

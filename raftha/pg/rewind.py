@@ -19,7 +19,7 @@ from raftha import files
 from raftha.errors import CommandFailed, PostgresError
 from raftha.model.ids import Lsn, SystemId, Timeline
 from raftha.model.postgres import ControlData, ControlState, Upstream
-from raftha.pg import argv, conf, configuration, shared_wal, timeline
+from raftha.pg import argv, configuration, libpq, shared_wal, timeline
 from raftha.pg import upstream as upstreams
 from raftha.pg.directory import control_data, require_stopped, segment_bytes
 from raftha.pg.job import Job, explained
@@ -74,9 +74,9 @@ def compare(job: Job, source: Upstream, system_id: SystemId | None = None) -> Co
     """
     require_stopped(job.layout.data_dir)
     with explained(f"writing {job.layout.passfile}"):
-        configuration.write_passfile(job.layout, job.config)
-    user = job.config.authentication.replication.username
-    found = upstreams.ask(source, user, job.layout.passfile, min(job.left(), _ASK_TIMEOUT))
+        configuration.write_passwords(job.layout, job.config)
+    who = job.config.authentication.replication
+    found = upstreams.ask(source, who, job.layout.passfile, min(job.left(), _ASK_TIMEOUT))
     control = control_data(job.binaries, job.layout.data_dir, job.clock)
     require_system(found.identity.system_id, system_id or control.system_id)
     require_system(control.system_id, found.identity.system_id)
@@ -165,8 +165,8 @@ def _run(job: Job, source: Upstream, line: UpstreamLine) -> int:
     """pg_rewind, again each time that it misses WAL and the source has it; how many segments that
     were. It tells of one at a time: each time as many more are fetched as there were already."""
     data_dir = job.layout.data_dir
-    user = job.config.authentication.rewind.username
-    connection = conf.connection(source, user, job.layout.passfile, {"dbname": "postgres"})
+    who = job.config.authentication.rewind
+    connection = libpq.connection(source, who, job.layout.passfile, {"dbname": "postgres"})
     restores = configuration.has_restore_command(data_dir)
     fetched = 0
     while True:

@@ -23,7 +23,7 @@ from raftha import threads
 from raftha.clock import Clock
 from raftha.errors import PostgresError, PostgresUnavailable
 from raftha.instants import Instant, remaining
-from raftha.pg.conf import conninfo
+from raftha.pg.libpq import conninfo
 
 APPLICATION_NAME: Final = "raftha"
 OWN_OPTIONS: Final = {
@@ -206,7 +206,7 @@ def _ask(parameters: Mapping[str, str], commands: Sequence[str]) -> list[Row] | 
 def _read(parameters: Mapping[str, str], sql: str, timeout: float) -> list[Row] | PostgresError:
     try:
         bound = {"options": f"-c statement_timeout={max(1, int(timeout * 1000))}"}
-        named = {"application_name": APPLICATION_NAME, "gssencmode": "disable"}
+        named = {"application_name": APPLICATION_NAME}
         connection = psycopg2.connect(conninfo({**parameters, **named, **bound}))
     except psycopg2.Error as error:
         return _translated(error)

@@ -17,7 +17,7 @@ from raftha import files
 from raftha.errors import PostgresError
 from raftha.model.ids import SystemId
 from raftha.model.postgres import Upstream
-from raftha.pg import conf, queries, timeline
+from raftha.pg import libpq, queries, timeline
 from raftha.pg.directory import segment_bytes
 from raftha.pg.job import Job, explained
 from raftha.pg.run import Cancelled
@@ -53,8 +53,7 @@ def _fetch(job: Job, source: Upstream, line: UpstreamLine, name: str, most: int)
     size = segment_bytes(pg_wal)
     if not timeline.is_shared(name, line.history, size):
         raise PostgresError(f"the WAL segment {name} is missing, and {source.address} never had it")
-    user = job.config.authentication.rewind.username
-    login = conf.connection(source, user, job.layout.passfile)
+    login = libpq.connection(source, job.config.authentication.rewind, job.layout.passfile)
     session = Session(login, job.clock, ORDINARY_OPTIONS)
     brought = 0
     try:

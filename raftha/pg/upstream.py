@@ -9,7 +9,8 @@ from msgspec import Struct
 from raftha.errors import PostgresError
 from raftha.model.ids import SystemId
 from raftha.model.postgres import TimelineSwitch, Upstream
-from raftha.pg import conf, queries, timeline
+from raftha.model.settings import Credentials
+from raftha.pg import libpq, queries, timeline
 from raftha.pg.queries import Identity
 from raftha.pg.session import ask_remote, read_remote
 
@@ -21,9 +22,9 @@ class UpstreamLine(Struct, frozen=True, kw_only=True):
     history: tuple[TimelineSwitch, ...]
 
 
-def ask(upstream: Upstream, user: str, passfile: Path, timeout: float) -> UpstreamLine:
+def ask(upstream: Upstream, who: Credentials, passfile: Path, timeout: float) -> UpstreamLine:
     """Raises PostgresUnavailable, PostgresError."""
-    parameters = conf.connection(upstream, user, passfile)
+    parameters = libpq.connection(upstream, who, passfile)
     (row,) = ask_remote(parameters, [queries.IDENTIFY_SYSTEM], timeout)
     identity = queries.parse_identity(row)
     if identity.timeline == 1:
@@ -33,10 +34,12 @@ def ask(upstream: Upstream, user: str, passfile: Path, timeout: float) -> Upstre
     return UpstreamLine(identity=identity, history=_history(answer))
 
 
-def tablespaces(upstream: Upstream, user: str, passfile: Path, timeout: float) -> tuple[str, ...]:
+def tablespaces(
+    upstream: Upstream, who: Credentials, passfile: Path, timeout: float
+) -> tuple[str, ...]:
     """Where the server's tablespaces lie, those aside that lie in its data directory. Raises
     PostgresUnavailable, PostgresError."""
-    parameters = conf.connection(upstream, user, passfile, {"dbname": "postgres"})
+    parameters = libpq.connection(upstream, who, passfile, {"dbname": "postgres"})
     rows = read_remote(parameters, queries.TABLESPACES, timeout)
     return tuple(place for (place,) in rows if place.startswith("/"))
 

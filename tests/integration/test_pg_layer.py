@@ -20,7 +20,7 @@ from raftha.errors import (
 from raftha.model.ids import Lsn
 from raftha.model.postgres import Binaries, DirectoryState, ServerPlan, ServerRole
 from raftha.model.settings import Credentials, Secret
-from raftha.pg import argv, bootstrap, clone, conf, progress, session
+from raftha.pg import argv, bootstrap, clone, conf, libpq, progress, session
 from raftha.pg.book import SlotBook
 from tests.integration.pg_support import (
     CLOCK,
@@ -106,7 +106,7 @@ def test_a_wrong_replication_password_is_named(binaries: Binaries) -> None:
         upstream = n1.upstream_for("n2", None)
         with pytest.raises(PostgresError, match="password authentication failed"):
             clone.clone(job, upstream)
-        connection = conf.connection(upstream, "replicator", job.layout.passfile)
+        connection = libpq.connection(upstream, wrong, job.layout.passfile)
         target = n2.config.data_dir.parent / "copy"
         with pytest.raises(CommandFailed, match="password authentication failed") as failed:
             job.run(argv.basebackup(binaries, target, connection, None))

@@ -20,6 +20,7 @@ from tests.mutants import (
     guardian,
     hooks,
     http,
+    logins,
     partings,
     pauses,
     pledges,
@@ -60,7 +61,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *hooks.DECISIONS,
         *archives.DECISIONS,
     ),
-    "postgresql": (*postgresql.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
+    "postgresql": (*postgresql.MUTANTS, *logins.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
     "agent": (
         *agent.MUTANTS,
         *pauses.LEASE,

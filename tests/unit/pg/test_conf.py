@@ -1,4 +1,4 @@
-"""postgresql.conf, connection strings and password files as text."""
+"""postgresql.conf as text."""
 
 from __future__ import annotations
 
@@ -78,11 +78,6 @@ def test_what_is_rendered_is_parsed_back(values: dict[str, str]) -> None:
 @given(st.text())
 def test_any_text_can_be_parsed(text: str) -> None:
     conf.parse(text)
-
-
-@given(st.dictionaries(st.sampled_from(["host", "user", "application_name"]), VALUES, min_size=1))
-def test_a_connection_string_is_read_back_by_libpq(values: dict[str, str]) -> None:
-    assert psycopg2.extensions.parse_dsn(conf.conninfo(values)) == values
 
 
 def test_the_forms_that_people_write_are_parsed() -> None:
@@ -292,12 +287,6 @@ def test_alter_system_keeps_what_is_not_ours() -> None:
     assert conf.parse(conf.without_managed(text)) == {"work_mem": "4MB"}
     harmless = "# hand made\nwork_mem = '4MB'\n"
     assert conf.without_managed(harmless) == harmless
-
-
-def test_pgpass_escapes_and_refuses_line_breaks() -> None:
-    assert conf.pgpass([("a:b", "c\\d:e"), ("a:b", "c\\d:e")]) == "*:*:*:a\\:b:c\\\\d\\:e\n"
-    with pytest.raises(ValueError, match="line break"):
-        conf.pgpass([("a", "b\nc")])
 
 
 def test_a_socket_path_that_is_too_long_is_a_problem() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftha.model.settings import Authentication, Credentials, Secret
 from raftha.pg import hba
 
 
@@ -64,8 +65,89 @@ def test_a_map_has_three_fields() -> None:
 
 
 def test_the_users_lines_take_the_place_of_what_the_cluster_had() -> None:
-    text = hba.render_map("me", "postgres", "old a b\n", ("m sys role",))
+    users = (Credentials(username="postgres"),)
+    text = hba.render_map("me", users, "old a b\n", ("m sys role",))
 
     assert "m sys role" in text.splitlines()
     assert "old a b" not in text
-    assert "old a b" in hba.render_map("me", "postgres", "old a b\n")
+    assert "old a b" in hba.render_map("me", users, "old a b\n")
+
+
+def by(**replication: object) -> Authentication:
+    return Authentication(
+        superuser=Credentials(username="postgres", password=Secret("geheim")),
+        replication=Credentials(username="repl", **replication),  # type: ignore[arg-type]
+        rewind=Credentials(username="postgres", password=Secret("geheim")),
+    )
+
+
+def streams(who: Authentication, *lines: str, closed: bool = False) -> list[str]:
+    """Who may replicate, in the order that PostgreSQL goes by; up to where the lines of users begin
+    or everybody is kept out."""
+    text = hba.render(who, lines or hba.DEFAULT_LINES, closed=closed).splitlines()
+    return text[3 : text.index("local all all reject" if closed else OURS_END)]
+
+
+OURS_END = 'host all "postgres" all scram-sha-256'
+VERIFIED = {"sslmode": "verify-full", "sslrootcert": "/ca"}
+SHOWN = {**VERIFIED, "sslcert": "/c", "sslkey": "/k"}
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_who_never_connects_without_tls_is_let_in_with_tls_alone(closed: bool) -> None:
+    for mode in ("disable", "allow", "prefer"):
+        who = by(password=Secret("geheim"), options={"sslmode": mode})
+        assert streams(who, closed=closed) == ['host replication "repl" all scram-sha-256']
+    for mode in ("require", "verify-ca", "verify-full"):
+        who = by(password=Secret("geheim"), options={"sslmode": mode})
+        assert streams(who, closed=closed) == ['hostssl replication "repl" all scram-sha-256']
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_who_has_a_certificate_alone_is_known_by_it(closed: bool) -> None:
+    who = by(options=SHOWN)
+    ours = 'hostssl replication "repl" all cert map=raftha-tls'
+    assert streams(who, closed=closed) == [ours]
+    assert 'raftha-tls "repl" "repl"' in hba.render_map("me", who.users).splitlines()
+    assert "raftha-tls" not in hba.render_map("me", by(password=Secret("x")).users)
+    logical = hba.render(who, (), closed=False, logical=True)
+    assert 'hostssl postgres "repl" all cert map=raftha-tls' in logical.splitlines()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hostssl replication repl 10.0.0.0/8 cert map=nodes",
+        'hostssl replication "repl" all cert map=nodes',
+        "hostssl postgres,replication a,repl all cert map=nodes",
+        "hostgssenc replication all all gss include_realm=1",
+    ],
+)
+def test_without_a_password_a_users_own_line_for_the_streams_stands_first(
+    line: str, closed: bool
+) -> None:
+    assert streams(by(options=SHOWN), line, "host all all all md5", closed=closed) == [line]
+    kerberos = by(options={"krbsrvname": "pg"})
+    assert streams(kerberos, line, closed=closed) == [line]
+    assert streams(by(password=Secret("x")), line, closed=closed) != [line]
+
+
+def test_who_has_a_ticket_alone_is_let_in_by_the_users_lines() -> None:
+    assert streams(by(options={"gssencmode": "require"})) == []
+    assert streams(by(options={"gssencmode": "disable"})) != []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hostssl all repl all cert map=nodes",
+        "hostssl replication other all cert map=nodes",
+        "local replication repl trust",
+        "# hostssl replication repl all cert",
+    ],
+)
+def test_lines_about_something_else_do_not_stand_for_the_streams(line: str) -> None:
+    assert streams(by(options=SHOWN), line) == [
+        'hostssl replication "repl" all cert map=raftha-tls'
+    ]

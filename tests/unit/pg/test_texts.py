@@ -202,7 +202,7 @@ def test_names_in_pg_hba_are_literal() -> None:
     assert hba.quote('a"b') == '"a""b"'
     with pytest.raises(ValueError, match="not a name"):
         hba.quote("a\nb")
-    assert hba.render_map("os", "su", "# theirs\n").splitlines()[1:] == [
+    assert hba.render_map("os", (Credentials(username="su"),), "# theirs\n").splitlines()[1:] == [
         'raftha "os" "su"',
         "# theirs",
     ]
