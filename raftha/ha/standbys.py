@@ -51,6 +51,10 @@ class _Standby(Struct, frozen=True):
     flushed: int
 
     @property
+    def serves(self) -> bool:
+        return self.may_lead and self.near
+
+    @property
     def rank(self) -> tuple[bool, bool, int, bool, int, str]:
         return self.may_lead, self.near, self.priority, self.kept, self.flushed, self.name
 
@@ -99,11 +103,22 @@ def wanted(s: Situation, server: ServerStatus, absent: Mapping[MemberName, Insta
     if s.config.synchronous_mode is SynchronousMode.QUORUM:
         chosen = _all_that_may_lead(pool, count)
     else:
-        chosen = pool[:count]
+        chosen, count = _named(s, pool, count)
     if chosen:
         names = frozenset(standby.name for standby in chosen)
         return Waits(min(count, len(names)), names)
     return _with_none(s, server, shown) if s.config.synchronous_mode_strict else _NOBODY_LEFT
+
+
+def _named(s: Situation, pool: list[_Standby], count: int) -> tuple[list[_Standby], int]:
+    """The best so many. Until each of them may be promoted, commits wait for those too that may now
+    and serve as well: at no moment of an exchange is there nobody to take over."""
+    stored = s.cluster.sync.standbys if s.cluster.sync is not None else ()
+    chosen = pool[:count]
+    if all(standby.name in stored for standby in chosen):
+        return chosen, count
+    replaced = [standby for standby in pool[count:] if standby.serves and standby.name in stored]
+    return [*chosen, *replaced], count + len(replaced)
 
 
 def _all_that_may_lead(pool: list[_Standby], count: int) -> list[_Standby]:

@@ -258,6 +258,13 @@ QUORUM: Final = (
     ),
     Mutant(
         file="ha/standbys.py",
+        without="L1: while a standby replaces another there is nobody to take over",
+        text="    return [*chosen, *replaced], count + len(replaced)\n",
+        instead="    return chosen, count\n",
+        caught_by=_STANDBYS + "test_while_they_are_exchanged_there_is_always_one_to_take_over",
+    ),
+    Mutant(
+        file="ha/standbys.py",
         without="L1: commits rest on one that may not lead beside one that may",
         text="group = [standby for standby in pool if standby.may_lead] or pool",
         instead="group = pool",

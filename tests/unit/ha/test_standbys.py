@@ -133,20 +133,36 @@ def test_of_two_by_name_the_lost_one_leaves_the_store_first() -> None:
     assert stored_by(decision) == encode_sync(N1, (N3,))
 
 
-def preferring(first: MemberName, **more: Any) -> View:
-    """One is waited for by name, n3, and this one has the higher priority."""
+def preferring(first: MemberName, names: str, *stored: MemberName, **more: Any) -> View:
+    """Commits wait for `names`, the store has `stored`, and this one has the higher priority."""
     tagged = b.members(b.member(first, tags=Tags(sync_priority=2)))
-    return leading(cluster(ON, sync=b.sync(N3), members=tagged), names_for(N3), **more)
+    return leading(cluster(ON, sync=b.sync(*stored), members=tagged), names, **more)
 
 
 def test_a_higher_priority_takes_the_place_of_one_that_is_waited_for() -> None:
     """As in Patroni: otherwise a changed tag, or a return, would not count until the next loss."""
-    assert stored_by(step(preferring(N2))) == encode_sync(N1, ())
-    assert b.acts(step(preferring(N3))) == []
+    assert set_by(step(preferring(N2, names_for(N3), N3))) == names_for(N2, N3)
+    assert b.acts(step(preferring(N3, names_for(N3), N3))) == []
     behind = (pg.attached(N2, 1), pg.attached(N3))
-    assert b.acts(step(preferring(N2, attached=behind))) != [], "it only has to stream"
+    assert b.acts(step(preferring(N2, names_for(N3), N3, attached=behind))) != []
     away = (pg.attached(N3),)
-    assert b.acts(step(preferring(N2, attached=away))) == []
+    assert b.acts(step(preferring(N2, names_for(N3), N3, attached=away))) == []
+
+
+def test_while_they_are_exchanged_there_is_always_one_to_take_over() -> None:
+    both = names_for(N2, N3)
+    proved = Arming(names=both, since=pg.at(-1), checkpointed=True, required=pg.lsn(5000))
+    held = {"attached": (pg.attached(N2, 5000), pg.attached(N3, 5000))}
+    late = {"attached": (pg.attached(N2, 4999), pg.attached(N3, 5000))}
+
+    told = b.only(step(preferring(N2, both, N3)), Checkpoint)
+    assert told is not None, "only then is the setting in force"
+    assert b.acts(step(preferring(N2, both, N3, **late), Memory(arming=proved))) == []
+    done = step(preferring(N2, both, N3, **held), Memory(arming=proved))
+    assert stored_by(done) == encode_sync(N1, (N2, N3))
+    assert stored_by(step(preferring(N2, both, N2, N3))) == encode_sync(N1, (N2,))
+    assert set_by(step(preferring(N2, both, N2))) == names_for(N2)
+    assert b.acts(step(preferring(N2, names_for(N2), N2))) == []
 
 
 def test_of_equal_priority_the_one_that_is_waited_for_stays() -> None:
