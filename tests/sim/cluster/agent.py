@@ -58,7 +58,7 @@ class RaftAddress(Address, frozen=True):
         return self.host
 
 
-def node_config(name: str, others: Sequence[str], dynamic: DynamicConfig) -> NodeConfig:
+def node_config(name: str, others: Sequence[str], dynamic: DynamicConfig, tags: Tags) -> NodeConfig:
     """The file of a node."""
     here = RaftAddress(name, 0)
     role = Credentials(username="postgres")
@@ -80,7 +80,7 @@ def node_config(name: str, others: Sequence[str], dynamic: DynamicConfig) -> Nod
             port=POSTGRES_PORT,
         ),
         bootstrap=BootstrapConfig(dynamic=dynamic),
-        tags=Tags(),
+        tags=tags,
     )
 
 

@@ -20,7 +20,7 @@ from raftha.guardian.client import SPAWN_TRIES
 from raftha.instants import Seconds
 from raftha.model.ids import MemberName
 from raftha.model.report import PeerReport
-from raftha.model.settings import RestConfig
+from raftha.model.settings import RestConfig, Tags
 from raftha.model.view import PeerAnswer
 from tests.sim.cluster.agent import Agent, node_config
 from tests.sim.cluster.directory import Directory
@@ -69,7 +69,8 @@ class Node:
         world, life = self.world, self._life("agent")
         self.agent_since = world.time.now
         others = [name for name in world.hosts if name != self.name]
-        config = node_config(self.name, others, world.settings)
+        tags = Tags(sync_priority=world.draw_priority())
+        config = node_config(self.name, others, world.settings, tags)
         here = Here(
             name=self.name,
             directory=self.directory,

@@ -45,6 +45,8 @@ HEALED_S: Final = 60.0
 """After the last fault the cluster is whole again by then (L1, L2)."""
 LOOK_S: Final = 0.5
 """How often it is looked whether the cluster is whole; twice in a row is enough."""
+PREFERRING: Final = 0.5
+"""Of the worlds, those in which an agent that starts has another `sync_priority` than before."""
 CALM_LOOKS: Final = (2, 2, 2, 6)
 """So many looks in a row that find it whole are calm enough for the next fault."""
 SWEEP_S: Final = 1.0
@@ -120,6 +122,8 @@ class ClusterWorld(Stage):
         self._hurries = plan is None
         # Drawn by itself, so that it changes nothing of what is drawn for the same seed after it.
         self._calm_looks = Random(f"calm {seed}").choice(CALM_LOOKS)
+        self._preferences = Random(f"preferences {seed}")
+        self._has_preferences = self._preferences.random() < PREFERRING
         super().__init__(random, traits)
         self.fibers = Fibers(self.schedule)
         self.cables = Cables(Random(random.getrandbits(64)), traits.weather.delay)
@@ -140,6 +144,10 @@ class ClusterWorld(Stage):
         self._numbers = count(1)
         self._sabotage = sabotage
         self.is_over = False
+
+    def draw_priority(self) -> int:
+        """The `sync_priority` of an agent that starts."""
+        return self._preferences.randint(1, 3) if self._has_preferences else 1
 
     # The course of a world.
 
