@@ -42,9 +42,12 @@ def perform(
     """Answer a PATCH or PUT. 200 the new settings, 400 refused with all reasons, 409 others came
     first, 413 too large, 503 not possible now or outcome not known."""
     try:
-        document = _BODY.decode(body)
         revision = _revision(if_match)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
+        return refusal(400, str(error))
+    try:
+        document = _BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return refusal(400, f"the body must be a JSON object of settings: {error}")
     asked = ConfigChange(document=document, replaces=REPLACES[method], revision=revision)
     answer = configurations.change(asked)
@@ -67,7 +70,7 @@ def _revision(if_match: str | None) -> int | None:
         return None
     text = if_match.strip()
     if len(text) > 22 or text[:1] != '"' or text[-1:] != '"' or not text[1:-1].isdecimal():
-        raise ValueError(f"If-Match is not an ETag of {PATH}")
+        raise ValueError(f"If-Match is no ETag of {PATH}, such as {etag(7)}, but {text[:22]!r}")
     return int(text[1:-1])
 
 

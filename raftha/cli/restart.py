@@ -20,7 +20,7 @@ from raftha.cli import discover, operate
 from raftha.cli.asking import ask_all
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import able, agreed, complain, need_consent, to_its_end
+from raftha.cli.handing import able, agreed, answering, complain, need_consent, to_its_end
 from raftha.cli.rolling import (
     HandOver,
     Restart,
@@ -175,8 +175,9 @@ def _stake(report: ClusterReport, name: str) -> str | None:
 
 
 def reload(contact: Contact, wish: Wish) -> Exit:
-    """Have the members read their files again."""
-    found = found_for(contact, wish)
+    """Have the members read their files again, which takes no majority."""
+    need_consent(wish.yes)
+    found = answering(contact)
     if isinstance(found, Exit):
         return found
     try:

@@ -89,8 +89,11 @@ def flush(contact: Contact, wish: Wish, *, switchover: bool) -> Exit:
 
 def _none(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
     """Raises UsageError where a switchover is to be flushed and members are named."""
-    if members_in(report, wish.names):
-        raise click.UsageError("a switchover is of the whole cluster: leave the members out")
+    if names := members_in(report, wish.names):
+        raise click.UsageError(
+            f"a switchover is of the whole cluster {report.scope}, not of {', '.join(names)}:"
+            " leave the members out"
+        )
     return ()
 
 

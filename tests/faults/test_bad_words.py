@@ -31,7 +31,17 @@ OF_THE_MOMENT: Final = ("leader", "status", "members/")
 """Keys that a healthy cluster writes by itself."""
 
 WELL: Final[tuple[Row, ...]] = (
-    ("list elsewhere", Exit.USAGE, "the cluster is test, not elsewhere"),
+    *(
+        (words, Exit.USAGE, "the cluster is test, not elsewhere")
+        for words in (
+            "list elsewhere",
+            "history elsewhere",
+            "pause elsewhere",
+            "switchover elsewhere --yes",
+            "edit-config elsewhere -s ttl=9 --yes",
+        )
+    ),
+    ("flush elsewhere switchover --yes", Exit.USAGE, "cluster test, not of elsewhere"),
     ("remove test", Exit.USAGE, "raftha member remove NAME"),
     ("member add n4 127.0.0.1:1 --yes", Exit.REFUSED, "no n4 at 127.0.0.1:1 is in touch"),
     ("member add n4 127.0.0.1:1 --dry-run", Exit.REFUSED, "no n4 at 127.0.0.1:1 is in touch"),
@@ -41,10 +51,17 @@ WELL: Final[tuple[Row, ...]] = (
     ("switchover --leader STANDBY --yes", Exit.REFUSED, "the leader is LEADER"),
     ("switchover test --yes --scheduled 2031-05-17T03:00", Exit.USAGE, "has no time zone"),
     ("switchover --yes --scheduled 2001-05-17T03:00Z", Exit.USAGE, "has passed"),
+    ("switchover --leader nobody --yes", Exit.REFUSED, "nobody is no member of test"),
+    ("failover --candidate nobody --yes", Exit.REFUSED, "nobody is no member of test"),
+    ("failover --yes", Exit.USAGE, "add --candidate NAME"),
     ("failover --candidate LEADER --yes", Exit.REFUSED, "LEADER is the leader already"),
     ("restart test nobody --yes", Exit.REFUSED, "there is no member nobody"),
     ("restart --any --pg-version 9.6 --yes", Exit.DONE, "run no PostgreSQL before 9.6."),
     ("restart --yes --scheduled 2031-05-17T03:00", Exit.USAGE, "has no time zone"),
+    ("restart --yes --scheduled 2001-05-17T03:00Z", Exit.USAGE, "has passed"),
+    ("restart nobody --yes --scheduled 2031-05-17T03:00Z", Exit.REFUSED, "no member nobody"),
+    ("reinit nobody --yes", Exit.REFUSED, "there is no member nobody"),
+    ("version nobody", Exit.REFUSED, "there is no member nobody"),
     ("reinit LEADER --yes", Exit.REFUSED, "LEADER is the leader: hand over first"),
     ("reload nobody --yes", Exit.REFUSED, "there is no member nobody"),
     ("flush restart nobody --yes", Exit.REFUSED, "there is no member nobody"),
@@ -52,6 +69,7 @@ WELL: Final[tuple[Row, ...]] = (
     ("start", Exit.REFUSED, "the cluster is not stopped"),
     ("edit-config -s ttll=5 --yes", Exit.REFUSED, "did you mean ttl?"),
     ("edit-config -s ttl=[ --yes", Exit.USAGE, "is not valid YAML"),
+    ("edit-config --apply BROKEN --yes", Exit.USAGE, "broken.yml:3: is not valid YAML"),
     ("edit-config -p work_mem=lots --yes", Exit.REFUSED, 'invalid value for parameter "work_mem"'),
     ("edit-config -p nosuch=1 --yes", Exit.REFUSED, "unrecognized configuration parameter"),
     ("edit-config --replace EMPTY --yes", Exit.USAGE, "is empty: write what is to change"),
@@ -68,6 +86,12 @@ UNKNOWN: Final[tuple[Row, ...]] = tuple(
 )
 LEADERLESS: Final[tuple[Row, ...]] = (
     ("switchover --yes", Exit.REFUSED, "the cluster has no leader that could hand over"),
+    ("switchover --yes --scheduled 2031-05-17T03:00Z", Exit.REFUSED, "has no leader"),
+    ("failover --candidate LEFT --yes", Exit.REFUSED, "its tags forbid it"),
+    ("restart LEFT --yes", Exit.REFUSED, "there is no leader"),
+    ("reinit LEFT --yes", Exit.REFUSED, "there is no leader"),
+    ("dsn -r replica", Exit.REFUSED, "no replica that streams now"),
+    ("edit-config -p work_mem=lots --yes", Exit.REFUSED, "invalid value for parameter"),
     ("dsn", Exit.REFUSED, "there is no leader now"),
     ("query --command x", Exit.REFUSED, "there is no leader now"),
 )
@@ -79,16 +103,23 @@ CUT_OFF: Final[tuple[Row, ...]] = (
             "switchover --yes",
             "failover --candidate LEFT --yes",
             "restart LEFT --yes",
-            "reload LEFT --yes",
+            "switchover --yes --scheduled 2031-05-17T03:00Z",
+            "restart LEFT --yes --scheduled 2031-05-17T03:00Z",
             "reinit LEFT --yes",
             "flush switchover --yes",
+            "resume",
+            "start",
             "stop --yes",
+            "member add n4 127.0.0.1:1 --yes",
+            "member replace STANDBY --yes",
             "member remove LEFT --yes",
         )
     ),
     ("edit-config -s ttl=9 --yes", Exit.UNREACHABLE, "majority"),
     ("store get", Exit.UNREACHABLE, "no node tells what the store holds"),
     ("dsn", Exit.REFUSED, "nobody can say who is leader now"),
+    ("query --command x", Exit.REFUSED, "nobody can say who is leader now"),
+    ("reload LEFT --yes", Exit.DONE, "the file was read again"),
 )
 
 
@@ -164,18 +195,22 @@ def test_whatever_is_wrong_is_said_and_nothing_changes(
     standby, left = (name for name in cluster.nodes if name != leader)
     own = ("-c", str(cluster.nodes[left].file))
     (tmp_path / "empty.yml").write_text("---\n", "utf-8")
+    (tmp_path / "broken.yml").write_text("ttl: 9\nslots: [\n", "utf-8")
+    files = {name.upper(): str(tmp_path / f"{name}.yml") for name in ("empty", "broken")}
     before = kept(cluster)
 
-    check(WELL, own, LEADER=leader, STANDBY=standby, EMPTY=str(tmp_path / "empty.yml"))
+    check(WELL, own, LEADER=leader, STANDBY=standby, **files)
     check_strangers(cluster, tmp_path, standby)
 
     assert kept(cluster) == before
     assert cluster.wait_until_whole() == leader
-    check_without_leader(cluster, leader, own)
+    check_without_leader(cluster, leader, left, own)
     check_without_majority(cluster, standby, left, own)
 
 
-def check_without_leader(cluster: ClusterHarness, leader: str, own: tuple[str, ...]) -> None:
+def check_without_leader(
+    cluster: ClusterHarness, leader: str, left: str, own: tuple[str, ...]
+) -> None:
     """Nobody takes over, because nobody may."""
     for name in cluster.nodes:
         if name != leader:
@@ -188,7 +223,7 @@ def check_without_leader(cluster: ClusterHarness, leader: str, own: tuple[str, .
     )
     cluster.kill(leader)
     cluster.wait_for(lambda: report(cluster)["leader"] is None, LIMIT_S, "nobody leads")
-    check(LEADERLESS, own)
+    check(LEADERLESS, own, LEFT=left)
 
 
 def check_without_majority(
@@ -196,7 +231,7 @@ def check_without_majority(
 ) -> None:
     cluster.kill(standby)
     cluster.wait_for(lambda: is_cut_off(cluster), LIMIT_S, "nobody has a majority")
-    check(CUT_OFF, own, LEFT=left)
+    check(CUT_OFF, own, LEFT=left, STANDBY=standby)
 
 
 def is_cut_off(cluster: ClusterHarness) -> bool:

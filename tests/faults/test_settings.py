@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.integration.scene import NewCluster, Probe, Scene, raftha, report, un
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 SEEN_S = 20.0
+ROLL_GAP_S = 4.0
+"""Of clients while every server is restarted once: a hand-over takes half a second to one, on a
+machine of its own."""
 
 
 class SharedSettings(ClusterHarness):
@@ -108,8 +112,13 @@ def check_raised(scene: Scene) -> None:
     scene.wait_for_writes()
     leader = cluster.wait_until_whole()
     assert cluster.query(leader, "SHOW max_connections") == [("100",)], "as its standbys"
+    scene.wait_for_writes()
+    since = time.monotonic()
     told = raftha(cluster, Exit.DONE, "restart", "--pending", "--yes")
     assert "hands over" in told
+    scene.wait_for_writes()
+    gap_s = scene.ledger.longest_gap_s(since)
+    assert gap_s <= ROLL_GAP_S, "three restarts cost more than one hand-over"
     cluster.wait_until_whole()
     assert set(connections(cluster).values()) == {"150"}
     assert cluster.primary() != leader

@@ -96,7 +96,8 @@ def test_bad_bodies_are_refused(
 
 def test_other_refusals_have_their_codes(responder: FakeResponder, address: Address) -> None:
     assert ask(address, "PATCH", None, Transfer_Encoding="chunked")[0] in (400, 411)
-    assert ask(address, "PATCH", b'{"ttl": 8}', If_Match="x")[0] == 400
+    strange = (400, "If-Match is no ETag of /config, such as \"7\", but 'x'")
+    assert ask(address, "PATCH", b'{"ttl": 8}', If_Match="x") == strange
     assert ask(address, "PATCH", b'{"ttl": 8}', If_Match='"9"')[0] == 409
     lines = json.dumps({"postgresql": {"pg_hba": ["local all all trust"] * 1500}}).encode()
     assert ask(address, "PUT", lines)[0] == 413

@@ -259,10 +259,18 @@ def test_the_wrong_member_the_wrong_time_and_nobody_to_ask(
     assert raftha(verb, "--url", url, "n2").exit_code == Exit.USAGE
     gone = raftha(verb, "--url", "http://127.0.0.1:9", "--yes", "n2")
     assert gone.exit_code == Exit.UNREACHABLE
-    responder.cluster_report = with_url(without_majority(), url)
-    cut_off = raftha(verb, "--url", url, "--yes", "n2")
-    assert (cut_off.exit_code, "majority" in cut_off.stderr) == (Exit.UNREACHABLE, True)
     assert (responder.wishes.asked, responder.reloads) == ([], 0)
+
+
+def test_without_a_majority_files_alone_are_read_again(responder: FakeResponder, url: str) -> None:
+    """What is wrong in a file may be why there is none."""
+    responder.cluster_report = with_url(without_majority(), url)
+    for verb in ("restart", "reinit"):
+        cut_off = raftha(verb, "--url", url, "--yes", "n1")
+        assert (cut_off.exit_code, "majority" in cut_off.stderr) == (Exit.UNREACHABLE, True)
+    assert responder.wishes.asked == []
+    told = raftha("reload", "--url", url, "--yes", "n1")
+    assert (told.exit_code, responder.reloads) == (Exit.DONE, 1), told.output
 
 
 @pytest.mark.parametrize(
