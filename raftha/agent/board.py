@@ -14,7 +14,7 @@ from raftha.instants import Instant
 from raftha.model.hooks import Hooks
 from raftha.model.postgres import Kept, ServerStatus
 from raftha.model.restarting import ServerWish
-from raftha.model.settings import NodeConfig, PostgresConfig
+from raftha.model.settings import Address, NodeConfig, PostgresConfig
 from raftha.model.view import GuardianView, Identity, StreamCut
 from raftha.pg.slots import slot_name
 
@@ -85,6 +85,7 @@ class Board(Struct, kw_only=True):
             api_url=config.restapi.url,
             raft=str(config.raft.self_addr),
             agent_version=__version__,
+            proxy_url=_url(postgres.proxy_address),
             tags=config.tags,
             parameters=postgres.parameters,
             pg_hba=postgres.pg_hba,
@@ -96,3 +97,8 @@ class Board(Struct, kw_only=True):
     def hooks(self) -> Hooks:
         """The programs that the file names now."""
         return (self.config.postgresql or self.postgres).hooks
+
+
+def _url(proxy: Address | None) -> str:
+    """As Patroni writes it."""
+    return "" if proxy is None else f"postgres://{proxy}/postgres"

@@ -20,6 +20,7 @@ from raftha.agent.build import Member, build_instance, build_member
 from raftha.agent.checkup import look_at_custom_conf
 from raftha.agent.chronicle import gist
 from raftha.agent.ground import Edges
+from raftha.agent.listening import at_its_port
 from raftha.agent.logins import look_at_start
 from raftha.agent.notify import VARIABLE, ServiceManager
 from raftha.agent.process import (
@@ -72,11 +73,13 @@ def run(config: NodeConfig, config_path: Path, *, contained: bool = False) -> in
 
 
 def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, contained: bool) -> int:
-    postgres = config.postgresql
-    if postgres is None:
+    if config.postgresql is None:
         raise ConfigError([Problem(str(config_path), "postgresql is missing", "or use a witness")])
     check_medium(config.raft.data_dir, allow_tmpfs=config.raft.allow_tmpfs)
     run_dir = _made_run_directory(config)
+    read, config = config, at_its_port(config, run_dir)
+    postgres = config.postgresql
+    assert postgres is not None, "it was looked for above"
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
     _check_binaries(config, instance)
@@ -88,7 +91,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     _check_port(postgres)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
     visitors = Visitors()
-    reloads = Reloads(config, config_path)
+    reloads = Reloads(config, config_path, read)
     node = open_node(config, clock, metrics, reloads.timers, witness=False, visitors=visitors)
     visitors.listener = Receipts(node.store, Keys(config.scope)).take
     will = partial(will_of, node.store, config_path.resolve())

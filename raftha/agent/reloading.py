@@ -26,8 +26,8 @@ from raftha.model.trouble import Trouble
 
 LOG = logging.getLogger(__name__)
 
-_RESTARTS: Final = (Reload.AGENT_RESTART, Reload.POSTGRES_RESTART)
-"""An agent keeps the options of PostgreSQL's start, too, from its own."""
+_LISTEN: Final = "postgresql.listen"
+"""A server that runs keeps its port, also beside an agent that is started with another."""
 
 
 class Reloads:
@@ -38,15 +38,16 @@ class Reloads:
     raising a RafthaError. Both are set by whoever builds the parts, before the first reading.
     """
 
-    def __init__(self, config: NodeConfig, path: Path) -> None:
+    def __init__(self, config: NodeConfig, path: Path, read: NodeConfig | None = None) -> None:
+        """`read` is what the file says, where the agent could not start with all of it."""
         self._started = config
-        self._read = config
+        self._read = read or config
         self._path = path
         self._is_witness = config.postgresql is None
         self._lock = Lock()
         self.timers = Timers(config)
         self.config = config
-        self.waiting: tuple[str, ...] = ()
+        self.waiting = self._waiting()
         self.look: Callable[[], None] = lambda: None
         self.take: Callable[[NodeConfig], None] = lambda _config: None
 
@@ -70,9 +71,12 @@ class Reloads:
                 raise
             changed = _told(compare(self._read, read))
             self._read, self.config = read, config
-            waiting = (c for c in compare(self._started, read) if c.reload in _RESTARTS)
-            self.waiting = tuple(change.path for change in waiting)
+            self.waiting = self._waiting()
             return Reloaded(changed=changed, waiting=self.waiting, log=_log_again(config))
+
+    def _waiting(self) -> tuple[str, ...]:
+        changes = compare(self._started, self._read)
+        return tuple(each.path for each in changes if each.reload is Reload.AGENT_RESTART)
 
     def on_signal(self) -> None:
         """As `reload`, for whom nobody waits."""
@@ -87,7 +91,8 @@ def of_waiting(name: MemberName, waiting: tuple[str, ...]) -> tuple[Notice, ...]
     if not waiting:
         return ()
     what = f"{', '.join(waiting)}: changed in the file, and not in force before the agent restarts"
-    remedy = f"restart the agent of {name}: systemctl restart raftha; or take the change back"
+    how = "restart" if _LISTEN not in waiting else "stop raftha (this stops its server), then start"
+    remedy = f"restart the agent of {name}: systemctl {how} raftha; or take the change back"
     return (
         Notice(
             code=Trouble.AGENT_RESTART_PENDING,
@@ -101,7 +106,8 @@ def of_waiting(name: MemberName, waiting: tuple[str, ...]) -> tuple[Notice, ...]
 
 def _told(changes: tuple[Change, ...]) -> tuple[str, ...]:
     for change in changes:
-        words = "changed, effective after a restart" if change.reload in _RESTARTS else "changed"
+        waits = change.reload is Reload.AGENT_RESTART
+        words = "changed, effective after a restart" if waits else "changed"
         event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
     return tuple(change.path for change in changes)
 

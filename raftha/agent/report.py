@@ -288,6 +288,7 @@ def _member(
         pending=() if report is None else report.pending,
         agent_pending=() if report is None else report.agent_pending,
         upstream=None if report is None else _upstream(report, cluster),
+        proxy_url=member.proxy_url,
     )
 
 

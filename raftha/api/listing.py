@@ -98,6 +98,8 @@ def _member_document(
     if member.role is not ReportedRole.WITNESS:
         document["host"], document["port"] = endpoint(member)
         document["timeline"] = member.timeline
+    if member.proxy_url:
+        document["proxy_url"] = member.proxy_url
     document |= pending_document(member.pending)
     if member.agent_pending:
         document["pending_agent_restart"] = list(member.agent_pending)

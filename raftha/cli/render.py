@@ -38,7 +38,7 @@ _STEP: Final = 1024.0
 
 def status(report: ClusterReport, width: int, colour: bool, *, extended: bool = False) -> str:
     """The whole screen, ending with a line break. `extended` adds columns of what waits for a
-    restart, and of tags where nobody has any."""
+    restart, of tags where nobody has any, and of connection pools."""
     out = StringIO()
     console = _console(out, width, colour)
     for line in _warning(report):
@@ -288,6 +288,7 @@ def _members(
     why it waits for a restart."""
     table = _table(framed)
     tagged = plans is not None or any(member.tags for _, member in rows)
+    pooled = plans is not None and any(member.proxy_url for _, member in rows)
     for heading in ("member", "address", "role", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "state")
     for heading in ("TL", "received", "replayed", "lag"):
@@ -295,12 +296,16 @@ def _members(
     table.add_column("raft", no_wrap=True)
     if tagged:
         table.add_column("tags", overflow="fold")
+    if pooled:
+        table.add_column("proxy", no_wrap=True)
     if plans is not None:
         table.add_column("pending restart", overflow="fold")
         table.add_column("scheduled restart", overflow="fold")
     table.add_column("seen", justify="right", no_wrap=True)
     for label, member in rows:
         cells = _cells(label, member, tagged)
+        if pooled:
+            cells.insert(-1, Text(member.proxy_url))
         if plans is not None:
             waits = ", ".join(map(str, member.pending))
             cells[-1:-1] = [Text(waits), Text(plans.get(member.name, ""))]

@@ -11,6 +11,8 @@ from raftha.config.hook_options import PREFIX
 from raftha.config.login_options import LIBPQ_KEYS, SERVICE_NAME
 from raftha.config.login_options import PREFIX as LOGINS
 from raftha.config.options import NODE_SCHEMA
+from raftha.config.program_options import PREFIX as BINARY
+from raftha.config.program_options import PROGRAMS
 from raftha.config.schema import Reload
 from raftha.model.hooks import Callback
 from raftha.model.settings import (
@@ -67,6 +69,7 @@ def _postgresql_in_force(
         connect_address=read.connect_address if listens else started.connect_address,
         data_dir=started.data_dir,
         bin_dir=started.bin_dir,
+        bin_name=started.bin_name,
         custom_conf=started.custom_conf,
         basebackup=started.basebackup,
         diverged_wal_keep=started.diverged_wal_keep,
@@ -160,7 +163,9 @@ def _postgresql(postgres: PostgresConfig | None) -> Mapping[str, object]:
         "postgresql.listen": (postgres.listen_hosts, postgres.port),
         "postgresql.connect_address": postgres.connect_address,
         "postgresql.data_dir": postgres.data_dir,
+        "postgresql.proxy_address": postgres.proxy_address,
         "postgresql.bin_dir": postgres.bin_dir,
+        **{BINARY + program: postgres.bin_name.get(program) for program in PROGRAMS},
         "postgresql.custom_conf": postgres.custom_conf,
         **_role("superuser", roles.superuser),
         **_role("replication", roles.replication),

@@ -11,6 +11,7 @@ from typing import Final
 
 from raftha.config.logins import check_logins
 from raftha.config.managed import parameters_at, warn_managed
+from raftha.config.program_options import check_names
 from raftha.config.reading import Reading
 from raftha.config.schema import DYNAMIC_PREFIX
 from raftha.config.values import Listen, is_loopback, is_wildcard
@@ -233,6 +234,7 @@ def _check_postgresql(reading: Reading) -> None:
     listen = reading.get("postgresql.listen", Listen)
     _check_connect(reading, "postgresql", () if listen is None else listen.hosts)
     check_logins(reading)
+    check_names(reading)
 
 
 def _check_directories(reading: Reading, folder: PurePath) -> None:

@@ -75,7 +75,13 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "bootstrap.post_bootstrap": _LATER,
     "bootstrap.post_init": _LATER,
     "postgresql.pgpass": _idle("raftha has a password file of its own below raft.data_dir"),
-    "postgresql.bin_name": _LATER,
+    "postgresql.bin_name.postgres": Foreign(
+        "the server is called postgres: so initdb and pg_rewind look for it, and the guardian",
+        "remove it; a link of that name beside the other programs will do",
+        harmless=("postgres",),
+    ),
+    "postgresql.bin_name.pg_ctl": _idle("raftha does not use pg_ctl"),
+    "postgresql.bin_name.pg_isready": _idle("raftha does not use pg_isready"),
     "postgresql.config_dir": Foreign(
         "raftha writes PostgreSQL's configuration into the data directory",
         "remove it; a file there that is still wanted can be named in postgresql.custom_conf",
@@ -83,7 +89,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "postgresql.create_replica_methods": _LATER,
     "postgresql.create_replica_method": _LATER,
     "postgresql.pg_ctl_timeout": _idle("raftha does not use pg_ctl"),
-    "postgresql.proxy_address": _LATER,
     "postgresql.remove_data_directory_on_diverged_timelines": _idle(
         "a diverged directory is renamed and kept, and a new copy is made"
     ),

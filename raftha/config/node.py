@@ -11,6 +11,7 @@ from raftha.config.checks import partners
 from raftha.config.hook_options import PREFIX as CALLBACKS
 from raftha.config.logins import build_logins
 from raftha.config.managed import parameters_at
+from raftha.config.program_options import names_of
 from raftha.config.reading import Reading
 from raftha.config.values import Listen
 from raftha.model.hooks import Callback, Hooks
@@ -122,6 +123,8 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         connect_address=connect or Address(listen.hosts[0], listen.port),
         data_dir=folder / _need(reading, "postgresql.data_dir", Path),
         bin_dir=_path(reading, "postgresql.bin_dir", folder),
+        bin_name=names_of(reading),
+        proxy_address=reading.get("postgresql.proxy_address", Address),
         custom_conf=_path(reading, "postgresql.custom_conf", folder),
         authentication=build_logins(reading, folder),
         parameters=parameters_at(reading, "postgresql."),

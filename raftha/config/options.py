@@ -10,6 +10,7 @@ from typing import Final
 from raftha.config.hook_options import HOOK_OPTIONS
 from raftha.config.log_options import LOG_OPTIONS
 from raftha.config.login_options import LOGIN_OPTIONS
+from raftha.config.program_options import PROGRAM_OPTIONS
 from raftha.config.rest_options import REST_OPTIONS
 from raftha.config.schema import (
     DYNAMIC_OPTIONS,
@@ -147,9 +148,10 @@ _POSTGRESQL: Final = (
     _required(
         "postgresql.listen",
         Kind.LISTEN,
-        Reload.POSTGRES_RESTART,
+        Reload.AGENT_RESTART,
         "The hosts that PostgreSQL listens on and its port, as in `127.0.0.1,10.0.0.1:5432` or"
-        " `*:5432`. The port may be left out if it is 5432.",
+        " `*:5432`. The port may be left out if it is 5432. A server that runs keeps its port, and"
+        " its hosts until it is restarted: stop the agent, which stops its server, then start it.",
     ),
     _option(
         "postgresql.connect_address",
@@ -158,19 +160,21 @@ _POSTGRESQL: Final = (
         "The address at which clients and standbys reach PostgreSQL.",
         default="the first host of postgresql.listen, where that is a concrete one",
     ),
+    _option(
+        "postgresql.proxy_address",
+        Kind.ADDRESS,
+        Reload.RELOAD,
+        "The address of a connection pool beside PostgreSQL. It is only told: as `proxy_url` in the"
+        " member's record and in `/cluster`, and by `raftha status -e`.",
+        default="none",
+    ),
     _required(
         "postgresql.data_dir",
         Kind.PATH,
         Reload.AGENT_RESTART,
         "PostgreSQL's data directory.",
     ),
-    _option(
-        "postgresql.bin_dir",
-        Kind.PATH,
-        Reload.POSTGRES_RESTART,
-        "The directory of PostgreSQL's programs.",
-        default="the programs are searched for",
-    ),
+    *PROGRAM_OPTIONS,
     _option(
         "postgresql.custom_conf",
         Kind.PATH,

@@ -65,7 +65,6 @@ class Reload(StrEnum):
     LIVE = "at once, on every member"
     RELOAD = "on reload (SIGHUP)"
     AGENT_RESTART = "restart of the agent"
-    POSTGRES_RESTART = "restart of PostgreSQL"
     BOOTSTRAP = "read only when the cluster is created"
 
 

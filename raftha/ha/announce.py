@@ -53,6 +53,7 @@ def member(s: Situation) -> Member:
         has_data=_has_data(s),
         is_origin=_has_data(s) and s.directory_of_primary,
         stream=me.stream,
+        proxy_url=me.proxy_url,
         sizes={} if server is None else server.sizes,
     )
 

@@ -365,6 +365,7 @@ def _read_members(keys: Keys, reader: Reader) -> dict[MemberName, Member]:
             has_data=doc.has_data,
             is_origin=doc.is_origin,
             stream=doc.stream,
+            proxy_url=doc.proxy_url,
             sizes=doc.sizes,
             revision=entry.mod_revision,
         )

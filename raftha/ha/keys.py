@@ -251,6 +251,7 @@ def encode_member(member: Member) -> bytes:
             "is_origin": member.is_origin,
             "stream": member.stream,
             "sizes": dict(member.sizes),
+            **({"proxy_url": member.proxy_url} if member.proxy_url else {}),
         }
     )
 

@@ -112,6 +112,7 @@ class MemberDoc(msgspec.Struct):
     stream: str = ""
     is_origin: bool = False
     sizes: dict[str, int] = {}
+    proxy_url: str = ""
 
 
 # Made here, at import: msgspec learns about a type when it first meets it, and two threads that

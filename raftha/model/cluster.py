@@ -43,8 +43,9 @@ class Member(Struct, frozen=True, kw_only=True):
     """A node with PostgreSQL, as it announced itself under `members/<name>`. `has_data` says that
     its data directory is older than this cluster, which therefore may not be made from nothing, and
     `is_origin` that it is a primary's and could be what the cluster is made from. `stream` is how
-    its stream from a primary is called; empty for its own name. `sizes` are those that its server
-    runs with (`model/postgres.py`); empty where none answers."""
+    its stream from a primary is called; empty for its own name. `proxy_url` is that of a
+    connection pool beside it, if there is one. `sizes` are those that its server runs with
+    (`model/postgres.py`); empty where none answers."""
 
     name: MemberName
     api_url: str
@@ -60,6 +61,7 @@ class Member(Struct, frozen=True, kw_only=True):
     has_data: bool = False
     is_origin: bool = False
     stream: str = ""
+    proxy_url: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
     revision: Revision = Revision(0)
 

@@ -332,12 +332,18 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
 
 
 class Binaries(Struct, frozen=True, kw_only=True):
-    """A PostgreSQL installation found on this machine."""
+    """A PostgreSQL installation found on this machine. `names` are the other names of programs by
+    PostgreSQL's own."""
 
     bin_dir: Path
     major: int
     version: str
     origin: str  # "configured", "system", "path" or "embedded"
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def program(self, name: str) -> str:
+        """The path of the program that PostgreSQL calls so."""
+        return str(self.bin_dir / self.names.get(name, name))
 
 
 class Copied(Struct, frozen=True, kw_only=True):

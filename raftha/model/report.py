@@ -185,7 +185,7 @@ class VoterReport(Struct, frozen=True, kw_only=True):
 
 class MemberReport(Struct, frozen=True, kw_only=True):
     """A line of the status table. Lags are None where they cannot be known. `upstream` is the
-    member that it streams from now."""
+    member that it streams from now, `proxy_url` a connection pool beside it."""
 
     name: str
     address: str
@@ -209,6 +209,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     pending: tuple[PendingRestart, ...] = ()
     agent_pending: tuple[str, ...] = ()
     upstream: str | None = None
+    proxy_url: str = ""
 
 
 class MemberChangeRequest(Struct, frozen=True, kw_only=True):

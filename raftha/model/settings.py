@@ -150,7 +150,8 @@ class RestConfig(Struct, frozen=True, kw_only=True):
 
 
 class PostgresConfig(Struct, frozen=True, kw_only=True):
-    """`postgresql:` of a node's file. `listen_hosts` as PostgreSQL's listen_addresses."""
+    """`postgresql:` of a node's file. `listen_hosts` as PostgreSQL's listen_addresses, `bin_name`
+    the other names of programs by PostgreSQL's own."""
 
     listen_hosts: tuple[str, ...]
     connect_address: Address
@@ -158,6 +159,8 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     authentication: Authentication
     port: int
     bin_dir: Path | None = None
+    bin_name: Mapping[str, str] = field(default_factory=dict)
+    proxy_address: Address | None = None
     custom_conf: Path | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()

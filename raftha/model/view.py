@@ -29,6 +29,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     raft: str
     agent_version: str
     stream: str = ""
+    proxy_url: str = ""
     tags: Tags = field(default_factory=Tags)
     parameters: Mapping[str, str] = field(default_factory=dict)
     pg_hba: tuple[str, ...] = ()

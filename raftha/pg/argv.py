@@ -53,7 +53,7 @@ def initdb(
     }
     checksums = [] if "no-data-checksums" in given else ["--data-checksums"]
     return [
-        str(binaries.bin_dir / "initdb"),
+        binaries.program("initdb"),
         f"--pgdata={target}",
         f"--username={superuser}",
         "--auth-local=peer",
@@ -71,7 +71,7 @@ def try_parameter(binaries: Binaries, folder: Path, name: str, value: str) -> li
     says what it has against the value. `folder` is any that exists."""
     settings = {"config_file": "/dev/null", name: value}
     return [
-        str(binaries.bin_dir / "postgres"),
+        binaries.program("postgres"),
         "-D",
         str(folder),
         "-C",
@@ -82,7 +82,7 @@ def try_parameter(binaries: Binaries, folder: Path, name: str, value: str) -> li
 
 def parameter_names(binaries: Binaries) -> list[str]:
     """Have PostgreSQL list its parameters, one a line with tabs between the columns."""
-    return [str(binaries.bin_dir / "postgres"), "--describe-config"]
+    return [binaries.program("postgres"), "--describe-config"]
 
 
 def try_connection(binaries: Binaries, options: Mapping[str, str]) -> list[str]:
@@ -90,7 +90,7 @@ def try_connection(binaries: Binaries, options: Mapping[str, str]) -> list[str]:
     so it always fails."""
     nowhere = {**options, "host": "/dev/null/none", "dbname": "postgres"}
     return [
-        str(binaries.bin_dir / "pg_basebackup"),
+        binaries.program("pg_basebackup"),
         "--pgdata=/dev/null/none",
         f"--dbname={handed_out(nowhere)}",
         "--no-password",
@@ -114,7 +114,7 @@ def basebackup(
     """
     patient = {**connection, "options": f"-c wal_sender_timeout={COPY_PATIENCE}"}
     return [
-        str(binaries.bin_dir / "pg_basebackup"),
+        binaries.program("pg_basebackup"),
         f"--pgdata={target}",
         f"--dbname={handed_out(patient)}",
         "--wal-method=stream",
@@ -144,7 +144,7 @@ def rewind(
     """Turn a diverged, cleanly stopped directory into one that can follow the source; with
     `restores`, WAL that it needs and has no more is fetched by its own restore_command."""
     return [
-        str(binaries.bin_dir / "pg_rewind"),
+        binaries.program("pg_rewind"),
         f"--target-pgdata={target}",
         f"--source-server={handed_out(connection)}",
         "--no-ensure-shutdown",
@@ -162,14 +162,14 @@ def postgres(binaries: Binaries, data_dir: Path, run_dir: Path) -> list[str]:
         "unix_socket_directories": str(run_dir),
     }
     settings = [part for name, value in fixed.items() for part in ("-c", f"{name}={value}")]
-    return [str(binaries.bin_dir / "postgres"), "-D", str(data_dir), *settings]
+    return [binaries.program("postgres"), "-D", str(data_dir), *settings]
 
 
 def single_user(binaries: Binaries, data_dir: Path) -> list[str]:
     """Crash recovery without a server: nothing listens, nothing is archived."""
     settings = ("archive_mode=on", "archive_command=false", "synchronous_standby_names=")
     return [
-        str(binaries.bin_dir / "postgres"),
+        binaries.program("postgres"),
         "--single",
         "-F",
         "-D",
@@ -181,13 +181,13 @@ def single_user(binaries: Binaries, data_dir: Path) -> list[str]:
 
 def controldata(binaries: Binaries, data_dir: Path) -> list[str]:
     """Print pg_control."""
-    return [str(binaries.bin_dir / "pg_controldata"), "-D", str(data_dir)]
+    return [binaries.program("pg_controldata"), "-D", str(data_dir)]
 
 
 def waldump(binaries: Binaries, data_dir: Path, timeline: Timeline, start: Lsn) -> list[str]:
     """Read WAL from `start` to where it ends, which the program reports as an error."""
     return [
-        str(binaries.bin_dir / "pg_waldump"),
+        binaries.program("pg_waldump"),
         "--quiet",
         f"--path={data_dir / 'pg_wal'}",
         f"--timeline={timeline:d}",

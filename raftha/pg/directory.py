@@ -90,6 +90,16 @@ def running_pid(data_dir: Path) -> int | None:
     return pid if works_here else None
 
 
+def running_port(data_dir: Path) -> int | None:
+    """The port of the server that runs on this directory; None where none does."""
+    if running_pid(data_dir) is None:
+        return None
+    try:
+        return int((data_dir / "postmaster.pid").read_text(errors="replace").splitlines()[3])
+    except (OSError, ValueError, IndexError):
+        return None  # it has just ended, or has not written it yet
+
+
 def stranger(layout: Layout) -> int | None:
     """The postmaster that runs on the directory and was not started by raftha, if there is one."""
     pid = running_pid(layout.data_dir)

@@ -101,7 +101,7 @@ class Instance:
         if known is None and newest is not None and newest.major == data_major:
             known = newest  # a search for that major alone would find the same
         if known is None:
-            known = versions.choose(self.config.bin_dir, data_major)
+            known = versions.choose(self.config.bin_dir, data_major, self.config.bin_name)
         self._binaries[data_major] = known
         return known
 

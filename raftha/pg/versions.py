@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from raftha.clock import SystemClock
@@ -44,13 +45,18 @@ def find_all(bin_dir: Path | None = None) -> tuple[Binaries, ...]:
     return tuple(item for item in found if isinstance(item, Binaries))
 
 
-def choose(bin_dir: Path | None, data_major: int | None) -> Binaries:
-    """The newest installation, or the one of an existing data directory's major.
+def choose(
+    bin_dir: Path | None,
+    data_major: int | None,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Binaries:
+    """The newest installation, or the one of an existing data directory's major. `names` are other
+    names of its programs.
 
     A distribution's own wins over an embedded one. Raises ConfigError with each place that was
     searched and what was wrong there.
     """
-    examined = [(path, _examine(path, origin)) for path, origin in _candidates(bin_dir)]
+    examined = [(path, _examine(path, origin, names)) for path, origin in _candidates(bin_dir)]
     usable = [item for _, item in examined if isinstance(item, Binaries)]
     fitting = [item for item in usable if data_major in (None, item.major)]
     if fitting:
@@ -112,9 +118,12 @@ def _embedded() -> tuple[Path, ...]:
     return tuple(path for path in trees if path.is_dir())
 
 
-def _examine(bin_dir: Path, origin: str) -> Binaries | str:
+def _examine(
+    bin_dir: Path, origin: str, names: Mapping[str, str] = MappingProxyType({})
+) -> Binaries | str:
     """The installation, or what is wrong with it."""
-    missing = [name for name in PROGRAMS if not os.access(bin_dir / name, os.X_OK)]
+    called = [names.get(program, program) for program in PROGRAMS]
+    missing = [name for name in called if not os.access(bin_dir / name, os.X_OK)]
     if missing:
         return f"lacks {', '.join(missing)}"
     try:
@@ -127,7 +136,7 @@ def _examine(bin_dir: Path, origin: str) -> Binaries | str:
     major = int(match[2])
     if not OLDEST <= major <= NEWEST:
         return f"has PostgreSQL {match[1]}; supported are {OLDEST} to {NEWEST}"
-    return Binaries(bin_dir=bin_dir, major=major, version=match[1], origin=origin)
+    return Binaries(bin_dir=bin_dir, major=major, version=match[1], origin=origin, names=names)
 
 
 def _none_found(

@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _FILES: Final = "unit/pg/test_login_files.py::"
 _HBA: Final = "unit/pg/test_hba_lines.py::"
 _LIBPQ: Final = "unit/pg/test_libpq.py::"
+_LISTENING: Final = "unit/agent/test_listening.py::"
 _LOGINS: Final = "unit/config/test_logins.py::"
 
 MUTANTS: Final = (
@@ -53,6 +54,13 @@ MUTANTS: Final = (
         text="if found.st_mode & shared:",
         instead="if False:",
         caught_by=_FILES + "test_a_key_that_others_may_read_is_told",
+    ),
+    Mutant(
+        file="agent/listening.py",
+        without="an agent looks for its server at a port where that one is not yet",
+        text="if is_stranger or port is None or port == postgres.port:",
+        instead="if True:",
+        caught_by=_LISTENING + "test_the_agent_goes_on_where_the_server_is_and_says_what_waits",
     ),
     Mutant(
         file="config/logins.py",

@@ -81,6 +81,18 @@ def test_the_cluster_page_uses_patronis_words() -> None:
     assert members[1]["receive_lsn"] == "0/3000060"
 
 
+def test_the_cluster_page_names_a_pool_beside_a_server() -> None:
+    report, pool = cluster_report(), "postgres://10.0.0.1:6432/postgres"
+    first, *others = report.members
+    pooled = replace(report, members=(replace(first, proxy_url=pool), *others))
+    assert "proxy_url" not in listing.cluster_document(report)["members"][0]
+    assert [m.get("proxy_url") for m in listing.cluster_document(pooled)["members"]] == [
+        pool,
+        None,
+        None,
+    ]
+
+
 def test_each_row_of_the_history_has_what_led_to_it() -> None:
     """Why a leader gave the key back is said by the row of the one that came then."""
     (first,) = cluster_report().history

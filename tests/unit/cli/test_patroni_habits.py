@@ -155,6 +155,19 @@ def test_the_extended_table_shows_what_waits(responder: FakeResponder, url: str)
     (first,) = (line for line in lines if line.split()[:2] == ["n1", "10.0.0.1:5432"])
     assert "max_connections 100 -> 200" in second
     assert "2030-03-17T17:46:40" in first
+    assert "proxy" not in extended
+
+
+def test_the_extended_table_shows_the_pools_beside_the_servers(
+    responder: FakeResponder, url: str
+) -> None:
+    report, pool = responder.cluster_report, "postgres://10.0.0.2:6432/postgres"
+    members = tuple(replace(m, proxy_url=pool) if m.name == "n2" else m for m in report.members)
+    responder.cluster_report = replace(report, members=members)
+    plain, extended = raftha(url, "list").stdout, raftha(url, "list -e").stdout
+    assert pool not in plain
+    (second,) = (line for line in extended.splitlines() if pool in line)
+    assert second.split()[0] == "n2"
 
 
 @pytest.mark.parametrize(

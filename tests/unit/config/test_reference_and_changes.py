@@ -68,6 +68,8 @@ postgresql:
   listen: 127.0.0.1:5439
   data_dir: new
   bin_dir: /usr/local/pgsql/bin
+  bin_name:
+    {{initdb: a, pg_basebackup: b, pg_controldata: c, pg_rewind: d, pg_waldump: e}}
   custom_conf: /etc/own.conf
   basebackup: [max-rate: 100M]
   diverged_wal_keep: 1
@@ -100,7 +102,7 @@ def test_each_change_says_what_it_takes(load_text: Any, good: str) -> None:
     assert compare(old, new) == (
         Change("restapi.listen", Reload.AGENT_RESTART),
         Change("restapi.connect_address", Reload.AGENT_RESTART),
-        Change("postgresql.listen", Reload.POSTGRES_RESTART),
+        Change("postgresql.listen", Reload.AGENT_RESTART),
         Change("postgresql.connect_address", Reload.RELOAD),
         Change("postgresql.authentication.superuser.password", Reload.RELOAD),
         Change("postgresql.authentication.rewind.password", Reload.RELOAD),
