@@ -45,8 +45,8 @@ _CREATED: Final = "_created"
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """One value at the instant of the question. `counts` says that it only ever grows, and its
-    name then ends with `_total`."""
+    """One value at the instant of the question. `counts` says that it only ever grows; its name
+    then ends with `_total`, unless it is Patroni's."""
 
     name: str
     doc: str
@@ -131,7 +131,12 @@ class Metrics:
 
     def expose(self, readings: Iterable[Reading]) -> bytes:
         """Everything in Prometheus' text format: the counts, and these readings."""
-        return generate_latest(_Page(self._registry, self._families(readings)))
+        found = tuple(readings)
+        page = generate_latest(_Page(self._registry, self._families(found)))
+        for name in {each.name for each in found if each.counts and not _is_named(each)}:
+            # The library has no counter of such a name; what reads the page has.
+            page = page.replace(b"# TYPE %s gauge\n" % name.encode(), _type_of(name))
+        return page
 
     def _histogram(self, name: str, doc: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, doc, _OWN_LABELS, buckets=buckets, registry=self._registry)
@@ -145,11 +150,19 @@ class Metrics:
         for reading in readings:
             family = families.get(reading.name)
             if family is None:
-                kind = "counter" if reading.counts else "gauge"
+                kind = "counter" if reading.counts and _is_named(reading) else "gauge"
                 family = Metric(reading.name.removesuffix("_total"), reading.doc, kind)
                 families[reading.name] = family
             family.add_sample(reading.name, {**own, **reading.labels}, reading.value)
         yield from families.values()
+
+
+def _is_named(counter: Reading) -> bool:
+    return counter.name.endswith("_total")
+
+
+def _type_of(name: str) -> bytes:
+    return f"# TYPE {name} counter\n".encode()
 
 
 class _Page(Collector):

@@ -14,6 +14,7 @@ from raftha.agent.build import build_instance
 from raftha.agent.logins import look_at_logins
 from raftha.agent.programs import absent
 from raftha.agent.release import refuse_unsafe
+from raftha.api.tls import server_context
 from raftha.clock import Clock
 from raftha.consensus.medium import check_medium
 from raftha.consensus.security import choose
@@ -23,11 +24,13 @@ from raftha.model.settings import NodeConfig, PostgresConfig
 
 def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
     """The obstacles for the user who asks; another may meet fewer or more."""
-    raft = config.raft
+    raft, rest = config.raft, config.restapi
     looks: list[Callable[[], object]] = [
         lambda: check_medium(raft.data_dir, allow_tmpfs=raft.allow_tmpfs),
         lambda: choose(raft, config.name, clock),
     ]
+    if (files := rest.tls) is not None:
+        looks.append(lambda: server_context(files, rest.verify_client, rest.ciphers))
     postgres = config.postgresql
     if postgres is not None:
         looks += [

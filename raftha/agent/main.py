@@ -100,7 +100,13 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     member = build_member(
         config, postgres, node, instance, clock, metrics, fatal, will, reloads, edges
     )
-    reloads.look, reloads.take = node.refresh, member.reload
+    reloads.look = node.refresh
+
+    def take(fresh: NodeConfig) -> None:
+        node.refresh(fresh.raft.tls)
+        member.reload(fresh)
+
+    reloads.take = take
     # First of all: from here on whoever sees this node answer can also have it stop in order.
     on_signals(member.stop, reloads.on_signal, manager)
     member.api.start()

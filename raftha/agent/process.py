@@ -19,7 +19,6 @@ from typing import NoReturn
 from raftha.account import own_name
 from raftha.agent.notify import ServiceManager
 from raftha.agent.timers import Timers
-from raftha.api.tls import is_encrypted
 from raftha.clock import Clock
 from raftha.consensus.node import RaftNode
 from raftha.consensus.opening import open_store
@@ -92,7 +91,6 @@ def open_node(
     visitors: Visitors | None = None,
 ) -> RaftNode:
     """The voter of this node, at rest. Raises ConfigError or StorageFailed."""
-    _refuse_encrypted(config)
     return open_store(
         scope=config.scope,
         name=config.name,
@@ -107,18 +105,6 @@ def open_node(
         api_url=config.restapi.url,
         synced=metrics.synced,
     )
-
-
-def _refuse_encrypted(config: NodeConfig) -> None:
-    """The links of Raft know no password."""
-    files = config.raft.tls
-    if files is not None and is_encrypted(files.keyfile):
-        what = f"{files.keyfile} is encrypted, and the Raft links take no encrypted key"
-        remedy = (
-            f"write one without a password (openssl pkey -in {files.keyfile} -out NEW) that only "
-            "this user can read, and name it here; restapi.keyfile may stay as it is"
-        )
-        raise ConfigError([Problem("raft.keyfile", what, remedy)])
 
 
 def on_signals(

@@ -1,7 +1,6 @@
 """The values that `/metrics` looks up when it is asked, from the report of the last tick. PURE.
 
-`docs/monitoring.md` lists them. Those that begin with `patroni_` are Patroni's, with its meaning;
-what this version does not know (when the last replayed transaction was made) is not there.
+`docs/monitoring.md` lists them. Those that begin with `patroni_` are Patroni's, with its meaning.
 """
 
 from __future__ import annotations
@@ -36,6 +35,15 @@ STATE_NUMBERS: Final = {
     MemberState.WAITING: 12,
 }
 """Patroni's numbers for the states of a server, as `patroni_postgres_state` gives them."""
+
+
+_COUNTED: Final = (
+    "xlog_location",
+    "xlog_received_location",
+    "xlog_replayed_location",
+    "postgres_timeline",
+)
+"""Which of Patroni's are counters there."""
 
 
 def readings(
@@ -211,6 +219,7 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
         ("xlog_location", "WAL position written, 0 on a standby.", _written(server)),
         ("xlog_received_location", "WAL position received, 0 on a primary.", _received(server)),
         ("xlog_replayed_location", "WAL position replayed, 0 on a primary.", _replayed(server)),
+        ("xlog_replayed_timestamp", "Unix time of the last one replayed.", _replayed_at(server)),
         ("is_paused", "1 in a maintenance pause.", report.paused),
         ("xlog_paused", "1 if replay is paused.", paused),
         ("postgres_streaming", "1 if this standby streams.", streaming),
@@ -227,7 +236,8 @@ def _as_patroni(report: NodeReport, now: Instant, wall: float) -> Iterator[Readi
     )
     for name, doc, value in values:
         if value is not None:
-            yield _gauge(f"patroni_{name}", doc, value)
+            counts = name in _COUNTED
+            yield Reading(name=f"patroni_{name}", doc=doc, value=float(value), counts=counts)
 
 
 def _gauge(name: str, doc: str, value: float) -> Reading:
@@ -261,10 +271,18 @@ def _version(report: NodeReport) -> int:
 
 
 def _started(server: ServerStatus | None) -> float | None:
-    if server is None:
-        return 0.0
+    return 0.0 if server is None else _unix(server.started)
+
+
+def _replayed_at(server: ServerStatus | None) -> float | None:
+    """0 on a primary, and before the first one."""
+    return 0.0 if server is None or server.replayed_at is None else _unix(server.replayed_at)
+
+
+def _unix(text: str) -> float | None:
+    """PostgreSQL's time in seconds; None for one of its own style of writing."""
     try:
-        return datetime.fromisoformat(server.started).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
 

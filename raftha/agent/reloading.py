@@ -16,7 +16,6 @@ from raftha.agent.process import begin_log
 from raftha.agent.timers import Timers
 from raftha.config.changes import Change, compare, in_force
 from raftha.config.load import load
-from raftha.config.schema import Reload
 from raftha.errors import ConfigError, RafthaError
 from raftha.logs import event
 from raftha.model.ids import MemberName
@@ -40,14 +39,13 @@ class Reloads:
 
     def __init__(self, config: NodeConfig, path: Path, read: NodeConfig | None = None) -> None:
         """`read` is what the file says, where the agent could not start with all of it."""
-        self._started = config
         self._read = read or config
         self._path = path
         self._is_witness = config.postgresql is None
         self._lock = Lock()
         self.timers = Timers(config)
         self.config = config
-        self.waiting = self._waiting()
+        self.waiting = _waiting(config, self._read)
         self.look: Callable[[], None] = lambda: None
         self.take: Callable[[NodeConfig], None] = lambda _config: None
 
@@ -62,21 +60,17 @@ class Reloads:
             self.look()
             try:
                 read = load(self._path, os.environ, witness=self._is_witness).config
-                config = in_force(self._started, read)
+                config = in_force(self.config, read)
                 self.take(config)
             except RafthaError as error:
                 event(
                     LOG, logging.ERROR, "configuration refused, the old one stays", why=str(error)
                 )
                 raise
-            changed = _told(compare(self._read, read))
+            self.waiting = _waiting(config, read)
+            changed = _told(compare(self._read, read), self.waiting)
             self._read, self.config = read, config
-            self.waiting = self._waiting()
             return Reloaded(changed=changed, waiting=self.waiting, log=_log_again(config))
-
-    def _waiting(self) -> tuple[str, ...]:
-        changes = compare(self._started, self._read)
-        return tuple(each.path for each in changes if each.reload is Reload.AGENT_RESTART)
 
     def on_signal(self) -> None:
         """As `reload`, for whom nobody waits."""
@@ -84,6 +78,11 @@ class Reloads:
             self.reload()
         except RafthaError:
             return  # the log has it
+
+
+def _waiting(config: NodeConfig, read: NodeConfig) -> tuple[str, ...]:
+    """What of the file is not in force."""
+    return tuple(change.path for change in compare(config, read))
 
 
 def of_waiting(name: MemberName, waiting: tuple[str, ...]) -> tuple[Notice, ...]:
@@ -104,10 +103,9 @@ def of_waiting(name: MemberName, waiting: tuple[str, ...]) -> tuple[Notice, ...]
     )
 
 
-def _told(changes: tuple[Change, ...]) -> tuple[str, ...]:
+def _told(changes: tuple[Change, ...], waiting: tuple[str, ...]) -> tuple[str, ...]:
     for change in changes:
-        waits = change.reload is Reload.AGENT_RESTART
-        words = "changed, effective after a restart" if waits else "changed"
+        words = "changed, effective after a restart" if change.path in waiting else "changed"
         event(LOG, logging.INFO, words, option=change.path, needs=change.reload)
     return tuple(change.path for change in changes)
 

@@ -72,7 +72,12 @@ def _run_witness(config: NodeConfig, config_path: Path, clock: Clock) -> int:
     chronicle = Chronicle(run_dir / EVENTS, config.name, clock)
     api = build_witness(config, node, clock, metrics, chronicle, reloads)
     reloads.look = node.refresh
-    reloads.take = lambda fresh: api.take(fresh.restapi)
+
+    def take(fresh: NodeConfig) -> None:
+        node.refresh(fresh.raft.tls)
+        api.take(fresh.restapi)
+
+    reloads.take = take
     stopping = threading.Event()
     manager = ServiceManager(os.environ.get(VARIABLE), clock)
     on_signals(stopping.set, reloads.on_signal, manager)
@@ -130,7 +135,7 @@ def build_witness(
         clocks=ClockWatch(config.name),
         chronicle=chronicle,
         doctor=Doctor(
-            config=lambda: config,
+            config=lambda: reloads.config,
             clock=clock,
             settings=reader.settings,
             targets=lambda: targets_of(config.name, reader.read(), node.store.status()),

@@ -174,7 +174,7 @@ class Application(Struct, frozen=True, kw_only=True):
 
     def _unknown(self, request: Request) -> Reply | None:
         """Balancers ask many times a second: a refusal of theirs is not worth a line of the log."""
-        return auth.objection(self.config, request.caller, "reading")
+        return auth.objection_to_reading(self.config, request.caller)
 
     def _denied(self, request: Request, act: str) -> Reply | None:
         caller = request.caller

@@ -1,9 +1,10 @@
 """Who may ask for changes, and look into the store. All other reading is open, as in Patroni,
 unless `restapi.authenticate_reads` is on.
 
-PURE. Off the loopback interface that needs the configured name and password or a certificate
-that the configured authority signed; with neither configured there it is refused, unless
-`restapi.allowlist` names those who may.
+PURE. A change needs all that is configured, as in Patroni: a certificate of the authority where
+`restapi.verify_client` asks for one, and the name and password where there are any. With neither it
+is refused off the loopback interface, unless `restapi.allowlist` names those who may. For reading
+one of the two is enough: balancers have no more, and nothing is changed by it.
 """
 
 from __future__ import annotations
@@ -30,17 +31,30 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 def objection(config: RestConfig, caller: Caller, act: str = "this change") -> Reply | None:
     """Why this caller may not do what only the operators may; None if it may."""
-    if caller.verified and config.verify_client is not VerifyClient.NONE:
-        return None
+    wants_certificate = config.verify_client is not VerifyClient.NONE
+    if wants_certificate and not caller.verified:
+        return _no_certificate(config, act)
     if config.authentication is not None:
         return _wrong_credentials(config.authentication, caller.authorization, act)
-    if is_loopback(caller.address) or config.is_limited:
+    if wants_certificate or is_loopback(caller.address) or config.is_limited:
         return None
     return refusal(
         403,
         f"{act} is accepted from this machine only, because no way to know the caller is "
         "configured: set restapi.authentication, or TLS with restapi.verify_client, on every node",
     )
+
+
+def objection_to_reading(config: RestConfig, caller: Caller) -> Reply | None:
+    """Why this caller may not read where `authenticate_reads` is on; None if it may. A name and
+    password that are sent must be right, whatever else is shown."""
+    wants_certificate = config.verify_client is not VerifyClient.NONE
+    is_known = wants_certificate and caller.verified
+    if config.authentication is None:
+        return None if is_known else _no_certificate(config, "reading")
+    if is_known and caller.authorization is None:
+        return None
+    return _wrong_credentials(config.authentication, caller.authorization, "reading")
 
 
 def strange_address(address: str, act: str) -> Reply:
@@ -63,6 +77,14 @@ def basic(auth: BasicAuth) -> str:
     """The value of the `Authorization` header."""
     pair = f"{auth.username}:{auth.password.reveal()}".encode()
     return "Basic " + base64.b64encode(pair).decode("ascii")
+
+
+def _no_certificate(config: RestConfig, act: str) -> Reply:
+    return refusal(
+        403,
+        f"{act} needs a client certificate that restapi.cafile has signed: restapi.verify_client "
+        f"is {config.verify_client}",
+    )
 
 
 def _wrong_credentials(auth: BasicAuth, header: str | None, act: str) -> Reply | None:

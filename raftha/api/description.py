@@ -324,10 +324,13 @@ body: health checks of balancers use them.
 - A change that says all by its path needs no body. A body comes in one piece, with its
   `Content-Length`: one in chunks is refused (411), and the connection closed.
 - `restapi.http_extra_headers` go with each answer but for what is refused before it is read.
-- Reading is open unless `restapi.authenticate_reads` is on; `/store` and `/doctor` ask for what
-  changes ask for: the password of `restapi.authentication` or a verified certificate, from an
-  address of `restapi.allowlist` if there is one. Without any of them changes are accepted from
-  the machine itself.
+- A change asks for all that is configured, as with Patroni: the name and password of
+  `restapi.authentication`; a certificate that `restapi.cafile` has signed where
+  `restapi.verify_client` is `optional` or `required` (both, where both are set); an address of
+  `restapi.allowlist`. Without any of them changes are accepted from the machine itself.
+- Reading is open, but for `/store` and `/doctor`, which ask for what a change asks for, and unless
+  `restapi.authenticate_reads` is on: then the password or a certificate is enough, and a password
+  that is sent must be right.
 - Beside the codes below each may answer 401 and 403 (who is it, and from where), 503 (not
   possible now), 405 and 404.
 - Health checks take also `tag_NAME=VALUE`: 503 if the node's tag is another.

@@ -166,6 +166,7 @@ def _wal_document(server: ServerStatus) -> dict[str, Any]:
     return {
         "received_location": None if server.received is None else server.received.value,
         "replayed_location": None if server.replayed is None else server.replayed.value,
+        "replayed_timestamp": server.replayed_at,
         "paused": server.replay_pause is not ReplayPause.NOT_PAUSED,
         "replay_lag_seconds": server.replay_lag_seconds,
     }

@@ -23,6 +23,7 @@ from cheroot.makefile import StreamReader, StreamWriter
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
+from msgspec.structs import replace
 
 from raftha import __version__
 from raftha.api import codec, tls
@@ -82,6 +83,7 @@ class ApiServer:
         self._responder = responder
         self._clock = clock
         self._stopping = Event()
+        self._names = Names(clock)
         self._fresh: tls.Fresh | None = None
         self._server: _Server | None = None
 
@@ -92,7 +94,7 @@ class ApiServer:
             config=self._config,
             responder=self._responder,
             clock=self._clock,
-            allowlist=self._allowlist(),
+            allowlist=self._allowlist(self._config),
             stopping=self._stopping,
         )
         adapter = None
@@ -112,21 +114,21 @@ class ApiServer:
         return Address(host, port)
 
     def take(self, config: RestConfig) -> None:
-        """Go by these settings where that needs no other server. Raises TlsError if the key or the
-        ciphers cannot be used; nothing has changed then."""
+        """Go by these settings where that needs no other server: requests that came before end by
+        the old ones. Raises TlsError if the certificate, the key or the ciphers cannot be used;
+        nothing has changed then."""
         fresh = self._config.followed_by(config)
         if self._fresh is not None and fresh.tls is not None:
-            self._fresh.change(fresh.tls, fresh.ciphers)
+            self._fresh.change(fresh.tls, fresh.verify_client, fresh.ciphers)
         self._config = fresh
         if self._server is not None:
-            self._server.show(fresh)
+            self._server.go_by(fresh, self._allowlist(fresh))
 
-    def _allowlist(self) -> Allowlist | None:
-        if not self._config.is_limited:
+    def _allowlist(self, config: RestConfig) -> Allowlist | None:
+        if not config.is_limited:
             return None
-        includes = self._config.allowlist_include_members
-        members = self._responder.hosts if includes else tuple
-        return Allowlist(self._config.allowlist, members, Names(self._clock))
+        members = self._responder.hosts if config.allowlist_include_members else tuple
+        return Allowlist(config.allowlist, members, self._names)
 
     def stop(self) -> None:
         """Close the port and end the threads; those that still answer get two seconds."""
@@ -139,7 +141,7 @@ class _Gateway:
     """The application as WSGI. A worker that has a whole request no more waits for its client."""
 
     def __init__(self, application: Application, patience: Patience) -> None:
-        self._application = application
+        self.application = application
         self._patience = patience
         self.extra: tuple[tuple[str, str], ...] = ()
 
@@ -154,7 +156,7 @@ class _Gateway:
     def _answer(
         self, request: Request, environ: dict[str, Any], start: StartResponse
     ) -> Iterable[bytes]:
-        reply = self._application.reply(request)
+        reply = self.application.reply(request)
         silent = reply.body is None or environ["REQUEST_METHOD"] == "OPTIONS"
         body = b"" if silent else _encoded(reply)
         headers = [*_headers(reply, body), *self.extra]
@@ -163,13 +165,16 @@ class _Gateway:
 
 
 class _Head(HTTPRequest):
-    """One request. A body in chunks is never read: what is behind it is not another request."""
+    """One request. A body in chunks is never read: what is behind it is not another request. One
+    on a connection that was let in on other terms is the last on it."""
 
     def read_request_headers(self) -> bool:
         read: Callable[[], bool] = super().read_request_headers
         is_fine = read()
         length: bytes = self.inheaders.get(b"Content-Length", b"0")
         if b"Transfer-Encoding" in self.inheaders or not length.isdigit():
+            self.close_connection = True
+        if self.conn.terms != self.server.terms:
             self.close_connection = True
         return is_fine
 
@@ -179,6 +184,10 @@ class _Connection(HTTPConnection):
 
     RequestHandlerClass = _Head
     is_new = True
+
+    def __init__(self, server: _Server, sock: socket.socket, makefile: Any) -> None:
+        super().__init__(server, sock, makefile)
+        self.terms = server.terms
 
     def communicate(self) -> bool:
         """Serve one request. True if the connection stays open."""
@@ -229,12 +238,19 @@ class _Server(Server):
             accepted_queue_timeout=_QUEUE_WAIT_S,
         )
         self.ssl_adapter = adapter
-        self.show(config)
+        self._show(config)
 
-    def show(self, config: RestConfig) -> None:
-        """What goes with each answer from now on."""
+    def go_by(self, config: RestConfig, allowlist: Allowlist | None) -> None:
+        """From the next request on."""
+        application = self._answers.application
+        self._answers.application = replace(application, config=config, allowlist=allowlist)
+        self._show(config)
+
+    def _show(self, config: RestConfig) -> None:
+        """What goes with each answer, and by which terms a client is let in."""
         self.server_name = _TOKENS[config.server_tokens]
         self._answers.extra = config.extra_headers
+        self.terms = (config.tls, config.verify_client)
 
     def _crowd(self) -> Crowd:
         return Crowd(queued=self.requests.qsize, idle=self.requests.idle)

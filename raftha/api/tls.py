@@ -77,13 +77,13 @@ class Fresh:
                 self._look()
             return self._context
 
-    def change(self, files: TlsFiles, ciphers: str) -> None:
+    def change(self, files: TlsFiles, verify: VerifyClient, ciphers: str) -> None:
         """Use these from now on. Raises TlsError if they cannot be used, and nothing has changed
         then."""
         with self._lock:
             marks = _marks(files)
-            self._context = server_context(files, self._verify, ciphers)
-            self._files, self._ciphers, self._marks = files, ciphers, marks
+            self._context = server_context(files, verify, ciphers)
+            self._files, self._verify, self._ciphers, self._marks = files, verify, ciphers, marks
 
     def _look(self) -> None:
         marks = _marks(self._files)
@@ -146,14 +146,6 @@ def client_context(files: TlsFiles | None, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def is_encrypted(keyfile: Path) -> bool:
-    """A PEM key that has a password. False for what cannot be read: whoever loads it says why."""
-    try:
-        return b"ENCRYPTED" in keyfile.read_bytes()
-    except OSError:
-        return False
-
-
 def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
     asked: list[bool] = []
 
@@ -162,8 +154,9 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
         asked.append(True)
         return "" if files.password is None else files.password.reveal()
 
-    for path in (files.certfile, files.keyfile, files.cafile):
-        _must_be_readable(path)
+    paths = dict.fromkeys((files.certfile, files.keyfile, files.cafile))
+    if unreadable := [why for path in paths if (why := _unreadable(path))]:
+        raise TlsError("; ".join(unreadable))
     try:
         context.load_cert_chain(files.certfile, files.keyfile, password=password)
         context.load_verify_locations(files.cafile)
@@ -177,10 +170,10 @@ def _closed(files: TlsFiles) -> str:
     if files.password is None:
         return (
             f"{files.keyfile} is encrypted and no password is given: write it in "
-            "restapi.keyfile_password, or use a key without one"
+            "keyfile_password beside it, or use a key without one"
         )
     return (
-        f"restapi.keyfile_password does not open {files.keyfile}: write the password that this key "
+        f"keyfile_password does not open {files.keyfile}: write the password that this key "
         f"was encrypted with (openssl pkey -noout -in {files.keyfile} tries one)"
     )
 
@@ -200,9 +193,9 @@ def _limit(context: ssl.SSLContext, ciphers: str) -> None:
         raise TlsError(f"restapi.ciphers: OpenSSL has none of {ciphers!r}: {error}") from error
 
 
-def _must_be_readable(path: Path) -> None:
+def _unreadable(path: Path) -> str | None:
     try:
         with path.open("rb"):
-            return
+            return None
     except OSError as error:
-        raise TlsError(f"{path} cannot be read by user {own_name()}: {error.strerror}") from error
+        return f"{path} cannot be read by user {own_name()}: {error.strerror}"

@@ -19,11 +19,11 @@ from msgspec import Struct
 from raftha.account import own_name
 from raftha.api.client import ApiClient
 from raftha.api.tls import TlsError, client_context
-from raftha.config.load import load
+from raftha.config.load import Loaded, load
 from raftha.errors import ConfigError, Problem, RafthaError
 from raftha.instants import Seconds
 from raftha.model.report import ClusterReport
-from raftha.model.settings import Address, BasicAuth, NodeConfig, Secret, TlsFiles
+from raftha.model.settings import Address, BasicAuth, Secret, TlsFiles
 
 TIMEOUT: Final = Seconds(5.0)
 """A node asks the others for about a second before it answers for the cluster."""
@@ -76,7 +76,7 @@ def contact(
     read, one of this `cluster` before the others. Raises ConfigError or NotNamed."""
     _check(urls, "--url")
     if file is not None:
-        return _from_config(load(file, environ, witness=True).config, tuple(urls), verify)
+        return _from_file(load(file, environ, witness=True), tuple(urls), verify)
     named = tuple(urls) or tuple(environ.get("RAFTHA_URL", "").replace(",", " ").split())
     if named:
         _check(named, "RAFTHA_URL")
@@ -85,7 +85,7 @@ def contact(
     usable: list[Contact] = []
     for path in (path for folder in folders for path in sorted(folder.glob("*.yml"))):
         try:
-            usable.append(_from_config(load(path, environ, witness=True).config, (), verify))
+            usable.append(_from_file(load(path, environ, witness=True), (), verify))
         except ConfigError as error:
             refused.append(f"\n{path}: {error}")
     if usable:
@@ -166,12 +166,14 @@ def _one(client: ApiClient, scope: str | None) -> Found | RafthaError:
     return Found(client=client, document=document, report=report)
 
 
-def _from_config(config: NodeConfig, urls: tuple[str, ...], verify: bool) -> Contact:
+def _from_file(loaded: Loaded, urls: tuple[str, ...], verify: bool) -> Contact:
     """A node's own address first. Of its partners the file knows the Raft address only; their API
-    is taken to be on the same port as ours."""
-    rest = config.restapi
-    if rest.tls is not None:
-        _check_files(rest.tls, verify)
+    is taken to be on the same port as ours. What `ctl` says to show wins over `restapi`."""
+    config, rest, ctl = loaded.config, loaded.config.restapi, loaded.ctl
+    verify = verify and not ctl.insecure
+    files = ctl.files(rest.tls)
+    if files is not None:
+        _check_files(files, verify, "restapi" if files == rest.tls else "ctl")
     scheme = "http" if rest.tls is None else "https"
     own = f"{scheme}://{rest.connect_address}"
     partners = tuple(
@@ -181,8 +183,8 @@ def _from_config(config: NodeConfig, urls: tuple[str, ...], verify: bool) -> Con
     return Contact(
         stages=((*urls,) or (own,), (own, *partners)),
         scope=config.scope,
-        auth=_given(urls) or rest.authentication,
-        tls=rest.tls,
+        auth=_given(urls) or ctl.authentication or rest.authentication,
+        tls=files,
         verify=verify,
     )
 
@@ -192,12 +194,12 @@ def _given(urls: Sequence[str]) -> BasicAuth | None:
     return next((auth for url in urls if (auth := _without_credentials(url)[1])), None)
 
 
-def _check_files(files: TlsFiles, verify: bool) -> None:
+def _check_files(files: TlsFiles, verify: bool, section: str) -> None:
     """Raises ConfigError for a certificate that cannot be shown."""
     try:
         client_context(files, verify)
     except TlsError as error:
-        raise ConfigError([Problem("restapi", str(error))]) from error
+        raise ConfigError([Problem(section, str(error))]) from error
 
 
 def _whole(url: str) -> str:

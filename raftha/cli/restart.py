@@ -1,4 +1,4 @@
-"""`raftha restart`, `reload` and `reinit`: one member after another, in the right order.
+"""`raftha restart` and `reinit`: one member after another, in the right order.
 
 A member is asked once. The next one is asked only when the one before serves again, so what goes
 wrong goes wrong on one member, and is told.
@@ -7,7 +7,6 @@ wrong goes wrong on one member, and is told.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import click
@@ -20,7 +19,7 @@ from raftha.cli import discover, operate
 from raftha.cli.asking import ask_all
 from raftha.cli.discover import Contact, Found, NobodyAnswers
 from raftha.cli.exits import Exit
-from raftha.cli.handing import able, agreed, answering, complain, need_consent, to_its_end
+from raftha.cli.handing import able, agreed, complain, need_consent, to_its_end
 from raftha.cli.rolling import (
     HandOver,
     Restart,
@@ -172,34 +171,6 @@ def _stake(report: ClusterReport, name: str) -> str | None:
         f"{name} is the only synchronous standby: until it is back, {waits}, and nobody can take "
         "over."
     )
-
-
-def reload(contact: Contact, wish: Wish) -> Exit:
-    """Have the members read their files again, which takes no majority."""
-    need_consent(wish.yes)
-    found = answering(contact)
-    if isinstance(found, Exit):
-        return found
-    try:
-        names = chosen(found.report, wish)
-    except NoChoice as error:
-        complain(str(error))
-        return Exit.REFUSED
-    if not names:
-        click.echo("No member is meant.")
-        return Exit.DONE
-    if not agreed(wish.yes, f"Reload {', '.join(names)}?"):
-        return Exit.REFUSED
-    worst = Exit.DONE
-    for name in names:
-        client = contact.client(member_of(found.report, name).api_url)
-        worst = max(worst, to_its_end(partial(_reload, client, name), "the reload", "its log"))
-    return worst
-
-
-def _reload(client: ApiClient, name: str) -> Exit:
-    click.secho(f"{name}: {client.reload()}", fg="green")
-    return Exit.DONE
 
 
 def found_for(contact: Contact, wish: Wish) -> Found | Exit:

@@ -43,13 +43,13 @@ def compare(old: NodeConfig, new: NodeConfig) -> tuple[Change, ...]:
 
 
 def in_force(started: NodeConfig, read: NodeConfig) -> NodeConfig:
-    """What an agent that was started with `started` goes by once its file says `read`: the rest
-    waits for the next agent."""
+    """What an agent that was started with `started`, or has gone by it since, goes by once its file
+    says `read`: the rest waits for the next agent."""
     return replace(
         read,
         scope=started.scope,
         name=started.name,
-        raft=started.raft,
+        raft=started.raft.followed_by(read.raft),
         restapi=started.restapi.followed_by(read.restapi),
         postgresql=_postgresql_in_force(started.postgresql, read.postgresql),
     )
@@ -122,6 +122,7 @@ def _raft(raft: RaftConfig) -> Mapping[str, object]:
         "raft.allow_tmpfs": raft.allow_tmpfs,
         "raft.key_file": raft.key_file,
         **_tls("raft.", raft.tls),
+        "raft.keyfile_password": raft.tls.password if raft.tls else None,
     }
 
 

@@ -9,6 +9,7 @@ import posixpath
 from pathlib import PurePath
 from typing import Final
 
+from raftha.config.ctl_options import check_ctl
 from raftha.config.logins import check_logins
 from raftha.config.managed import parameters_at, warn_managed
 from raftha.config.program_options import check_names
@@ -30,6 +31,8 @@ def check_node(reading: Reading, folder: PurePath, witness: bool) -> None:
     _check_voters(reading)
     _check_rest(reading)
     _check_rest_exposure(reading)
+    _check_pair(reading, "ctl.authentication.")
+    check_ctl(reading)
     _check_tags(reading)
     _check_nostream(reading)
     _check_replicatefrom(reading)

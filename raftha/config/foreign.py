@@ -59,16 +59,11 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
     "kubernetes": _STORE,
     "citus": Foreign("Citus is not supported", "remove it"),
     "watchdog": _idle("the guardian process fences PostgreSQL without a watchdog device"),
-    "ctl": _idle("the command line reads `restapi`"),
     "thread_pool_size": _idle("raftha sizes its own threads"),
     "thread_stack_size": _idle("raftha sizes its own threads"),
     "raft.password": Foreign(
         "a shared password is not supported",
         "put a key into a file and name it in raft.key_file, or use certificates",
-    ),
-    "raft.keyfile_password": Foreign(
-        "the Raft links take no encrypted key",
-        "give raft.keyfile one without a password, readable for raftha's user alone",
     ),
     "bootstrap.users": _idle("the section has no effect in Patroni 4 either", "use SQL"),
     "bootstrap.method": _LATER,

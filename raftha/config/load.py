@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from raftha.account import own_name
 from raftha.config.checks import check_node
+from raftha.config.ctl_options import Ctl, build_ctl
 from raftha.config.document import Node, to_plain
 from raftha.config.dynamic import build_dynamic, merge, stored_document
 from raftha.config.foreign import DYNAMIC_FOREIGN
@@ -30,11 +31,12 @@ _POSTGRESQL: Final = "postgresql"
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
-    """A node's settings. `dynamic_document` is what the file gives for the whole cluster, in the
-    form that is stored when the cluster is created; `of_member` says that the file describes a
-    PostgreSQL, also where it was read as a witness's."""
+    """A node's settings. `ctl` is for the command line. `dynamic_document` is what the file gives
+    for the whole cluster, in the form that is stored when the cluster is created; `of_member` says
+    that the file describes a PostgreSQL, also where it was read as a witness's."""
 
     config: NodeConfig
+    ctl: Ctl = Ctl()
     warnings: tuple[Problem, ...]
     dynamic_document: Mapping[str, object] = field(default_factory=dict)
     of_member: bool = False
@@ -58,6 +60,7 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
         raise ConfigError(reading.problems)
     return Loaded(
         config=build_node(reading, dynamic, folder, witness),
+        ctl=build_ctl(reading, folder),
         warnings=(*ignored, *reading.warnings, *_permissions(reading, path, mode)),
         dynamic_document=_dynamic_document(document),
         of_member=bool(ignored) or not witness,

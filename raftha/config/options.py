@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from raftha.config.ctl_options import CTL_OPTIONS
 from raftha.config.hook_options import HOOK_OPTIONS
 from raftha.config.log_options import LOG_OPTIONS
 from raftha.config.login_options import LOGIN_OPTIONS
@@ -140,6 +141,15 @@ _RAFT: Final = (
         Kind.PATH,
         Reload.AGENT_RESTART,
         "The private key of that certificate.",
+        default="none",
+    ),
+    _option(
+        "raft.keyfile_password",
+        Kind.SECRET,
+        Reload.RELOAD,
+        "The password of `raft.keyfile`, where that is encrypted. For a new key with another"
+        " password put the key in its place first, then write its password here and reload: until"
+        " then the links go on with the old one.",
         default="none",
     ),
 )
@@ -298,6 +308,7 @@ NODE_SCHEMA: Final = schema(
         *_IDENTITY,
         *_RAFT,
         *REST_OPTIONS,
+        *CTL_OPTIONS,
         *_POSTGRESQL,
         *HOOK_OPTIONS,
         *_BOOTSTRAP,

@@ -167,7 +167,8 @@ def _unknown(path: str, schema: Schema, reading: Reading) -> None:
         name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == parent
     }
     elsewhere = {name.rpartition(".")[2]: name for name in reversed(known)}
-    for names in (siblings, elsewhere):
+    same = {key: elsewhere[key]} if key in elsewhere else {}
+    for names in (same, siblings, elsewhere):
         close = difflib.get_close_matches(key[:80], names, n=1, cutoff=0.6)
         if close:
             reading.refuse(path, "is not an option of raftha", f"did you mean {names[close[0]]}?")

@@ -34,35 +34,38 @@ REST_OPTIONS: Final = (
         "The address at which others reach it.",
         default="restapi.listen, where that names one host",
     ),
-    _option(
+    _live(
         "restapi.authentication.username",
         Kind.TEXT,
-        "The user name asked of requests that change something.",
+        "The user name asked of requests that change something. The members ask one another for"
+        " nothing that needs it, unless `restapi.authenticate_reads` is on.",
     ),
-    _option(
+    _live(
         "restapi.authentication.password",
         Kind.SECRET,
         "The password asked of requests that change something.",
     ),
-    _option(
+    _live(
         "restapi.certfile",
         Kind.PATH,
         "The certificate of the HTTP interface; it turns HTTPS on. `keyfile` and `cafile` go with"
-        " it.",
+        " it. A reload takes other files; to turn HTTPS on or off takes a restart of the agent, and"
+        " what says who may ask waits with it.",
     ),
-    _option("restapi.keyfile", Kind.PATH, "Its private key.", default="none"),
-    _option(
+    _live("restapi.keyfile", Kind.PATH, "Its private key.", default="none"),
+    _live(
         "restapi.cafile",
         Kind.PATH,
         "The certificate authority that peers and clients are checked against.",
     ),
-    _option(
+    _live(
         "restapi.verify_client",
         Kind.VERIFY,
         "With `required` every client must show a certificate of `restapi.cafile`, health checks"
-        " too; with `optional` one that is shown stands for the name and password.",
+        " too; with `optional` those that ask for a change. A change needs the name and password of"
+        " `restapi.authentication` besides, where that is set.",
     ),
-    _option(
+    _live(
         "restapi.allowlist",
         Kind.HOSTS,
         "From where changes are accepted, such as `[10.0.0.0/24, admin.example.com]`. It counts"
@@ -70,18 +73,18 @@ REST_OPTIONS: Final = (
         " looked up once a minute at most.",
         default="everywhere",
     ),
-    _option(
+    _live(
         "restapi.allowlist_include_members",
         Kind.BOOLEAN,
         "Accept changes from the hosts of the members' `restapi.connect_address`, and, without"
         " `restapi.allowlist`, from nowhere else.",
         default="false",
     ),
-    _option(
+    _live(
         "restapi.authenticate_reads",
         Kind.BOOLEAN,
-        "Ask for the password or a certificate for every request, health checks and metrics too."
-        " Set it to the same on all nodes.",
+        "Ask for the password or, with `restapi.verify_client`, a certificate for every request,"
+        " health checks and metrics too. Set it to the same on all nodes.",
         default="false",
     ),
     _live(
@@ -89,7 +92,7 @@ REST_OPTIONS: Final = (
         Kind.SECRET,
         "The password of `restapi.keyfile`, where that is encrypted. For a new key with another"
         " password put the key in its place first, then write its password here and reload: until"
-        " then the server goes on with the old one. The Raft links take no encrypted key.",
+        " then the server goes on with the old one.",
     ),
     _live(
         "restapi.ciphers",

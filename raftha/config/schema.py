@@ -66,6 +66,7 @@ class Reload(StrEnum):
     RELOAD = "on reload (SIGHUP)"
     AGENT_RESTART = "restart of the agent"
     BOOTSTRAP = "read only when the cluster is created"
+    COMMAND = "with the next command"
 
 
 class Option(Struct, frozen=True, kw_only=True):

@@ -109,13 +109,32 @@ def _context(protocol: Any, files: TlsFiles, *, ignore_dates: bool = False) -> s
         context.load_verify_locations(files.cafile)
     except OSError as error:
         raise CertificateError(f"{files.cafile} holds no certificate: {_said(error)}") from error
+    asked: list[bool] = []
+
+    def password() -> str:
+        """Asked for an encrypted key alone; without this OpenSSL would ask on the terminal."""
+        asked.append(True)
+        return "" if files.password is None else files.password.reveal()
+
     try:
-        context.load_cert_chain(files.certfile, files.keyfile, password=_no_password)
-    except OSError as error:
+        context.load_cert_chain(files.certfile, files.keyfile, password=password)
+    except (OSError, ValueError) as error:  # ValueError: a password has 1024 bytes at most
+        if asked and getattr(error, "reason", None) is None:
+            raise CertificateError(_closed(files)) from error
         raise CertificateError(
             f"{files.certfile} and {files.keyfile} are no certificate with its key: {_said(error)}"
         ) from error
     return context
+
+
+def _closed(files: TlsFiles) -> str:
+    """What to say of a key that stays encrypted."""
+    if files.password is None:
+        return f"{files.keyfile} is encrypted: write its password in raft.keyfile_password"
+    return (
+        f"raft.keyfile_password does not open {files.keyfile}: write the password that this key "
+        f"was encrypted with (openssl pkey -noout -in {files.keyfile} tries one)"
+    )
 
 
 def _greet_oneself(files: TlsFiles) -> dict[str, Any]:
@@ -153,15 +172,9 @@ def _must_be_readable(path: Path) -> None:
         raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _no_password() -> str:
-    """Never ask on the terminal; a key that needs one fails to load."""
-    return ""
-
-
-def _said(error: OSError) -> str:
-    verified = getattr(error, "verify_message", None)
-    reason = getattr(error, "reason", None)
-    return str(verified or reason or error.strerror or error)
+def _said(error: Exception) -> str:
+    names = ("verify_message", "reason", "strerror")
+    return str(next(filter(None, (getattr(error, name, None) for name in names)), error))
 
 
 def _paths(files: TlsFiles) -> tuple[Path, Path, Path]:

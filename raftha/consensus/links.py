@@ -14,6 +14,7 @@ from msgspec import Struct
 from raftha.consensus.greeting import Hello
 from raftha.consensus.stable import Voter
 from raftha.instants import Seconds
+from raftha.model.settings import TlsFiles
 
 
 class Up(Struct, frozen=True):
@@ -65,8 +66,9 @@ class Links(Protocol):
     def wake(self) -> None:
         """Make `poll` return now. From any thread."""
 
-    def refresh(self) -> None:
-        """Look again at the files that secure the links, soon. From any thread."""
+    def refresh(self, files: TlsFiles | None = None) -> None:
+        """Look again at the files that secure the links, soon; with `files`, those of TLS are these
+        from now on. From any thread. Raises ConfigError if they cannot be used."""
 
     @property
     def problem(self) -> str | None:

@@ -35,7 +35,7 @@ from raftha.consensus.store import KeyStore
 from raftha.consensus.watch import WatchHub
 from raftha.errors import StorageFailed
 from raftha.instants import Instant, Seconds
-from raftha.model.settings import RaftTimings
+from raftha.model.settings import RaftTimings, TlsFiles
 from raftha.model.store import RaftStatus
 
 EXPIRY_TIMEOUT: Final = Seconds(1.0)
@@ -157,9 +157,10 @@ class RaftNode:
         self._links.close()
         self._stable.close()
 
-    def refresh(self) -> None:
-        """Read certificates that have changed, soon. From any thread."""
-        self._links.refresh()
+    def refresh(self, files: TlsFiles | None = None) -> None:
+        """Read certificates that have changed, soon; `files` are the same with the password of now.
+        From any thread. Raises ConfigError if that opens nothing, and nothing has changed then."""
+        self._links.refresh(files)
 
     def step(self, wait: Seconds) -> None:
         """One round; waits at most so long for the network. May raise StorageFailed."""

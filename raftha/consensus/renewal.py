@@ -30,8 +30,7 @@ SAY_AGAIN: Final = Seconds(86400.0)
 
 
 class Renewal:
-    """The credentials of a node as they are now. `credentials` and `problem` are read by any
-    thread; `look` is called by one at a time."""
+    """The credentials of a node as they are now. From any thread."""
 
     def __init__(self, files: TlsFiles, name: str, clock: Clock) -> None:
         self._files = files
@@ -41,6 +40,7 @@ class Renewal:
         self._broken: str | None = None
         self._sayings = RateLimiter(clock, SAY_AGAIN)
         self._due = threading.Event()
+        self._looking = threading.Lock()
         self._ended = False
         self.problem: str | None = None
         self.credentials: Credentials
@@ -55,6 +55,17 @@ class Renewal:
         """Look every few seconds from now on, on a thread."""
         threading.Thread(target=self._run, name="raft-certificates", daemon=True).start()
 
+    def take(self, files: TlsFiles) -> None:
+        """Read these from now on: the same, with another password. Raises CertificateError or
+        OSError if they cannot be used, and nothing has changed then."""
+        with self._looking:
+            if files == self._files:
+                return
+            seen, credentials = signature_of(files), load_credentials(files, self._name)
+            self._files, self._seen, self.credentials = files, seen, credentials
+            self._broken = None
+            self._judge()
+
     def look_now(self) -> None:
         """Look soon. From any thread."""
         self._due.set()
@@ -66,6 +77,10 @@ class Renewal:
 
     def look(self) -> None:
         """Read the files if they changed, and say what is wrong with them."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         try:
             found = signature_of(self._files)
         except OSError as error:

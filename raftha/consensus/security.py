@@ -16,6 +16,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ from raftha.consensus.commands import WireError
 from raftha.consensus.renewal import Renewal
 from raftha.consensus.wire import MAX_FRAME_BYTES
 from raftha.errors import ConfigError, Problem
-from raftha.model.settings import RaftConfig
+from raftha.model.settings import RaftConfig, TlsFiles
 
 _LENGTH: Final = struct.Struct(">I")
 _NUMBER: Final = struct.Struct(">Q")
@@ -94,8 +95,9 @@ class Security(Protocol):
     def start(self) -> None:
         """Keep an eye on the files that it came from."""
 
-    def refresh(self) -> None:
-        """Look at them again, soon. From any thread."""
+    def refresh(self, files: TlsFiles | None = None) -> None:
+        """Look at them again, soon; with `files`, those of TLS are these from now on. From any
+        thread. Raises ConfigError if they cannot be used, and nothing has changed then."""
 
     def stop(self) -> None:
         """Look no more."""
@@ -130,7 +132,7 @@ class PlainSecurity:
     def start(self) -> None:
         """Nothing runs."""
 
-    def refresh(self) -> None:
+    def refresh(self, files: TlsFiles | None = None) -> None:
         """Nothing is read again."""
 
     def stop(self) -> None:
@@ -184,7 +186,10 @@ class TlsSecurity(PlainSecurity):
     def start(self) -> None:
         self._renewal.start()
 
-    def refresh(self) -> None:
+    def refresh(self, files: TlsFiles | None = None) -> None:
+        if files is not None:
+            with _in_words():
+                self._renewal.take(files)
         self._renewal.look_now()
 
     def stop(self) -> None:
@@ -213,10 +218,8 @@ def choose(config: RaftConfig, name: str, clock: Clock) -> Security:
     """The way that the configuration asks for; `name` is this node's. Raises ConfigError."""
     if config.tls is not None:
         renewal = Renewal(config.tls, name, clock)
-        try:
+        with _in_words():
             renewal.load()
-        except (CertificateError, OSError) as error:
-            raise _refused(f"the certificates cannot be used: {error}") from error
         return TlsSecurity(renewal)
     if config.key_file is not None:
         return KeySecurity(_read_key(config))
@@ -255,6 +258,15 @@ def _read_key(config: RaftConfig) -> bytes:
             "make one with `openssl rand -hex 32`",
         )
     return key
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Raises ConfigError for what the certificates lack."""
+    try:
+        yield
+    except (CertificateError, OSError) as error:
+        raise _refused(f"the certificates cannot be used: {error}") from error
 
 
 def _refused(what: str, remedy: str = "") -> ConfigError:

@@ -30,7 +30,7 @@ from raftha.consensus.members import Identity, Registry
 from raftha.consensus.security import Framing, Security
 from raftha.consensus.visiting import Visitors
 from raftha.instants import Seconds
-from raftha.model.settings import RaftConfig, RaftTimings
+from raftha.model.settings import RaftConfig, RaftTimings, TlsFiles
 
 _READ_BYTES: Final = 65536
 _READ_AT_ONCE: Final = 1024 * 1024
@@ -188,8 +188,8 @@ class TcpLinks:
             if not self._is_closed:
                 os.eventfd_write(self._waker, 1)
 
-    def refresh(self) -> None:
-        self._security.refresh()
+    def refresh(self, files: TlsFiles | None = None) -> None:
+        self._security.refresh(files)
 
     @property
     def problem(self) -> str | None:

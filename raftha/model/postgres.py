@@ -260,6 +260,7 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     flushed: Lsn | None = None
     received: Lsn | None = None
     replayed: Lsn | None = None
+    replayed_at: str | None = None  # when the last transaction replayed was committed, as text
     replay_pause: ReplayPause = ReplayPause.NOT_PAUSED
     replay_waits: bool = False
     replay_lag_seconds: Seconds | None = None

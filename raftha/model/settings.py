@@ -55,6 +55,14 @@ class RaftConfig(Struct, frozen=True, kw_only=True):
     key_file: Path | None = None
     tls: TlsFiles | None = None
 
+    def followed_by(self, other: RaftConfig) -> RaftConfig:
+        """What a running node goes by once it is to go by `other`: all else waits for the next one.
+        The password goes with its key: that of another file waits with the file."""
+        tls = self.tls
+        if tls is None or other.tls is None or tls.keyfile != other.tls.keyfile:
+            return self
+        return replace(self, tls=replace(tls, password=other.tls.password))
+
 
 class RaftTimings(Struct, frozen=True, kw_only=True):
     """Timers of the Raft group, in seconds (figures measured: `docs/consensus.md`)."""
@@ -114,19 +122,25 @@ class RestConfig(Struct, frozen=True, kw_only=True):
     patroni_metrics: bool = True
 
     def followed_by(self, other: RestConfig) -> RestConfig:
-        """These settings with what of `other` needs no new server. The password goes with its key:
-        that of another file waits with the file."""
-        tls = self.tls
-        if tls is not None and other.tls is not None and tls.keyfile == other.tls.keyfile:
-            tls = replace(tls, password=other.tls.password)
+        """What a running server goes by once it is to go by `other`: the addresses wait for the
+        next one. HTTPS does too, where it is turned on or off, and with it whatever says who may
+        ask: it was written for the other way of asking."""
+        taken = replace(
+            other,
+            listen=self.listen,
+            connect_address=self.connect_address,
+            request_queue_size=self.request_queue_size,
+        )
+        if (self.tls is None) is (other.tls is None):
+            return taken
         return replace(
-            self,
-            tls=tls,
-            ciphers=other.ciphers,
-            http_extra_headers=other.http_extra_headers,
-            https_extra_headers=other.https_extra_headers,
-            server_tokens=other.server_tokens,
-            patroni_metrics=other.patroni_metrics,
+            taken,
+            tls=self.tls,
+            verify_client=self.verify_client,
+            authentication=self.authentication,
+            allowlist=self.allowlist,
+            allowlist_include_members=self.allowlist_include_members,
+            authenticate_reads=self.authenticate_reads,
         )
 
     @property

@@ -41,6 +41,8 @@ SELECT pg_catalog.json_build_object(
     THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) END,
   'received', CASE WHEN r.recovering THEN pg_catalog.pg_last_wal_receive_lsn() END,
   'replayed', CASE WHEN r.recovering THEN pg_catalog.pg_last_wal_replay_lsn() END,
+  'replayed_at', CASE WHEN r.recovering
+    THEN pg_catalog.pg_last_xact_replay_timestamp()::text END,
   'replay_pause', CASE WHEN r.recovering THEN pg_catalog.pg_get_wal_replay_pause_state() END,
   'replay_waits', EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity AS a
     WHERE a.backend_type = 'startup'
@@ -293,6 +295,7 @@ def _status(answer: Mapping[str, Any]) -> ServerStatus:
         flushed=_lsn(answer["flushed"]),
         received=_lsn(answer["received"]),
         replayed=_lsn(answer["replayed"]),
+        replayed_at=answer["replayed_at"],
         replay_pause=ReplayPause(answer["replay_pause"] or ReplayPause.NOT_PAUSED),
         replay_waits=bool(answer["replay_waits"]),
         replay_lag_seconds=None if lag is None else Seconds(max(0.0, float(lag))),

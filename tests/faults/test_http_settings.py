@@ -1,5 +1,5 @@
 """What a user of Patroni sets under `restapi`, and asks over HTTP beside it: one cluster over HTTPS
-whose nodes have encrypted keys."""
+whose nodes have encrypted keys, in the end for the links of Raft too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from raftha.cli.exits import Exit
 from tests.certificates import make_certificates
 from tests.integration.asking import decoded
 from tests.integration.harness import ClusterHarness, Node
-from tests.integration.node_support import Options, refusal, rewrite, said_by
+from tests.integration.node_support import (
+    Options,
+    reason_of,
+    refusal,
+    rewrite,
+    said_by,
+    wait_until_told,
+)
 from tests.integration.node_support import raftha as run_alone
 from tests.integration.scene import NewCluster, check_quiet, raftha, report, wait_for_sync
 from tests.integration.test_tls import TlsHarness
@@ -68,7 +75,9 @@ def call(
 ) -> tuple[int, Any, http.client.HTTPMessage]:
     """Status, body and headers; without a `body` there is no word of its length either."""
     port = cluster.nodes[name].rest_port
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=35, context=cluster.context)
+    assert isinstance(cluster, TlsHarness)
+    shown = cluster.with_certificate()
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=35, context=shown)
     try:
         connection.putrequest(method, path)
         data = b"" if body is None else json.dumps(body).encode()
@@ -120,13 +129,13 @@ def check_bodies(cluster: ClusterHarness, primary: str) -> None:
     """No body where none is needed; one in chunks is refused and the connection closed."""
     for path, code in (("/pause", 200), ("/resume", 200), ("/reload", 202), ("/failover", 400)):
         assert call(cluster, primary, "POST", path)[0] == code, path
-    assert cluster.context is not None
+    assert isinstance(cluster, TlsHarness)
     hidden = b"POST /pause HTTP/1.1\r\nHost: x\r\n\r\n"
     head = b"POST /reload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     address = ("127.0.0.1", cluster.nodes[primary].rest_port)
     with (
         socket.create_connection(address, 5) as bare,
-        cluster.context.wrap_socket(bare, server_hostname="127.0.0.1") as link,
+        cluster.with_certificate().wrap_socket(bare, server_hostname="127.0.0.1") as link,
     ):
         link.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(hidden), hidden))
         said = b""
@@ -221,41 +230,34 @@ def check_waiting(cluster: ClusterHarness, name: str, *, of_next_agent: bool) ->
     """What an agent does not take over while it runs: told everywhere until it is taken back, or
     until the next agent; the name it has is its own until then."""
     before = cluster.nodes[name].file.read_text()
-    protected = {"username": "operator", "password": "s3cret"}
-    code, told = change(cluster, name, rest(authentication=protected))
-    paths = [f"restapi.authentication.{key}" for key in ("username", "password")]
+    code, told = change(cluster, name, rest(request_queue_size=32))
+    paths = ["restapi.request_queue_size"]
     assert (code, told["changed"], told["waiting"]) == (202, paths, paths)
-    assert "waiting for a restart of the agent: restapi.authentication" in told["reason"]
+    assert f"waiting for a restart of the agent: {paths[0]}" in told["reason"]
     rewrite(cluster, name, lambda options: options.update(name="somebody-else"))
     again = call(cluster, name, "POST", "/reload")[1]["reason"]
     if cluster.nodes[name].is_member:
         assert "changed: name; waiting" in again
         again = raftha(cluster, Exit.DONE, "reload", name, "--yes")
         assert f"{name}: the file was read again; nothing changed; waiting" in again
-    assert "waiting for a restart of the agent: name, restapi.authentication" in again
+    assert f"waiting for a restart of the agent: name, {paths[0]}" in again
     body = call(cluster, name, "GET", "/patroni")[1]
     assert body["pending_agent_restart"] == ["name", *paths]
     assert body["patroni"]["name"] == name
     wanted = {other: ["name", *paths] if other == name else None for other in cluster.nodes}
     for other in cluster.nodes:
         cluster.wait_for(partial(all_wait, cluster, other, wanted), LIMIT_S, f"{other} tells it")
-    screen = screen_of(cluster, "restapi.authentication.password: changed in the file")
+    screen = screen_of(cluster, f"{paths[0]}: changed in the file")
     assert "docs/runbook.md#agent-restart-pending" in screen
-    assert "s3cret" not in screen
     if of_next_agent:
         rewrite(cluster, name, lambda options: options.update(name=name))
         cluster.kill_agent(name)
         cluster.start(name)
-        cluster.wait_for(
-            lambda: call(cluster, name, "POST", "/reload")[0] == 401, LIMIT_S, "the password"
-        )
         cluster.wait_for(partial(none_waits, cluster, name), LIMIT_S, "nothing waits any more")
         cluster.nodes[name].file.write_text(before)
         cluster.kill_agent(name)
         cluster.start(name)
-        cluster.wait_for(
-            lambda: call(cluster, name, "POST", "/reload")[0] == 202, LIMIT_S, "no password"
-        )
+        cluster.wait_for(partial(none_waits, cluster, name), LIMIT_S, "nor after the next one")
     cluster.nodes[name].file.write_text(before)
     assert call(cluster, name, "POST", "/reload")[1]["waiting"] == []
     cluster.wait_for(partial(none_waits, cluster, name), LIMIT_S, "nothing waits any more")
@@ -342,17 +344,45 @@ def shown(cluster: ClusterHarness, name: str) -> str:
 
 
 def check_raft_key(cluster: ClusterHarness, name: str) -> None:
-    """A node that is told to open a key for its Raft links, or cannot open that of HTTP, says so
-    and does not start."""
-    key = str(before_file(cluster, name))
+    """A node that cannot open the key of its Raft links, or that of HTTP, says so and does not
+    start; with the password it does, and another key comes in as that of HTTP does."""
+    file, key = cluster.nodes[name].file, before_file(cluster, name)
+    pair = {"certfile": str(key.with_suffix(".pem")), "keyfile": str(key)}
     assert cluster.stop(name) == 0
-    rewrite(cluster, name, lambda options: options["raft"].update(keyfile=key))
-    said = refusal(cluster, name)
-    assert f"raft.keyfile: {key} is encrypted, and the Raft links take no encrypted key" in said
-    own = str(cluster.nodes[name].file.parent / f"{name}.key")
-    rewrite(cluster, name, lambda options: options["raft"].update(keyfile=own))
+    for password, words in (
+        (None, f"{key} is encrypted: write its password in raft.keyfile_password"),
+        ("wrong", f"raft.keyfile_password does not open {key}"),
+    ):
+        rewrite(cluster, name, raft(**pair, keyfile_password=password))
+        assert words in refusal(cluster, name)
+        assert words in run_alone("check-config", file).stdout
+    rewrite(cluster, name, raft(keyfile_password=KEY_PASSWORD))
     rewrite(cluster, name, lambda options: options["restapi"].pop("keyfile_password"))
-    assert f"{key} is encrypted and no password is given" in refusal(cluster, name)
+    words = f"{key} is encrypted and no password is given"
+    assert words in refusal(cluster, name)
+    assert words in run_alone("check-config", file).stdout
     rewrite(cluster, name, rest(keyfile_password=KEY_PASSWORD))
     cluster.start(name)
     cluster.wait_until_whole()
+
+    new_pair(file.parent, name, OTHER_PASSWORD)
+    wait_until_told(cluster, name, "the old ones stay", "does not open", within_s=LIMIT_S)
+    rewrite(cluster, name, rest(keyfile_password=OTHER_PASSWORD))
+    code, told = change(cluster, name, raft(keyfile_password="wrong"))
+    assert (code, f"raft.keyfile_password does not open {key}" in told["reason"]) == (412, True)
+    code, told = change(cluster, name, raft(keyfile_password=OTHER_PASSWORD))
+    assert (code, told["waiting"]) == (202, [])
+    assert "the old ones stay" not in reason_of(cluster, name)
+    cluster.kill_agent("w1")
+    cluster.start("w1")
+    cluster.wait_for(partial(_hears_all, cluster, "w1"), LIMIT_S, f"w1 hears {name} with its key")
+
+
+def raft(**options: object) -> Callable[[Options], None]:
+    return lambda written: written["raft"].update(options)
+
+
+def _hears_all(cluster: ClusterHarness, name: str) -> bool:
+    """An agent that starts answers nobody at first."""
+    code, body = cluster.get(name, "/cluster")
+    return code == 200 and body["report"]["voters_connected"] == len(cluster.nodes)

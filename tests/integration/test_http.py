@@ -128,7 +128,8 @@ def test_every_path_answers_by_role(new_cluster: NewCluster) -> None:
     standby = request(cluster, names[1], "GET", "/patroni")[1]
     assert (standby["state"], standby["role"]) == ("running", "replica")
     assert standby["replication_state"] == "streaming"
-    assert {"received_location", "replayed_location"} <= standby["xlog"].keys()
+    wal = {"received_location", "replayed_location", "replayed_timestamp", "paused"}
+    assert wal <= standby["xlog"].keys()
     code, refused = request(cluster, names[1], "GET", "/primary")
     assert (code, f"{primary} does" in refused["verdict"]) == (503, True)
     assert request(cluster, primary, "GET", "/history")[1] == []

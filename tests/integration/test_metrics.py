@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from collections.abc import Callable
 
@@ -88,6 +89,7 @@ def test_members_and_witness_tell_what_they_are(new_cluster: NewCluster) -> None
     assert (here["raftha_rpo_bytes"], "raftha_rpo_bytes" in there) == (0, False)
     assert here["patroni_postgres_server_version"] == there["patroni_postgres_server_version"]
     assert here["patroni_xlog_location"] > 0
+    assert abs((there["patroni_xlog_replayed_timestamp"] or time.time()) - time.time()) < 600
     assert (here["patroni_failover_priority"], here["patroni_standby_leader"]) == (1, 0)
     started_at = cluster.query(
         primary, "SELECT extract(epoch FROM pg_postmaster_start_time())::float8"

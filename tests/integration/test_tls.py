@@ -135,7 +135,9 @@ def is_refused(link: ssl.SSLSocket) -> bool:
     return False
 
 
-def test_off_loopback_a_change_needs_a_password_or_a_certificate(new_cluster: NewCluster) -> None:
+def test_off_loopback_a_change_needs_a_certificate_and_the_password(
+    new_cluster: NewCluster,
+) -> None:
     class Exposed(TlsHarness):
         host = outer_address()
 
@@ -148,16 +150,17 @@ def test_off_loopback_a_change_needs_a_password_or_a_certificate(new_cluster: Ne
     heir = "n1" if primary == "n2" else "n2"
     asked = {"leader": primary, "candidate": heir}
     before = report(cluster)
+    shown, bare = cluster.with_certificate(), cluster.context
 
     for path in ("/switchover", "/failover"):
         for name in (primary, heir):
-            post: Callable[..., tuple[int, Any]] = partial(
-                ask, cluster.url(name) + path, asked, context=cluster.context
-            )
-            assert post()[0] == 401
+            post: Callable[..., tuple[int, Any]] = partial(ask, cluster.url(name) + path, asked)
+            code, refused = post(user=OPERATOR, context=bare)
+            assert (code, "needs a client certificate" in refused["reason"]) == (403, True)
+            assert post(context=shown)[0] == 401
             for user in ("operator:wrong", "operator:", ":s3cret", "somebody:s3cret"):
-                assert post(user=user)[0] == 401, user
-        code, refused = ask(cluster.url("w1") + path, asked, context=cluster.context)
+                assert post(user=user, context=shown)[0] == 401, user
+        code, refused = ask(cluster.url("w1") + path, asked, context=bare)
         assert (code, "set restapi.authentication" in refused["reason"]) == (403, True), refused
     assert "add restapi.authentication" in said_by(cluster, "w1"), "its start warned of nothing"
     checks = {cluster.get(primary, path)[0] for path in ("/primary", "/health", "/cluster")}
@@ -167,13 +170,13 @@ def test_off_loopback_a_change_needs_a_password_or_a_certificate(new_cluster: Ne
     assert after["history"] == before["history"], "a refused request changed something"
 
     post = partial(ask, cluster.url(primary) + "/switchover", asked, timeout_s=35)
-    code, done = post(user=OPERATOR, context=cluster.context)
+    code, done = post(user=OPERATOR, context=shown)
     assert (code, done["state"]) == (200, "done"), done
     assert cluster.wait_until_whole() == heir
     wait_for_sync(cluster)
     back = {"leader": heir, "candidate": primary}
     url = cluster.url(heir) + "/switchover"
-    code, done = ask(url, back, timeout_s=35, context=cluster.with_certificate())
+    code, done = ask(url, back, timeout_s=35, user=OPERATOR, context=shown)
     assert (code, done["state"]) == (200, "done"), done
     assert cluster.wait_for_primary(other_than=heir) == primary
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
+_CERTIFICATES: Final = "unit/consensus/test_certificates.py::"
 _RUNTIME: Final = "unit/consensus/test_hazards_runtime.py::"
 _RECEPTION: Final = "unit/consensus/test_reception.py::"
 
@@ -258,5 +259,14 @@ MUTANTS: Final = (
         caught_by="unit/consensus/test_hazards_log.py::"
         "test_h28_a_follower_that_needs_a_snapshot_gets_it_once_a_heartbeat",
         limit_s=20,
+    ),
+    Mutant(
+        file="consensus/renewal.py",
+        without="a password that opens nothing costs the certificate in use",
+        text="seen, credentials = signature_of(files), load_credentials(files, self._name)",
+        instead="self._files = files\n            "
+        "seen, credentials = signature_of(files), load_credentials(files, self._name)",
+        caught_by=_CERTIFICATES
+        + "test_another_password_is_taken_with_its_key_and_a_wrong_one_changes_nothing",
     ),
 )

@@ -6,6 +6,10 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
+_ANEW: Final = "unit/api/test_taken_anew.py::"
+_AUTH: Final = "unit/api/test_auth.py::"
+_CTL: Final = "unit/cli/test_ctl_section.py::"
+_READINGS: Final = "unit/agent/test_readings.py::"
 _BODIES: Final = "unit/api/test_bodies.py::"
 _KEYS: Final = "unit/api/test_encrypted_keys.py::"
 _RELOADS: Final = "unit/agent/test_reloading.py::"
@@ -35,24 +39,64 @@ MUTANTS: Final = (
     Mutant(
         file="api/tls.py",
         without="a reload asks for no client certificates any more",
-        text="self._context = server_context(files, self._verify, ciphers)",
-        instead="self._context = server_context(files, VerifyClient.NONE, ciphers)",
-        caught_by=_KEYS + "test_after_a_reload_a_certificate_is_asked_for_as_before",
+        text="_marks(files)\n            self._context = server_context(files, verify, ciphers)",
+        instead="_marks(files)\n            "
+        "self._context = server_context(files, VerifyClient.NONE, ciphers)",
+        caught_by=_KEYS
+        + "test_after_a_reload_that_does_not_say_otherwise_a_certificate_is_asked_for",
     ),
     Mutant(
         file="model/settings.py",
-        without="the password of a key that waits is tried on the one in use",
-        text="other.tls is not None and tls.keyfile == other.tls.keyfile:",
-        instead="other.tls is not None:",
-        caught_by=_RELOADS + "test_the_password_of_another_key_waits_with_it",
+        without="a password goes before the certificates that are to take its place",
+        text="if (self.tls is None) is (other.tls is None):",
+        instead="if other.tls is not None:",
+        caught_by=_RELOADS + "test_who_may_ask_over_https_waits_with_it",
     ),
     Mutant(
         file="model/settings.py",
-        without="a reload opens what a password was asked for",
-        text="return replace(\n            self,\n            tls=tls,",
-        instead="return replace(\n            other,\n            tls=tls,",
+        without="an agent announces an address that it does not listen on",
+        text="listen=self.listen,\n            connect_address=self.connect_address,",
+        instead="",
         caught_by=_RELOADS
         + "test_an_agent_keeps_its_name_and_its_addresses_until_it_is_started_anew",
+    ),
+    Mutant(
+        file="api/auth.py",
+        without="the password alone opens what asks for a certificate besides",
+        text="if wants_certificate and not caller.verified:",
+        instead="if False:",
+        caught_by=_AUTH + "test_a_certificate_and_a_password_are_both_asked_of_a_change"
+        "_and_either_of_a_reading",
+    ),
+    Mutant(
+        file="api/auth.py",
+        without="a wrong password is let in with a certificate",
+        text="if is_known and caller.authorization is None:",
+        instead="if is_known:",
+        caught_by=_AUTH + "test_a_certificate_and_a_password_are_both_asked_of_a_change"
+        "_and_either_of_a_reading",
+    ),
+    Mutant(
+        file="api/server.py",
+        without="a connection goes on for ever on the terms it was let in by",
+        text="if self.conn.terms != self.server.terms:",
+        instead="if False:",
+        caught_by=_ANEW + "test_a_connection_that_was_let_in_on_other_terms_has_one_more_answer",
+    ),
+    Mutant(
+        file="api/server.py",
+        without="the old password opens the door until the agent restarts",
+        text="replace(application, config=config, allowlist=allowlist)",
+        instead="replace(application, allowlist=allowlist)",
+        caught_by=_ANEW + "test_another_password_counts_from_the_next_request_on",
+    ),
+    Mutant(
+        file="api/server.py",
+        without="the old allowlist counts until the agent restarts",
+        text="replace(application, config=config, allowlist=allowlist)",
+        instead="replace(application, config=config)",
+        caught_by=_ANEW
+        + "test_another_allowlist_and_closed_reading_count_from_the_next_request_on",
     ),
     Mutant(
         file="config/changes.py",
@@ -76,5 +120,26 @@ MUTANTS: Final = (
         text="                self.take(config)\n",
         instead="",
         caught_by=_RELOADS + "test_a_file_that_cannot_be_used_changes_nothing",
+    ),
+    Mutant(
+        file="config/ctl_options.py",
+        without="the command line shows the node's certificate in place of the person's",
+        text="if self.certfile is None:",
+        instead="if own is not None:",
+        caught_by=_CTL + "test_the_section_wins_and_an_address_wins_over_it",
+    ),
+    Mutant(
+        file="cli/discover.py",
+        without="the command line shows the node's password in place of the person's",
+        text="_given(urls) or ctl.authentication or rest.authentication",
+        instead="_given(urls) or rest.authentication or ctl.authentication",
+        caught_by=_CTL + "test_the_section_wins_and_an_address_wins_over_it",
+    ),
+    Mutant(
+        file="metrics.py",
+        without="a counter of Patroni's is a gauge here",
+        text='page.replace(b"# TYPE %s gauge\\n" % name.encode(), _type_of(name))',
+        instead="page",
+        caught_by=_READINGS + "test_patronis_names_have_its_types_and_labels",
     ),
 )

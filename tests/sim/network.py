@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from raftha.consensus.links import Down, LinkEvent, Received, Up
 from raftha.consensus.members import Registry
 from raftha.instants import Seconds
+from raftha.model.settings import TlsFiles
 
 Link = tuple[str, str]
 """From an address to another: each direction is a link of its own."""
@@ -130,7 +131,7 @@ class FakeLinks:
     def wake(self) -> None:
         self._network.wake(self._address)
 
-    def refresh(self) -> None:
+    def refresh(self, files: TlsFiles | None = None) -> None:
         """No files."""
 
     @property

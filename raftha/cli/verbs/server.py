@@ -129,10 +129,11 @@ def reload(
     context: click.Context, /, names: tuple[str, ...], role: str, yes: bool, **where: Any
 ) -> None:
     """Have members read their own files again."""
-    from raftha.cli import restart as work
+    from raftha.cli import reread
+    from raftha.cli.restart import Wish
 
-    wish = work.Wish(names=names, role=role, yes=yes)
-    context.exit(work.reload(contact_of_first(context, Where(**where), names), wish))
+    wish = Wish(names=names, role=role, yes=yes)
+    context.exit(reread.reload(contact_of_first(context, Where(**where), names), wish))
 
 
 @click.command()

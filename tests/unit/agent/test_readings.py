@@ -3,6 +3,7 @@ whose lease or view has grown old."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from raftha.agent.readings import STATE_NUMBERS, readings
 from raftha.guardian.events import Fenced
 from raftha.instants import Seconds
-from raftha.metrics import FENCE_REASONS, OUTCOMES
+from raftha.metrics import FENCE_REASONS, OUTCOMES, Metrics
 from raftha.model.cluster import MemberState
 from raftha.model.ids import Revision
 from raftha.model.postgres import PendingRestart, ReplayPause, SlotState
@@ -73,6 +74,7 @@ def test_a_primary_in_its_lease() -> None:
         "patroni_replica": 0,
         "patroni_xlog_location": 0x3000060,
         "patroni_xlog_replayed_location": 0,
+        "patroni_xlog_replayed_timestamp": 0,
         "patroni_postgres_streaming": 0,
         "patroni_postgres_server_version": 150018,
         "patroni_cluster_unlocked": 0,
@@ -98,6 +100,47 @@ def test_patronis_names_can_be_left_out() -> None:
     page = {each.name for each in readings(primary_node(), NOW, WALL, first_term=1, patroni=False)}
     assert "raftha_routed" in page
     assert not [name for name in page if name.startswith("patroni_")]
+
+
+PATRONIS = """\
+version gauge
+postgres_running gauge
+postmaster_start_time gauge
+primary gauge
+xlog_location counter
+standby_leader gauge
+replica gauge
+sync_standby gauge
+quorum_standby gauge
+xlog_received_location counter
+xlog_replayed_location counter
+xlog_replayed_timestamp gauge
+xlog_paused gauge
+postgres_streaming gauge
+postgres_in_archive_recovery gauge
+postgres_server_version gauge
+cluster_unlocked gauge
+failsafe_mode_is_active gauge
+failsafe_mode_enabled gauge
+postgres_timeline counter
+dcs_last_seen gauge
+pending_restart gauge
+is_paused gauge
+failover_priority gauge
+postgres_state gauge
+"""
+"""What Patroni 4.1's page has, and its next one's."""
+
+
+@pytest.mark.parametrize("node", [primary_node(), standby_node()], ids=["primary", "standby"])
+def test_patronis_names_have_its_types_and_labels(node: NodeReport) -> None:
+    metrics = Metrics(scope="demo", name="n1", witness=False)
+    page = metrics.expose(readings(node, NOW, WALL, first_term=1)).decode()
+    types = re.findall(r"^# TYPE patroni_(\w+ \w+)$", page, re.MULTILINE)
+    assert sorted(types) == sorted(PATRONIS.split("\n")[:-1])
+    samples = re.findall(r"^patroni_\w+(.*) \S+$", page, re.MULTILINE)
+    assert set(samples) == {'{name="n1",scope="demo"}'}
+    assert len(samples) == len(types)
 
 
 def test_who_is_never_promoted_has_no_priority() -> None:
@@ -131,12 +174,14 @@ def test_paused_replay_waiting_restarts_and_replay_lag_are_told() -> None:
         standby_server(),
         replay_pause=ReplayPause.PAUSED,
         replay_lag_seconds=Seconds(7.5),
+        replayed_at="2026-01-02 03:04:05.5+00",
     )
     wanted = PendingRestart(name="max_connections", running="100", wanted="200")
     values = told(replace(standby_node(), server=server, pending=(wanted,)))
     assert values["patroni_xlog_paused"] == 1
     assert values["patroni_pending_restart"] == 1
     assert values["raftha_postgres_replay_lag_seconds"] == 7.5
+    assert values["patroni_xlog_replayed_timestamp"] == 1767323045.5
 
 
 def test_a_lease_that_ended_is_not_told_even_if_the_loop_stands_still() -> None:

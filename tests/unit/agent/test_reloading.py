@@ -15,7 +15,7 @@ from raftha.config.load import load
 from raftha.errors import ConfigError
 from raftha.model.ids import MemberName
 from raftha.model.report import Reloaded
-from raftha.model.settings import Address, NodeConfig
+from raftha.model.settings import Address, NodeConfig, VerifyClient
 from tests.unit.config.conftest import GOOD
 
 Options = dict[str, Any]
@@ -56,17 +56,40 @@ def test_what_needs_no_restart_is_in_force_at_once(file: File) -> None:
 
 
 def test_what_waits_for_a_restart_is_told_until_it_is_taken_back(file: File) -> None:
-    protected = {"username": "admin", "password": "geheim"}
-    paths = ("restapi.authentication.username", "restapi.authentication.password")
-    told = file.change(lambda o: o["restapi"].update(authentication=protected))
+    paths = ("restapi.listen", "restapi.connect_address")
+    told = file.change(lambda o: o["restapi"].update(listen="127.0.0.1:8009"))
     assert told == Reloaded(changed=paths, waiting=paths)
     told = file.change(lambda o: o.update(tags={"nosync": True}))
     assert told == Reloaded(changed=("tags.nosync",), waiting=paths)
     (notice,) = of_waiting(MemberName("n1"), file.reloads.waiting)
-    assert "restapi.authentication.password" in notice.what
-    assert "geheim" not in notice.what
-    assert file.change(lambda o: o["restapi"].pop("authentication")).waiting == ()
+    assert "restapi.listen, restapi.connect_address: changed in the file" in notice.what
+    assert file.change(lambda o: o["restapi"].update(listen="127.0.0.1:8008")).waiting == ()
     assert of_waiting(MemberName("n1"), file.reloads.waiting) == ()
+
+
+def test_who_may_ask_is_in_force_at_once(file: File) -> None:
+    protected = {"username": "admin", "password": "geheim"}
+    rules = {"authentication": protected, "allowlist": ["10.0.0.0/8"], "authenticate_reads": True}
+    assert file.change(lambda o: o["restapi"].update(rules)).waiting == ()
+    rest = file.reloads.restapi
+    assert rest.authentication is not None
+    assert rest.authentication.password.reveal() == "geheim"
+    assert (rest.allowlist, rest.authenticate_reads) == (("10.0.0.0/8",), True)
+
+
+def test_who_may_ask_over_https_waits_with_it(file: File) -> None:
+    """A server without HTTPS could not ask for the certificates that were to take the place of a
+    password."""
+    tls = {"certfile": "a.pem", "keyfile": "a.key", "cafile": "ca.pem"}
+    protected = {"username": "admin", "password": "geheim"}
+    file.change(lambda o: o["restapi"].update(authentication=protected))
+    file.options["restapi"].pop("authentication")
+    told = file.change(lambda o: o["restapi"].update(tls, verify_client="required"))
+    assert {"restapi.certfile", "restapi.verify_client"} < set(told.waiting)
+    assert "restapi.authentication.password" in told.waiting
+    assert "geheim" not in str(told)
+    rest = file.reloads.restapi
+    assert (rest.tls, rest.verify_client) == (None, VerifyClient.NONE)
 
 
 def test_an_agent_keeps_its_name_and_its_addresses_until_it_is_started_anew(file: File) -> None:
@@ -91,17 +114,17 @@ def test_another_address_for_the_same_port_is_announced_at_once(file: File) -> N
     assert config.connect_address == Address("10.0.0.1", 5432)
 
 
-def test_the_password_of_another_key_waits_with_it(file: File) -> None:
+def test_another_key_is_taken_with_its_password(file: File) -> None:
     tls = {"certfile": "a.pem", "keyfile": "a.key", "cafile": "ca.pem"}
     file.options["restapi"].update(tls, keyfile_password="old")
     file.write()
     file.reloads = Reloads(load(file.path, {}).config, file.path)
 
     told = file.change(lambda o: o["restapi"].update(keyfile="b.key", keyfile_password="new"))
-    assert told.waiting == ("restapi.keyfile",)
-    assert _password(file) == "old"
-    told = file.change(lambda o: o["restapi"].update(keyfile="a.key"))
     assert (told.waiting, _password(file)) == ((), "new")
+    tls_in_force = file.reloads.restapi.tls
+    assert tls_in_force is not None
+    assert tls_in_force.keyfile.name == "b.key"
 
 
 def _password(file: File) -> str:

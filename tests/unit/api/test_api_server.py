@@ -232,10 +232,11 @@ def test_tls_checks_both_ends_and_a_silent_client_holds_up_nobody(
         serving(responder, config) as address,
         socket.create_connection((address.host, address.port), 5),
     ):
-        assert client(address, "https", tls=files).operate(WISH) == running()
-        with pytest.raises(Refused) as caught:
-            client(address, "https", verify=False).operate(WISH)
-        assert caught.value.status == 401
+        assert client(address, "https", tls=files, auth=AUTH).operate(WISH) == running()
+        for shown, code in (({"tls": files}, 401), ({"auth": AUTH, "verify": False}, 403)):
+            with pytest.raises(Refused) as caught:
+                client(address, "https", **shown).operate(WISH)
+            assert caught.value.status == code
         with pytest.raises(Unreachable):
             client(address, "https").peer()
         with pytest.raises(Unreachable):

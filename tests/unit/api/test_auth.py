@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raftha.api.auth import Caller, basic, is_loopback, objection
+from raftha.api.auth import Caller, basic, is_loopback, objection, objection_to_reading
 from raftha.model.settings import BasicAuth, Secret, VerifyClient
 from tests.unit.api.fake_responder import rest_config
 
@@ -12,12 +12,9 @@ AUTH = BasicAuth(username="admin", password=Secret("geheim:1"))
 WRONG = BasicAuth(username="admin", password=Secret("geheim"))
 
 
-def status(
-    address: str, auth: BasicAuth | None, shown: str | None, verified: bool = False
-) -> int | None:
-    wanted = VerifyClient.OPTIONAL if verified else VerifyClient.NONE
-    config = rest_config(authentication=auth, verify_client=wanted)
-    caller = Caller(address=address, authorization=shown, verified=verified)
+def status(address: str, auth: BasicAuth | None, shown: str | None) -> int | None:
+    config = rest_config(authentication=auth)
+    caller = Caller(address=address, authorization=shown, verified=False)
     reply = objection(config, caller)
     return None if reply is None else reply.status
 
@@ -41,8 +38,41 @@ def test_a_change_needs_what_is_configured(
     assert status(address, auth, shown) == expected
 
 
-def test_a_verified_certificate_is_enough() -> None:
-    assert status("10.0.0.9", AUTH, None, verified=True) is None
+@pytest.mark.parametrize("wanted", [VerifyClient.OPTIONAL, VerifyClient.REQUIRED])
+@pytest.mark.parametrize(
+    ("auth", "shown", "verified", "of_change", "of_reading"),
+    [
+        (None, None, True, None, None),
+        (None, None, False, 403, 403),
+        (None, basic(AUTH), False, 403, 403),
+        (AUTH, None, True, 401, None),
+        (AUTH, basic(WRONG), True, 401, 401),
+        (AUTH, basic(AUTH), True, None, None),
+        (AUTH, basic(AUTH), False, 403, None),
+        (AUTH, None, False, 403, 401),
+    ],
+)
+def test_a_certificate_and_a_password_are_both_asked_of_a_change_and_either_of_a_reading(
+    wanted: VerifyClient,
+    auth: BasicAuth | None,
+    shown: str | None,
+    verified: bool,
+    of_change: int | None,
+    of_reading: int | None,
+) -> None:
+    """Also on the loopback interface, and where an address is allowed."""
+    config = rest_config(authentication=auth, verify_client=wanted, allowlist=("127.0.0.0/8",))
+    caller = Caller(address="127.0.0.1", authorization=shown, verified=verified)
+    replies = objection(config, caller), objection_to_reading(config, caller)
+    assert [None if r is None else r.status for r in replies] == [of_change, of_reading]
+
+
+def test_a_certificate_that_nobody_asks_for_counts_for_nothing() -> None:
+    config = rest_config(authentication=AUTH)
+    caller = Caller(address="10.0.0.9", authorization=None, verified=True)
+    for reply in (objection(config, caller), objection_to_reading(config, caller)):
+        assert reply is not None
+        assert reply.status == 401
 
 
 @pytest.mark.parametrize(

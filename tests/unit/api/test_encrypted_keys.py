@@ -11,17 +11,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from raftha.agent.process import _refuse_encrypted
 from raftha.api.client import Unreachable
 from raftha.api.server import ApiServer
 from raftha.api.tls import LOOK_S, Fresh, TlsError, client_context, server_context
 from raftha.clock import SystemClock
-from raftha.errors import ConfigError
 from raftha.model.settings import (
     Address,
-    NodeConfig,
-    RaftConfig,
-    RestConfig,
     Secret,
     TlsFiles,
     VerifyClient,
@@ -29,8 +24,6 @@ from raftha.model.settings import (
 from tests.certificates import make_certificates
 from tests.unit.api.fake_responder import FakeResponder, peer_report, rest_config, tls_files
 from tests.unit.api.test_api_server import client, serving
-from tests.unit.ha import builders as b
-from tests.unit.ha import servers as pg
 from tests.unit.ha.servers import FakeClock
 
 PASSWORD = Secret("geheim")
@@ -65,7 +58,7 @@ def test_what_keeps_a_key_closed_is_told_with_the_file_and_what_to_do(
     files = encrypted(tmp_path)
     for password in ("wrong", "x", "\u00fc", "long" * 500):
         words = refusal(replace(files, password=Secret(password)))
-        assert f"restapi.keyfile_password does not open {files.keyfile}" in words
+        assert f"keyfile_password does not open {files.keyfile}" in words
     words = refusal(replace(files, password=None))
     assert f"{files.keyfile} is encrypted and no password is given" in words
     make_certificates(tmp_path, "other")
@@ -86,13 +79,13 @@ def test_another_key_with_another_password_is_taken_over_and_a_wrong_one_changes
     fresh = Fresh(files, VerifyClient.NONE, clock)
     first = fresh.context()
     with pytest.raises(TlsError, match="does not open"):
-        fresh.change(replace(files, password=Secret("wrong")), "")
+        fresh.change(replace(files, password=Secret("wrong")), VerifyClient.NONE, "")
     assert fresh.context() is first
 
     other = encrypted(tmp_path, Secret("anders"))
     clock.advance(LOOK_S)
     assert fresh.context() is first, "the new key is closed until its password is known"
-    fresh.change(other, "")
+    fresh.change(other, VerifyClient.NONE, "")
     second = fresh.context()
     assert second is not first
     encrypted(tmp_path, Secret("anders"))
@@ -118,13 +111,15 @@ def test_a_running_server_takes_a_new_password_and_ciphers(tmp_path: Path) -> No
         api.stop()
 
 
-def test_after_a_reload_a_certificate_is_asked_for_as_before(tmp_path: Path) -> None:
+def test_after_a_reload_that_does_not_say_otherwise_a_certificate_is_asked_for(
+    tmp_path: Path,
+) -> None:
     files = encrypted(tmp_path)
     config = rest_config(tls=files, verify_client=VerifyClient.REQUIRED)
     api = ApiServer(config, FakeResponder(), SystemClock())
     address = api.start()
     try:
-        api.take(replace(config, verify_client=VerifyClient.NONE))
+        api.take(replace(config, ciphers="ECDHE+CHACHA20"))
         assert client(address, "https", tls=files).peer() == peer_report()
         with pytest.raises(Unreachable):
             client(address, "https", verify=False).peer()
@@ -146,16 +141,3 @@ def cipher(address: Address, folder: Path, mine: str = "ALL") -> str | None:
             return None if found is None else found[0]
     except (ssl.SSLError, ConnectionError):
         return None
-
-
-def test_the_links_of_raft_refuse_an_encrypted_key_by_its_name(tmp_path: Path) -> None:
-    files, here = encrypted(tmp_path), Address("127.0.0.1", 1)
-    raft = RaftConfig(
-        self_addr=here, bind_addr=here, partner_addrs=(), data_dir=tmp_path, tls=files
-    )
-    rest = RestConfig(listen=here, connect_address=here)
-    config = NodeConfig(scope=b.SCOPE, name=pg.N1, raft=raft, restapi=rest)
-    with pytest.raises(ConfigError, match=r"raft\.keyfile.*node\.key is encrypted"):
-        _refuse_encrypted(config)
-    make_certificates(tmp_path, "node")
-    _refuse_encrypted(config)

@@ -208,6 +208,7 @@ def test_whoever_gives_no_password_or_a_wrong_one_is_told_where_to_put_it(
         assert told.exit_code == Exit.REFUSED, told.output
         assert words in said(told)
         assert "use a node's file with -c FILE" in said(told)
+        assert said(told).count("(401)") == 1, "once for all members"
     assert untouched(responder)
 
 

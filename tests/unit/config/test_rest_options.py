@@ -91,8 +91,10 @@ def test_what_needs_https_is_warned_of_without_it(load_text: Any, good: str) -> 
         assert any(f"restapi.{name}" in line and "no effect without HTTPS" in line for line in told)
 
 
-def test_the_links_of_raft_have_no_password_for_a_key(refusals: Any, good: str) -> None:
+def test_a_key_of_the_links_may_have_a_password(load_text: Any, good: str) -> None:
     document = yaml.safe_load(good)
     document["raft"] |= {**TLS, "keyfile_password": "geheim"}
-    (problem,) = refusals(yaml.safe_dump(document))
-    assert "raft.keyfile_password: the Raft links take no encrypted key" in problem
+    tls = load_text(yaml.safe_dump(document)).config.raft.tls
+    assert tls is not None
+    assert tls.password is not None
+    assert tls.password.reveal() == "geheim"

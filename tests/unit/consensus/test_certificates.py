@@ -11,18 +11,25 @@ import pytest
 
 from raftha.consensus.certificates import CertificateError, date_problem, load_credentials
 from raftha.consensus.renewal import Renewal
-from raftha.model.settings import TlsFiles
+from raftha.model.settings import Secret, TlsFiles
 from tests.certificates import make_certificates
 from tests.sim.clocks import FakeClock, TrueTime
 
 DAY_S = 86400.0
 
 
-def files(folder: Path, certificate: str = "n1", key: str = "n1", ca: str = "ca") -> TlsFiles:
+def files(
+    folder: Path,
+    certificate: str = "n1",
+    key: str = "n1",
+    ca: str = "ca",
+    password: Secret | None = None,
+) -> TlsFiles:
     return TlsFiles(
         cafile=folder / f"{ca}.pem",
         certfile=folder / f"{certificate}.pem",
         keyfile=folder / f"{key}.key",
+        password=password,
     )
 
 
@@ -133,6 +140,44 @@ def test_files_that_cannot_be_used_change_nothing_and_are_told(node: Node, damag
     node.renewal.look()
     assert node.renewal.problem is None
     assert node.renewal.credentials is not before
+
+
+def test_an_encrypted_key_is_opened_by_its_password_and_by_no_other(tmp_path: Path) -> None:
+    make_certificates(tmp_path, "n1", password="open sesame")
+    for password, words in (
+        (None, r"n1\.key is encrypted: write its password in raft\.keyfile_password"),
+        ("wrong", r"raft\.keyfile_password does not open .*n1\.key"),
+        ("long" * 500, "does not open"),
+    ):
+        secret = None if password is None else Secret(password)
+        with pytest.raises(CertificateError, match=words):
+            load_credentials(files(tmp_path, password=secret), "n1")
+    opened = files(tmp_path, password=Secret("open sesame"))
+    assert load_credentials(opened, "n1").names == {"n1"}
+    make_certificates(tmp_path, "n1")
+    assert load_credentials(opened, "n1").names == {"n1"}, "a password too many does no harm"
+
+
+def test_another_password_is_taken_with_its_key_and_a_wrong_one_changes_nothing(
+    node: Node,
+) -> None:
+    first = node.renewal.credentials
+    make_certificates(node.folder, "n1", end=timedelta(days=200), password="anders")
+    node.renewal.look()
+    assert node.renewal.credentials is first
+    assert "is encrypted" in (node.renewal.problem or "")
+    with pytest.raises(CertificateError, match="does not open"):
+        node.renewal.take(files(node.folder, password=Secret("wrong")))
+    assert node.renewal.credentials is first
+    with pytest.raises(CertificateError, match="does not open"):
+        node.renewal.take(files(node.folder, password=Secret("wrong")))
+
+    node.renewal.take(files(node.folder, password=Secret("anders")))
+    second = node.renewal.credentials
+    assert (node.renewal.problem, second is first) == (None, False)
+    make_certificates(node.folder, "n1", end=timedelta(days=200), password="anders")
+    node.renewal.look()
+    assert node.renewal.credentials not in (first, second), "the next one is read by itself"
 
 
 def test_an_expiry_is_warned_of_from_30_days_before_and_logged_once_a_day(

@@ -59,6 +59,7 @@ def status_answer(**changes: Any) -> str:
         "restores": True,
         "received": None,
         "replayed": "0/3000000",
+        "replayed_at": "2026-01-02 03:04:05+00",
         "replay_pause": "paused",
         "replay_waits": False,
         "replay_lag": -1.5,
@@ -127,6 +128,7 @@ def test_a_standby_that_never_received_says_so() -> None:
     found = queries.parse_status(status_answer())
     assert found.received is None
     assert found.replayed == Lsn(0x3000000)
+    assert found.replayed_at == "2026-01-02 03:04:05+00"
     assert found.replay_pause is ReplayPause.PAUSED
     assert found.replay_lag_seconds == Seconds(0.0)
     assert found.timeline == 2
