@@ -67,6 +67,7 @@ class Handshake(Struct, frozen=True, kw_only=True):
         secured = self.security.secure(connection, dialing=True)
         own = encode_hello(self.registry.hello(to=peer))
         _send(secured, own)
+        self.security.hear(secured)
         theirs = _receive(secured)
         hello = decode_hello(theirs)
         transcript = Transcript(own, theirs).digest()
@@ -90,6 +91,7 @@ class Handshake(Struct, frozen=True, kw_only=True):
         """Greet whoever came; None for a visitor who has been heard and goes again. Raises OSError,
         WireError, Refused."""
         secured = self.security.secure(connection, dialing=False)
+        self.security.hear(secured)
         theirs = _receive(secured)
         if is_visit(theirs):
             self._hear(secured, theirs)

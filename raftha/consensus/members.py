@@ -26,6 +26,7 @@ from raftha.consensus.greeting import PROTOCOL, Grounds, Hello, Refusal
 from raftha.consensus.marks import Doubts, Mark
 from raftha.consensus.stable import Voter
 from raftha.consensus.verdicts import Verdicts
+from raftha.model.store import Accusation
 
 _MAX_TOLD: Final = 256
 _NONCE_BYTES: Final = 32
@@ -77,8 +78,7 @@ class Registry:
     """
 
     def __init__(self, identity: Identity, voters: Mapping[str, Voter]) -> None:
-        self._identity = identity
-        self._partners = frozenset(identity.partners)
+        self._identity, self._partners = identity, frozenset(identity.partners)
         self._first_seen = dict(voters)
         self._present = Present()
         self._linked: dict[str, Hello] = {}
@@ -197,11 +197,14 @@ class Registry:
         return self._verdicts.worst
 
     @property
+    def accusation(self) -> Accusation | None:
+        """The same, with where it came from."""
+        return self._verdicts.accusation
+
+    @property
     def barred(self) -> str | None:
         """Why this node never votes again from the directory that it has."""
-        verdict = self._verdicts.worst
-        is_out = verdict is not None and verdict.grounds is Grounds.REMOVED
-        return verdict.why if verdict is not None and is_out else None
+        return self._verdicts.barred
 
     def seat(self, seat: Seat) -> Seat:
         """A seat with what is known of who has it, by the link or by the first meeting."""

@@ -340,8 +340,7 @@ class RaftNode:
 
     def _describe(self) -> RaftStatus:
         fsync = self._stable.fsync_times()
-        verdict = self._registry.verdict
-        own = self._links.problem if verdict is None else verdict.why
+        own = self._links.problem
         contacts = dict(self._contacts)
         return status_of(self._facts, contacts, self._identity, self._registry, fsync, own)
 

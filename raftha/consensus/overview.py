@@ -64,6 +64,7 @@ def status_of(
             for seat in facts.roll.expected
         ),
         barred=registry.barred,
+        accusation=registry.accusation,
         listed=(identity.address, *identity.partners),
         incarnation=identity.incarnation,
         fsync=fsync,

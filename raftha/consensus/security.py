@@ -25,6 +25,11 @@ from raftha.account import own_name
 from raftha.clock import Clock
 from raftha.consensus.certificates import CertificateError, names_in
 from raftha.consensus.commands import WireError
+from raftha.consensus.recognition import (
+    USES_NO_CERTIFICATES,
+    expect_greeting,
+    expect_tls,
+)
 from raftha.consensus.renewal import Renewal
 from raftha.consensus.wire import MAX_FRAME_BYTES
 from raftha.errors import ConfigError, Problem
@@ -109,6 +114,9 @@ class Security(Protocol):
     def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:
         """Encrypt a fresh connection, or hand it back. Raises OSError."""
 
+    def hear(self, connection: socket.socket) -> None:
+        """Wait for the first word. Raises OSError, or WireError if it is not said in this way."""
+
     def proof(self, role: bytes, transcript: bytes) -> bytes:
         """What shows that this side knows the shared key."""
 
@@ -140,6 +148,9 @@ class PlainSecurity:
 
     def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:  # noqa: ARG002
         return connection
+
+    def hear(self, connection: socket.socket) -> None:
+        expect_greeting(connection)
 
     def proof(self, role: bytes, transcript: bytes) -> bytes:  # noqa: ARG002
         return b""
@@ -201,8 +212,18 @@ class TlsSecurity(PlainSecurity):
 
     def secure(self, connection: socket.socket, *, dialing: bool) -> socket.socket:
         credentials = self._renewal.credentials
-        context = credentials.client if dialing else credentials.server
-        return context.wrap_socket(connection, server_side=not dialing)
+        if not dialing:
+            expect_tls(connection)
+            return credentials.server.wrap_socket(connection, server_side=True)
+        try:
+            return credentials.client.wrap_socket(connection)
+        except ssl.SSLError as error:
+            if error.reason == "WRONG_VERSION_NUMBER":
+                raise WireError(USES_NO_CERTIFICATES) from error
+            raise
+
+    def hear(self, connection: socket.socket) -> None:
+        """TLS has heard it."""
 
     def check_identity(self, connection: socket.socket, speaker: Named) -> None:
         assert isinstance(connection, ssl.SSLSocket)

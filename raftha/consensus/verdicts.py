@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 from raftha.consensus.greeting import Grounds, Refusal
+from raftha.model.store import Accusation
 
 _MAX_HELD: Final = 256
 
 
 class Verdicts:
-    """One verdict for each address; `worst` is the gravest of them, then the first.
+    """One verdict for each address; `worst` is the gravest of them, then the first, `accusation`
+    the same for people to read.
 
     It stands until the same peer lets this node in, or has no seat any more. One that voids the
     Raft directory stands for good: nothing that happens later gives it back what it has forgotten.
@@ -19,6 +21,7 @@ class Verdicts:
 
     def __init__(self) -> None:
         self.worst: Refusal | None = None
+        self.accusation: Accusation | None = None
         self._held: dict[str, Refusal] = {}
 
     def add(self, address: str, refusal: Refusal) -> None:
@@ -40,8 +43,18 @@ class Verdicts:
         return held is not None and held.grounds.voids_directory
 
     def _weigh(self) -> None:
-        self.worst = max(self._held.values(), key=_gravity, default=None)
+        address, self.worst = max(self._held.items(), key=_gravity, default=("", None))
+        said = self.worst
+        self.accusation = Accusation(address=address, why=said.why) if said else None
+
+    @property
+    def barred(self) -> str | None:
+        """Why this node is no voter any more, if the worst is that it is none."""
+        worst = self.worst
+        is_out = worst is not None and worst.grounds is Grounds.REMOVED
+        return worst.why if worst is not None and is_out else None
 
 
-def _gravity(refusal: Refusal) -> int:
+def _gravity(held: tuple[str, Refusal]) -> int:
+    refusal = held[1]
     return 2 if refusal.grounds.voids_directory else int(refusal.grounds is Grounds.REMOVED)

@@ -7,7 +7,13 @@ from typing import Final
 
 from raftha.instants import Instant, longest
 from raftha.model.report import Level, Notice
-from raftha.model.store import MAX_STATE_BYTES, SLOW_FSYNC_S, RaftStatus, VoterStatus
+from raftha.model.store import (
+    MAX_STATE_BYTES,
+    SLOW_FSYNC_S,
+    Accusation,
+    RaftStatus,
+    VoterStatus,
+)
 from raftha.model.trouble import Trouble
 
 LOW_SPACE_BYTES: Final = 256 << 20
@@ -19,6 +25,11 @@ LEAST_SLOW_FSYNCS: Final = 3
 one in a hundred where a quiet group writes once a second."""
 
 _REMEDIES: Final = (
+    (
+        re.compile("a key file or nothing"),
+        "protect the links in the same way on every node: by raft.key_file, or by raft.cafile, "
+        "raft.certfile and raft.keyfile; then restart the agent of the one that was different",
+    ),
     (
         re.compile("key_file"),
         "give every node the same key file (sha256sum tells), and restart the agent of the one "
@@ -66,6 +77,7 @@ def group_problems(raft: RaftStatus, now: Instant) -> tuple[Notice, ...]:
     found += _slow_disk(raft)
     found += _filling_store(raft)
     found += [notice for voter in raft.voters for notice in _of_voter(voter, raft, now)]
+    found += _of_accusation(raft)
     return tuple(found)
 
 
@@ -92,23 +104,39 @@ def _of_voter(voter: VoterStatus, raft: RaftStatus, now: Instant) -> list[Notice
 
 
 def _of_problem(voter: VoterStatus, problem: str, heard: str, raft: RaftStatus) -> list[Notice]:
-    """What a peer says against this node stands beside that peer too, whose name tells more."""
-    what = problem
-    if voter.is_self:
-        if any(other.problem == problem for other in raft.voters if not other.is_self):
-            return []
-        what = problem.replace("it refuses this node", "a peer refuses this node", 1)
-    remedy = next(remedy for pattern, remedy in _REMEDIES if pattern.search(problem))
-    if "cannot connect" in problem:
-        remedy = _bring_back(voter, raft)
+    is_gone = "cannot connect" in problem
     return [
         Notice(
             code=Trouble.VOTER_PROBLEM,
             subject=voter.name or voter.address,
-            what=what + heard,
-            remedy=remedy,
+            what=problem + heard,
+            remedy=_bring_back(voter, raft) if is_gone else _remedy(problem),
         )
     ]
+
+
+def _of_accusation(raft: RaftStatus) -> list[Notice]:
+    """What a peer says against this node stands beside that peer too, whose name tells more, unless
+    it has been lost since, or is no voter."""
+    said = raft.accusation
+    if said is None or any(voter.problem == said.why for voter in raft.voters):
+        return []
+    return [
+        Notice(
+            code=Trouble.VOTER_PROBLEM,
+            subject=_own_name(raft),
+            what=_in_full(said),
+            remedy=_remedy(said.why),
+        )
+    ]
+
+
+def _in_full(said: Accusation) -> str:
+    return said.why.replace("it refuses this node", f"{said.address} refuses this node", 1)
+
+
+def _remedy(problem: str) -> str:
+    return next(remedy for pattern, remedy in _REMEDIES if pattern.search(problem))
 
 
 def _bring_back(voter: VoterStatus, raft: RaftStatus) -> str:
@@ -163,7 +191,8 @@ def _other_file(raft: RaftStatus) -> list[Notice]:
 
 
 def _of_joiner(joiner: VoterStatus, raft: RaftStatus) -> Notice:
-    why = f": {joiner.problem}" if joiner.problem else ""
+    said = _in_full(raft.accusation) if joiner.is_self and raft.accusation else None
+    why = "".join(f": {each}" for each in (joiner.problem, said) if each)
     name, address = joiner.name or "NAME", joiner.address
     seat = next((v for v in raft.voters if v.name and v.name.casefold() == name.casefold()), None)
     remedy = f"give it one with raftha member add {name} {address}"

@@ -238,14 +238,22 @@ class FsyncTimes(Struct, frozen=True, kw_only=True):
     slow: int = 0
 
 
+class Accusation(Struct, frozen=True, kw_only=True):
+    """Why the peer at an address does not let this node in, as it was told here."""
+
+    address: str
+    why: str
+
+
 class RaftStatus(Struct, frozen=True, kw_only=True):
     """The Raft group as this node sees it. `joiners` hold the log and have no vote; `expected` will
     get one once they do. `majority` says that a majority is in touch *now*: a raft leader is known
     and was heard (or answered this leader) within the fallback time. `barred` says why this very
-    node never votes again. `listed` are the addresses in this node's file, its own among them; none
-    if it is not known. `incarnation` is the random identity of this node's own Raft directory.
-    `free_bytes` is the space left for the Raft directory, None if unknown.
-    `state_bytes` is how large this node's copy of the store is, as `MAX_STATE_BYTES` counts."""
+    node never votes again, `accusation` what a peer holds against it. `listed` are the addresses in
+    this node's file, its own among them; none if it is not known. `incarnation` is the random
+    identity of this node's own Raft directory. `free_bytes` is the space left for the Raft
+    directory, None if unknown. `state_bytes` is how large this node's copy of the store is, as
+    `MAX_STATE_BYTES` counts."""
 
     role: RaftRole
     leader: str | None
@@ -257,6 +265,7 @@ class RaftStatus(Struct, frozen=True, kw_only=True):
     joiners: tuple[VoterStatus, ...] = ()
     expected: tuple[VoterStatus, ...] = ()
     barred: str | None = None
+    accusation: Accusation | None = None
     listed: tuple[str, ...] = ()
     incarnation: str = ""
     fsync: FsyncTimes = FsyncTimes()

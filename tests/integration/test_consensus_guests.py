@@ -210,6 +210,41 @@ def test_a_node_with_another_key_is_refused_and_told_so_once(group: Voters, tmp_
     assert not group.status("n3")["majority"]
 
 
+@pytest.mark.parametrize("odd", ["certificates", "key file"])
+def test_a_node_that_protects_its_links_in_another_way_is_told_apart_on_both_sides(
+    tmp_path: Path, odd: str
+) -> None:
+    """Whoever dials, and in the log once for each link; a crowd that does the same adds nothing."""
+    (tmp_path / "key").write_text("k" * 40)
+    with Voters(tmp_path) as group:
+        make_certificates(tmp_path, *group.nodes)
+        for node in group.nodes.values():
+            has_key = (node.name == "n3") is (odd == "key file")
+            key = {"key_file": str(tmp_path / "key")}
+            node.configure(key if has_key else certificate_options(tmp_path, node.name))
+        group.start()
+        group.wait_for(lambda: group.leader() in ("n1", "n2"), START_LIMIT_S, "two of three agree")
+        leader = group.leader()
+        assert leader is not None
+        words = {
+            "certificates": "it uses certificates, and this node a key file or nothing",
+            "key file": "it uses a key file or nothing, and this node certificates",
+        }
+        other = words["certificates" if odd == "key file" else "key file"]
+        group.wait_for(lambda: words[odd] in group.problem(leader, "n3"), 5.0, "the leader says it")
+        group.wait_for(
+            lambda: any(other in (v["problem"] or "") for v in group.status("n3")["voters"]),
+            5.0,
+            "n3 says it",
+        )
+        hello = b"\x00\x20\xde" + b"x" * 32 if odd == "key file" else b"\x16\x03\x01" + b"x" * 32
+        for _ in range(50):
+            answer_to(hello, group.nodes[leader].raft_port)
+        lines = [x.partition(" ")[2] for x in group.nodes[leader].said().splitlines()]
+        told = [line for line in lines if words[odd] in line]
+        assert 1 <= len(told) == len(set(told)) <= 3, told
+
+
 BAD_CERTIFICATES = ["foreign authority", "expired", "not valid yet"]
 
 

@@ -122,6 +122,16 @@ def test_a_node_of_another_cluster_of_the_same_authority_stays_outside(tmp_path:
         for name in group.nodes:
             assert "is no voter" not in group.nodes[name].said()
 
+        group.kill("n3")
+        group.wait_for(
+            lambda: "cannot connect" in group.problem("n1", "n3"), PROMPTLY_S, "n3 is gone"
+        )
+        status = group.status("n1")
+        said, address = status["accusation"], group.nodes["n3"].address
+        assert (said["address"], "check the addresses" in said["why"]) == (address, True)
+        (own,) = [voter["problem"] for voter in status["voters"] if voter["is_self"]]
+        assert "this node's certificate" in own, "it hides what is wrong here"
+
 
 def test_lists_of_voters_that_differ_are_told_apart_on_both_sides(tmp_path: Path) -> None:
     with Voters(tmp_path) as group:

@@ -31,7 +31,9 @@ def scrape(cluster: ClusterHarness, name: str) -> Values:
             if not sample.name.startswith("process_"):
                 assert (labels.pop("scope"), labels.pop("name")) == ("test", name), sample
             words = ",".join(labels[label] for label in sorted(labels))
-            values[sample.name + (f"{{{words}}}" if words else "")] = sample.value
+            # This reader, unlike Prometheus, gives each counter the ending that Patroni's lack.
+            plain = sample.name.removesuffix("_total") if "patroni" in sample.name else sample.name
+            values[plain + (f"{{{words}}}" if words else "")] = sample.value
     return values
 
 

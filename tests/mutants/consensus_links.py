@@ -7,6 +7,8 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _CERTIFICATES: Final = "unit/consensus/test_certificates.py::"
+_MEMBERS: Final = "unit/consensus/test_members.py::"
+_RECOGNITION: Final = "unit/consensus/test_recognition.py::"
 _RUNTIME: Final = "unit/consensus/test_hazards_runtime.py::"
 _RECEPTION: Final = "unit/consensus/test_reception.py::"
 
@@ -261,6 +263,27 @@ MUTANTS: Final = (
         limit_s=20,
     ),
     Mutant(
+        file="consensus/recognition.py",
+        without="a long greeting is taken for TLS",
+        text="first[1] != _TLS_MAJOR or first[2] > _LATEST_MINOR:",
+        instead="first[1] != _TLS_MAJOR:",
+        caught_by=_RECOGNITION + "test_a_greeting_of_any_length_is_no_tls",
+    ),
+    Mutant(
+        file="consensus/recognition.py",
+        without="a node with certificates lets one without see a broken connection",
+        text="connection.sendall(_REFUSAL_IN_TLS)",
+        instead="",
+        caught_by=_RECOGNITION + "test_both_ends_say_what_the_other_side_uses",
+    ),
+    Mutant(
+        file="consensus/recognition.py",
+        without="a node without certificates lets one with them see a broken connection",
+        text="connection.sendall(_REFUSAL_OF_OURS)",
+        instead="pass",
+        caught_by=_RECOGNITION + "test_both_ends_say_what_the_other_side_uses",
+    ),
+    Mutant(
         file="consensus/renewal.py",
         without="a password that opens nothing costs the certificate in use",
         text="seen, credentials = signature_of(files), load_credentials(files, self._name)",
@@ -268,5 +291,20 @@ MUTANTS: Final = (
         "seen, credentials = signature_of(files), load_credentials(files, self._name)",
         caught_by=_CERTIFICATES
         + "test_another_password_is_taken_with_its_key_and_a_wrong_one_changes_nothing",
+    ),
+    Mutant(
+        file="consensus/verdicts.py",
+        without="a node is told that it is refused, and not by whom",
+        text="Accusation(address=address, why=said.why)",
+        instead='Accusation(address="", why=said.why)',
+        caught_by=_MEMBERS + "test_a_verdict_is_over_once_the_peer_that_gave_it_lets_this_node_in",
+    ),
+    Mutant(
+        file="ha/voting.py",
+        without="what a peer says of this node hides what is wrong with its own certificate",
+        text="found += _of_accusation(raft)\n",
+        instead="found = _of_accusation(raft) or found\n",
+        caught_by="unit/ha/test_explain.py::"
+        "test_what_a_peer_says_of_this_node_is_told_under_the_name_of_the_peer",
     ),
 )

@@ -119,9 +119,9 @@ MUTANTS: Final = (
         caught_by=_WISHES + "test_two_wishes_are_done_one_after_the_other",
     ),
     Mutant(
-        file="consensus/members.py",
+        file="consensus/verdicts.py",
         without="members: a removed node is not told that it is out",
-        text="verdict.grounds is Grounds.REMOVED",
+        text="worst.grounds is Grounds.REMOVED",
         instead="False",
         caught_by=_WISHES + "test_a_removed_voter_disturbs_nobody_and_is_told",
     ),

@@ -18,6 +18,7 @@ from raftha.consensus.greeting import (
 )
 from raftha.consensus.members import Present, Registry
 from raftha.consensus.stable import Voter
+from raftha.model.store import Accusation
 from tests.unit.consensus.greetings import OWN, PEER, said
 
 SEATS = (
@@ -214,9 +215,11 @@ def test_a_verdict_is_over_once_the_peer_that_gave_it_lets_this_node_in() -> Non
     members.judged("c:1", Refusal("the files differ"))
     members.judged("b:1", Refusal("two agents of one address"))
     assert members.verdict == Refusal("two agents of one address")
+    assert members.accusation == Accusation(address="b:1", why="two agents of one address")
 
     members.admit(said())
     assert members.verdict == Refusal("the files differ"), "only b:1 let it in"
+    assert members.accusation == Accusation(address="c:1", why="the files differ")
     members.admit(said(address="c:1", name="n3", incarnation="i3"))
     assert members.verdict is None
 

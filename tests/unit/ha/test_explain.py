@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from raftha.consensus.recognition import USES_CERTIFICATES, USES_NO_CERTIFICATES
 from raftha.ha.explain import cluster_problems, problems
 from raftha.ha.memory import Memory, Unstreamed
 from raftha.ha.voting import group_problems
@@ -14,7 +15,13 @@ from raftha.instants import Seconds
 from raftha.model.ids import Epoch
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
-from raftha.model.store import MAX_STATE_BYTES, FsyncTimes, RaftStatus, VoterStatus
+from raftha.model.store import (
+    MAX_STATE_BYTES,
+    Accusation,
+    FsyncTimes,
+    RaftStatus,
+    VoterStatus,
+)
 from raftha.model.view import GuardianView
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
@@ -167,6 +174,8 @@ def test_what_keeps_a_voter_away_is_told_instead_of_its_silence() -> None:
     ("problem", "remedy"),
     [
         ("its raft.key_file is not the same as ours", "the same key file (sha256sum tells)"),
+        (f"no greeting: {USES_CERTIFICATES}", "in the same way on every node"),
+        (f"no greeting: {USES_NO_CERTIFICATES}", "in the same way on every node"),
         ("no greeting: TLS: tlsv1 alert unknown ca", "put a certificate that carries the name"),
         ("no greeting: TLS: sslv3 alert certificate expired", "it is read without a restart"),
         ("its certificate names n9, not n2: it must carry the node's name", "raft.cafile"),
@@ -183,9 +192,13 @@ def test_what_a_peer_says_of_this_node_is_told_under_the_name_of_the_peer() -> N
     """A node of another cluster must not make a healthy one look ill."""
     words = "it refuses this node, of which it says: it belongs to cluster 'a', not 'b'"
     here, *others = raft().voters
-    accused = replace(raft(), voters=(replace(here, problem=words), *others))
+    said = Accusation(address="c:1", why=words)
+    accused = replace(raft(), accusation=said)
     (notice,) = group_problems(accused, T0)
-    assert (notice.subject, notice.what[:25]) == ("n1", "a peer refuses this node,")
+    assert (notice.subject, notice.what) == ("n1", words.replace("it", "c:1", 1))
+    own = replace(here, problem="this node's certificate has expired")
+    told = group_problems(replace(accused, voters=(own, *others)), T0)
+    assert [each.what for each in told] == [own.problem, notice.what], "neither hides the other"
 
     refusing = replace(others[1], problem=words)
     (notice,) = group_problems(replace(accused, voters=(*accused.voters[:2], refusing)), T0)
