@@ -289,17 +289,18 @@ def check_environment(cluster: ClusterHarness) -> None:
 
 
 def check_log(cluster: ClusterHarness, name: str) -> None:
-    """A file of JSON lines that rotates, with fields of the user's own, after a reload."""
+    """A file of JSON lines that rotates, with fields of the user's own and what a single part says,
+    after a reload."""
     folder = cluster.nodes[name].folder / "logs"
     folder.mkdir()
     wanted = {
-        "level": "DEBUG",
+        "level": "ERROR",
         "format": "json",
         "dir": str(folder),
         "file_size": LOG_BYTES,
         "file_num": 2,
         "static_fields": {"datacenter": "east"},
-        "loggers": {"raftha.consensus": "WARNING"},
+        "loggers": {"raftha.agent": "DEBUG"},
     }
     usual: dict[str, Any] = {}
 
@@ -308,8 +309,7 @@ def check_log(cluster: ClusterHarness, name: str) -> None:
         options["log"] = wanted
 
     def rotated() -> bool:
-        cluster.get(name, "/cluster")
-        hang_up(cluster, name)
+        assert request(cluster, name, "POST", "/reload", {})[0] == 202  # a warning of raftha.api
         return (folder / f"{name}.log.2").exists()
 
     change(cluster, name, aside)
@@ -318,8 +318,9 @@ def check_log(cluster: ClusterHarness, name: str) -> None:
     assert [file.name for file in files] == [f"{name}.log", f"{name}.log.1", f"{name}.log.2"]
     assert all(file.stat().st_size <= LOG_BYTES for file in files)
     lines = [json.loads(line) for line in told(files[1])]
-    assert lines
     assert {line["datacenter"] for line in lines} == {"east"}
+    assert {line["logger"].rpartition(".")[0] for line in lines} == {"raftha.agent"}
+    assert "INFO" in {line["level"] for line in lines}
     change(cluster, name, lambda options: options.update(log=usual))
 
 
