@@ -60,6 +60,18 @@ BY_ROLE: Final[Mapping[str, tuple[int, int]]] = {
     "/readiness?mode=apply&lag=16MB": (200, 200),
     "/readiness?mode=write&lag=16MB": (200, 200),
 }
+POSTED: Final = (
+    "/switchover",
+    "/failover",
+    "/restart",
+    "/reinitialize",
+    "/reload",
+    "/pause",
+    "/resume",
+    "/stop",
+    "/start",
+    "/members",
+)
 
 
 def test_an_ordinary_day(new_cluster: NewCluster) -> None:
@@ -156,7 +168,9 @@ def check_settings(cluster: ClusterHarness, name: str) -> None:
         "ttl",
     ):
         assert config(cluster, name, "PATCH", wrong)[0] == 400, wrong
-    assert config(cluster, name, "PATCH", {"slots": {"a" * 70_000: {}}})[0] == 413
+    much = {"slots": {"a" * 70_000: {}}}
+    assert {config(cluster, name, method, much)[0] for method in ("PATCH", "PUT")} == {413}
+    assert {request(cluster, name, "POST", path, much)[0] for path in POSTED} == {413}
     assert config(cluster, name, "GET")[1] == after, "what was refused has changed nothing"
     users = {"postgresql": {"pg_ident": ["operators alice bob"]}}
     assert config(cluster, name, "PATCH", users)[0] == 200
