@@ -26,6 +26,7 @@ from raftha.errors import ConfigError
 from raftha.instants import longest
 from raftha.model.finding import Examination, Finding, Grade, Link
 from raftha.model.report import ClusterReport, Level
+from raftha.model.settings import NodeConfig
 
 CLOCKS_S: Final = 1.0
 """By how much the clocks of two nodes may differ before it is told."""
@@ -72,8 +73,9 @@ def examine(contact: Contact, clock: Clock, output: str) -> Exit:
     return _tell(found, links, output)
 
 
-def before_start(file: Path, clock: Clock, output: str) -> Exit:
-    """Examine this machine for the node of this file."""
+def before_start(file: Path, clock: Clock, output: str, wait: float | None = None) -> Exit:
+    """Examine this machine for the node of this file; if it is to `wait` so many seconds, with the
+    others, which do the same at the same time."""
     from raftha.agent import doctor
     from raftha.agent.checkup import checkup
 
@@ -87,7 +89,7 @@ def before_start(file: Path, clock: Clock, output: str) -> Exit:
         config=lambda: config,
         clock=clock,
         settings=lambda: config.bootstrap.dynamic,
-        targets=lambda: doctor.partners_of(config),
+        targets=lambda: doctor.partners_of(config) if wait is None else (),
     )
     examined = local.examine()
     obstacles = [
@@ -98,9 +100,30 @@ def before_start(file: Path, clock: Clock, output: str) -> Exit:
         for each in loaded.warnings
     ]
     ports = doctor.free_ports(config)
-    found = [*warnings, *obstacles, *ports, *examined.findings, *_partners(examined.links)]
+    seen: Sequence[Finding] = tuple(_partners(examined.links))
+    links: Mapping[str, Sequence[Link]] = {}
+    if wait is not None and config.raft.partner_addrs:
+        seen, links = _met(config, clock, wait)
+    found = [*warnings, *obstacles, *ports, *examined.findings, *seen]
     placed = [Placed(node=config.name, finding=each) for each in found]
-    return _tell(placed, {}, output)
+    return _tell(placed, links, output)
+
+
+def _met(
+    config: NodeConfig, clock: Clock, seconds: float
+) -> tuple[Sequence[Finding], Mapping[str, Sequence[Link]]]:
+    """What a meeting with the others shows."""
+    from raftha.agent.meeting import meet
+
+    others = ", ".join(str(a) for a in config.raft.partner_addrs if a != config.raft.self_addr)
+    complain(f"waiting {seconds:g} s at most for the same command at {others}")
+    try:
+        met = meet(config, clock, seconds)
+    except (OSError, ConfigError) as error:
+        what = f"the others cannot be waited for: {error}"
+        remedy = "free the Raft port and mend the credentials; of an agent that runs ask raftha "
+        return (_problem("links", what, remedy + "doctor without --before-start"),), {}
+    return met.findings, met.links
 
 
 def _has_postgresql(file: Path) -> bool:

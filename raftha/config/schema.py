@@ -184,8 +184,10 @@ DYNAMIC_OPTIONS: Final[tuple[Option, ...]] = (
         "0",
         "How long a stop of the primary in good order may take, with `before_stop`, until it is"
         " stopped at once. It counts in a synchronous mode alone, where a standby holds all that"
-        " was acknowledged. With 0, or without such a mode, it is 60 s. A switchover or failover"
-        " that comes to this is given up, and the server starts where it was.",
+        " was acknowledged. Whatever it is, a server that does not answer for"
+        " `primary_health_timeout` is not waited for longer than its lease lasts, nor any longer"
+        " than 60 s where 0 stands here. A switchover or failover that comes to this is given up,"
+        " and the server starts where it was.",
         maximum=86400,
     ),
     Option(

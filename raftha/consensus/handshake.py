@@ -120,6 +120,15 @@ class Handshake(Struct, frozen=True, kw_only=True):
         framing = self.security.framing(ACCEPTOR, transcript)
         return Established(connection=secured, hello=hello, framing=framing)
 
+    def hear(self, connection: socket.socket) -> None:
+        """As `accept`, for who is no voter and shows nothing of itself: visitors alone are let in.
+        Raises OSError, WireError, Refused."""
+        secured = self.security.secure(connection, dialing=False)
+        theirs = _receive(secured)
+        if not is_visit(theirs):
+            raise WireError("it came to join a Raft group, and none runs here")
+        self._hear(secured, theirs)
+
     def _hear(self, secured: socket.socket, theirs: bytes) -> None:
         """Let a visitor show its credentials and hear its word."""
         visitor = decode_visit(theirs)

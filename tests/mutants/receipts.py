@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _WILL: Final = "unit/guardian/test_will.py::"
 _TAKEN: Final = "unit/agent/test_receipts.py::"
 _VISIT: Final = "unit/consensus/test_visiting.py::"
+_MET: Final = "unit/agent/test_meeting.py::"
 _NO_FIT: Final = _TAKEN + "test_what_does_not_fit_the_present_leader_frees_nothing"
 
 MUTANTS: Final = (
@@ -121,5 +122,28 @@ MUTANTS: Final = (
         text="if (visitor.scope, visitor.to) != (here.scope, here.address):",
         instead="if not visitor.scope:",
         caught_by=_VISIT + "test_a_word_for_another_is_not_heard",
+    ),
+    Mutant(
+        file="consensus/handshake.py",
+        without="a doctor is taken for an incarnation of its node",
+        text="        if not is_visit(theirs):\n"
+        '            raise WireError("it came to join a Raft group, and none runs here")\n',
+        instead="        if not is_visit(theirs):\n"
+        "            _send(secured, encode_hello(self.registry.hello(to='')))\n",
+        caught_by=_VISIT + "test_who_is_no_voter_yet_answers_no_hello",
+    ),
+    Mutant(
+        file="agent/meeting.py",
+        without="a doctor takes another node of its own name for a partner",
+        text="if name.casefold() == self._config.name.casefold():",
+        instead="if name == word.address:",
+        caught_by=_MET + "test_a_word_is_taken_of_partners_alone",
+    ),
+    Mutant(
+        file="agent/meeting.py",
+        without="a node goes home before the others know that it has seen all",
+        text="return all(p.runs or (p.sees_all and p.knows) for p in self._partners.values())",
+        instead="return all(p.runs or p.sees_all for p in self._partners.values())",
+        caught_by=_MET + "test_nobody_goes_before_all_others_know_that_all_is_seen",
     ),
 )

@@ -61,20 +61,34 @@ def why(
     context.exit(work.around(contact, then, around or 60.0, output))
 
 
-@click.command(epilog=example("raftha doctor -c /etc/raftha/n1.yml --before-start"))
+@click.command(epilog=example("raftha doctor -c /etc/raftha/n1.yml --before-start --wait 60"))
 @where_options
 @click.option("--before-start", is_flag=True, help="Examine this machine alone, by -c FILE.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=1, max=3600),
+    metavar="SECONDS",
+    help="With --before-start: try all ports with the other machines, where the same runs.",
+)
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: programs."
 )
 @click.pass_context
-def doctor(context: click.Context, /, before_start: bool, output: str, **where: Any) -> None:
+def doctor(
+    context: click.Context,
+    /,
+    before_start: bool,
+    wait: float | None,
+    output: str,
+    **where: Any,
+) -> None:
     """Examine clocks, disks, ports, certificates and PostgreSQL.
 
     On a cluster that runs, every node examines itself, and a table shows which node reaches which
     other at which port. Before the first start, --before-start examines the machine that it runs
-    on; it needs the rights of the user that is to run the agent, and no other node. It ends with 5
-    if there is a problem, so that scripts can rely on it.
+    on; it needs the rights of the user that is to run the agent, and no other node. Run with --wait
+    on all machines at once, they try each other's ports, in both directions, with the credentials
+    of the Raft group. It ends with 5 if there is a problem, so that scripts can rely on it.
     """
     from raftha.cli import doctor as work
     from raftha.clock import SystemClock
@@ -84,7 +98,9 @@ def doctor(context: click.Context, /, before_start: bool, output: str, **where: 
         file = place.over(context.obj).file
         if file is None:
             raise click.UsageError("--before-start examines what a file describes: give -c FILE")
-        context.exit(work.before_start(file, SystemClock(), output))
+        context.exit(work.before_start(file, SystemClock(), output, wait))
+    if wait is not None:
+        raise click.UsageError("--wait is for nodes that do not run yet: add --before-start")
     context.exit(work.examine(contact_of(context, place), SystemClock(), output))
 
 

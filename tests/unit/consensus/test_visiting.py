@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from raftha.consensus.commands import WireError
+from raftha.consensus.greeting import encode_hello
 from raftha.consensus.handshake import Handshake, Refused, leave_word
 from raftha.consensus.members import Identity, Registry
 from raftha.consensus.security import DIALER, KeySecurity, Security, choose
@@ -16,6 +17,7 @@ from raftha.consensus.visiting import Visitors, is_visit, visit
 from raftha.model.settings import Address, RaftConfig, TlsFiles
 from tests.certificates import make_certificates
 from tests.sim.clocks import FakeClock, TrueTime
+from tests.unit.consensus.greetings import PEER
 
 KEY = KeySecurity(b"k" * 32)
 VOTER = "127.0.0.1:5001"
@@ -152,3 +154,27 @@ def test_a_hello_is_no_visit() -> None:
     assert is_visit(said())
     assert not is_visit(b"")
     assert not is_visit(said()[:-3])
+
+
+def test_who_is_no_voter_yet_answers_no_hello() -> None:
+    """A peer would remember what it is told for an incarnation of this node."""
+    left, right = socket.socketpair()
+    with ThreadPoolExecutor(1) as thread, left, right:
+        right.settimeout(5.0)
+        listening = thread.submit(Visited(KEY).handshake.hear, right)
+        hello = encode_hello(PEER)
+        left.sendall(len(hello).to_bytes(2, "big") + hello)
+        with pytest.raises(WireError, match="none runs here"):
+            listening.result()
+        right.close()
+        assert left.recv(100) == b""
+
+
+def test_who_is_no_voter_yet_hears_visitors_as_voters_do() -> None:
+    node = Visited(KEY)
+    left, right = socket.socketpair()
+    with ThreadPoolExecutor(1) as thread, left, right:
+        listening = thread.submit(node.handshake.hear, right)
+        assert leave_word(left, KEY, said()) is None
+        listening.result()
+    assert node.heard == [("n1", b"word")]
