@@ -92,6 +92,8 @@ class Board(Struct, kw_only=True):
             pg_ident=postgres.pg_ident,
             bootstrap=config.bootstrap.dynamic,
             pre_promote=bool(postgres.hooks.pre_promote),
+            post_bootstrap=bool(config.bootstrap.post_bootstrap),
+            copies_alone=any(method.no_leader for method in self.postgres.copy_methods),
         )
 
     def hooks(self) -> Hooks:

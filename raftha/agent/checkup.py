@@ -37,7 +37,7 @@ def checkup(config: NodeConfig, clock: Clock) -> tuple[Problem, ...]:
             lambda: _look_for_binaries(config, postgres, clock),
             lambda: look_at_custom_conf(postgres),
             lambda: _look_at_place(postgres.data_dir),
-            lambda: _look_for_programs(postgres),
+            lambda: _look_for_programs(config, postgres),
         ]
     found: list[Problem] = []
     for look in looks:
@@ -67,8 +67,8 @@ def _look_for_binaries(config: NodeConfig, postgres: PostgresConfig, clock: Cloc
     look_at_logins(instance, postgres.authentication)
 
 
-def _look_for_programs(postgres: PostgresConfig) -> None:
-    problems = tuple(absent(postgres.hooks))
+def _look_for_programs(config: NodeConfig, postgres: PostgresConfig) -> None:
+    problems = tuple(absent(postgres, config.bootstrap))
     if problems:
         raise ConfigError(problems)
 

@@ -149,9 +149,9 @@ class Effects:
                 self._worker.cancel()
             case act.EndAgent():
                 self.ended = True
-            case act.InitDb() | act.TakeOver() | act.CreateRoles() | act.Checkpoint():
+            case act.InitDb() | act.TakeOver() | act.CreateRoles() | act.PutAside() | act.Clone():
                 self._jobs.start(action, cluster)
-            case act.Clone() | act.Rejoin() | act.AskPrePromote():
+            case act.Rejoin() | act.AskPrePromote() | act.PostBootstrap() | act.Checkpoint():
                 self._jobs.start(action, cluster)
             case act.MakeLogicalSlots() | act.CopySlots() | act.RousePostmaster():
                 self._keep_logical(action, cluster)

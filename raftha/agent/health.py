@@ -44,7 +44,7 @@ class Health:
             return None
         if sample.answered is None:
             waited = longest(sample.appeared, now)
-            if waited <= settings.primary_start_timeout:
+            if self._recovers() or waited <= settings.primary_start_timeout:
                 return None
             return f"PostgreSQL has not answered since its start {waited:.0f} s ago"
         # One that answers is not starting any more, though its disk may never have let it serve.
@@ -65,7 +65,7 @@ class Health:
         """How soon to look at PostgreSQL again."""
         guardian, sample, memory = self._board.guardian, self._board.sample, self._board.memory
         settings = self._settings()
-        if not guardian.running:
+        if not guardian.running or self._recovers():
             return settings.loop_wait
         # Four looks in the time after which a primary that was not seen fit loses its lease.
         often = min(settings.loop_wait, settings.primary_health_timeout / 4)
@@ -86,6 +86,12 @@ class Health:
         if is_promoting or memory.is_settling:
             return HURRY
         return Seconds(4 * HURRY) if attaching else at_rest
+
+    def _recovers(self) -> bool:
+        """What a bootstrap restored: that may take hours until the first answer, and nobody has
+        anything that could be served meanwhile."""
+        plan = self._board.memory.plan
+        return plan is not None and plan.recovers
 
     def _starting(self, sample: Sample) -> Seconds:
         """A server that has not answered yet: look again after a tenth of the time it has taken,

@@ -6,7 +6,7 @@ Each runs on the worker's thread. A directory that is replaced or rewound is kep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, assert_never
@@ -24,12 +24,24 @@ from raftha.instants import Seconds
 from raftha.logs import event
 from raftha.model.cluster import Cluster, Member
 from raftha.model.ids import SystemId
+from raftha.model.methods import BASEBACKUP, Method
 from raftha.model.postgres import Upstream
 from raftha.model.view import Diverged, JobKind
-from raftha.pg import bootstrap, clone, configuration, logical, progress, rewind, takeover
-from raftha.pg.argv import ProgramOptions
+from raftha.pg import (
+    bootstrap,
+    clone,
+    configuration,
+    logical,
+    methods,
+    program,
+    progress,
+    restore,
+    rewind,
+    takeover,
+)
 from raftha.pg.instance import Instance
 from raftha.pg.job import Job, new_job
+from raftha.pg.methods import Wanted
 from raftha.pg.rewind import Comparison, Rewound
 from raftha.pg.run import Cancelled as JobCancelled
 from raftha.pg.timeline import Relation
@@ -41,6 +53,10 @@ COPY_TIMEOUT = 24 * 3600.0
 
 COPY_NAME = "raftha copy"
 INITDB_TIMEOUT = 300.0
+POST_BOOTSTRAP_TIMEOUT = 3600.0
+"""It may load a dump; nobody is served meanwhile, so it has to end."""
+
+PUT_ASIDE_TIMEOUT = 60.0
 TAKE_OVER_TIMEOUT = 60.0
 """As long as pg_ctl waits for a shutdown."""
 
@@ -51,6 +67,8 @@ SLOTS_TIMEOUT = 10.0
 
 Action = (
     act.InitDb
+    | act.PostBootstrap
+    | act.PutAside
     | act.TakeOver
     | act.CreateRoles
     | act.Clone
@@ -66,8 +84,12 @@ class Tools(Struct, frozen=True, kw_only=True):
     """The programs that work on a data directory."""
 
     job: Callable[..., Job] = new_job
-    initialise: Callable[[Job, ProgramOptions], object] = bootstrap.initialise
+    initialise: Callable[..., object] = bootstrap.initialise
+    restore_by: Callable[[Job, str, Method], object] = restore.restore
+    post_bootstrap: Callable[[Job, Sequence[str]], None] = program.post_bootstrap
+    give_up: Callable[[Job, str], None] = restore.give_up
     clone: Callable[..., None] = clone.clone
+    copy_by: Callable[..., None] = methods.copy_by
     compare: Callable[[Job, Upstream, SystemId | None], Comparison] = rewind.compare
     rewind: Callable[[Job, Upstream, Comparison], Rewound] = rewind.rewind
     fetch_slots: Callable[[Job, Upstream, Iterable[str]], None] = logical.fetch
@@ -98,15 +120,16 @@ class Jobs:
     def start(self, action: Action, cluster: Cluster) -> bool:
         """Start it; False if a job runs already."""
         match action:
-            case act.InitDb():
-                return self._worker.start(JobKind.INITDB, self._initdb)
+            case act.InitDb() | act.PostBootstrap() | act.PutAside():
+                return self._worker.start(*self._founding(action))
             case act.TakeOver():
                 return self._worker.start(JobKind.TAKE_OVER, self._taking_over(action.pid))
             case act.CreateRoles():
                 return self._worker.start(JobKind.CREATE_ROLES, self._create_roles)
             case act.Clone():
                 work = self._cloning(action.source, cluster)
-                return self._worker.start(JobKind.CLONE, work, action.source.name)
+                source = "" if action.source is None else action.source.name
+                return self._worker.start(JobKind.CLONE, work, source)
             case act.Rejoin():
                 work = self._rejoining(action, cluster)
                 return self._worker.start(JobKind.REJOIN, work, action.source.name)
@@ -153,9 +176,50 @@ class Jobs:
         if copied is not None:
             self._worker.tell(copied)
 
-    def _initdb(self, cancel: Cancelled) -> None:
-        options = self._board.config.bootstrap.initdb
-        self._tools.initialise(self._job(cancel, INITDB_TIMEOUT), options)
+    def _founding(
+        self, action: act.InitDb | act.PostBootstrap | act.PutAside
+    ) -> tuple[JobKind, Work]:
+        """What makes the first directory of a cluster, or undoes it."""
+        tools, given = self._tools, self._board.config.bootstrap
+
+        def initdb(cancel: Cancelled) -> None:
+            in_one_go = bool(given.post_bootstrap)
+            tools.initialise(self._job(cancel, INITDB_TIMEOUT), given.initdb, in_one_go=in_one_go)
+
+        def restored(method: Method) -> Work:
+            scope = self._board.config.scope
+
+            def work(cancel: Cancelled) -> None:
+                tools.restore_by(self._program(cancel, COPY_TIMEOUT), scope, method)
+
+            return work
+
+        def asked(cancel: Cancelled) -> None:
+            tools.post_bootstrap(
+                self._program(cancel, POST_BOOTSTRAP_TIMEOUT), given.post_bootstrap
+            )
+
+        match action:
+            case act.InitDb():
+                method = given.method
+                if method is None:
+                    return JobKind.INITDB, initdb
+                return JobKind.RESTORE, restored(method)
+            case act.PostBootstrap():
+                return JobKind.POST_BOOTSTRAP, asked
+            case act.PutAside():
+                why = action.why
+                return JobKind.PUT_ASIDE, lambda cancel: tools.give_up(
+                    self._job(cancel, PUT_ASIDE_TIMEOUT), why
+                )
+            case _:
+                assert_never(action)
+
+    def _program(self, cancel: Cancelled, timeout: float) -> Job:
+        """A job of a program of the operator's, whose words are kept with those of the others."""
+        output = self._instance.layout.run_dir / programs.OUTPUT
+        job = self._job(cancel, timeout)
+        return replace(job, progress=lambda line: programs.note(output, line))
 
     def _taking_over(self, pid: int) -> Work:
         def work(cancel: Cancelled) -> None:
@@ -194,17 +258,40 @@ class Jobs:
         # Not the member's name: a copy's stream must never count as the standby itself (R21).
         return Upstream(address=source.postgres, slot=slot, application_name=COPY_NAME)
 
-    def _cloning(self, source: Member, cluster: Cluster, *, diverged: bool = False) -> Work:
-        """A copy is of its source's major, whatever else is installed here."""
-        upstream, system_id = self._upstream(source, cluster), _system_id(cluster)
-        major = None if source.postgres_version is None else source.postgres_version // 10000
+    def _cloning(self, source: Member | None, cluster: Cluster, *, diverged: bool = False) -> Work:
+        """A base backup is of its source's major, whatever else is installed here. The methods are
+        tried one after the other."""
+        version = None if source is None else source.postgres_version
+        wanted = Wanted(
+            scope=self._board.config.scope,
+            system_id=_system_id(cluster),
+            birth="" if cluster.initialize is None else cluster.initialize.birth,
+            source=None if source is None else self._upstream(source, cluster),
+            diverged=diverged,
+        )
+        listed = self._board.postgres.copy_methods or (Method(name=BASEBACKUP),)
+        fit = [method for method in listed if source is not None or method.no_leader]
 
         def work(cancel: Cancelled) -> None:
-            job = self._job(cancel, COPY_TIMEOUT, major)
-            self._tools.clone(job, upstream, system_id, diverged=diverged)
+            for left, method in zip(reversed(range(len(fit))), fit, strict=True):
+                try:
+                    self._copy(cancel, method, wanted, version)
+                    break
+                except PostgresError as error:
+                    if left == 0 or isinstance(error, JobCancelled):
+                        raise
+                    why = {"method": method.name, "why": str(error)}
+                    event(LOG, logging.WARNING, "no copy was made, trying the next method", **why)
             self._instance.forget_slots()
 
         return work
+
+    def _copy(self, cancel: Cancelled, method: Method, wanted: Wanted, version: int | None) -> None:
+        if not method.is_basebackup:
+            self._tools.copy_by(self._program(cancel, COPY_TIMEOUT), method, wanted)
+        elif wanted.source is not None:
+            job = self._job(cancel, COPY_TIMEOUT, None if version is None else version // 10000)
+            self._tools.clone(job, wanted.source, wanted.system_id, diverged=wanted.diverged)
 
     def _rejoining(self, action: act.Rejoin, cluster: Cluster) -> Work:
         upstream, system_id = self._upstream(action.source, cluster), _system_id(cluster)

@@ -67,7 +67,7 @@ class Lookout:
         self._forks: tuple[str, tuple[TimelineSwitch, ...]] = ("", ())
 
     def observe(self) -> View:
-        """The view at this moment."""
+        """The view at this moment: of a job first, so that the directory shows what came of it."""
         guardian = self._guarding.view()
         if guardian.process != self._board.guardian.process:
             self._directory = None
@@ -76,8 +76,8 @@ class Lookout:
         sample = self._board.sample
         is_current = sample.process == guardian.process and guardian.running
         server = sample.status if is_current and not sample.problem else None
-        directory = self._look_at_directory(guardian, server)
         job, result = self._worker.job, self._worker.result
+        directory = self._look_at_directory(guardian, server)
         last = self._listen(guardian, server)
         forks = () if server is None else self._look_at_forks(guardian, server)
         # What is in flight is read before the replica: a write that is no longer pending shows, and

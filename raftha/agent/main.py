@@ -84,7 +84,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     instance = build_instance(config, postgres, run_dir, clock)
     _check_binaries(config, instance)
     look_at_start(instance)
-    for problem in absent(postgres.hooks):
+    for problem in absent(postgres, config.bootstrap):
         event(LOG, logging.WARNING, "program not found", option=problem.where, why=problem.what)
     look_at_custom_conf(postgres)
     _check_stranger(instance)

@@ -19,7 +19,7 @@ from raftha.account import own_name
 from raftha.clock import Clock
 from raftha.errors import Problem
 from raftha.instants import Seconds, remaining
-from raftha.model.hooks import Hooks
+from raftha.model.settings import BootstrapConfig, PostgresConfig
 from raftha.pg.run import environment
 
 OUTPUT: Final = "programs.log"
@@ -38,8 +38,7 @@ _SHELL: Final = ("/bin/sh", "-c", 'exec "$@"', "raftha")
 
 def begin(words: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
     """Start it. One that is not there ends with 127, and the shell writes why. Raises OSError."""
-    if output.exists() and output.stat().st_size > LONGEST_BYTES:
-        output.replace(output.with_name(f"{output.name}.1"))
+    _bound(output)
     with output.open("ab") as log:
         return subprocess.Popen(
             [*_SHELL, *words],
@@ -49,6 +48,18 @@ def begin(words: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
             env=environment(os.environ),
             start_new_session=True,
         )
+
+
+def note(output: Path, line: str) -> None:
+    """Keep a line that a program said which a job waits for. Raises OSError."""
+    _bound(output)
+    with output.open("a", encoding="utf-8", errors="replace") as log:
+        log.write(f"{line}\n")
+
+
+def _bound(output: Path) -> None:
+    if output.exists() and output.stat().st_size > LONGEST_BYTES:
+        output.replace(output.with_name(f"{output.name}.1"))
 
 
 def kill(process: subprocess.Popen[bytes]) -> bool:
@@ -84,14 +95,18 @@ def run(
     return None
 
 
-def absent(hooks: Hooks) -> Iterator[Problem]:
+def absent(postgres: PostgresConfig, bootstrap: BootstrapConfig) -> Iterator[Problem]:
     """The programs that cannot be run on this machine by this user."""
+    hooks, method = postgres.hooks, bootstrap.method
     named = {
-        **{f"callbacks.{callback}": words for callback, words in hooks.callbacks.items()},
-        "before_stop": hooks.before_stop,
-        "pre_promote": hooks.pre_promote,
+        **{f"postgresql.callbacks.{name}": words for name, words in hooks.callbacks.items()},
+        "postgresql.before_stop": hooks.before_stop,
+        "postgresql.pre_promote": hooks.pre_promote,
+        **{f"postgresql.{m.name}.command": m.command for m in postgres.copy_methods},
+        **({f"bootstrap.{method.name}.command": method.command} if method else {}),
+        "bootstrap.post_bootstrap": bootstrap.post_bootstrap,
     }
-    for name, words in named.items():
+    for where, words in named.items():
         if words and shutil.which(words[0]) is None:
             what = f"{words[0]} is no program that {own_name()} can run"
-            yield Problem(f"postgresql.{name}", what, "correct its path and its permissions")
+            yield Problem(where, what, "correct its path and its permissions")

@@ -12,6 +12,7 @@ from typing import Final
 from raftha.config.ctl_options import check_ctl
 from raftha.config.logins import check_logins
 from raftha.config.managed import parameters_at, warn_managed
+from raftha.config.method_options import check_methods
 from raftha.config.program_options import check_names
 from raftha.config.reading import Reading
 from raftha.config.schema import DYNAMIC_PREFIX
@@ -37,6 +38,7 @@ def check_node(reading: Reading, folder: PurePath, witness: bool) -> None:
     _check_nostream(reading)
     _check_replicatefrom(reading)
     _check_bootstrap_hba(reading)
+    check_methods(reading)
     if not witness:
         warn_managed(reading, "postgresql.parameters")
         warn_managed(reading, "postgresql.recovery_conf")

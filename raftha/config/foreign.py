@@ -66,9 +66,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
         "put a key into a file and name it in raft.key_file, or use certificates",
     ),
     "bootstrap.users": _idle("the section has no effect in Patroni 4 either", "use SQL"),
-    "bootstrap.method": _LATER,
-    "bootstrap.post_bootstrap": _LATER,
-    "bootstrap.post_init": _LATER,
     "postgresql.pgpass": _idle("raftha has a password file of its own below raft.data_dir"),
     "postgresql.bin_name.postgres": Foreign(
         "the server is called postgres: so initdb and pg_rewind look for it, and the guardian",
@@ -81,8 +78,6 @@ NODE_FOREIGN: Final[Mapping[str, Foreign]] = {
         "raftha writes PostgreSQL's configuration into the data directory",
         "remove it; a file there that is still wanted can be named in postgresql.custom_conf",
     ),
-    "postgresql.create_replica_methods": _LATER,
-    "postgresql.create_replica_method": _LATER,
     "postgresql.pg_ctl_timeout": _idle("raftha does not use pg_ctl"),
     "postgresql.remove_data_directory_on_diverged_timelines": _idle(
         "a diverged directory is renamed and kept, and a new copy is made"

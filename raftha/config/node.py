@@ -11,6 +11,7 @@ from raftha.config.checks import partners
 from raftha.config.hook_options import PREFIX as CALLBACKS
 from raftha.config.logins import build_logins
 from raftha.config.managed import parameters_at
+from raftha.config.method_options import bootstrap_method, copy_methods, post_bootstrap
 from raftha.config.program_options import names_of
 from raftha.config.reading import Reading
 from raftha.config.values import Listen
@@ -131,6 +132,7 @@ def _postgres(reading: Reading, folder: Path) -> PostgresConfig:
         pg_hba=reading.get("postgresql.pg_hba", tuple) or (),
         pg_ident=reading.get("postgresql.pg_ident", tuple) or (),
         basebackup=reading.get("postgresql.basebackup", tuple) or (),
+        copy_methods=copy_methods(reading),
         diverged_wal_keep=reading.get("postgresql.diverged_wal_keep", int),
         take_over=reading.get("postgresql.take_over", bool) or False,
         hooks=_hooks(reading),
@@ -155,6 +157,8 @@ def _bootstrap(reading: Reading, dynamic: DynamicConfig) -> BootstrapConfig:
     return BootstrapConfig(
         dynamic=replace(dynamic, postgresql=shared),
         initdb=reading.get("bootstrap.initdb", tuple) or (),
+        method=bootstrap_method(reading),
+        post_bootstrap=post_bootstrap(reading),
     )
 
 

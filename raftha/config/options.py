@@ -11,6 +11,7 @@ from raftha.config.ctl_options import CTL_OPTIONS
 from raftha.config.hook_options import HOOK_OPTIONS
 from raftha.config.log_options import LOG_OPTIONS
 from raftha.config.login_options import LOGIN_OPTIONS
+from raftha.config.method_options import METHOD_OPTIONS
 from raftha.config.program_options import PROGRAM_OPTIONS
 from raftha.config.rest_options import REST_OPTIONS
 from raftha.config.schema import (
@@ -311,11 +312,13 @@ NODE_SCHEMA: Final = schema(
         *CTL_OPTIONS,
         *_POSTGRESQL,
         *HOOK_OPTIONS,
+        *METHOD_OPTIONS,
         *_BOOTSTRAP,
         *_TAGS,
         *LOG_OPTIONS,
     ),
     embedded_foreign(),
     open_sections=frozenset({"tags"}),
+    takes_methods=True,
 )
 """A node's file. Any further key below `tags` is a tag of the user's own."""

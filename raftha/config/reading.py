@@ -9,9 +9,11 @@ import difflib
 from typing import TypeVar
 
 from raftha.config.document import Node, describe, to_plain
+from raftha.config.methods import is_method, read_method
 from raftha.config.schema import Schema
 from raftha.config.values import Invalid, convert
 from raftha.errors import Problem
+from raftha.model.methods import Method
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ class Reading:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.extra: dict[str, str | int | float | bool] = {}
+        self.methods: dict[str, Method] = {}
         self._values: dict[str, object] = {}
         self._places: dict[str, str] = {"": place}
 
@@ -109,6 +112,8 @@ def _key(path: str, child: Node, schema: Schema, reading: Reading) -> None:
         reading.refuse(path, f"must be a section, not {describe(child)}")
     elif path.rpartition(".")[0] in schema.open_sections:
         _extra(path, child, reading)
+    elif schema.takes_methods and is_method(path, child):
+        _method(path, child, reading)
     else:
         _unknown(path, schema, reading)
 
@@ -158,6 +163,14 @@ def _extra(path: str, child: Node, reading: Reading) -> None:
         reading.extra[path.rpartition(".")[2]] = child.value
         return
     reading.refuse(path, f"must be one value, not {describe(child)}")
+
+
+def _method(path: str, section: Node, reading: Reading) -> None:
+    for key, child in (section.members or {}).items():
+        reading.note(f"{path}.{key}", child.place)
+    reading.methods[path], mistakes = read_method(path, section)
+    for key, invalid in mistakes:
+        reading.refuse(f"{path}.{key}", invalid.what, invalid.remedy)
 
 
 def _unknown(path: str, schema: Schema, reading: Reading) -> None:

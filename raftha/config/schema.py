@@ -84,11 +84,13 @@ class Option(Struct, frozen=True, kw_only=True):
 
 
 class Schema(Struct, frozen=True, kw_only=True):
-    """The options by path, what is known of other keys, and sections that take any key."""
+    """The options by path, what is known of other keys, and sections that take any key. Sections of
+    programs that fill a data directory are read where it `takes_methods`."""
 
     options: Mapping[str, Option]
     foreign: Mapping[str, Foreign]
     open_sections: frozenset[str] = frozenset()
+    takes_methods: bool = False
     sections: frozenset[str] = field(default=frozenset())
 
 
@@ -333,6 +335,8 @@ def schema(
     options: tuple[Option, ...],
     foreign: Mapping[str, Foreign],
     open_sections: frozenset[str] = frozenset(),
+    *,
+    takes_methods: bool = False,
 ) -> Schema:
     """The tables of one document."""
     by_path = {option.path: option for option in options}
@@ -340,6 +344,7 @@ def schema(
         options=by_path,
         foreign=foreign,
         open_sections=open_sections,
+        takes_methods=takes_methods,
         sections=_sections(by_path),
     )
 

@@ -120,7 +120,18 @@ class AskPrePromote(Struct, frozen=True):
 
 
 class InitDb(Struct, frozen=True):
-    """Make a new cluster in the empty data directory."""
+    """Make a new cluster in the empty data directory: by initdb, or as `bootstrap.method` says."""
+
+
+class PostBootstrap(Struct, frozen=True):
+    """Run the operator's program on the new cluster, as a job: if it fails, the bootstrap has."""
+
+
+class PutAside(Struct, frozen=True):
+    """Put the directory of a bootstrap that came to nothing aside, as a job that ends with the
+    reason, `why`, as its error."""
+
+    why: str
 
 
 class TakeOver(Struct, frozen=True):
@@ -134,9 +145,10 @@ class CreateRoles(Struct, frozen=True):
 
 
 class Clone(Struct, frozen=True):
-    """Take a base backup from a member, beside whatever lies in the data directory."""
+    """Copy a member, beside whatever lies in the data directory. Without a source only programs of
+    the operator's are tried that need none."""
 
-    source: Member
+    source: Member | None
 
 
 class Rejoin(Struct, frozen=True):
@@ -242,6 +254,8 @@ Action = (
     | Promote
     | AskPrePromote
     | InitDb
+    | PostBootstrap
+    | PutAside
     | TakeOver
     | CreateRoles
     | Clone

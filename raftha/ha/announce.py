@@ -15,8 +15,10 @@ from raftha.model.view import JobKind
 
 _JOB_STATES = {
     JobKind.INITDB: MemberState.INITIALIZING,
+    JobKind.RESTORE: MemberState.INITIALIZING,
     JobKind.TAKE_OVER: MemberState.STOPPING,
     JobKind.CREATE_ROLES: MemberState.INITIALIZING,
+    JobKind.POST_BOOTSTRAP: MemberState.INITIALIZING,
     JobKind.CLONE: MemberState.CREATING,
     JobKind.REJOIN: MemberState.REWINDING,
 }

@@ -50,6 +50,14 @@ LONGEST_RETRY_S: Final = 30.0
 """Pause after a failed job: doubled with each failure in a row, up to the longest."""
 
 
+_FOUNDING: Final = (
+    JobKind.INITDB,
+    JobKind.RESTORE,
+    JobKind.CREATE_ROLES,
+    JobKind.POST_BOOTSTRAP,
+)
+"""Steps of a bootstrap: that one went well does not make another attempt due sooner."""
+
 STREAM_LASTS_S: Final = 2.0
 """A stream that is there for so long is no flash between two failed attempts."""
 
@@ -236,7 +244,8 @@ def _count_failures(view: View, memory: Memory) -> Memory:
     if done.error is None:
         if done.kind is JobKind.COPY_SLOTS:
             memory = replace(memory, copied_for=view.guardian.process)
-        memory = replace(memory, last_job=done.ended, failures=0, retry_at=None, failed="")
+        failures = memory.failures if done.kind in _FOUNDING else 0
+        memory = replace(memory, last_job=done.ended, failures=failures, retry_at=None, failed="")
         if done.kind is JobKind.CLONE:
             memory = replace(memory, wal_gone=False, from_leader=False)
             return replace(memory, starved_since=None, starved_at=None)

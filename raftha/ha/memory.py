@@ -83,6 +83,7 @@ class PrePromoteAsked(Struct, frozen=True, kw_only=True):
 class Memory(Struct, frozen=True, kw_only=True):
     """What each field is for:
 
+    `making`: the epoch under which this process began to make a cluster.
     `plan`: the configuration last written; None makes the next tick write it again.
     `stop`: a stop already asked for. `starts`, `started_at`: the starts since the server last
     answered, and the latest of them.
@@ -113,6 +114,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     """
 
     plan: ServerPlan | None = None
+    making: Epoch | None = None
     stop: StopSent | None = None
     starts: int = 0
     started_at: Instant | None = None
@@ -158,5 +160,6 @@ class Memory(Struct, frozen=True, kw_only=True):
     @property
     def is_settling(self) -> bool:
         """The next step waits for a position of WAL, whose progress is no event: look often."""
-        is_closed = self.plan is not None and self.plan.closed
+        plan = self.plan
+        is_closed = plan is not None and plan.closed and not plan.recovers
         return self.arming is not None or self.drained is not None or is_closed

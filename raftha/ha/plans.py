@@ -75,6 +75,12 @@ def primary_plan(cluster: Cluster, me: Identity, names: str, *, closed: bool = F
     return replace(plan, birth=birth_of(cluster, me))
 
 
+def recovery_plan(cluster: Cluster, me: Identity) -> ServerPlan:
+    """What a bootstrap has restored, as long as it is recovered."""
+    plan = _plan(cluster, me, ServerRole.STANDBY, None, "", closed=True)
+    return replace(plan, birth=birth_of(cluster, me), recovers=True)
+
+
 def standby_plan(cluster: Cluster, me: Identity, source: Member | None) -> ServerPlan:
     """A standby of `source`, which may be tagged to get its WAL by restore_command; or one that
     only replays what it has and serves reads."""

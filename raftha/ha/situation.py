@@ -105,7 +105,8 @@ class Situation(Struct, frozen=True, dict=True):
         directory = self.view.directory
         is_present = directory.state is DirectoryState.PRESENT and directory.control is not None
         is_usable = directory.problem is None and not self.directory_older
-        return is_present and is_usable and not self.directory_stillborn
+        is_whole = not (self.directory_stillborn or self.directory_left)
+        return is_present and is_usable and is_whole
 
     @property
     def directory_of_primary(self) -> bool:
@@ -137,8 +138,26 @@ class Situation(Struct, frozen=True, dict=True):
 
     @property
     def directory_stillborn(self) -> bool:
-        """initdb made it here, but another cluster was announced: it holds nobody's data."""
-        return self.view.directory.unborn and self.directory_of_other_cluster
+        """It was made here, but another cluster was announced: it holds nobody's data. Two
+        that were restored from one backup have the same system identifier."""
+        directory = self.view.directory
+        is_restored = directory.in_one_go and self.directory_strange
+        return directory.unborn and (self.directory_of_other_cluster or is_restored)
+
+    @property
+    def directory_left(self) -> bool:
+        """A bootstrap began to make it, and came to nothing, or its agent or its lease ended: there
+        is no telling how far it had come."""
+        directory, lease = self.view.directory, self.lease
+        if not (directory.unborn and directory.in_one_go and self.may_initialise):
+            return False
+        return lease is None or self.memory.making != lease.epoch
+
+    @property
+    def may_initialise(self) -> bool:
+        """No cluster has been announced."""
+        initialize = self.cluster.initialize
+        return initialize is None or initialize.system_id is None
 
     @property
     def directory_interrupted(self) -> bool:

@@ -72,7 +72,9 @@ class ControlData(Struct, frozen=True, kw_only=True):
 
 class DataDirectory(Struct, frozen=True, kw_only=True):
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
-    `unborn` says that initdb made it here for a cluster that was never announced; `closed`, that
+    `unborn` says that it was made here for a cluster that was never announced, `in_one_go` that
+    nobody but the attempt that made it may go on with it, `recovery_signal` that a recovery from an
+    archive was begun and has not ended; `closed`, that
     its pg_hba.conf lets no session in but the agent's. `birth` is that of the cluster that it was
     last part of; empty if it never was part of one. `stranger` is the process number of a server
     that raftha did not start and is to take over. Of SIZES, `original` are those that the
@@ -85,6 +87,8 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     standby_signal: bool = False
     backup_label: bool = False
     unborn: bool = False
+    in_one_go: bool = False
+    recovery_signal: bool = False
     closed: bool = False
     birth: str = ""
     stranger: int | None = None
@@ -315,7 +319,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     `logical` says that logical slots are to outlive a failover; a primary then sends their readers
     only what is held by those who stream through `awaited` (PostgreSQL 17). `birth` says which
     cluster the directory is part of from now on; empty if that is not to be changed. A standby that
-    is `archive_only` gets its WAL by restore_command, and never has an `upstream`.
+    is `archive_only` gets its WAL by restore_command, and never has an `upstream`. One that
+    `recovers` is what a bootstrap restored, which goes on as a primary at the end of its recovery.
     """
 
     role: ServerRole
@@ -330,6 +335,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     awaited: tuple[str, ...] = ()
     birth: str = ""
     archive_only: bool = False
+    recovers: bool = False
 
 
 class Binaries(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from raftha.model.ids import MemberName, Scope
 from raftha.model.logins import Authentication as Authentication
 from raftha.model.logins import Credentials as Credentials
 from raftha.model.logins import Secret as Secret
+from raftha.model.methods import Method
 
 
 class Address(Struct, frozen=True):
@@ -180,6 +181,7 @@ class PostgresConfig(Struct, frozen=True, kw_only=True):
     pg_hba: tuple[str, ...] = ()
     pg_ident: tuple[str, ...] = ()
     basebackup: tuple[tuple[str, str | None], ...] = ()
+    copy_methods: tuple[Method, ...] = ()
     diverged_wal_keep: int | None = None
     take_over: bool = False
     hooks: Hooks = field(default_factory=Hooks)
@@ -318,6 +320,8 @@ class BootstrapConfig(Struct, frozen=True, kw_only=True):
 
     dynamic: DynamicConfig = field(default_factory=DynamicConfig)
     initdb: tuple[tuple[str, str | None], ...] = ()
+    method: Method | None = None
+    post_bootstrap: tuple[str, ...] = ()
 
 
 class LogConfig(Struct, frozen=True, kw_only=True):

@@ -19,8 +19,9 @@ from raftha.model.store import LeaseId, RaftStatus
 
 class Identity(Struct, frozen=True, kw_only=True):
     """This node as its file describes it: changes only when the file is read again. `stream` is how
-    its stream from a primary is called; as the node itself where that is empty. `pre_promote` says
-    that a program of the operator's is asked before a promotion."""
+    its stream from a primary is called; as the node itself where that is empty. `pre_promote` and
+    `post_bootstrap` say that a program of the operator's is asked then; `copies_alone`, that copies
+    can be made without anybody to copy."""
 
     name: MemberName
     slot: str
@@ -36,6 +37,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     pg_ident: tuple[str, ...] = ()
     bootstrap: DynamicConfig = field(default_factory=DynamicConfig)
     pre_promote: bool = False
+    post_bootstrap: bool = False
+    copies_alone: bool = False
 
 
 class HeldLease(Struct, frozen=True, kw_only=True):
@@ -78,8 +81,11 @@ class JobKind(StrEnum):
     """Slow work, one at a time."""
 
     INITDB = "initdb"
+    RESTORE = "the program of bootstrap.method"
     TAKE_OVER = "stopping the server that runs here"
     CREATE_ROLES = "create roles"
+    POST_BOOTSTRAP = "post_bootstrap"
+    PUT_ASIDE = "the bootstrap"
     CLONE = "pg_basebackup"
     REJOIN = "pg_rewind"
     CHECKPOINT = "checkpoint"

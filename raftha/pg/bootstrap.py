@@ -12,12 +12,13 @@ from raftha import files
 from raftha.errors import ConfigError, PostgresError
 from raftha.model.ids import SystemId
 from raftha.pg import argv, elsewhere
-from raftha.pg.directory import control_data
+from raftha.pg.directory import IN_ONE_GO, control_data
 from raftha.pg.job import Job, begin_copy, explained, finish_copy, set_aside
 
 
-def initialise(job: Job, options: argv.ProgramOptions) -> SystemId:
-    """Run initdb; the new cluster's system identifier.
+def initialise(job: Job, options: argv.ProgramOptions, *, in_one_go: bool = False) -> SystemId:
+    """Run initdb; the new cluster's system identifier. `in_one_go`: nobody may go on with the
+    directory but who makes it.
 
     Raises ConfigError for options that may not be used, PostgresError if there is data already,
     CommandFailed if initdb fails: what it made is then kept as `<data_dir>.failed-<stamp>`.
@@ -35,7 +36,8 @@ def initialise(job: Job, options: argv.ProgramOptions) -> SystemId:
     }
     with explained(f"making {layout.data_dir}"):
         begin_copy(layout, job.clock, tuple(filled.values()))
-    files.replace(layout.birth_marker, b"made by initdb, not announced to the cluster yet\n")
+    made = IN_ONE_GO if in_one_go else b"made by initdb, not announced to the cluster yet\n"
+    files.replace(layout.birth_marker, made)
     try:
         _initdb(
             job,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,10 @@ from raftha.pg.layout import Layout
 BIRTH_FILE: Final = "raftha.birth"
 """Which cluster the directory is part of. In it, for a copy of it is part of the same cluster, and
 what pg_rewind makes of another directory too."""
+
+
+RECOVERY_FILE: Final = "raftha.recovery.conf"
+"""The settings of the recovery of what a bootstrap restored."""
 
 
 def apply(
@@ -52,8 +56,12 @@ def apply(
         original=original(data_dir),
     )
     changed = False
-    if plan.role is ServerRole.STANDBY:
+    if plan.recovers:
+        settings = _recovering(settings, data_dir)
+    elif plan.role is ServerRole.STANDBY:
         changed |= _written(data_dir / "standby.signal", "")
+    if not plan.recovers:
+        changed |= _removed(data_dir / RECOVERY_FILE)
     changed |= write_passwords(layout, config)
     changed |= _keep_original(data_dir)
     changed |= _written(data_dir / "postgresql.conf", conf.file(settings, config.custom_conf))
@@ -89,6 +97,11 @@ def birth(data_dir: Path) -> str:
         return ""
 
 
+def write_birth(data_dir: Path, birth: str) -> None:
+    """Say of which cluster this directory is. Raises OSError."""
+    _written(data_dir / BIRTH_FILE, birth)
+
+
 def original(data_dir: Path) -> dict[str, str]:
     """What the configuration from before raftha sets in its own file. Raises OSError."""
     text = _read(data_dir / conf.BASE_CONF)
@@ -118,6 +131,13 @@ def mark_standby(data_dir: Path) -> None:
 def unmark_standby(data_dir: Path) -> bool:
     """Have a stopped directory start as a primary; whether it would not have. Raises OSError."""
     return _removed(data_dir / "standby.signal") | _removed(data_dir / "recovery.signal")
+
+
+def _recovering(settings: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+    given = conf.parse(_read(data_dir / RECOVERY_FILE) or "")
+    # Not even empty: to PostgreSQL an empty target beside another one makes two targets.
+    plain = {name: text for name, text in settings.items() if name not in conf.ENDS_OF_RECOVERY}
+    return {**plain, **given, "recovery_target_action": "promote"}
 
 
 def _volume_bytes(directory: Path) -> int:

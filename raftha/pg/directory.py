@@ -24,6 +24,9 @@ Choose = Callable[[int], Binaries]
 _CONTROL_TIMEOUT: Final = 10.0  # seconds; it reads one file of 8 KiB
 _FORBIDDEN_MODE: Final = 0o027  # PostgreSQL starts with 0700 and 0750 only
 
+IN_ONE_GO: Final = b"made in one go: whoever finds it without its maker puts it aside\n"
+"""In the birth marker of a directory that nobody but the attempt that makes it may go on with."""
+
 
 def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
     """What lies there; never raises for a broken directory, but says so in `problem`.
@@ -45,6 +48,8 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         return DataDirectory(
             path=path,
             state=DirectoryState.FOREIGN,
+            unborn=layout.birth_marker.exists(),
+            in_one_go=_is_in_one_go(layout),
             problem=f"{path} is not empty and holds no PG_VERSION: move its content elsewhere",
         )
     wrong = _ownership_problem(details)
@@ -56,6 +61,8 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         standby_signal="standby.signal" in names,
         backup_label="backup_label" in names,
         unborn=layout.birth_marker.exists(),
+        in_one_go=_is_in_one_go(layout),
+        recovery_signal="recovery.signal" in names,
         closed=is_closed(path),
         birth=configuration.birth(path),
     )
@@ -67,6 +74,13 @@ def is_closed(data_dir: Path) -> bool:
     try:
         return hba.is_closed((data_dir / "pg_hba.conf").read_text(errors="replace"))
     except OSError:
+        return False
+
+
+def _is_in_one_go(layout: Layout) -> bool:
+    try:
+        return layout.birth_marker.read_bytes() == IN_ONE_GO
+    except FileNotFoundError:
         return False
 
 

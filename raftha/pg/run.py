@@ -20,6 +20,7 @@ LAST_LINES: Final = 20
 _TICK: Final = 0.1  # seconds between two looks at `cancel`
 _GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
 _MOST_OUTPUT: Final = 16 << 20
+_IDLE_TICKS: Final = 5  # without a word: its streams are held open by somebody else
 
 Cancel = Callable[[], bool]
 Progress = Callable[[str], None]
@@ -70,34 +71,39 @@ def run(
     extra_environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     lock: Path | None = None,
+    name: str = "",
 ) -> str:
     """Run a program to its end and return its standard output.
 
     `progress` gets each line of its standard error. At the time-out, or when `cancel` says so, its
     whole process group is ended. `lock` is held as long as any process of it lives; see `orphan`.
+    `name` is what errors call it. What it leaves behind in the background is not waited for.
     Raises CommandFailed with the last lines of standard error, Cancelled, or NotRun.
     """
-    deadline = clock.now().plus(timeout)
+    deadline, name = clock.now().plus(timeout), name or Path(argv[0]).name
     process = _start(argv, environment(os.environ, extra_environment), cwd, lock, clock)
-    output, lines = _Output(), deque[str](maxlen=LAST_LINES)
+    output, lines, idle = _Output(), deque[str](maxlen=LAST_LINES), 0
     late = f"did not end within {timeout:g} s"
     try:
         for chunk, is_error in _chunks(process):
             if cancel():
-                raise Cancelled(f"{_name(argv)} was cancelled")
+                raise Cancelled(f"{name} was cancelled")
             if remaining(deadline, clock.now()) <= 0:
-                _fail(argv, late, lines)
+                _fail(name, late, lines)
+            idle = 0 if chunk else idle + 1
+            if idle > _IDLE_TICKS and process.poll() is not None:
+                break
             if is_error:
                 _report(output.error(chunk), lines, progress)
             else:
                 output.out(chunk)
         status = process.wait(timeout=max(_TICK, remaining(deadline, clock.now())))
     except subprocess.TimeoutExpired:
-        _fail(argv, late, lines)
+        _fail(name, late, lines)
     finally:
         _end(process)
     if status != 0:
-        _fail(argv, f"ended with status {status}", lines)
+        _fail(name, f"ended with status {status}", lines)
     return output.text()
 
 
@@ -205,10 +211,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _fail(argv: Sequence[str], what: str, lines: Sequence[str]) -> NoReturn:
+def _fail(name: str, what: str, lines: Sequence[str]) -> NoReturn:
     said = "\n".join(lines) or "(it said nothing)"
-    raise CommandFailed(f"{_name(argv)} {what}; its last lines:\n{said}")
-
-
-def _name(argv: Sequence[str]) -> str:
-    return Path(argv[0]).name
+    raise CommandFailed(f"{name} {what}; its last lines:\n{said}")

@@ -21,6 +21,7 @@ from tests.mutants import (
     hooks,
     http,
     logins,
+    methods,
     partings,
     pauses,
     pledges,
@@ -60,8 +61,15 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *slots.DECISIONS,
         *hooks.DECISIONS,
         *archives.DECISIONS,
+        *methods.DECISIONS,
     ),
-    "postgresql": (*postgresql.MUTANTS, *logins.MUTANTS, *settings.POSTGRESQL, *slots.FILES),
+    "postgresql": (
+        *postgresql.MUTANTS,
+        *logins.MUTANTS,
+        *settings.POSTGRESQL,
+        *slots.FILES,
+        *methods.FILES,
+    ),
     "agent": (
         *agent.MUTANTS,
         *pauses.LEASE,
@@ -70,6 +78,7 @@ AREAS: Final[dict[str, tuple[Mutant, ...]]] = {
         *http.MUTANTS,
         *hooks.AGENT,
         *archives.AGENT,
+        *methods.AGENT,
     ),
     "recovery": (*recovery.MUTANTS, *pauses.RECOVERY),
 }

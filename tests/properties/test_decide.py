@@ -48,6 +48,7 @@ from tests.unit.ha import test_logical_slots as logical
 from tests.unit.ha.builders import KEYS, LOST
 from tests.unit.ha.servers import at, lsn
 from tests.unit.ha.test_election import preferring
+from tests.unit.ha.test_founding import alone
 
 FROM_BEFORE: Final[st.SearchStrategy[View]] = st.builds(
     lambda view, cluster: replace(view, cluster=replace(cluster, initialize=b.BORN)),
@@ -345,5 +346,6 @@ def test_every_rule_is_reached_by_a_scenario_or_a_view() -> None:
     lacking = logical.following()
     reached.add(decide(lacking, logical.remembered(lacking), KEYS).rule)
     reached.add(decide(preferring(), LOST, KEYS).rule)
+    reached.add(decide(*alone(60), KEYS).rule)
 
     assert {rule.id for rule in RULES} - reached == set()

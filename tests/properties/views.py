@@ -342,6 +342,7 @@ VIEW_PARTS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "cut": st.none() | CUTS,
     "caught_up": st.booleans(),
 }
+HALF_MADE: Final = pg.directory(unborn=True, in_one_go=True, recovery_signal=True)
 FOREIGN: Final = Initialize(by=pg.N1, system_id=SystemId("8"), revision=Revision(9))
 LARGER_ONCE: Final = pg.directory(control=pg.control(max_connections=200), standby_signal=True)
 STUCK_SERVER: Final = pg.standby(sizes={"max_connections": 100}, replay_pause=ReplayPause.PAUSED)
@@ -352,6 +353,7 @@ BASES: Final = [
     b.view(guardian=pg.IDLE_GUARDIAN, server=None, lease=b.lease(valid_until=pg.T0)),
     b.view(guardian=pg.STANDBY_GUARDIAN, directory=pg.STANDBY_DIRECTORY, server=pg.standby()),
     b.view(cluster=b.unborn(), directory=pg.EMPTY, guardian=pg.IDLE_GUARDIAN, server=None),
+    b.view(cluster=b.unborn(), directory=HALF_MADE, guardian=pg.IDLE_GUARDIAN, server=None),
     b.following(),
     b.following(directory=LARGER_ONCE, server=STUCK_SERVER),
     b.following(guardian=pg.IDLE_GUARDIAN, server=None),

@@ -14,10 +14,14 @@ from msgspec.structs import replace
 from raftha.ha.actions import (
     AcquireLeader,
     Action,
+    Clone,
     Configure,
     CreateRoles,
     InitDb,
+    PostBootstrap,
+    PutAside,
     ReleaseLeader,
+    StopMode,
     Submit,
 )
 from raftha.ha.keys import (
@@ -29,8 +33,8 @@ from raftha.ha.keys import (
     encode_status,
     encode_sync,
 )
-from raftha.ha.plans import birth_of, primary_plan
-from raftha.ha.rules.server import start, start_standby
+from raftha.ha.plans import birth_of, primary_plan, recovery_plan
+from raftha.ha.rules.server import start, start_standby, stop
 from raftha.ha.situation import Situation
 from raftha.ha.table import Rule, Verdict
 from raftha.model.cluster import HistoryRecord
@@ -72,14 +76,9 @@ def _unreadable(s: Situation) -> Verdict | None:
     return Verdict(f"the key {s.keys.initialize} cannot be read: this version is too old for it")
 
 
-def _may_initialise(s: Situation) -> bool:
-    initialize = s.cluster.initialize
-    return initialize is None or initialize.system_id is None
-
-
 def _nobody_initialised(s: Situation) -> Verdict | None:
     initialize = s.cluster.initialize
-    if not _may_initialise(s) or s.cluster.leader is not None or s.lease is not None:
+    if not s.may_initialise or s.cluster.leader is not None or s.lease is not None:
         return None
     reason = _cannot_initialise(s) or _waits_for_data(s)
     if reason:
@@ -144,33 +143,75 @@ def _cannot_initialise(s: Situation) -> str:
 
 def _somebody_initialises(s: Situation) -> Verdict | None:
     leader = s.other_leader
-    if not _may_initialise(s) or leader is None:
+    if not s.may_initialise or leader is None:
         return None
     return Verdict(f"waiting for {leader.name} to initialise the cluster")
 
 
 def _initialise(s: Situation) -> Verdict | None:
     lease = s.lease
-    if not _may_initialise(s) or lease is None:
+    if not s.may_initialise or lease is None:
         return None
     failed = s.view.finished
-    if s.backing_off() and failed is not None and failed.error:
+    if failed is not None and failed.error:
         reason = f"{failed.kind} failed: {failed.error}"
-        return Verdict(reason, () if s.running else (ReleaseLeader(lease.epoch),))
+        if failed.kind is JobKind.POST_BOOTSTRAP and not s.directory_empty:
+            return _given_up(s, reason)
+        if s.backing_off():
+            return Verdict(reason, () if s.running else (ReleaseLeader(lease.epoch),))
     if s.directory_empty:
-        return Verdict("initialising a new cluster", (InitDb(),))
+        # The plan of an attempt before this one says nothing of this one's server.
+        memory = replace(s.memory, making=lease.epoch, plan=None)
+        return Verdict("initialising a new cluster", (InitDb(),), memory)
     if not s.running:
-        plan = primary_plan(s.cluster, s.view.me, "", closed=True)
-        return start(s, plan, lease.epoch, "starting the new primary")
+        return _start(s, lease)
     server = s.server
     if server is None:
         return Verdict(
             f"the new primary is starting: {_explained(s.view.server_problem or 'no answer yet')}"
         )
+    if s.memory.plan is not None and s.memory.plan.recovers:
+        return _recovering(s, server)
     done = s.view.finished
+    if done is not None and done.kind is JobKind.POST_BOOTSTRAP:
+        return _finish(s, lease, server)
     if done is None or done.kind is not JobKind.CREATE_ROLES or done.error is not None:
         return Verdict("creating the roles", (CreateRoles(),))
+    if s.view.me.post_bootstrap and s.view.directory.in_one_go:
+        return Verdict("the roles are made: running post_bootstrap", (PostBootstrap(),))
     return _finish(s, lease, server)
+
+
+def _start(s: Situation, lease: HeldLease) -> Verdict:
+    """What was restored is recovered first, once. It is started again after that, so that nothing
+    of the settings of that recovery is in force in any server that serves."""
+    if not s.view.directory.recovery_signal:
+        plan = primary_plan(s.cluster, s.view.me, "", closed=True)
+        return start(s, plan, lease.epoch, "starting the new primary")
+    if s.memory.plan is not None and s.memory.plan.recovers:
+        words = s.view.last_words or f"status {s.view.guardian.last_exit}, see postgresql.log"
+        return _given_up(s, f"the recovery of what was restored failed: {words}")
+    plan = recovery_plan(s.cluster, s.view.me)
+    return start(s, plan, lease.epoch, "recovering what was restored")
+
+
+def _recovering(s: Situation, server: ServerStatus) -> Verdict:
+    if not server.is_primary:
+        return Verdict("recovering what was restored, as far as recovery_conf says")
+    return stop(s, StopMode.FAST, "recovered: starting again without the settings of the recovery")
+
+
+def _given_up(s: Situation, why: str) -> Verdict:
+    """Nobody goes on with what this attempt has made."""
+    verdict = stop(s, StopMode.IMMEDIATE, why) if s.running else Verdict(why, (PutAside(why),))
+    memory = verdict.memory or s.memory
+    return replace(verdict, memory=replace(memory, making=None, failed=why))
+
+
+def _left_behind(s: Situation) -> Verdict | None:
+    if not s.directory_left:
+        return None
+    return _given_up(s, s.memory.failed or "its agent, or its lease, ended in the middle of it")
 
 
 def _explained(problem: str) -> str:
@@ -221,6 +262,19 @@ def _birth(s: Situation, lease: HeldLease, server: ServerStatus) -> Transact:
     return Transact(tuple(guards), tuple(writes))
 
 
+def _copies_alone(s: Situation) -> Verdict | None:
+    """A leader that comes back within a ttl is the better source."""
+    is_vacant = not s.may_initialise and s.cluster.leader is None and s.lease is None
+    has_none = s.directory_empty and not s.running
+    if not (is_vacant and has_none and s.view.me.copies_alone) or s.cluster.paused:
+        return None
+    if s.since(s.memory.lost_since) < s.config.ttl:
+        return None
+    if s.backing_off():
+        return Verdict(f"there is no leader, and a copy without one failed: {s.memory.failed}")
+    return Verdict("there is no leader: making a copy without one", (Clone(None),))
+
+
 RULES = (
     Rule(
         id="boot-10",
@@ -245,6 +299,15 @@ RULES = (
         check=_unreadable,
     ),
     Rule(
+        id="boot-18",
+        when="a bootstrap by a program of the operator's, or with `post_bootstrap`, came to "
+        "nothing here, or its agent or its lease ended in the middle",
+        then="stop its server at once, and put the directory aside",
+        why="nobody knows how far such a program had come, and what it restored must not recover "
+        "under anybody else; the others may begin anew",
+        check=_left_behind,
+    ),
+    Rule(
         id="boot-20",
         when="the cluster is not initialised and nobody holds the leader key",
         then="race for `initialize` and the leader key in one command, with an empty directory or "
@@ -264,9 +327,20 @@ RULES = (
         id="boot-40",
         when="this node won the race to initialise",
         then="initdb, or take over the server that runs on the directory, start closed to "
-        "everybody, create the roles, then store the system id, the configuration and the first "
-        "history record in one command",
-        why="the others must never see half a cluster",
+        "everybody, create the roles, run `post_bootstrap`, then store the system id, the "
+        "configuration and the first history record in one command. What `bootstrap.method` "
+        "restores is recovered first, under the same lease, and started again without the settings "
+        "of that recovery",
+        why="the others must never see half a cluster, and no recovery target may outlast the "
+        "recovery that it was given for (R11)",
         check=_initialise,
+    ),
+    Rule(
+        id="boot-50",
+        when="there is no data directory here, and for a ttl nobody has held the leader key of a "
+        "cluster that is known, and a method of `create_replica_methods` has `no_leader`",
+        then="make a copy by it",
+        why="there is nobody to clone from, and a backup may be all that is left",
+        check=_copies_alone,
     ),
 )

@@ -91,7 +91,7 @@ def _directory_unusable(s: Situation) -> Verdict | None:
         return stop(s, StopMode.IMMEDIATE, f"{directory.path} is gone while PostgreSQL runs")
     if directory.state in (DirectoryState.ABSENT, DirectoryState.EMPTY):
         return None
-    if s.running or directory.control is not None or _is_ending(s):
+    if s.running or directory.control is not None or _is_ending(s) or s.directory_left:
         return None
     return Verdict(f"{directory.path} cannot be used: {directory.problem or directory.state}")
 

@@ -10,9 +10,13 @@ from raftha.model.view import JobKind, JobView
 CANCEL: tuple[Action, ...] = (CancelJob(),)
 
 
+_UNDER_LEASE = (JobKind.PRE_PROMOTE, JobKind.RESTORE, JobKind.POST_BOOTSTRAP)
+"""Of no use to who does not hold the leader key any more."""
+
+
 def _job_runs(s: Situation) -> Verdict | None:
     job = s.view.job
-    if job is not None and job.kind is JobKind.PRE_PROMOTE and s.lease is None:
+    if job is not None and job.kind in _UNDER_LEASE and s.lease is None:
         return Verdict(f"the leader key is lost: giving up {job.kind}", CANCEL)
     if job is None or job.kind.disturbs_nothing:
         return None
@@ -41,7 +45,7 @@ RULES = (
         when="a job runs, other than a checkpoint, one that makes or fetches logical slots, or "
         "`pre_promote` of whoever holds the leader key",
         then="wait for it; give it up if it copies from a member that another one has replaced as "
-        "the leader, and `pre_promote` at once",
+        "the leader, and a program that is run for the holder of the leader key without it",
         why="one thing at a time is done to a data directory; those others disturb nothing",
         check=_job_runs,
     ),

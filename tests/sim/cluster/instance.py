@@ -302,7 +302,7 @@ class Tools:
         """What a program is told."""
         return Job(cancel, Layout(data_dir=self._here.directory.path, run_dir=Path("/sim")))
 
-    def initialise(self, job: Job, options: Any) -> None:  # noqa: ARG002
+    def initialise(self, job: Job, options: Any, **_: Any) -> None:  # noqa: ARG002
         here = self._here
         if not here.directory.is_empty:
             raise PostgresError("the directory is not empty")

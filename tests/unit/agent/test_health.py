@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from raftha.agent.board import Board
 from raftha.agent.health import Health
 from raftha.agent.observer import Observer
 from raftha.errors import PostgresUnavailable
+from raftha.ha.memory import Memory
 from raftha.instants import Seconds
-from raftha.model.postgres import ServerStatus
+from raftha.model.postgres import ServerPlan, ServerRole, ServerStatus
 from raftha.model.settings import DynamicConfig
 from raftha.model.view import GuardianView
 from tests.unit.ha import servers as pg
@@ -100,6 +102,16 @@ def test_a_primary_that_starts_has_the_time_that_a_start_may_take() -> None:
     server = seen(is_starting=True)
     assert server.pass_by(300.0) is None
     assert "has not answered since its start" in (server.pass_by(1.0) or "")
+
+
+def test_what_a_bootstrap_restored_may_take_hours_until_it_answers() -> None:
+    server = seen(is_starting=True)
+    plan = ServerPlan(role=ServerRole.STANDBY, closed=True, recovers=True)
+    server.board.memory = Memory(plan=plan)
+    assert server.pass_by(400.0) is None
+    assert server.health.pace() == SETTINGS.loop_wait, "each look is a line in the server's log"
+    server.board.memory = Memory(plan=replace(plan, recovers=False))
+    assert "has not answered since its start" in (server.health.hold_back() or "")
 
 
 def test_a_primary_that_has_answered_has_started_though_it_never_served() -> None:

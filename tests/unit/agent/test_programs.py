@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import psutil
@@ -18,6 +19,8 @@ from raftha.clock import SystemClock
 from raftha.instants import Seconds
 from raftha.model.hooks import Callback, Hooks
 from raftha.model.ids import Scope
+from raftha.model.methods import Method
+from raftha.model.settings import BootstrapConfig
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
 
@@ -84,9 +87,19 @@ def test_long_output_is_put_aside_once(output: Path) -> None:
 
 def test_an_absent_program_is_named_with_its_option() -> None:
     hooks = Hooks(callbacks={Callback.ON_STOP: ("/no/such",)}, before_stop=("sh", "-c", "true"))
-    (problem,) = programs.absent(hooks)
-    assert problem.where == "postgresql.callbacks.on_stop"
-    assert "/no/such" in problem.what
+    given = BootstrapConfig(
+        method=Method(name="backup", command=("/no/restore",)), post_bootstrap=("/no/sql",)
+    )
+    copies = (Method(name="backup", command=("/no/copy",)), Method(name="basebackup"))
+    postgres: Any = SimpleNamespace(hooks=hooks, copy_methods=copies)
+    found = {problem.where: problem.what for problem in programs.absent(postgres, given)}
+    assert found.keys() == {
+        "postgresql.callbacks.on_stop",
+        "postgresql.backup.command",
+        "bootstrap.backup.command",
+        "bootstrap.post_bootstrap",
+    }
+    assert "/no/such" in found["postgresql.callbacks.on_stop"]
 
 
 @pytest.fixture

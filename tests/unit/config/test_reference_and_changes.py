@@ -36,10 +36,14 @@ def test_the_written_defaults_are_the_models() -> None:
             assert option.default == dumped[path]
 
 
+SPELLINGS = ("bootstrap.post_init", "postgresql.create_replica_method")
+"""Old ones of other options, under whose names their values are compared."""
+
+
 def test_every_option_of_a_node_is_compared(load_text: Any, good: str) -> None:
     known = set(facts(load_text(good).config))
     wanted = {path for path in NODE_SCHEMA.options if not path.startswith(DYNAMIC_PREFIX)}
-    elsewhere = {"bootstrap.pg_hba", "postgresql.recovery_conf"}
+    elsewhere = {"bootstrap.pg_hba", "postgresql.recovery_conf", *SPELLINGS}
     of_commands = {path for path in wanted if path.startswith("ctl.")}
     assert wanted - known == {"namespace", *elsewhere, *of_commands}
 
@@ -73,6 +77,7 @@ postgresql:
     {{initdb: a, pg_basebackup: b, pg_controldata: c, pg_rewind: d, pg_waldump: e}}
   custom_conf: /etc/own.conf
   basebackup: [max-rate: 100M]
+  create_replica_methods: [basebackup]
   diverged_wal_keep: 1
   take_over: true
 """
@@ -91,7 +96,7 @@ def test_whatever_waits_for_a_restart_is_not_in_force(load_text: Any, good: str)
         assert {path: kept[path] for path in waiting} == {p: facts(started)[p] for p in waiting}
     options = NODE_SCHEMA.options.values()
     wait = {option.path for option in options if "restart" in option.reload.value}
-    assert wait - changed == {"namespace"}
+    assert wait - changed == {"namespace", "postgresql.create_replica_method"}
 
 
 def test_each_change_says_what_it_takes(load_text: Any, good: str) -> None:

@@ -1,0 +1,206 @@
+"""Mutants of the programs that fill a data directory: under whom what they made may run, what of it
+may outlast them, and what may take the place of a data directory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_FOUNDING: Final = "unit/ha/test_founding.py::"
+_RESTORE: Final = "unit/pg/test_restore.py::"
+_JOBS: Final = "unit/agent/test_jobs.py::"
+_LEFT: Final = _FOUNDING + "test_nobody_goes_on_with_what_another_attempt_left"
+_FAILED: Final = _FOUNDING + "test_a_program_that_fails_is_not_asked_again"
+
+DECISIONS: Final = (
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="R11: what was restored recovers without a lease that ends it",
+        text='return start(s, plan, lease.epoch, "recovering what was restored")',
+        instead='return start(s, plan, None, "recovering what was restored")',
+        caught_by=_FOUNDING + "test_what_was_restored_is_recovered_under_the_lease_and_closed",
+    ),
+    Mutant(
+        file="ha/plans.py",
+        without="clients are let in while what was restored recovers",
+        text='None, "", closed=True)\n    return replace(plan, birth',
+        instead='None, "", closed=False)\n    return replace(plan, birth',
+        caught_by=_FOUNDING + "test_what_was_restored_is_recovered_under_the_lease_and_closed",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="R11: the first primary serves with the settings of the recovery",
+        text="and s.memory.plan.recovers:\n        return _recovering",
+        instead="and not server.is_primary:\n        return _recovering",
+        caught_by=_FOUNDING + "test_nothing_is_served_with_the_settings_of_the_recovery",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="R25: the next agent goes on with what one restored that died",
+        text="return lease is None or self.memory.making != lease.epoch",
+        instead="return lease is None",
+        caught_by=_LEFT,
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="R25: what was restored under a lease that is over begins a cluster",
+        text="return lease is None or self.memory.making != lease.epoch",
+        instead="return lease is not None and self.memory.making != lease.epoch",
+        caught_by=_LEFT,
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="half a restore serves reads",
+        text="is_whole = not (self.directory_stillborn or self.directory_left)",
+        instead="is_whole = not self.directory_stillborn",
+        caught_by=_FOUNDING + "test_what_was_left_serves_no_reads_either",
+    ),
+    Mutant(
+        file="ha/situation.py",
+        without="R25: two that restored one backup are one line to each other",
+        text="is_restored = directory.in_one_go and self.directory_strange",
+        instead="is_restored = False",
+        caught_by=_FOUNDING + "test_who_restored_the_same_backup_in_vain_makes_a_copy",
+    ),
+    Mutant(
+        file="ha/rules/work.py",
+        without="a restore goes on when another may have begun one",
+        text="_UNDER_LEASE = (JobKind.PRE_PROMOTE, JobKind.RESTORE, JobKind.POST_BOOTSTRAP)",
+        instead="_UNDER_LEASE = (JobKind.PRE_PROMOTE, JobKind.POST_BOOTSTRAP)",
+        caught_by=_FOUNDING + "test_a_program_is_ended_with_the_lease_that_it_was_begun_under",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="a cluster begins though `post_bootstrap` failed",
+        text="if failed.kind is JobKind.POST_BOOTSTRAP and not s.directory_empty:",
+        instead="if False:",
+        caught_by=_FAILED,
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="`post_bootstrap` runs on a cluster that was there before",
+        text="if s.view.me.post_bootstrap and s.view.directory.in_one_go:",
+        instead="if s.view.me.post_bootstrap:",
+        caught_by=_FOUNDING + "test_an_existing_cluster_that_is_brought_in_is_not_asked_for",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="a second attempt gives up before it has begun to recover",
+        text="memory = replace(s.memory, making=lease.epoch, plan=None)",
+        instead="memory = replace(s.memory, making=lease.epoch)",
+        caught_by=_FOUNDING + "test_an_attempt_remembers_its_lease_and_nothing_of_the_one_before",
+    ),
+)
+
+FILES: Final = (
+    Mutant(
+        file="pg/configuration.py",
+        without="R11: a recovery target stays in the files of a member",
+        text="    if not plan.recovers:\n        changed |= _removed(data_dir / RECOVERY_FILE)\n",
+        instead="    if (data_dir / RECOVERY_FILE).exists():\n"
+        "        settings = _recovering(settings, data_dir)\n",
+        caught_by=_RESTORE + "test_the_settings_of_a_recovery_are_in_force_in_no_other_server",
+    ),
+    Mutant(
+        file="pg/configuration.py",
+        without="a recovery has two targets, one of them empty",
+        text="if name not in conf.ENDS_OF_RECOVERY}",
+        instead="if name}",
+        caught_by=_RESTORE + "test_the_settings_of_a_recovery_are_in_force_in_no_other_server",
+    ),
+    Mutant(
+        file="pg/restore.py",
+        without="R11: what a program wrote of a recovery outlasts it",
+        text="    if rest != altered:\n",
+        instead="    if False:\n",
+        caught_by=_RESTORE
+        + "test_what_a_program_left_of_a_recovery_counts_only_where_it_is_to_be_kept",
+    ),
+    Mutant(
+        file="pg/restore.py",
+        without="a directory of a program that was cut short can begin a cluster",
+        text="        files.replace(layout.birth_marker, IN_ONE_GO)\n",
+        instead="        files.replace(layout.birth_marker, b'')\n",
+        caught_by=_RESTORE
+        + "test_a_restored_directory_takes_its_place_as_nobody_s_and_for_one_attempt",
+    ),
+    Mutant(
+        file="pg/restore.py",
+        without="each of many attempts that fail fills the disk",
+        text="if not _is_filled(path) or earlier:",
+        instead="if not _is_filled(path):",
+        caught_by=_RESTORE + "test_of_programs_that_fail_the_first_attempt_is_kept",
+    ),
+    *(
+        Mutant(
+            file="pg/methods.py",
+            without=without,
+            text=text,
+            instead=instead,
+            caught_by=_RESTORE + "test_what_is_not_of_this_cluster_or_its_line_is_refused_and_kept",
+        )
+        for without, text, instead in (
+            (
+                "S10: the copy of another cluster takes the place of the data directory",
+                "if wanted.system_id is not None and copied.system_id != wanted.system_id:",
+                "if False:",
+            ),
+            (
+                "S9: a copy that left the line takes the place of the data directory",
+                "if not timeline.is_ancestor(line.history, number, end, here):",
+                "if False:",
+            ),
+            (
+                "R25: a copy on the same number of another line becomes a standby",
+                'if birth not in ("", wanted.birth) and number == here:',
+                "if False:",
+            ),
+            (
+                "S9: a copy that is ahead of its source becomes a standby of it",
+                "if number == here and end > line.identity.position:",
+                "if False:",
+            ),
+        )
+    ),
+    Mutant(
+        file="pg/methods.py",
+        without="R11: a copy by a program could start as a primary",
+        text="    configuration.mark_standby(copy)\n",
+        instead="",
+        caught_by=_RESTORE + "test_a_copy_of_this_cluster_takes_the_place_as_a_standby",
+    ),
+    Mutant(
+        file="pg/methods.py",
+        without="S9: a copy replays what an archive has of a line that was left",
+        text="    if line is not None:\n        _write_histories(job, copied, line)\n",
+        instead="",
+        caught_by=_RESTORE + "test_a_copy_of_this_cluster_takes_the_place_as_a_standby",
+    ),
+)
+
+AGENT: Final = (
+    Mutant(
+        file="agent/health.py",
+        without="a long recovery of a backup loses the lease",
+        text="if self._recovers() or waited <=",
+        instead="if waited <=",
+        caught_by="unit/agent/test_health.py::"
+        "test_what_a_bootstrap_restored_may_take_hours_until_it_answers",
+    ),
+    Mutant(
+        file="agent/jobs.py",
+        without="a copy that was given up begins again by another method",
+        text="if left == 0 or isinstance(error, JobCancelled):",
+        instead="if left == 0:",
+        caught_by=_JOBS + "test_the_last_method_that_fails_is_told_and_a_job_that_was_cancelled_"
+        "tries_no_other",
+    ),
+    Mutant(
+        file="agent/jobs.py",
+        without="the next agent goes on after half a `post_bootstrap`",
+        text="in_one_go = bool(given.post_bootstrap)",
+        instead="in_one_go = False",
+        caught_by=_JOBS + "test_whatever_runs_to_its_end_alone_is_marked_so",
+    ),
+)
