@@ -82,13 +82,7 @@ def _run_member(config: NodeConfig, config_path: Path, clock: Clock, *, containe
     assert postgres is not None, "it was looked for above"
     lock = _lock(postgres.data_dir)
     instance = build_instance(config, postgres, run_dir, clock)
-    _check_binaries(config, instance)
-    look_at_start(instance)
-    for problem in absent(postgres, config.bootstrap):
-        event(LOG, logging.WARNING, "program not found", option=problem.where, why=problem.what)
-    look_at_custom_conf(postgres)
-    _check_stranger(instance)
-    _check_port(postgres)
+    _check(config, postgres, instance)
     metrics = Metrics(scope=config.scope, name=config.name, witness=False)
     visitors = Visitors()
     reloads = Reloads(config, config_path, read)
@@ -182,6 +176,17 @@ def _lock(data_dir: Path) -> int:
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def _check(config: NodeConfig, postgres: PostgresConfig, instance: Instance) -> None:
+    """Refuse to start where it could not end well, and tell what is amiss."""
+    _check_binaries(config, instance)
+    look_at_start(instance)
+    for problem in absent(postgres, config.bootstrap):
+        event(LOG, logging.WARNING, "program not found", option=problem.where, why=problem.what)
+    look_at_custom_conf(postgres)
+    _check_stranger(instance)
+    _check_port(postgres)
 
 
 def _check_binaries(config: NodeConfig, instance: Instance) -> None:

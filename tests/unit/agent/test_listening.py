@@ -42,8 +42,8 @@ def test_the_agent_goes_on_where_the_server_is_and_says_what_waits(
     found = at_its_port(config, tmp_path / "run")
     assert ports(found) == (5433, Address("127.0.0.1", 5433))
     reloads = Reloads(found, tmp_path / "n1.yml", config)
-    assert reloads.waiting == ("postgresql.listen",)
-    assert reloads.reload().waiting == ("postgresql.listen",)
+    assert set(reloads.waiting) == {"postgresql.listen", "postgresql.connect_address"}
+    assert set(reloads.reload().waiting) == set(reloads.waiting)
     assert ports(reloads.config) == ports(found)
     (notice,) = of_waiting(MemberName("n1"), reloads.waiting)
     assert "systemctl stop raftha (this stops its server), then start raftha" in notice.remedy

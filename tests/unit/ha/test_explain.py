@@ -15,13 +15,7 @@ from raftha.instants import Seconds
 from raftha.model.ids import Epoch
 from raftha.model.postgres import Kept
 from raftha.model.report import Level
-from raftha.model.store import (
-    MAX_STATE_BYTES,
-    Accusation,
-    FsyncTimes,
-    RaftStatus,
-    VoterStatus,
-)
+from raftha.model.store import MAX_STATE_BYTES, Accusation, FsyncTimes, RaftStatus, VoterStatus
 from raftha.model.view import GuardianView
 from tests.unit.ha import builders as b
 from tests.unit.ha import servers as pg
