@@ -6,7 +6,9 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
+from io import StringIO
 from typing import Any, Final
 
 import click
@@ -92,12 +94,26 @@ def repeat(show: Callable[[], Exit], seconds: float, wait: Callable[[float], obj
     last = Exit.DONE
     try:
         while True:
-            if sys.stdout.isatty():
-                click.echo(_CLEAR, nl=False)
-            last = show()
+            last = _at_once(show) if sys.stdout.isatty() else show()
             wait(seconds)
     except KeyboardInterrupt:
         return last
+
+
+class _Held(StringIO):
+    """What is shown next on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _at_once(show: Callable[[], Exit]) -> Exit:
+    """The old screen stays until the new one is whole: to ask a node that hangs takes seconds."""
+    held = _Held()
+    with redirect_stdout(held), redirect_stderr(held):
+        code = show()
+    click.echo(_CLEAR + held.getvalue(), nl=False)
+    return code
 
 
 def history(contact: Contact, output: str) -> Exit:
