@@ -90,6 +90,7 @@ def test_an_ordinary_day(new_cluster: NewCluster) -> None:
     check_reloads(cluster, primary)
     check_query(cluster, primary)
     check_environment(cluster)
+    check_foreign(cluster, "n1")
     check_allowlist(cluster, standbys[0])
     check_log(cluster, standbys[1])
     assert check_quiet(cluster) == primary, "nobody lost the lead by any of it"
@@ -300,6 +301,17 @@ def check_environment(cluster: ClusterHarness) -> None:
     assert (wrong.returncode, "RAFTHA_RESTAPI__LISTEN" in wrong.stdout) == (Exit.USAGE, True)
     fine = run_alone("check-config", file, environment={"RAFTHA_LOG__LEVEL": "INFO"})
     assert fine.returncode == Exit.DONE, fine.stdout
+
+
+def check_foreign(cluster: ClusterHarness, name: str) -> None:
+    """Keys of Patroni's file that have no meaning here are taken, each with the reason."""
+    foreign = {"namespace": "/service/", "thread_pool_size": 5, "watchdog": {"mode": "required"}}
+    rewrite(cluster, name, lambda options: options.update(foreign))
+    told = run_alone("check-config", cluster.nodes[name].file)
+    assert (told.returncode, told.stdout.count(": ignored: ")) == (Exit.DONE, 3), told.stdout
+    said = raftha(cluster, Exit.DONE, "reload", name, "--yes")
+    assert f"{name}: the file was read again; nothing changed" in said
+    rewrite(cluster, name, lambda options: [options.pop(key) for key in foreign])
 
 
 def check_log(cluster: ClusterHarness, name: str) -> None:
