@@ -46,8 +46,8 @@ def copy_by(job: Job, method: Method, wanted: Wanted, ask: Ask = upstreams.ask) 
     """Make the data directory a standby's copy by this method's program. `ask` tells of the source.
 
     What was there is kept as `clone` keeps it. Of a program that fails nothing is kept. A directory
-    that is not of this cluster, or not on its line, is kept as `<data_dir>.failed-<stamp>`, unless
-    there is one already. Raises PostgresError, CommandFailed, Cancelled.
+    that is not of this cluster, or not on its line, is kept as `<data_dir>.failed-<stamp>`, in the
+    place of an earlier one. Raises PostgresError, CommandFailed, Cancelled.
     """
     layout = job.layout
     has_left = wanted.diverged or layout.rewind_marker.exists()

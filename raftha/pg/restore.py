@@ -9,6 +9,7 @@ middle is put aside; nobody goes on with it.
 
 from __future__ import annotations
 
+import glob
 import shutil
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ from raftha.pg.directory import IN_ONE_GO, control_data, require_stopped
 from raftha.pg.job import Job, abandon_copy, begin_copy, explained, finish_copy, set_aside
 from raftha.pg.program import run_program
 
+GIVEN_UP: Final = "raftha.given_up"
+"""In a directory of a failed attempt: the next one that fails takes its place."""
+
 _SIGNALS: Final = ("standby.signal", "recovery.signal")
 _OF_A_SERVER: Final = ("postmaster.pid", "postmaster.opts", configuration.BIRTH_FILE)
 _FORBIDDEN_MODE: Final = 0o027
@@ -32,8 +36,8 @@ def restore(job: Job, scope: str, method: Method) -> SystemId:
     """Run the method's program; the restored cluster's system identifier.
 
     Raises PostgresError if there is data already, if the program leaves no data directory, or fails
-    (CommandFailed): what it made is kept as `<data_dir>.failed-<stamp>` then, unless an earlier one
-    is still there.
+    (CommandFailed): what it made is kept as `<data_dir>.failed-<stamp>` then, in the place of what
+    an earlier attempt made.
     """
     layout = job.layout
     if _is_filled(layout.data_dir):
@@ -50,7 +54,8 @@ def restore(job: Job, scope: str, method: Method) -> SystemId:
             _prepare_recovery(layout.copy, method)
             finish_copy(layout, layout.failed(job.stamp))
     except PostgresError:
-        keep_failed(job, layout.copy)
+        with explained(f"keeping what {method.name} made"):
+            keep_failed(job, layout.copy)
         if not _is_filled(layout.data_dir):
             layout.birth_marker.unlink(missing_ok=True)
         raise
@@ -97,15 +102,16 @@ def give_up(job: Job, why: str) -> None:
 
 def keep_failed(job: Job, path: Path) -> str:
     """Put what a failed attempt made aside, for somebody to look at it; what became of it, in
-    words. One is kept: each of many attempts might be as large as the whole cluster."""
+    words. The newest is kept: each of many attempts might be as large as the whole cluster. Raises
+    OSError."""
     layout = job.layout
-    earlier = sorted(layout.data_dir.parent.glob(f"{layout.data_dir.name}.failed-*"))
-    if not _is_filled(path) or earlier:
-        if path != layout.copy and path.exists():
-            files.replace(layout.copy_marker, b"a data directory that is being removed\n")
-            files.rename(path, layout.copy)
+    if not _is_filled(path):
         abandon_copy(layout)
-        return f"what an earlier attempt made is in {earlier[0]}" if earlier else "it made nothing"
+        return "it made nothing"
+    for earlier in layout.data_dir.parent.glob(f"{glob.escape(layout.data_dir.name)}.failed-*"):
+        if (earlier / GIVEN_UP).exists():
+            shutil.rmtree(earlier, ignore_errors=True)
+    (path / GIVEN_UP).touch()
     kept = set_aside(path, layout.failed(job.stamp))
     layout.copy_marker.unlink(missing_ok=True)
     return f"what it made is kept in {kept}"

@@ -17,7 +17,14 @@ from tests.faults.backups import HALF, TARGET, Backup
 from tests.integration import processes
 from tests.integration.harness import PASSWORD, ClusterHarness
 from tests.integration.node_support import hang_up, rewrite, said_by
-from tests.integration.scene import WRITABLE_LIMIT_S, NewCluster, raftha, report, wait_for_sync
+from tests.integration.scene import (
+    WRITABLE_LIMIT_S,
+    NewCluster,
+    raftha,
+    report,
+    sync_standbys,
+    wait_for_sync,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -307,7 +314,9 @@ def check_a_copy_without_a_leader(cluster: ClusterHarness, primary: str) -> None
     for name in (other, "n3"):
         rewrite(cluster, name, lambda options: options.update(tags={"nofailover": True}))
     hang_up(cluster, other)
-    wait_for_sync(cluster)
+    cluster.wait_for(
+        lambda: sync_standbys(cluster) == ["n3"], WRITABLE_LIMIT_S, f"{other} may not lead"
+    )
     cluster.stop("n3")
     cluster.nodes["n3"].pgdata.rename(cluster.nodes["n3"].folder / "away")
     cluster.kill(primary)

@@ -49,6 +49,25 @@ DECISIONS: Final = (
         instead="return lease is not None and self.memory.making != lease.epoch",
         caught_by=_LEFT,
     ),
+    *(
+        Mutant(
+            file="ha/rules/bootstrap.py",
+            without=without,
+            text='if not s.view.caught_up or "initialize" in s.view.pending:',
+            instead=instead,
+            caught_by=_FOUNDING + "test_nothing_is_put_aside_that_may_have_been_announced",
+        )
+        for without, instead in (
+            (
+                "a new agent puts the only data of a cluster aside that was announced",
+                'if "initialize" in s.view.pending:',
+            ),
+            (
+                "who announced a cluster without an answer puts its only data aside",
+                "if not s.view.caught_up:",
+            ),
+        )
+    ),
     Mutant(
         file="ha/situation.py",
         without="half a restore serves reads",
@@ -128,9 +147,16 @@ FILES: Final = (
     Mutant(
         file="pg/restore.py",
         without="each of many attempts that fail fills the disk",
-        text="if not _is_filled(path) or earlier:",
-        instead="if not _is_filled(path):",
-        caught_by=_RESTORE + "test_of_programs_that_fail_the_first_attempt_is_kept",
+        text="if (earlier / GIVEN_UP).exists():",
+        instead="if False:",
+        caught_by=_RESTORE + "test_of_programs_that_fail_the_last_attempt_is_kept",
+    ),
+    Mutant(
+        file="pg/restore.py",
+        without="S10: what somebody else put aside is removed after a failed attempt",
+        text="if (earlier / GIVEN_UP).exists():",
+        instead="if True:",
+        caught_by=_RESTORE + "test_of_programs_that_fail_the_last_attempt_is_kept",
     ),
     *(
         Mutant(

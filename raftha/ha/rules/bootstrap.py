@@ -43,6 +43,8 @@ from raftha.model.settings import SynchronousMode
 from raftha.model.store import Grant, Guard, KeyAbsent, KeyAt, Put, Transact, Write
 from raftha.model.view import HeldLease, JobKind
 
+LEFT_BEHIND: Final = "its agent, or its lease, ended in the middle of it"
+
 NO_ROLE: Final = re.compile(r'role ".*" does not exist')
 """PostgreSQL's words when a directory that was brought in has another superuser."""
 
@@ -185,7 +187,8 @@ def _initialise(s: Situation) -> Verdict | None:
 def _start(s: Situation, lease: HeldLease) -> Verdict:
     """What was restored is recovered first, once. It is started again after that, so that nothing
     of the settings of that recovery is in force in any server that serves."""
-    if not s.view.directory.recovery_signal:
+    directory = s.view.directory
+    if not (directory.recovery_signal and directory.in_one_go):
         plan = primary_plan(s.cluster, s.view.me, "", closed=True)
         return start(s, plan, lease.epoch, "starting the new primary")
     if s.memory.plan is not None and s.memory.plan.recovers:
@@ -211,7 +214,15 @@ def _given_up(s: Situation, why: str) -> Verdict:
 def _left_behind(s: Situation) -> Verdict | None:
     if not s.directory_left:
         return None
-    return _given_up(s, s.memory.failed or "its agent, or its lease, ended in the middle of it")
+    if not s.view.caught_up or "initialize" in s.view.pending:
+        return Verdict("waiting to know whether the cluster in the data directory was announced")
+    done = s.view.finished
+    if done is None or done.kind is not JobKind.PUT_ASIDE:
+        return _given_up(s, s.memory.failed or LEFT_BEHIND)
+    if not s.backing_off() or s.running:
+        return _given_up(s, LEFT_BEHIND)
+    release = () if s.lease is None else (ReleaseLeader(s.lease.epoch),)
+    return Verdict(f"{s.view.directory.path} cannot be put aside: {done.error}", release)
 
 
 def _explained(problem: str) -> str:
@@ -302,7 +313,8 @@ RULES = (
         id="boot-18",
         when="a bootstrap by a program of the operator's, or with `post_bootstrap`, came to "
         "nothing here, or its agent or its lease ended in the middle",
-        then="stop its server at once, and put the directory aside",
+        then="once it is certain that the cluster was not announced, stop its server at once, and "
+        "put the directory aside",
         why="nobody knows how far such a program had come, and what it restored must not recover "
         "under anybody else; the others may begin anew",
         check=_left_behind,

@@ -92,6 +92,21 @@ def test_nobody_goes_on_with_what_another_attempt_left(memory: Memory, directory
         assert "ended in the middle" in b.only(decision, PutAside).why
 
 
+@pytest.mark.parametrize(
+    "unknown",
+    [{"caught_up": False}, {"pending": frozenset({"initialize"})}],
+    ids=["agent", "write"],
+)
+def test_nothing_is_put_aside_that_may_have_been_announced(unknown: Any) -> None:
+    """What this replica shows may be older than the cluster: its only data would be put aside."""
+    for view in (
+        initialising(directory=RECOVERED, **unknown),
+        running(directory=RECOVERED, **unknown),
+        newborn(directory=RECOVERED, **unknown),
+    ):
+        assert b.acts(b.decided(view, Memory())) == []
+
+
 def test_what_was_left_serves_no_reads_either() -> None:
     view = newborn(directory=RESTORED, raft=b.raft(majority=False))
     assert b.acts(b.decided(view, Memory(alone_since=pg.at(-60)))) == []
@@ -102,6 +117,22 @@ def test_the_key_is_given_back_once_it_is_put_aside() -> None:
     decision = b.decided(view, Memory())
     assert b.acts(decision) == ["ReleaseLeader"]
     assert "kept in /x" in decision.reason
+
+
+def test_what_cannot_be_put_aside_is_tried_again_later_and_holds_up_nobody() -> None:
+    failed = ended(JobKind.PUT_ASIDE, "permission denied")
+    decision = b.decided(initialising(directory=RECOVERED, finished=failed), Memory())
+    assert b.acts(decision) == ["ReleaseLeader"]
+    assert "permission denied" in decision.reason
+    later = newborn(directory=RECOVERED, finished=failed)
+    assert b.acts(b.decided(later, decision.memory)) == []
+    due = replace(decision.memory, retry_at=pg.at(-1))
+    assert "permission" not in b.only(b.decided(later, due), PutAside).why
+
+
+def test_a_directory_that_was_brought_in_is_not_recovered_by_what_lies_in_it() -> None:
+    view = initialising(directory=replace(RESTORED, unborn=False, in_one_go=False))
+    assert not b.only(b.decided(view, MINE), Start).plan.recovers
 
 
 def test_a_directory_half_filled_in_place_is_put_aside_too() -> None:

@@ -132,11 +132,13 @@ def test_what_a_program_left_of_a_recovery_counts_only_where_it_is_to_be_kept(jo
     assert "recovery_target_time = '2026'" in configured(job, recovers=True)
 
 
-def test_of_programs_that_fail_the_first_attempt_is_kept(job: Job) -> None:
+def test_of_programs_that_fail_the_last_attempt_is_kept(job: Job) -> None:
+    other = job.layout.failed("before")
+    other.mkdir(parents=True)
     for _ in range(2):
         with pytest.raises(CommandFailed, match=r"(?s)sh ended with status 3.*said\nso"):
             restore.restore(job, "demo", method(f"{FILL} echo said; echo so >&2; exit 3"))
-        assert beside(job) == {"data.failed-now"}
+        assert beside(job) == {"data.failed-now", other.name}, "what initdb left is not touched"
 
 
 def test_a_program_that_fills_another_place_is_told_where_it_should(job: Job) -> None:
@@ -149,11 +151,12 @@ def test_a_program_that_fills_another_place_is_told_where_it_should(job: Job) ->
 
 
 def test_what_was_given_up_is_kept_once_with_the_reason(job: Job) -> None:
-    for kept in ("what it made is kept in", "what an earlier attempt made is in"):
-        restore.restore(job, "demo", method())
-        with pytest.raises(PostgresError, match=f"^no schema; {kept} .*data.failed-now$"):
+    for attempt in ("first", "second"):
+        restore.restore(job, "demo", method(f'{FILL} touch "$PGDATA/{attempt}"'))
+        with pytest.raises(PostgresError, match=r"^no schema; .* kept in .*data.failed-now$"):
             restore.give_up(job, "no schema")
         assert beside(job) == {"data.failed-now"}
+        assert (job.layout.failed("now") / attempt).exists(), "the newest might be of use"
 
 
 def test_the_password_is_no_argument(job: Job) -> None:
