@@ -10,6 +10,7 @@ _FILES: Final = "unit/pg/test_login_files.py::"
 _HBA: Final = "unit/pg/test_hba_lines.py::"
 _LIBPQ: Final = "unit/pg/test_libpq.py::"
 _LISTENING: Final = "unit/agent/test_listening.py::"
+_LOOKS: Final = "unit/agent/test_login_looks.py::"
 _LOGINS: Final = "unit/config/test_logins.py::"
 
 MUTANTS: Final = (
@@ -54,6 +55,14 @@ MUTANTS: Final = (
         text="if found.st_mode & shared:",
         instead="if False:",
         caught_by=_FILES + "test_a_key_that_others_may_read_is_told",
+    ),
+    Mutant(
+        file="agent/logins.py",
+        without="a lost certificate has the agent of a good primary refuse to start",
+        text="if running_pid(instance.config.data_dir) is None:",
+        instead="if True:",
+        caught_by=_LOOKS
+        + "test_a_lost_certificate_keeps_a_node_from_starting_but_not_beside_its_server",
     ),
     Mutant(
         file="agent/listening.py",
