@@ -81,7 +81,7 @@ WELL: Final[tuple[Row, ...]] = (
     ("why nobody", Exit.REFUSED, "there is no node nobody"),
 )
 UNKNOWN: Final[tuple[Row, ...]] = tuple(
-    (words, Exit.REFUSED, "needs the name and password of restapi.authentication")
+    (words, Exit.REFUSED, "needs a client certificate that restapi.cafile has signed")
     for words in ("pause", "stop --yes", "switchover --yes", "edit-config -s ttl=9 --yes")
 )
 LEADERLESS: Final[tuple[Row, ...]] = (
@@ -182,7 +182,8 @@ def check_strangers(cluster: ClusterHarness, folder: Path, standby: str) -> None
     assert "its certificate is not accepted" in said(Exit.UNREACHABLE, "pause", "--url", url)
     check(UNKNOWN, ("-k", "--url", url), STANDBY=standby)
     wrong = url.replace("//", "//operator:wrong@")
-    assert "those given are not right" in said(Exit.REFUSED, "pause", "-k", "--url", wrong)
+    known = ("-c", str(cluster.nodes["n1"].file))
+    assert "those given are not right" in said(Exit.REFUSED, "pause", *known, "--url", wrong)
 
 
 def test_whatever_is_wrong_is_said_and_nothing_changes(

@@ -184,10 +184,12 @@ def test_the_level_of_the_log_changes_and_what_needs_a_restart_is_named(
     def protect(options: Options) -> None:
         options["restapi"]["authentication"] = {"username": "operator", "password": "s3cret"}
 
-    reload(cluster, "n1", protect)
-    words = ("changed, effective after a restart", "restapi.authentication.password")
+    reload(cluster, "n1", lambda o: o["restapi"].update(request_queue_size=32))
+    words = ("changed, effective after a restart", "restapi.request_queue_size")
     wait_until_said(cluster, "n1", *words)
-    assert post_code(cluster) == 400, "the old rule stays until then"
+    assert post_code(cluster) == 400
+    reload(cluster, "n1", protect)
+    cluster.wait_for(lambda: post_code(cluster) == 401, WITHIN_S, "the password is asked for")
 
     reload(cluster, "n1", lambda o: o["log"].update(level="WARNING"))
     wait_until_said(cluster, "n1", "changed", "log.level")
