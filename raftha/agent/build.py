@@ -38,7 +38,7 @@ from raftha.agent.reader import ClusterReader
 from raftha.agent.recorder import Recorder
 from raftha.agent.reloading import Reloads
 from raftha.agent.responder import MemberResponder
-from raftha.agent.serverdoctor import of_guardian, server_findings
+from raftha.agent.serverdoctor import member_findings
 from raftha.agent.storebell import StoreBell
 from raftha.agent.wiring import (
     build_configurations,
@@ -211,13 +211,13 @@ def _doctor(ground: Ground, guarding: Guarding) -> Doctor:
     me, reader = ground.board.config.name, ground.reader
 
     def of_member() -> Iterator[Finding]:
-        yield of_guardian(guarding.view())
-        yield from server_findings(ground.instance, reader.settings(), len(reader.read().members))
+        return member_findings(ground.instance, guarding.view(), reader.settings(), reader.read())
 
     return Doctor(
         config=lambda: ground.board.config,
         clock=ground.clock,
         settings=reader.settings,
+        timers=lambda: ground.reloads.timers.profile,
         targets=lambda: targets_of(me, reader.read(), ground.node.store.status()),
         more=of_member,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import ssl
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -26,7 +27,7 @@ from raftha.consensus.medium import free_bytes
 from raftha.instants import longest
 from raftha.model.cluster import Cluster
 from raftha.model.finding import Examination, Finding, Grade, Link
-from raftha.model.settings import Address, DynamicConfig, NodeConfig, TlsFiles
+from raftha.model.settings import Address, DynamicConfig, NodeConfig, Profile, TlsFiles
 from raftha.model.store import RaftStatus
 
 SYNCS: Final = 20
@@ -48,12 +49,14 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Doctor(Struct, frozen=True, kw_only=True):
-    """`settings` are the shared ones, `targets` the ports of the other nodes, `more` what only
-    somebody else can find out, such as whoever may ask PostgreSQL."""
+    """`settings` are the shared ones, `timers` is the profile by which Raft runs here, `targets`
+    are the ports of the other nodes, `more` what only somebody else can find out, such as whoever
+    may ask PostgreSQL."""
 
     config: Callable[[], NodeConfig]
     clock: Clock
     settings: Callable[[], DynamicConfig]
+    timers: Callable[[], Profile]
     targets: Callable[[], Sequence[Target]]
     more: Callable[[], Iterable[Finding]] = tuple
 
@@ -64,7 +67,7 @@ class Doctor(Struct, frozen=True, kw_only=True):
             *_disks(config, self.clock),
             wellness.of_clock(_is_synchronised()),
             *_certificates(config, self.clock.wall()),
-            wellness.of_budget(self.settings()),
+            wellness.of_budget(self.settings(), self.timers()),
             *self.more(),
         ]
         return Examination(
@@ -121,9 +124,11 @@ def free_ports(config: NodeConfig) -> list[Finding]:
     """Whether a node that does not run yet could listen where its file says."""
     listens = {"raft port": config.raft.bind_addr, "http port": config.restapi.listen}
     postgres = config.postgresql
+    found = [_listen(check, address) for check, address in listens.items()]
     if postgres is not None:
-        listens["postgres port"] = Address(postgres.listen_hosts[0], postgres.port)
-    return [_listen(check, address) for check, address in listens.items()]
+        hosts = postgres.listen_hosts
+        found += [_listen("postgres port", Address(host, postgres.port)) for host in hosts]
+    return found
 
 
 def _listen(check: str, address: Address) -> Finding:
@@ -165,6 +170,9 @@ def _disks(config: NodeConfig, clock: Clock) -> Iterable[Finding]:
     places = {"raft disk": config.raft.data_dir}
     if config.postgresql is not None:
         places["data disk"] = config.postgresql.data_dir
+        wal = config.postgresql.data_dir / "pg_wal"
+        if wal.is_symlink():
+            places["wal disk"] = wal.resolve()
     for check, path in places.items():
         ground = _nearest(path)
         try:
@@ -204,10 +212,18 @@ def _certificates(config: NodeConfig, wall: float) -> Iterable[Finding]:
             continue
         try:
             yield wellness.of_dates(check, str(given.certfile), dates(given), wall)
+            yield wellness.of_authorities(check, str(given.cafile), _ends(given.cafile), wall)
         except TlsError as error:
             yield Finding(
                 check=check, grade=Grade.PROBLEM, what=str(error), remedy="correct these files"
             )
+
+
+def _ends(cafile: Path) -> list[float]:
+    """When each authority in a file ends that was read without a problem, in Unix time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cafile)
+    return [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
 
 
 class _Timex(ctypes.Structure):

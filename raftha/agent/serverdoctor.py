@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final
 
 from raftha.agent.wellness import bad, ok, warn
 from raftha.errors import PostgresError
 from raftha.instants import Seconds
+from raftha.model.cluster import Cluster, Member
 from raftha.model.finding import Finding
-from raftha.model.postgres import ServerSetup, version_text
+from raftha.model.postgres import ServerSetup, Upstream, version_text
 from raftha.model.settings import Authentication, DynamicConfig, SynchronousMode
 from raftha.model.view import GuardianView
 from raftha.pg import versions
 from raftha.pg.instance import Instance
+from raftha.pg.upstream import ask
 
 _ASK_S: Final = Seconds(2.0)
 
@@ -28,6 +31,48 @@ def server_findings(instance: Instance, settings: DynamicConfig, members: int) -
         return
     yield of_release(int(setup.settings["server_version_num"]), settings.synchronous_mode)
     yield from of_setup(setup, instance.config.authentication, members)
+
+
+def member_findings(
+    instance: Instance, guardian: GuardianView, settings: DynamicConfig, cluster: Cluster
+) -> Iterator[Finding]:
+    """What only a member can find out: of its guardian, of its server, and at the others'."""
+    yield of_guardian(guardian)
+    yield from server_findings(instance, settings, len(cluster.members))
+    yield from _logins(instance, cluster)
+
+
+def _logins(instance: Instance, cluster: Cluster) -> Iterator[Finding]:
+    """Whether this node may stream from each other member: it has to, once that one leads."""
+    others = [m for m in cluster.members.values() if m.name != instance.name]
+    if not others:
+        return
+    pool = ThreadPoolExecutor(max_workers=len(others), thread_name_prefix="doctor")
+    tries = [pool.submit(_login, instance, member, cluster) for member in others]
+    wait(tries, timeout=2 * _ASK_S)
+    pool.shutdown(wait=False)
+    for member, attempt in zip(others, tries, strict=True):
+        late = f"{member.name} at {member.postgres} did not answer in time"
+        yield attempt.result() if attempt.done() else bad("logins", late, "see its links, its log")
+
+
+def _login(instance: Instance, member: Member, cluster: Cluster) -> Finding:
+    who = instance.config.authentication.replication
+    place = f"{member.name} at {member.postgres}"
+    upstream = Upstream(address=member.postgres, slot=None, application_name="raftha doctor")
+    try:
+        line = ask(upstream, who.username, instance.layout.passfile, _ASK_S)
+    except PostgresError as error:
+        remedy = (
+            f"let {who.username} in there from this machine for replication: pg_hba, and the "
+            "password in postgresql.authentication of both files"
+        )
+        return bad("logins", f"{place} does not let this node stream: {error}", remedy)
+    known = cluster.initialize
+    if known is not None and known.system_id not in (None, line.identity.system_id):
+        remedy = f"correct postgresql.connect_address of {member.name}, or what answers there"
+        return bad("logins", f"{place} answers as another cluster's server", remedy)
+    return ok("logins", f"{place} lets this node stream as {who.username}")
 
 
 def of_guardian(guardian: GuardianView) -> Finding:

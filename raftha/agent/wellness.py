@@ -7,7 +7,7 @@ from typing import Final
 
 from raftha.instants import RHO, in_days
 from raftha.model.finding import Finding, Grade
-from raftha.model.settings import DynamicConfig
+from raftha.model.settings import TIMINGS, DynamicConfig, Profile
 from raftha.model.store import SLOW_FSYNC_S
 
 LOW_BYTES: Final = 256 << 20
@@ -44,6 +44,18 @@ def of_syncs(path: str, times: Sequence[float]) -> Finding:
     return ok("raft disk", what)
 
 
+def of_authorities(check: str, path: str, ends: Sequence[float], wall: float) -> Finding:
+    """Certificates of authorities, the end of each: while one is replaced, two are there."""
+    left = max(ends) - wall
+    remedy = (
+        "make a new authority; put both into the file until every certificate is of the new one"
+    )
+    if left <= 0:
+        return bad(check, f"no authority in {path} is valid any more", remedy)
+    what = f"an authority in {path} is valid for {in_days(left)} more"
+    return warn(check, what, remedy) if left < _SOON_S else ok(check, what)
+
+
 def of_dates(check: str, path: str, dates: tuple[float, float], wall: float) -> Finding:
     """A certificate's."""
     begins, ends = dates
@@ -58,16 +70,21 @@ def of_dates(check: str, path: str, dates: tuple[float, float], wall: float) -> 
     return warn(check, what, remedy) if left < _SOON_S else ok(check, what)
 
 
-def of_budget(settings: DynamicConfig) -> Finding:
-    """Rule R7, and what is to spare: one lost store operation must not cost the lease."""
-    needed = settings.heartbeat + 2 * settings.retry_timeout + settings.fence_budget
+def of_budget(settings: DynamicConfig, timers: Profile) -> Finding:
+    """Rule R7, and what is to spare: neither one lost store operation nor a split vote must cost
+    the lease. `timers` is the profile by which the Raft group is run on this node."""
+    election = TIMINGS[timers].election_max
+    slowest = max(settings.retry_timeout, election)
+    longer = "retry_timeout" if slowest > election else f"longest election of {timers}"
+    needed = settings.heartbeat + 2 * slowest + settings.fence_budget
     limit = settings.ttl * (1 - RHO)
     what = (
-        f"heartbeat + 2 retry_timeout + fence_budget = {needed:.2f} s of the {limit:.2f} s that a "
+        f"heartbeat + 2 * {longer} + fence_budget = {needed:.2f} s of the {limit:.2f} s that a "
         f"lease of {settings.ttl:g} s may be counted on"
     )
     if needed >= limit:
-        return bad("ttl budget", what, "raise ttl, or choose a profile")
+        remedy = "raise ttl, or choose a profile and restart the agents that do not run by it yet"
+        return bad("ttl budget", what, remedy)
     return ok("ttl budget", what)
 
 

@@ -138,6 +138,7 @@ def build_witness(
             config=lambda: reloads.config,
             clock=clock,
             settings=reader.settings,
+            timers=lambda: reloads.timers.profile,
             targets=lambda: targets_of(config.name, reader.read(), node.store.status()),
         ),
     )

@@ -31,6 +31,9 @@ from raftha.model.settings import NodeConfig
 CLOCKS_S: Final = 1.0
 """By how much the clocks of two nodes may differ before it is told."""
 
+RELEASE: Final = "release"
+"""The check of a member that tells the release of its server."""
+
 _PORTS: Final = ("raft", "http", "postgres")
 _MARKS: Final = {Grade.OK: "ok      ", Grade.WARNING: "WARNING ", Grade.PROBLEM: "PROBLEM "}
 _STYLES: Final = {Grade.OK: None, Grade.WARNING: "yellow", Grade.PROBLEM: "red"}
@@ -67,6 +70,7 @@ def examine(contact: Contact, clock: Clock, output: str) -> Exit:
         *_of_links({n: timed.told.links for n, timed in told.items()}),
         *_of_clocks(told),
         *_of_versions({n: timed.told.agent_version for n, timed in told.items()}),
+        *_of_releases({n: timed.told.findings for n, timed in told.items()}),
         *_of_report(report),
     ]
     links = {name: timed.told.links for name, timed in told.items()}
@@ -89,6 +93,7 @@ def before_start(file: Path, clock: Clock, output: str, wait: float | None = Non
         config=lambda: config,
         clock=clock,
         settings=lambda: config.bootstrap.dynamic,
+        timers=lambda: config.bootstrap.dynamic.profile,
         targets=lambda: doctor.partners_of(config) if wait is None else (),
     )
     examined = local.examine()
@@ -198,6 +203,20 @@ def _of_versions(versions: Mapping[str, str]) -> Iterator[Placed]:
             grade=Grade.WARNING,
             what=f"agents of different versions: {each}",
             remedy="upgrade the rest, one at a time: docs/upgrade.md",
+        )
+        yield Placed(node="cluster", finding=finding)
+
+
+def _of_releases(found: Mapping[str, Sequence[Finding]]) -> Iterator[Placed]:
+    """What members say of their PostgreSQL's release, where they do not say the same."""
+    releases = {n: f.what for n, each in found.items() for f in each if f.check == RELEASE}
+    if len(set(releases.values())) > 1:
+        each = ", ".join(f"{name}: {what}" for name, what in sorted(releases.items()))
+        finding = Finding(
+            check=RELEASE,
+            grade=Grade.WARNING,
+            what=f"servers of different minor releases: {each}",
+            remedy="install the newest on all, standbys first: raftha restart --pg-version X",
         )
         yield Placed(node="cluster", finding=finding)
 

@@ -86,6 +86,14 @@ AGENT: Final = (
         caught_by="unit/ha/test_handover.py::test_a_stop_takes_no_longer_than_is_allowed",
     ),
     Mutant(
+        file="agent/wellness.py",
+        without="R7: the doctor forgets the elections by the timers that run",
+        text="slowest = max(settings.retry_timeout, election)",
+        instead="slowest = settings.retry_timeout",
+        caught_by="unit/agent/test_doctor.py::"
+        "test_a_ttl_is_too_short_while_the_timers_of_a_slower_profile_run",
+    ),
+    Mutant(
         file="agent/timers.py",
         without="the Raft timers stay those of the file for good",
         text="        self.profile = config.profile\n",

@@ -14,6 +14,7 @@ from raftha.agent.doctor import Target, free_ports, links, targets_of
 from raftha.agent.serverdoctor import of_guardian, of_release, of_setup
 from raftha.api.tls import TlsError, dates
 from raftha.clock import SystemClock
+from raftha.config.dynamic import parse_dynamic
 from raftha.instants import Seconds
 from raftha.model.finding import Finding, Grade
 from raftha.model.postgres import ServerSetup
@@ -23,6 +24,8 @@ from raftha.model.settings import (
     Credentials,
     DynamicConfig,
     NodeConfig,
+    PostgresConfig,
+    Profile,
     RaftConfig,
     RestConfig,
     SynchronousMode,
@@ -123,9 +126,71 @@ def test_a_disk_is_judged_by_its_space_and_its_syncs() -> None:
 
 
 def test_the_budget_of_a_ttl_is_that_of_the_rule() -> None:
-    assert wellness.of_budget(DynamicConfig()).grade is OK
+    assert wellness.of_budget(DynamicConfig(), Profile.LAN).grade is OK
     tight = replace(DynamicConfig(), ttl=Seconds(4.0), retry_timeout=Seconds(1.3))
-    assert wellness.of_budget(tight).grade is PROBLEM
+    assert wellness.of_budget(tight, Profile.LAN).grade is PROBLEM
+
+
+def test_a_ttl_is_too_short_while_the_timers_of_a_slower_profile_run() -> None:
+    """The settings were changed, and this agent was not started anew."""
+    fast = parse_dynamic({"profile": "fast"}, "settings")
+    assert wellness.of_budget(fast, Profile.FAST).grade is OK
+    found = wellness.of_budget(fast, Profile.SLOW)
+    assert (found.grade, "longest election of slow" in found.what) == (PROBLEM, True)
+    assert "restart the agents" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("days", "grade"), [((400,), OK), ((-9, 400), OK), ((-9, 20), WARNING), ((-9, -3), PROBLEM)]
+)
+def test_authorities_are_judged_by_the_one_that_ends_last(
+    days: tuple[int, ...], grade: Grade
+) -> None:
+    found = wellness.of_authorities(
+        "raft certificate", "ca.pem", [1e9 + d * DAY for d in days], 1e9
+    )
+    assert found.grade is grade
+    assert bool(found.remedy) == (grade is not OK)
+
+
+def test_the_certificates_of_a_node_and_their_authority_are_looked_at(tmp_path: Path) -> None:
+    make_certificates(tmp_path, "n1", end=timedelta(days=40))
+    old = (tmp_path / "ca.pem").read_bytes()
+    make_certificates(tmp_path, "n1", end=timedelta(days=20))
+    (tmp_path / "ca.pem").write_bytes((tmp_path / "ca.pem").read_bytes() + old)
+    config = config_in(tmp_path, 1)
+    config = replace(config, raft=replace(config.raft, tls=tls_files(tmp_path, "n1")))
+    found = list(doctor._certificates(config, SystemClock().wall()))
+
+    assert [(f.check, f.grade) for f in found] == [
+        ("raft certificate", WARNING),
+        ("raft certificate", OK),
+    ]
+    assert "ca.pem is valid for 39 days more" in found[1].what
+
+
+def test_wal_that_lies_elsewhere_has_a_disk_of_its_own(tmp_path: Path) -> None:
+    member = replace(
+        config_in(tmp_path, 1),
+        postgresql=PostgresConfig(
+            listen_hosts=("127.0.0.1", "::1"),
+            connect_address=Address("127.0.0.1", 1),
+            data_dir=tmp_path / "data",
+            authentication=ROLES,
+            port=1,
+        ),
+    )
+    for name in ("data", "wal"):
+        (tmp_path / name).mkdir()
+
+    def checks() -> list[str]:
+        return [finding.check for finding in doctor._disks(member, SystemClock())]
+
+    assert checks() == ["raft disk", "raft disk", "data disk"]
+    (tmp_path / "data" / "pg_wal").symlink_to(tmp_path / "wal")
+    assert checks() == ["raft disk", "raft disk", "data disk", "wal disk"]
+    ports = [finding.check for finding in free_ports(member)]
+    assert ports == ["raft port", "http port", "postgres port", "postgres port"]
 
 
 @pytest.mark.parametrize(
@@ -202,6 +267,7 @@ def test_an_examination_leaves_nothing_behind(tmp_path: Path) -> None:
         config=lambda: config,
         clock=SystemClock(),
         settings=DynamicConfig,
+        timers=lambda: Profile.LAN,
         targets=lambda: doctor.partners_of(config),
         more=lambda: [Finding(check="x", grade=OK, what="y")],
     ).examine()

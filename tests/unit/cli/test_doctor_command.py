@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from raftha.api.server import ApiServer
+from raftha.cli import doctor
 from raftha.cli.exits import Exit
 from raftha.cli.main import cli
 from raftha.clock import SystemClock
@@ -81,6 +82,17 @@ def test_a_problem_ends_with_its_own_code_and_a_remedy(
     assert found["links"]["n1"][0]["problem"] == "Connection refused"
 
 
+def test_servers_of_different_releases_are_told() -> None:
+    of_releases = [
+        (n, (Finding(check="release", grade=Grade.OK, what=f"PostgreSQL 15.{minor}"),))
+        for n, minor in (("n1", 18), ("n2", 17))
+    ]
+    (placed,) = doctor._of_releases(dict(of_releases))
+    assert placed.finding.grade is Grade.WARNING
+    assert "n1: PostgreSQL 15.18, n2: PostgreSQL 15.17" in placed.finding.what
+    assert list(doctor._of_releases(dict(of_releases[:1]))) == []
+
+
 def test_what_the_status_says_and_who_is_silent_counts_too(
     node: tuple[FakeResponder, str, ClusterReport], examined: Examination
 ) -> None:
@@ -118,3 +130,4 @@ def test_a_machine_is_examined_before_its_first_start(tmp_path: Path) -> None:
     file.write_text("scope: demo\n")
     assert raftha("doctor", "-c", str(file), "--before-start").exit_code == Exit.UNWELL
     assert raftha("doctor", "--before-start").exit_code == Exit.USAGE
+    assert raftha("doctor", "-c", str(file), "--wait", "9").exit_code == Exit.USAGE
