@@ -12,11 +12,11 @@ from raftha.instants import Seconds
 from raftha.model.cluster import Cluster, Member
 from raftha.model.finding import Finding
 from raftha.model.postgres import ServerSetup, Upstream, version_text
-from raftha.model.settings import Authentication, DynamicConfig, SynchronousMode
+from raftha.model.settings import Authentication, Credentials, DynamicConfig, SynchronousMode
 from raftha.model.view import GuardianView
 from raftha.pg import versions
 from raftha.pg.instance import Instance
-from raftha.pg.upstream import ask
+from raftha.pg.upstream import ask, tablespaces
 
 _ASK_S: Final = Seconds(2.0)
 
@@ -39,16 +39,17 @@ def member_findings(
     """What only a member can find out: of its guardian, of its server, and at the others'."""
     yield of_guardian(guardian)
     yield from server_findings(instance, settings, len(cluster.members))
-    yield from _logins(instance, cluster)
+    yield from _logins(instance, settings, cluster)
 
 
-def _logins(instance: Instance, cluster: Cluster) -> Iterator[Finding]:
-    """Whether this node may stream from each other member: it has to, once that one leads."""
+def _logins(instance: Instance, settings: DynamicConfig, cluster: Cluster) -> Iterator[Finding]:
+    """Whether this node may stream from each other member, and be rewound to it: it has to, once
+    that one leads."""
     others = [m for m in cluster.members.values() if m.name != instance.name]
     if not others:
         return
     pool = ThreadPoolExecutor(max_workers=len(others), thread_name_prefix="doctor")
-    tries = [pool.submit(_login, instance, member, cluster) for member in others]
+    tries = [pool.submit(_login, instance, settings, member, cluster) for member in others]
     wait(tries, timeout=2 * _ASK_S)
     pool.shutdown(wait=False)
     for member, attempt in zip(others, tries, strict=True):
@@ -56,23 +57,35 @@ def _logins(instance: Instance, cluster: Cluster) -> Iterator[Finding]:
         yield attempt.result() if attempt.done() else bad("logins", late, "see its links, its log")
 
 
-def _login(instance: Instance, member: Member, cluster: Cluster) -> Finding:
-    who = instance.config.authentication.replication
+def _login(
+    instance: Instance, settings: DynamicConfig, member: Member, cluster: Cluster
+) -> Finding:
+    roles, passfile = instance.config.authentication, instance.layout.passfile
     place = f"{member.name} at {member.postgres}"
     upstream = Upstream(address=member.postgres, slot=None, application_name="raftha doctor")
     try:
-        line = ask(upstream, who.username, instance.layout.passfile, _ASK_S)
+        line = ask(upstream, roles.replication, passfile, _ASK_S)
     except PostgresError as error:
-        remedy = (
-            f"let {who.username} in there from this machine for replication: pg_hba, and the "
-            "password in postgresql.authentication of both files"
-        )
-        return bad("logins", f"{place} does not let this node stream: {error}", remedy)
+        what = f"{place} does not let this node stream: {error}"
+        return bad("logins", what, _let_in(roles.replication, "replication"))
     known = cluster.initialize
     if known is not None and known.system_id not in (None, line.identity.system_id):
         remedy = f"correct postgresql.connect_address of {member.name}, or what answers there"
         return bad("logins", f"{place} answers as another cluster's server", remedy)
-    return ok("logins", f"{place} lets this node stream as {who.username}")
+    if settings.postgresql.use_pg_rewind:
+        try:
+            tablespaces(upstream, roles.rewind, passfile, _ASK_S)
+        except PostgresError as error:
+            what = f"{place} does not let this node be rewound, it would be copied anew: {error}"
+            return warn("logins", what, _let_in(roles.rewind, "the database postgres"))
+    return ok("logins", f"{place} lets this node stream as {roles.replication.username}")
+
+
+def _let_in(who: Credentials, where: str) -> str:
+    return (
+        f"let {who.username} in there from this machine for {where}: pg_hba, and the password or "
+        "the certificate in postgresql.authentication of both files"
+    )
 
 
 def of_guardian(guardian: GuardianView) -> Finding:

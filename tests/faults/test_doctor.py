@@ -90,6 +90,11 @@ def test_each_finding_on_a_cluster_that_runs_is_seen_and_gone_when_it_is_mended(
     cluster.query(primary, f"ALTER ROLE replicator PASSWORD '{PASSWORD}' NOREPLICATION")
     cluster.wait_for(lambda: sick("roles", "replicator lacks: replication"), LIMIT_S, "a role")
     cluster.query(primary, "ALTER ROLE replicator REPLICATION")
+    cluster.query(primary, "ALTER ROLE rewinder PASSWORD 'another'")
+    cluster.wait_for(
+        lambda: sick("logins", "does not let this node be rewound", "warning"), LIMIT_S, "a rewind"
+    )
+    cluster.query(primary, f"ALTER ROLE rewinder PASSWORD '{PASSWORD}'")
     cluster.wait_for(well, LIMIT_S, "they may log in again")
 
     with frozen(cluster, other):
