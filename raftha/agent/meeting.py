@@ -8,8 +8,10 @@ is sent away, for none runs here. At the other ports nobody is told anything.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -40,6 +42,7 @@ _NONCE_BYTES: Final = 16
 _MOST_GUESTS: Final = 16
 """Heard at once; more are sent away, and come again."""
 
+_GONE: Final = os.strerror(errno.ECONNREFUSED)
 _COMPLAINTS: Final = 5
 _OF_AGENTS: Final = ("not a word of a guardian", "takes no word from visitors")
 """What the agents of members and of witnesses answer to a word that is none for them."""
@@ -181,9 +184,11 @@ class Meeting:
                 self._find(partner, port, _reach(address))
 
     def _find(self, partner: Partner, port: str, problem: str) -> None:
-        """Who was reached once is reached, also when it has gone home before this node."""
+        """Who was reached once is reached, also when it has gone home before this node; that it
+        has is no news of one that has answered badly before."""
         with self._lock:
-            if partner.found.get(port) != "":
+            known = partner.found.get(port)
+            if known != "" and not (known and problem == _GONE):
                 partner.found[port] = problem[:LONGEST_PROBLEM]
 
     def _word(self) -> Word:
@@ -211,6 +216,8 @@ class Meeting:
             with socket.create_connection((address.host, address.port), PATIENCE_S) as connection:
                 connection.settimeout(PATIENCE_S)
                 return leave_word(connection, self._security, said) or ""
+        except ssl.SSLCertVerificationError as error:
+            return f"its certificate is not accepted here: {error.verify_message}"
         except OSError as error:
             return str(error.strerror or error) or type(error).__name__
         except WireError as error:

@@ -85,7 +85,8 @@ def judge(own: Mapping[str, str], partner: Partner, waited: float) -> Iterator[F
         yield bad(
             "links",
             f"{partner.title} is not seen either way: {partner.found.get(RAFT, 'not tried')}",
-            f"start the same command there within {waited:g} s; if it runs, open the ports",
+            f"start the same command there within {waited:.0f} s; if it runs, open the ports, and "
+            "compare the key file or the authorities of both",
         )
         return
     yield from _there(partner)
@@ -107,7 +108,7 @@ def _here(own: Mapping[str, str], partner: Partner, waited: float) -> Iterator[F
     if not partner.was_here:
         yield bad(
             "links",
-            f"{partner.title} is reached, and did not come to {own[RAFT]} within {waited:g} s",
+            f"{partner.title} is reached, and did not come to {own[RAFT]} within {waited:.0f} s",
             f"open {own[RAFT]} here for it; see that its raft.partner_addrs names this address",
         )
         return

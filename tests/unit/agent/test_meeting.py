@@ -66,6 +66,9 @@ def test_who_was_reached_once_stays_so(meeting: Meeting) -> None:
     (partner,) = meeting._partners.values()
     for problem in ("timed out", "", "Connection refused"):
         meeting._find(partner, "raft", problem)
+    meeting._find(partner, "http", "its certificate is not accepted here")
+    meeting._find(partner, "http", "Connection refused")
+    assert partner.found["http"] == "its certificate is not accepted here"
     meeting._find(partner, "http", "")
     assert partner.found == ALL
     assert meeting._word().sees_all
