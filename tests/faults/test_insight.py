@@ -69,6 +69,7 @@ def test_the_machines_of_a_healthy_cluster_are_found_well(
     assert "raft port: 127.0.0.1:" in before.stdout
     cluster.start_all()
     primary = cluster.wait_until_whole()
+    wait_for_sync(cluster)
 
     found = asked(cluster, "n1", "doctor")
     problems = [f for f in found["findings"] if f["finding"]["grade"] == "problem"]
