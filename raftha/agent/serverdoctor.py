@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import datetime
 from typing import Final
 
 from raftha.agent.wellness import bad, ok, warn
@@ -16,7 +17,7 @@ from raftha.model.settings import Authentication, Credentials, DynamicConfig, Sy
 from raftha.model.view import GuardianView
 from raftha.pg import versions
 from raftha.pg.instance import Instance
-from raftha.pg.upstream import ask, tablespaces
+from raftha.pg.upstream import ask, started, tablespaces
 
 _ASK_S: Final = Seconds(2.0)
 
@@ -39,7 +40,31 @@ def member_findings(
     """What only a member can find out: of its guardian, of its server, and at the others'."""
     yield of_guardian(guardian)
     yield from server_findings(instance, settings, len(cluster.members))
+    yield from _address(instance, cluster)
     yield from _logins(instance, settings, cluster)
+
+
+def _address(instance: Instance, cluster: Cluster) -> Iterator[Finding]:
+    """Whether the address that everybody else is told leads to the server of this node."""
+    me = next((m for m in cluster.members.values() if m.name == instance.name), None)
+    if me is None:
+        return
+    roles, address = instance.config.authentication, me.postgres
+    upstream = Upstream(address=address, slot=None, application_name="raftha doctor")
+    try:
+        here = datetime.fromisoformat(instance.status(_ASK_S).started)
+        there = started(upstream, roles.rewind, instance.layout.passfile, _ASK_S)
+    except ValueError:
+        return  # a style of dates that is not read
+    except PostgresError as error:
+        what = f"postgresql.connect_address, {address}, could not be tried from here: {error}"
+        yield warn("address", what, "see that it is right; some networks do not lead back")
+        return
+    if here == there:
+        yield ok("address", f"{address} leads to this node's server")
+        return
+    what = f"postgresql.connect_address, {address}, leads to another server than this node's"
+    yield bad("address", what, "correct it in the file of this node, then raftha reload")
 
 
 def _logins(instance: Instance, settings: DynamicConfig, cluster: Cluster) -> Iterator[Finding]:

@@ -137,6 +137,8 @@ UNION SELECT pid FROM pg_catalog.pg_stat_wal_receiver WHERE pid IS NOT NULL
 """pg_stat_wal_receiver alone shows no receiver that is still connecting."""
 IDENTIFY_SYSTEM: Final = "IDENTIFY_SYSTEM"
 
+STARTED: Final = "SELECT pg_catalog.pg_postmaster_start_time()"
+
 TABLESPACES: Final = "SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace"
 
 SLOTS: Final = """

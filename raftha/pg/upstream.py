@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -42,6 +43,16 @@ def tablespaces(
     parameters = libpq.connection(upstream, who, passfile, {"dbname": "postgres"})
     rows = read_remote(parameters, queries.TABLESPACES, timeout)
     return tuple(place for (place,) in rows if place.startswith("/"))
+
+
+def started(upstream: Upstream, who: Credentials, passfile: Path, timeout: float) -> datetime:
+    """When the server's postmaster began, which no other server shares. Raises PostgresUnavailable,
+    PostgresError."""
+    parameters = libpq.connection(upstream, who, passfile, {"dbname": "postgres"})
+    ((moment,),) = read_remote(parameters, queries.STARTED, timeout)
+    if not isinstance(moment, datetime):
+        raise PostgresError(f"no time: {moment!r}")
+    return moment
 
 
 def require_system(found: SystemId, expected: SystemId | None) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from raftha.cli.exits import Exit
 from tests.integration.harness import PASSWORD, ClusterHarness
-from tests.integration.node_support import raftha
+from tests.integration.node_support import hang_up, raftha, rewrite
 from tests.integration.processes import Part
 from tests.integration.scene import NewCluster
 
@@ -67,6 +67,13 @@ def edit(cluster: ClusterHarness, asked: str, *words: str) -> None:
     assert done.returncode == Exit.DONE, done.stdout
 
 
+def announce(cluster: ClusterHarness, name: str, port: int | None) -> None:
+    """The file of this member tells the others this port."""
+    address = {"connect_address": f"127.0.0.1:{port}"}
+    rewrite(cluster, name, lambda options: options["postgresql"].update(address))
+    hang_up(cluster, name)
+
+
 def test_each_finding_on_a_cluster_that_runs_is_seen_and_gone_when_it_is_mended(
     new_cluster: NewCluster,
 ) -> None:
@@ -96,6 +103,11 @@ def test_each_finding_on_a_cluster_that_runs_is_seen_and_gone_when_it_is_mended(
     )
     cluster.query(primary, f"ALTER ROLE rewinder PASSWORD '{PASSWORD}'")
     cluster.wait_for(well, LIMIT_S, "they may log in again")
+
+    announce(cluster, standby, cluster.nodes[other].postgres_port)
+    cluster.wait_for(lambda: sick("address", "leads to another server"), LIMIT_S, "an address")
+    announce(cluster, standby, cluster.nodes[standby].postgres_port)
+    cluster.wait_for(well, LIMIT_S, "the address is its own again")
 
     with frozen(cluster, other):
         cluster.wait_for(lambda: sick("guardian", ""), LIMIT_S, "its guardian")
