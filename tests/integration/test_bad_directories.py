@@ -6,6 +6,7 @@ and what to do. Other nodes never notice.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.integration.processes import Part
 pytestmark = pytest.mark.integration
 
 NewCluster = Callable[..., ClusterHarness]
+LONGER_THAN_TTL_S = 3.0
 ROWS = "CREATE TABLE public.kept AS SELECT generate_series(1, 1000) AS id"
 
 
@@ -74,6 +76,8 @@ def test_a_primary_that_was_made_by_hand_is_adopted_with_its_rows(
     # Two empty nodes may found a cluster without a third that is not there yet: it comes first.
     cluster.start("n2")
     wait_until_said(cluster, "n2", "waiting for a majority")
+    time.sleep(LONGER_THAN_TTL_S)
+    assert not cluster.processes("n2", Part.POSTGRES), "as a standby's it could not be brought in"
     cluster.start_all()
 
     assert cluster.wait_until_whole() == "n2", "an empty node must not found another cluster"

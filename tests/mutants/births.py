@@ -42,6 +42,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="ha/rules/bootstrap.py",
+        without="S10: who waits for the others makes a primary's directory a standby's",
+        text="or not s.directory_ready or s.may_initialise or",
+        instead="or not s.directory_ready or",
+        caught_by="unit/ha/test_bootstrap.py::"
+        "test_a_directory_that_is_to_be_brought_in_stays_that_of_a_primary",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
         without="S10: who has a primary's directory waits for nobody to say what is elsewhere",
         text="reason = _cannot_initialise(s) or _waits_for_data(s)\n",
         instead="reason = _cannot_initialise(s) or s.directory_empty and _waits_for_data(s)\n",

@@ -61,7 +61,8 @@ def _no_majority(s: Situation) -> Verdict | None:
     names = ", ".join(missing) or "an election"
     reason = f"waiting for a majority ({raft.connected} of {len(raft.voters)} voters): {names}"
     waited = s.since(s.memory.alone_since)
-    if s.running or not s.directory_ready or waited < s.config.ttl:
+    # A directory that is to be brought in must not become a standby's before anybody knows of it.
+    if s.running or not s.directory_ready or s.may_initialise or waited < s.config.ttl:
         return Verdict(reason)
     return start_standby(s, None, f"{reason}; PostgreSQL serves reads meanwhile")
 
@@ -290,7 +291,8 @@ RULES = (
     Rule(
         id="boot-10",
         when="no majority of the voters is in touch and no lease is held",
-        then="wait and name who is missing; after a ttl serve reads as a standby without upstream",
+        then="wait and name who is missing; after a ttl serve reads as a standby without upstream, "
+        "if the cluster is known",
         why="nothing can be decided without a majority (a lone node of three must not initialise)",
         check=_no_majority,
     ),

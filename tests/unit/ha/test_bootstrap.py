@@ -78,6 +78,16 @@ def test_after_a_ttl_without_majority_reads_are_served() -> None:
     assert start.plan.upstream is None
 
 
+@pytest.mark.parametrize("directory", [pg.directory(birth=""), pg.directory()])
+def test_a_directory_that_is_to_be_brought_in_stays_that_of_a_primary(
+    directory: DataDirectory,
+) -> None:
+    """However long the others take to come: a standby's directory could not found a cluster."""
+    alone = newborn(directory=directory, raft=b.raft(majority=False))
+    decision = b.decided(alone, Memory(alone_since=pg.at(-600)))
+    assert (decision.rule, b.acts(decision)) == ("boot-10", [])
+
+
 def test_a_leader_with_a_lease_does_not_mind_a_lost_majority() -> None:
     assert b.decided(b.view(raft=b.raft(majority=False))).rule == "lead-40"
 
