@@ -56,7 +56,7 @@ _EXPIRY_S: Final = 0.25
 
 _QUEUE_WAIT_S: Final = 1
 _STOP_S: Final = 2
-_TLS_SOCKET: Final = "raftha.tls_socket"
+_IS_VERIFIED: Final = "raftha.is_verified"
 _TOKENS: Final = {
     ServerTokens.PRODUCT_ONLY: "raftha",
     ServerTokens.MINIMAL: f"raftha/{__version__}",
@@ -146,17 +146,23 @@ class _Gateway:
         self.extra: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        # Before its certificate is judged: what counted for the old settings counts for no others.
+        application = self.application
         request = _request(environ)
         self._patience.work()
         try:
-            return self._answer(request, environ, start)
+            return self._answer(application, request, environ, start)
         finally:
             self._patience.wait()
 
     def _answer(
-        self, request: Request, environ: dict[str, Any], start: StartResponse
+        self,
+        application: Application,
+        request: Request,
+        environ: dict[str, Any],
+        start: StartResponse,
     ) -> Iterable[bytes]:
-        reply = self.application.reply(request)
+        reply = application.reply(request)
         silent = reply.body is None or environ["REQUEST_METHOD"] == "OPTIONS"
         body = b"" if silent else _encoded(reply)
         headers = [*_headers(reply, body), *self.extra]
@@ -299,13 +305,19 @@ class _LazyTls(Adapter):
         return sock
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
+        trust = self._fresh.trust
         wrapped = self._fresh.context().wrap_socket(
             sock, server_side=True, do_handshake_on_connect=False
         )
-        return wrapped, {"wsgi.url_scheme": "https", _TLS_SOCKET: wrapped}
+
+        def is_verified() -> bool:
+            """Its certificate was asked for by whom and what it has to be shown for now."""
+            return bool(wrapped.getpeercert()) and self._fresh.trust == trust
+
+        return wrapped, {"wsgi.url_scheme": "https", _IS_VERIFIED: is_verified}
 
     def get_environ(self) -> dict[str, Any]:
-        """Nothing: `wrap` gives the socket, and who needs its certificate asks it."""
+        """Nothing: `wrap` gives what says of a connection whether its certificate counts."""
         return {}
 
     def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = -1) -> Any:
@@ -327,7 +339,7 @@ def _serve(server: _Server, outcome: SimpleQueue[OSError | None]) -> None:
 
 
 def _request(environ: dict[str, Any]) -> Request:
-    tls_socket: ssl.SSLSocket | None = environ.get(_TLS_SOCKET)
+    is_verified: Callable[[], bool] | None = environ.get(_IS_VERIFIED)
     return Request(
         method=environ["REQUEST_METHOD"],
         path=_path(environ.get("PATH_INFO", "")),
@@ -336,7 +348,7 @@ def _request(environ: dict[str, Any]) -> Request:
         caller=Caller(
             address=environ.get("REMOTE_ADDR", ""),
             authorization=environ.get("HTTP_AUTHORIZATION"),
-            verified=tls_socket is not None and bool(tls_socket.getpeercert()),
+            verified=is_verified is not None and is_verified(),
         ),
         if_match=environ.get("HTTP_IF_MATCH"),
     )

@@ -77,6 +77,12 @@ class Fresh:
                 self._look()
             return self._context
 
+    @property
+    def trust(self) -> tuple[Path, VerifyClient]:
+        """Whose certificates count, and whether one is asked for."""
+        with self._lock:
+            return self._files.cafile, self._verify
+
     def change(self, files: TlsFiles, verify: VerifyClient, ciphers: str) -> None:
         """Use these from now on. Raises TlsError if they cannot be used, and nothing has changed
         then."""

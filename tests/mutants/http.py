@@ -85,6 +85,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="api/server.py",
+        without="a certificate of an authority that was taken out counts once more",
+        text="bool(wrapped.getpeercert()) and self._fresh.trust == trust",
+        instead="bool(wrapped.getpeercert())",
+        caught_by=_ANEW
+        + "test_a_certificate_of_the_old_authority_opens_nothing_by_the_new_password",
+    ),
+    Mutant(
+        file="api/server.py",
         without="the old password opens the door until the agent restarts",
         text="replace(application, config=config, allowlist=allowlist)",
         instead="replace(application, allowlist=allowlist)",

@@ -148,6 +148,36 @@ def test_a_connection_that_was_let_in_on_other_terms_has_one_more_answer(tmp_pat
         assert ends == [(200, False), (200, True)]
 
 
+def test_a_certificate_of_the_old_authority_opens_nothing_by_the_new_password(
+    tmp_path: Path,
+) -> None:
+    """The old settings ask for another password, the new ones for another certificate."""
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        make_certificates(tmp_path / folder, "node")
+    files, others = (tls_files(tmp_path / folder, "node") for folder in ("old", "new"))
+    config = rest_config(tls=files, verify_client=VerifyClient.OPTIONAL, authentication=AUTH)
+    shows = ssl.create_default_context(cafile=files.cafile)
+    shows.load_cert_chain(files.certfile, files.keyfile)
+    with started(config) as (api, address):
+        link = http.client.HTTPSConnection(address.host, address.port, timeout=5, context=shows)
+        codes = []
+        for fresh, password in (
+            (config, AUTH),
+            (replace(config, tls=replace(others, cafile=files.cafile)), AUTH),
+            (replace(config, tls=others, authentication=OTHER), OTHER),
+        ):
+            link.connect()
+            api.take(fresh)
+            link.request("POST", "/reload", headers={"Authorization": auth.basic(password)})
+            answer = link.getresponse()
+            answer.read()
+            codes.append(answer.status)
+            link.close()
+            api.take(config)
+        assert codes == [202, 202, 403]
+
+
 def test_files_that_cannot_be_used_change_nothing_and_are_all_named(tmp_path: Path) -> None:
     make_certificates(tmp_path, "node")
     files = tls_files(tmp_path, "node")
