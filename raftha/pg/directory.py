@@ -49,7 +49,7 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
             path=path,
             state=DirectoryState.FOREIGN,
             unborn=layout.birth_marker.exists(),
-            in_one_go=_is_in_one_go(layout),
+            in_one_go=is_in_one_go(layout),
             problem=f"{path} is not empty and holds no PG_VERSION: move its content elsewhere",
         )
     wrong = _ownership_problem(details)
@@ -61,7 +61,7 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         standby_signal="standby.signal" in names,
         backup_label="backup_label" in names,
         unborn=layout.birth_marker.exists(),
-        in_one_go=_is_in_one_go(layout),
+        in_one_go=is_in_one_go(layout),
         recovery_signal="recovery.signal" in names,
         closed=is_closed(path),
         birth=configuration.birth(path),
@@ -77,7 +77,8 @@ def is_closed(data_dir: Path) -> bool:
         return False
 
 
-def _is_in_one_go(layout: Layout) -> bool:
+def is_in_one_go(layout: Layout) -> bool:
+    """Nobody but the attempt that makes the data directory may go on with it."""
     try:
         return layout.birth_marker.read_bytes() == IN_ONE_GO
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from raftha.model.ids import SystemId
 from raftha.model.methods import RECOVERY_SETTINGS, Method
 from raftha.model.postgres import ControlData
 from raftha.pg import conf, configuration, versions
-from raftha.pg.directory import IN_ONE_GO, control_data, require_stopped
+from raftha.pg.directory import IN_ONE_GO, control_data, is_in_one_go, require_stopped
 from raftha.pg.job import Job, abandon_copy, begin_copy, explained, finish_copy, set_aside
 from raftha.pg.program import run_program
 
@@ -94,6 +94,8 @@ def give_up(job: Job, why: str) -> None:
     case: with what has become of it, for that is how the bootstrap ends."""
     layout = job.layout
     require_stopped(layout.data_dir)
+    if not is_in_one_go(layout):
+        raise PostgresError(f"{layout.data_dir} is of no attempt to make a cluster: it stays")
     with explained(f"putting {layout.data_dir} aside"):
         kept = keep_failed(job, layout.data_dir)
         layout.birth_marker.unlink(missing_ok=True)

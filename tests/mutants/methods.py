@@ -110,6 +110,13 @@ DECISIONS: Final = (
         instead="memory = replace(s.memory, making=lease.epoch)",
         caught_by=_FOUNDING + "test_an_attempt_remembers_its_lease_and_nothing_of_the_one_before",
     ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="S6: clients are let in before anybody knows of the cluster that they write to",
+        text='plan = primary_plan(s.cluster, s.view.me, "", closed=True)\n    actions',
+        instead='plan = primary_plan(s.cluster, s.view.me, "")\n    actions',
+        caught_by="unit/ha/test_bootstrap.py::test_the_winner_makes_the_cluster_step_by_step",
+    ),
 )
 
 FILES: Final = (
@@ -202,6 +209,13 @@ FILES: Final = (
         text="    if line is not None:\n        _write_histories(job, copied, line)\n",
         instead="",
         caught_by=_RESTORE + "test_a_copy_of_this_cluster_takes_the_place_as_a_standby",
+    ),
+    Mutant(
+        file="pg/restore.py",
+        without="S10: what was confirmed since that was decided is put aside",
+        text="if not is_in_one_go(layout):",
+        instead="if False:",
+        caught_by=_RESTORE + "test_what_no_attempt_made_is_not_given_up",
     ),
 )
 

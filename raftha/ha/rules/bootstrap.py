@@ -234,7 +234,8 @@ def _explained(problem: str) -> str:
 
 
 def _finish(s: Situation, lease: HeldLease, server: ServerStatus) -> Verdict:
-    plan = primary_plan(s.cluster, s.view.me, "")
+    # Closed: who is let in before the cluster is known is told of commits that may be put aside.
+    plan = primary_plan(s.cluster, s.view.me, "", closed=True)
     actions: tuple[Action, ...] = (Configure(plan), Submit("initialize", _birth(s, lease, server)))
     if "initialize" in s.view.pending:
         actions = ()
@@ -342,10 +343,11 @@ RULES = (
         when="this node won the race to initialise",
         then="initdb, or take over the server that runs on the directory, start closed to "
         "everybody, create the roles, run `post_bootstrap`, then store the system id, the "
-        "configuration and the first history record in one command. What `bootstrap.method` "
-        "restores is recovered first, under the same lease, and started again without the settings "
-        "of that recovery",
-        why="the others must never see half a cluster, and no recovery target may outlast the "
+        "configuration and the first history record in one command. It is opened after that. What "
+        "`bootstrap.method` restores is recovered first, under the same lease, and started again "
+        "without the settings of that recovery",
+        why="the others must never see half a cluster, what is acknowledged must not be in a "
+        "directory that may still be given up (S6), and no recovery target may outlast the "
         "recovery that it was given for (R11)",
         check=_initialise,
     ),

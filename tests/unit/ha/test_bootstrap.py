@@ -143,7 +143,7 @@ def test_the_winner_makes_the_cluster_step_by_step() -> None:
 
     assert b.only(b.decided(running()), CreateRoles)
     decision = b.decided(running(finished=MADE))
-    assert not b.only(decision, Configure).plan.closed
+    assert b.only(decision, Configure).plan.closed
     birth = b.only(decision, Submit).command
     assert KeyCreatedAt(KEYS.leader, Revision(pg.EPOCH.revision)) in birth.guards
     written = {w.key for w in birth.writes if isinstance(w, Put)}

@@ -232,6 +232,15 @@ def test_what_is_not_of_this_cluster_or_its_line_is_refused_and_kept(
     assert beside(job) == {"data", "data.failed-now"}
 
 
+def test_what_no_attempt_made_is_not_given_up(job: Job) -> None:
+    """Whoever decided that saw a directory that was confirmed since."""
+    restore.restore(job, "demo", method())
+    job.layout.birth_marker.unlink()
+    with pytest.raises(PostgresError, match="it stays"):
+        restore.give_up(job, "left behind")
+    assert beside(job) == {"data"}
+
+
 def test_of_a_copy_that_fails_nothing_is_kept(job: Job) -> None:
     with pytest.raises(CommandFailed):
         copy(job, f"{FILL} exit 1")
