@@ -118,6 +118,7 @@ def peer_report(
         streaming_from=None if receiver is None else f"{receiver.host}:{receiver.port}",
         obstacle=obstacle(s),
         lacking=may_lack(s),
+        from_backup=s.view.directory.from_backup,
         wants_lead=s.view.me.tags.may_lead,
         agent_version=s.view.me.agent_version,
         rule=node.rule,

@@ -84,6 +84,11 @@ def _sync_obstacle(s: Situation) -> str | None:
 def _copy_obstacle(s: Situation, server: ServerStatus) -> str | None:
     """The store names it, for what its data directory held once."""
     floor, position = floor_of(s), server.position
+    if s.cluster.sync is not None and s.view.directory.from_backup:
+        return (
+            "its data directory was made by a program, maybe from an older backup, and has "
+            "followed no leader since"
+        )
     if floor is None or position is None or position >= floor:
         return None
     return (

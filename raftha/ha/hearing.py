@@ -71,6 +71,8 @@ def _against(s: Situation, server: ServerStatus, position: Lsn, name: MemberName
         return "does not answer"
     if report.timeline is None or report.position is None:
         return _NO_POSITION
+    if report.from_backup:
+        return "has a data directory that a program made, maybe from an older backup"
     if not pledge.counts(s.cluster, report):
         return _NOT_CUT
     return _holds_more(s, server, position, report, report.position)

@@ -74,9 +74,10 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     """A data directory as it lies on disk; `problem` says what is wrong with it, for people.
     `unborn` says that it was made here for a cluster that was never announced, `in_one_go` that
     nobody but the attempt that made it may go on with it, `recovery_signal` that a recovery from an
-    archive was begun and has not ended; `closed`, that
-    its pg_hba.conf lets no session in but the agent's. `birth` is that of the cluster that it was
-    last part of; empty if it never was part of one. `stranger` is the process number of a server
+    archive was begun and has not ended; `closed`, that its pg_hba.conf lets no session in but the
+    agent's; `from_backup`, that a program made it, and it has followed no leader since.
+    `birth` is that of the cluster that it was last part of; empty if it never was part of one.
+    `stranger` is the process number of a server
     that raftha did not start and is to take over. Of SIZES, `original` are those that the
     configuration from before raftha asks for, `altered` those of ALTER SYSTEM, which always win."""
 
@@ -91,6 +92,7 @@ class DataDirectory(Struct, frozen=True, kw_only=True):
     recovery_signal: bool = False
     closed: bool = False
     birth: str = ""
+    from_backup: bool = False
     stranger: int | None = None
     original: Mapping[str, int] = field(default_factory=dict)
     altered: Mapping[str, int] = field(default_factory=dict)

@@ -121,10 +121,11 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     still may grow (R17), or if a version tells it that knows no pledge. `stopped_at` is the
     shutdown checkpoint of a server that was a primary and stopped cleanly. `obstacle` is why this
     member would not take over; `lacking` is why it may lack commits, where nothing else stands
-    against it. `paused` says that it keeps to a maintenance pause, and a primary here has no
-    deadline. `pending` is what a restart of PostgreSQL is wanted for, `agent_pending` what one of
-    the agent is. `held` are the dead rows that slots of a primary keep from vacuum. `notices` are
-    those about this member itself.
+    against it. `from_backup` says that a program made its data directory, which has followed no
+    leader since: that it holds no more proves nothing. `paused` says that it keeps to a maintenance
+    pause, and a primary here has no deadline. `pending` is what a restart of PostgreSQL is wanted
+    for, `agent_pending` what one of the agent is. `held` are the dead rows that slots of a primary
+    keep from vacuum. `notices` are those about this member itself.
     """
 
     name: MemberName
@@ -142,6 +143,7 @@ class PeerReport(Struct, frozen=True, kw_only=True):
     streaming_from: str | None = None
     obstacle: str | None = None
     lacking: str | None = None
+    from_backup: bool = False
     wants_lead: bool = True
     agent_version: str = ""
     rule: str = ""

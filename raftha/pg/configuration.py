@@ -27,6 +27,10 @@ what pg_rewind makes of another directory too."""
 RECOVERY_FILE: Final = "raftha.recovery.conf"
 """The settings of the recovery of what a bootstrap restored."""
 
+BACKUP_FILE: Final = "raftha.from_backup"
+"""In a copy that a program of the operator's made, until it follows a leader, or is one: what its
+node acknowledged before need not be in it."""
+
 
 def apply(
     layout: Layout,
@@ -62,6 +66,8 @@ def apply(
         changed |= _written(data_dir / "standby.signal", "")
     if not plan.recovers:
         changed |= _removed(data_dir / RECOVERY_FILE)
+    if plan.upstream is not None or plan.role is ServerRole.PRIMARY:
+        _removed(data_dir / BACKUP_FILE)
     changed |= write_passwords(layout, config)
     changed |= _keep_original(data_dir)
     changed |= _written(data_dir / "postgresql.conf", conf.file(settings, config.custom_conf))
@@ -100,6 +106,16 @@ def birth(data_dir: Path) -> str:
 def write_birth(data_dir: Path, birth: str) -> None:
     """Say of which cluster this directory is. Raises OSError."""
     _written(data_dir / BIRTH_FILE, birth)
+
+
+def mark_from_backup(data_dir: Path) -> None:
+    """Say that a program made this copy. Raises OSError."""
+    _written(data_dir / BACKUP_FILE, "")
+
+
+def is_from_backup(data_dir: Path) -> bool:
+    """What `mark_from_backup` says, until `apply` has it follow a leader, or be one."""
+    return (data_dir / BACKUP_FILE).exists()
 
 
 def original(data_dir: Path) -> dict[str, str]:

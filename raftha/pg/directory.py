@@ -65,6 +65,7 @@ def inspect(layout: Layout, choose: Choose, clock: Clock) -> DataDirectory:
         recovery_signal="recovery.signal" in names,
         closed=is_closed(path),
         birth=configuration.birth(path),
+        from_backup=configuration.is_from_backup(path),
     )
     return _looked_into(present, layout, choose, clock)
 

@@ -94,6 +94,7 @@ def _fill(job: Job, method: Method, wanted: Wanted, line: UpstreamLine | None) -
     # Before it takes its place: there it must never be able to start as a primary.
     configuration.mark_standby(copy)
     configuration.write_birth(copy, wanted.birth)
+    configuration.mark_from_backup(copy)
     if line is not None:
         _write_histories(job, copied, line)
 

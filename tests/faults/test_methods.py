@@ -271,8 +271,7 @@ def test_standbys_are_made_by_a_program_and_what_does_not_fit_is_refused(
     cluster.query(primary, "CREATE TABLE t (id int)")
     base = backup.folder / "own"
     take_backup(cluster, primary, base, backup)
-    with (base / "postgresql.auto.conf").open("a") as auto:
-        auto.write(f"restore_command = 'cp {archive}/%f %p'\nrecovery_target = 'immediate'\n")
+    have_it_recover(base, archive)
     cluster.query(primary, "INSERT INTO t VALUES (1)")
     cluster.query(primary, "SELECT pg_switch_wal()")
     backup.source(base)
@@ -303,29 +302,44 @@ def test_standbys_are_made_by_a_program_and_what_does_not_fit_is_refused(
     assert not made.exists()
     assert (aside(cluster, "n3", "failed")[0] / "came_by_program").exists()
 
-    backup.source(base)
-    check_a_copy_without_a_leader(cluster, primary)
+    check_a_copy_without_a_leader(cluster, primary, backup)
 
 
-def check_a_copy_without_a_leader(cluster: ClusterHarness, primary: str) -> None:
-    """It is made, and waits for the one who may lead."""
+def have_it_recover(base: Path, archive: Path) -> None:
+    """As programs leave it that know an archive."""
+    with (base / "postgresql.auto.conf").open("a") as auto:
+        auto.write(f"restore_command = 'cp {archive}/%f %p'\nrecovery_target = 'immediate'\n")
+
+
+def check_a_copy_without_a_leader(cluster: ClusterHarness, primary: str, backup: Backup) -> None:
+    """It is made, and does not lead, though the store names it: the rows that it acknowledged are
+    not in the backup."""
     made = cluster.nodes["n3"].pgdata / "came_by_program"
     (other,) = {"n1", "n2"} - {primary}
-    for name in (other, "n3"):
-        rewrite(cluster, name, lambda options: options.update(tags={"nofailover": True}))
+    rewrite(cluster, other, lambda options: options.update(tags={"nofailover": True}))
     hang_up(cluster, other)
     cluster.wait_for(
         lambda: sync_standbys(cluster) == ["n3"], WRITABLE_LIMIT_S, f"{other} may not lead"
     )
-    cluster.stop("n3")
-    cluster.nodes["n3"].pgdata.rename(cluster.nodes["n3"].folder / "away")
+    base = backup.folder / "newer"
+    take_backup(cluster, primary, base, backup)
+    have_it_recover(base, backup.folder / "wal")
+    backup.source(base)
+    cluster.query(primary, "INSERT INTO t VALUES (2)")
+    cluster.kill("n3")
     cluster.kill(primary)
+    cluster.nodes["n3"].pgdata.rename(cluster.nodes["n3"].folder / "away")
     cluster.start("n3")
     cluster.wait_for(made.exists, RESTORE_LIMIT_S, "a copy is made though nobody leads")
+    cluster.wait_for(
+        lambda: "maybe from an older backup" in said_by(cluster, "n3"),
+        RESTORE_LIMIT_S,
+        "it says why it does not lead",
+    )
     assert cluster.primary() is None
     cluster.start(primary)
     assert cluster.wait_until_whole(RESTORE_LIMIT_S) == primary
-    assert cluster.query("n3", "SELECT id FROM t") == [(1,)]
+    assert cluster.query("n3", "SELECT id FROM t ORDER BY id") == [(1,), (2,)]
 
 
 def take_backup(cluster: ClusterHarness, name: str, target: Path, backup: Backup) -> None:

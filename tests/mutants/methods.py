@@ -10,6 +10,7 @@ from tests.mutants.mutant import Mutant
 _FOUNDING: Final = "unit/ha/test_founding.py::"
 _RESTORE: Final = "unit/pg/test_restore.py::"
 _JOBS: Final = "unit/agent/test_jobs.py::"
+_BACKUP: Final = _RESTORE + "test_a_copy_of_a_backup_says_so_until_it_follows_or_leads"
 _LEFT: Final = _FOUNDING + "test_nobody_goes_on_with_what_another_attempt_left"
 _FAILED: Final = _FOUNDING + "test_a_program_that_fails_is_not_asked_again"
 
@@ -117,6 +118,21 @@ DECISIONS: Final = (
         instead='plan = primary_plan(s.cluster, s.view.me, "")\n    actions',
         caught_by="unit/ha/test_bootstrap.py::test_the_winner_makes_the_cluster_step_by_step",
     ),
+    Mutant(
+        file="ha/candidates.py",
+        without="S6: an older backup leads, for the store names whom it was restored for",
+        text="if s.cluster.sync is not None and s.view.directory.from_backup:",
+        instead="if False:",
+        caught_by="unit/ha/test_candidates.py::"
+        "test_who_was_copied_from_a_backup_does_not_lead_before_it_has_followed",
+    ),
+    Mutant(
+        file="ha/hearing.py",
+        without="S6: an older backup bears witness to what was acknowledged before",
+        text="if report.from_backup:",
+        instead="if False:",
+        caught_by="unit/ha/test_hearing.py::test_who_may_hold_more_is_never_overtaken",
+    ),
 )
 
 FILES: Final = (
@@ -209,6 +225,29 @@ FILES: Final = (
         text="    if line is not None:\n        _write_histories(job, copied, line)\n",
         instead="",
         caught_by=_RESTORE + "test_a_copy_of_this_cluster_takes_the_place_as_a_standby",
+    ),
+    Mutant(
+        file="pg/methods.py",
+        without="S6: a copy of a backup is taken for what was there before",
+        text="    configuration.mark_from_backup(copy)\n",
+        instead="",
+        caught_by=_BACKUP,
+    ),
+    *(
+        Mutant(
+            file="pg/configuration.py",
+            without=without,
+            text="if plan.upstream is not None or plan.role is ServerRole.PRIMARY:",
+            instead=instead,
+            caught_by=_BACKUP,
+        )
+        for without, instead in (
+            ("S6: a copy of a backup counts before it has followed anybody", "if True:"),
+            (
+                "a copy of a backup never counts, however long it has followed",
+                "if plan.role is ServerRole.PRIMARY:",
+            ),
+        )
     ),
     Mutant(
         file="pg/restore.py",

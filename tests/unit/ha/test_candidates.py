@@ -70,6 +70,22 @@ def test_who_was_put_back_from_an_older_copy_does_not_lead(by: MemberName) -> No
     assert "older copy" in why
 
 
+@pytest.mark.parametrize("by", [N1, N2], ids=["the old primary", "a standby"])
+def test_who_was_copied_from_a_backup_does_not_lead_before_it_has_followed(by: MemberName) -> None:
+    """Its WAL goes as far as that of the set once did, and not as far as what it acknowledged."""
+
+    def told(**more: Any) -> str | None:
+        copied = replace(pg.STANDBY_DIRECTORY, from_backup=True)
+        sync = replace(b.sync(N1 if by == N2 else N2, by=by), floor=Lsn(4000))
+        cluster = b.followed(leader=None, **{"sync": sync, **more})
+        return why_not(b.racing(cluster=cluster, directory=copied))
+
+    assert "older backup" in (told() or "")
+    asked = replace(b.request(RequestKind.FAILOVER, by=None, to=N1), may_lose=True)
+    assert told(request=asked) is None
+    assert told(sync=None) is None
+
+
 def test_an_operator_may_accept_an_older_copy() -> None:
     request = replace(b.request(RequestKind.FAILOVER, by=None, to=N1), may_lose=True)
     sync = replace(b.sync(N1, by=N2), floor=Lsn(9000))

@@ -55,6 +55,7 @@ def test_one_that_has_not_heard_the_other_waits_and_asks_again() -> None:
         (pg.report(N3, 5016, obstacle="replay is paused"), "n3 is 16 bytes ahead"),
         (pg.report(N3, 5016, wants_lead=False), "n3 is 16 bytes ahead"),
         (pg.report(N3, pledged=None), "n3 has not cut its old stream yet"),
+        (pg.report(N3, from_backup=True), "n3 has a data directory that a program made"),
         (pg.report(N3, None), "n3 does not know its WAL position"),
         (pg.report(N3, 10, timeline=None), "n3 does not know its WAL position"),
         (pg.report(N3, 10, timeline=Timeline(2)), "on timeline 2, which this node does not hold"),

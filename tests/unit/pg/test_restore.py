@@ -232,6 +232,25 @@ def test_what_is_not_of_this_cluster_or_its_line_is_refused_and_kept(
     assert beside(job) == {"data", "data.failed-now"}
 
 
+def test_a_copy_of_a_backup_says_so_until_it_follows_or_leads(job: Job) -> None:
+    for source in (SOURCE, None):
+        copy(job, wanted=replace(WANTED, source=source))
+        configured(job)
+        assert is_from_backup(job), "a start without a leader proves nothing"
+        configured(job, upstream=SOURCE)
+        assert not is_from_backup(job)
+
+    copy(job)
+    configuration.apply(
+        job.layout, job.config, "demo", ServerPlan(role=ServerRole.PRIMARY), None, 15
+    )
+    assert not is_from_backup(job)
+
+
+def is_from_backup(job: Job) -> bool:
+    return directory.inspect(job.layout, lambda _major: job.binaries, job.clock).from_backup
+
+
 def test_what_no_attempt_made_is_not_given_up(job: Job) -> None:
     """Whoever decided that saw a directory that was confirmed since."""
     restore.restore(job, "demo", method())
