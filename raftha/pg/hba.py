@@ -43,6 +43,8 @@ METHODS: Final = frozenset(
     }
 )
 _OVER_NETWORK: Final = ("host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
+_DATABASES: Final = ("replication", "postgres", "all")
+"""In which the users of ours log in."""
 _INCLUDES: Final = ("include", "include_if_exists", "include_dir")
 _FIELD: Final = re.compile(r'(?:"[^"]*"|[^\s",#])+(?:\s*,\s*(?:"[^"]*"|[^\s",#])+)*')
 """Names with commas between them are one field."""
@@ -71,7 +73,8 @@ def render(
     rewind = _entries("all", authentication.rewind, lines)
     local = ("local all all scram-sha-256",)
     slots = _entries("postgres", authentication.replication, lines) if logical else ()
-    return _text((*agent, *streams, *slots, *rewind, *(lines or DEFAULT_LINES), *local))
+    plain = _without_tls(authentication, lines)
+    return _text((*agent, *streams, *slots, *rewind, *plain, *(lines or DEFAULT_LINES), *local))
 
 
 def _entries(database: str, who: Credentials, lines: Sequence[str]) -> tuple[str, ...]:
@@ -85,6 +88,26 @@ def _entries(database: str, who: Credentials, lines: Sequence[str]) -> tuple[str
     kind = "hostssl" if who.needs_tls or who.has_only_certificate else "host"
     method = f"cert map={CERTIFICATES}" if who.has_only_certificate else "scram-sha-256"
     return (f"{kind} {database} {quote(who.username)} all {method}",)
+
+
+def _without_tls(authentication: Authentication, lines: Sequence[str]) -> tuple[str, ...]:
+    """What keeps out who comes without TLS in the name of a user of ours that never does: the lines
+    of users, and ours for everybody, may ask for a password alone."""
+    names = dict.fromkeys(
+        who.username for who in (authentication.replication, authentication.rewind)
+    )
+    return tuple(
+        f"hostnossl all,replication {quote(name)} all reject"
+        for name in names
+        if all(_never_plain(who, lines) for who in authentication.users if who.username == name)
+    )
+
+
+def _never_plain(who: Credentials, lines: Sequence[str]) -> bool:
+    """It has lines of ours, and all of them want TLS."""
+    wants_tls = who.needs_tls or who.has_only_certificate
+    named = any(_is_about(line, what, who.username) for line in lines for what in _DATABASES)
+    return wants_tls and not who.uses_gss and not (who.password is None and named)
 
 
 def _is_about(line: str, database: str, role: str) -> bool:

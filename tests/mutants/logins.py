@@ -37,6 +37,20 @@ MUTANTS: Final = (
     ),
     Mutant(
         file="pg/hba.py",
+        without="a user that never connects without TLS is let in without by the next line",
+        text="*rewind, *plain, *(lines",
+        instead="*rewind, *(lines",
+        caught_by=_HBA + "test_who_never_connects_without_tls_is_let_in_by_no_other_line",
+    ),
+    Mutant(
+        file="pg/hba.py",
+        without="a ticket of Kerberos is refused, for it is not TLS",
+        text="return wants_tls and not who.uses_gss and",
+        instead="return wants_tls and",
+        caught_by=_HBA + "test_who_may_come_without_tls_is_not_kept_out",
+    ),
+    Mutant(
+        file="pg/hba.py",
         without="R20: a closed server keeps out standbys that have a certificate alone",
         text='f"cert map={CERTIFICATES}" if who.has_only_certificate else',
         instead='"reject" if who.has_only_certificate else',

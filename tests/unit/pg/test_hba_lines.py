@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from raftha.model.settings import Authentication, Credentials, Secret
 from raftha.pg import hba
@@ -112,6 +113,52 @@ def test_who_has_a_certificate_alone_is_known_by_it(closed: bool) -> None:
     assert "raftha-tls" not in hba.render_map("me", by(password=Secret("x")).users)
     logical = hba.render(who, (), closed=False, logical=True)
     assert 'hostssl postgres "repl" all cert map=raftha-tls' in logical.splitlines()
+
+
+PLAIN = 'hostnossl all,replication "repl" all reject'
+"""Nobody comes in its name without TLS, whatever the lines behind this one ask for."""
+
+
+@pytest.mark.parametrize(
+    ("password", "lines"),
+    [
+        (None, ()),
+        (None, ("host all all all md5",)),
+        (Secret("geheim"), ()),
+        (Secret("geheim"), ("host all,replication all all scram-sha-256",)),
+    ],
+)
+def test_who_never_connects_without_tls_is_let_in_by_no_other_line(
+    password: Secret | None, lines: tuple[str, ...]
+) -> None:
+    """A certificate may have taken the place of a password that the role still has."""
+    text = hba.render(by(password=password, options=SHOWN), lines, closed=False).splitlines()
+    assert text.index(PLAIN) < text.index((lines or hba.DEFAULT_LINES)[0])
+    assert not any(line.startswith("hostnossl") and "postgres" in line for line in text)
+
+
+@pytest.mark.parametrize(
+    ("who", "lines"),
+    [
+        (by(password=Secret("x"), options={"sslmode": "prefer"}), ()),
+        (by(options={"sslmode": "require", "gssencmode": "prefer"}), ()),
+        (by(options=SHOWN), ("hostgssenc replication all all gss",)),
+        (by(options=SHOWN), ("host all repl 10.0.0.1/32 scram-sha-256",)),
+    ],
+)
+def test_who_may_come_without_tls_is_not_kept_out(
+    who: Authentication, lines: tuple[str, ...]
+) -> None:
+    assert "hostnossl" not in hba.render(who, lines, closed=False)
+    same = replace(who, rewind=Credentials(username="repl", password=Secret("x")))
+    assert "hostnossl" not in hba.render(same, lines, closed=False)
+
+
+def test_one_name_of_two_users_is_kept_out_only_where_both_never_come_without_tls() -> None:
+    who = by(password=Secret("x"), options=VERIFIED)
+    same = replace(who, rewind=Credentials(username="repl", password=Secret("x")))
+    assert PLAIN in hba.render(who, (), closed=False)
+    assert PLAIN not in hba.render(same, (), closed=False)
 
 
 @pytest.mark.parametrize("closed", [False, True])
