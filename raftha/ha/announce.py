@@ -75,6 +75,8 @@ def state(s: Situation) -> MemberState:
         return MemberState.STOPPING if s.running else MemberState.STOPPED
     if job is not None and job.kind in _JOB_STATES:
         return _JOB_STATES[job.kind]
+    if not s.running and s.counts_as_remade:
+        return MemberState.CREATING
     if not s.running:
         return MemberState.WAITING if s.directory_empty else MemberState.STOPPED
     if server is None:

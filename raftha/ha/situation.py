@@ -160,6 +160,13 @@ class Situation(Struct, frozen=True, dict=True):
         return initialize is None or initialize.system_id is None
 
     @property
+    def counts_as_remade(self) -> bool:
+        """A program made the directory anew, and the store still names this member for what was in
+        the one before."""
+        sync = self.cluster.sync
+        return self.view.directory.from_backup and sync is not None and self.me in sync.standbys
+
+    @property
     def directory_interrupted(self) -> bool:
         """It can be read, but a rewind of it was cut short: only a new copy helps."""
         directory = self.view.directory

@@ -10,6 +10,9 @@ from tests.mutants.mutant import Mutant
 _FOUNDING: Final = "unit/ha/test_founding.py::"
 _RESTORE: Final = "unit/pg/test_restore.py::"
 _JOBS: Final = "unit/agent/test_jobs.py::"
+_REMADE: Final = (
+    _FOUNDING + "test_what_a_program_made_anew_starts_once_it_counts_as_synchronous_no_more"
+)
 _BACKUP: Final = _RESTORE + "test_a_copy_of_a_backup_says_so_until_it_follows_or_leads"
 _LEFT: Final = _FOUNDING + "test_nobody_goes_on_with_what_another_attempt_left"
 _FAILED: Final = _FOUNDING + "test_a_program_that_fails_is_not_asked_again"
@@ -125,6 +128,27 @@ DECISIONS: Final = (
         instead="if False:",
         caught_by="unit/ha/test_candidates.py::"
         "test_who_was_copied_from_a_backup_does_not_lead_before_it_has_followed",
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="S6: an older backup follows as the synchronous standby that was there before",
+        text="if _may_be_let_out(s):",
+        instead="if False:",
+        caught_by=_REMADE,
+    ),
+    Mutant(
+        file="ha/rules/follower.py",
+        without="L2: who was made anew waits for ever for a leader that needs it",
+        text="is_new = done is not None and s.since(done.ended) < LET_OUT_TTLS * s.config.ttl",
+        instead="is_new = True",
+        caught_by=_REMADE,
+    ),
+    Mutant(
+        file="ha/announce.py",
+        without="strict: who waits to be let out of the set is waited for",
+        text="if not s.running and s.counts_as_remade:",
+        instead="if False:",
+        caught_by=_REMADE,
     ),
     Mutant(
         file="ha/hearing.py",

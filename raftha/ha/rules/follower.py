@@ -20,6 +20,10 @@ from raftha.model.postgres import ControlData, ServerStatus
 WAL_REMOVED = "has already been removed"
 """PostgreSQL's words when a standby asks for WAL that its primary no longer has."""
 
+LET_OUT_TTLS = 4
+"""For how many ttls a member that was made anew waits to be let out of the synchronous set, which
+takes a checkpoint of the leader at most."""
+
 
 def _follows(s: Situation) -> bool:
     return s.other_leader is not None and s.lease is None
@@ -82,6 +86,8 @@ def _start(s: Situation) -> Verdict | None:
         return take_over(s, stranger, f"{leader.name} leads")
     if stranger is not None:
         return Verdict(f"waiting for {leader.name} to be ready before pid {stranger} is taken over")
+    if _may_be_let_out(s):
+        return Verdict(f"waiting for {leader.name} to take {s.me} out of the synchronous set")
     if _needs_rejoin(s, control):
         return _rejoin(s, leader)
     if _slot_missing(s):
@@ -90,6 +96,14 @@ def _start(s: Situation) -> Verdict | None:
         return _pause(s)
     source = own_upstream(s, leader)
     return start_standby(s, source, f"starting as a standby of {source.name}")
+
+
+def _may_be_let_out(s: Situation) -> bool:
+    """It has just been made anew by a program, and the leader is about to take it out of the set.
+    Where the others of the set are gone as well, it cannot: whoever is left has to follow then."""
+    done = s.view.finished
+    is_new = done is not None and s.since(done.ended) < LET_OUT_TTLS * s.config.ttl
+    return is_new and s.counts_as_remade
 
 
 def _needs_rejoin(s: Situation, control: ControlData) -> bool:
@@ -250,10 +264,12 @@ RULES = (
         when="another member leads and PostgreSQL does not run here",
         then="stop a server that somebody else started and that is to be taken over; if the "
         "directory was a primary's or left the line, keep what diverged aside and rewind or clone; "
-        "if it is from before the cluster, compare, and leave it alone where it has diverged; then "
-        "start as a standby",
+        "if it is from before the cluster, compare, and leave it alone where it has diverged; if a "
+        "program made it, wait a moment until it counts as synchronous no more; then start as a "
+        "standby",
         why="a diverged directory must never stream from the new line (S9), and what this cluster "
-        "has not written is not its to undo (S10)",
+        "has not written is not its to undo (S10); what was acknowledged before may not be in a "
+        "backup (S6)",
         check=_start,
     ),
     Rule(

@@ -16,9 +16,10 @@ from raftha.ha.actions import (
     StopMode,
     Submit,
 )
+from raftha.ha.announce import state
 from raftha.ha.memory import Memory
 from raftha.ha.plans import primary_plan, recovery_plan
-from raftha.model.cluster import Initialize
+from raftha.model.cluster import Initialize, MemberState
 from raftha.model.ids import Epoch, Revision
 from raftha.model.postgres import ControlState, DirectoryState, ServerRole
 from raftha.model.view import JobKind, JobResult, JobView, View
@@ -182,6 +183,35 @@ def test_who_restored_the_same_backup_in_vain_makes_a_copy() -> None:
     assert b.only(b.decided(view), Clone).source is not None
     own = replace(view, directory=replace(RECOVERED, birth="n2@1"))
     assert Clone.__name__ not in b.acts(b.decided(own))
+
+
+def test_what_a_program_made_anew_starts_once_it_counts_as_synchronous_no_more() -> None:
+    """The leader lets it out, for it says that it is being made; and takes it in with a proof."""
+    made = replace(pg.STANDBY_DIRECTORY, from_backup=True)
+    cluster = replace(b.followed(), sync=b.sync(pg.N1, by=pg.N2))
+    view = b.following(
+        cluster=cluster,
+        directory=made,
+        guardian=pg.IDLE_GUARDIAN,
+        server=None,
+        finished=ended(JobKind.CLONE),
+    )
+    decision = b.decided(view)
+    assert Start.__name__ not in b.acts(decision)
+    assert "out of the synchronous set" in decision.reason
+    assert state(b.situation(view, Memory())) is MemberState.CREATING
+
+    for ready in (
+        replace(view, directory=pg.STANDBY_DIRECTORY),
+        replace(view, cluster=replace(cluster, sync=b.sync(pg.N3, by=pg.N2))),
+        replace(view, cluster=replace(cluster, sync=None)),
+    ):
+        assert state(b.situation(ready, Memory())) is MemberState.STOPPED
+        assert b.only(b.decided(ready), Start).plan.upstream is not None
+
+    late = JobResult(kind=JobKind.CLONE, ended=pg.at(-60))
+    for ready in (replace(view, finished=None), replace(view, finished=late)):
+        assert b.only(b.decided(ready), Start).plan.upstream is not None, "nobody may be left"
 
 
 def alone(gone_s: float, **more: Any) -> tuple[View, Memory]:
