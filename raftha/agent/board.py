@@ -91,6 +91,7 @@ class Board(Struct, kw_only=True):
             pg_hba=postgres.pg_hba,
             pg_ident=postgres.pg_ident,
             bootstrap=config.bootstrap.dynamic,
+            given_timings=config.bootstrap.given_timings,
             pre_promote=bool(postgres.hooks.pre_promote),
             post_bootstrap=bool(config.bootstrap.post_bootstrap),
             copies_alone=any(method.no_leader for method in self.postgres.copy_methods),

@@ -8,7 +8,7 @@ better. Nothing here compares a document with the one before it (rule R2 is the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -100,11 +100,14 @@ DERIVED: Final = (
 """Timings that follow from others where they are not given, each from what stands behind it."""
 
 
-def dump_dynamic(config: DynamicConfig) -> dict[str, object]:
+def dump_dynamic(config: DynamicConfig, given: Collection[str] = ()) -> dict[str, object]:
     """A document for JSON that parsed again gives an equal value. Timings that follow from the
-    profile and the ttl are left out, so that they go on following when those are changed."""
+    profile and the ttl are left out, so that they go on following when those are changed; but not
+    those that are `given`, which stay what somebody wrote."""
     document = dump_every_setting(config)
     for name in DERIVED:
+        if name in given:
+            continue
         fewer = {key: value for key, value in document.items() if key != name}
         if _is_read_as(fewer, config):
             document = fewer
@@ -183,6 +186,11 @@ def patch_dynamic(
         raise ConfigError([Problem(where, "must be a mapping of keys to values")])
     patched = stored_document(merge(document, change))
     return patched, parse_dynamic(patched, where)
+
+
+def given_timings(reading: Reading, prefix: str) -> frozenset[str]:
+    """The timings below `prefix` that somebody gave, though they may be what would follow."""
+    return frozenset(name for name in DERIVED if reading.get(prefix + name, float) is not None)
 
 
 def build_dynamic(reading: Reading, prefix: str) -> DynamicConfig:

@@ -8,12 +8,14 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from raftha.config.checks import partners
+from raftha.config.dynamic import given_timings
 from raftha.config.hook_options import PREFIX as CALLBACKS
 from raftha.config.logins import build_logins
 from raftha.config.managed import parameters_at
 from raftha.config.method_options import bootstrap_method, copy_methods, post_bootstrap
 from raftha.config.program_options import names_of
 from raftha.config.reading import Reading
+from raftha.config.schema import DYNAMIC_PREFIX
 from raftha.config.values import Listen
 from raftha.model.hooks import Callback, Hooks
 from raftha.model.ids import MemberName, Scope
@@ -156,6 +158,7 @@ def _bootstrap(reading: Reading, dynamic: DynamicConfig) -> BootstrapConfig:
     )
     return BootstrapConfig(
         dynamic=replace(dynamic, postgresql=shared),
+        given_timings=given_timings(reading, DYNAMIC_PREFIX),
         initdb=reading.get("bootstrap.initdb", tuple) or (),
         method=bootstrap_method(reading),
         post_bootstrap=post_bootstrap(reading),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -143,8 +143,9 @@ def encode_initialize(by: MemberName, system_id: SystemId | None, birth: str = "
     return encode({"by": by, "system_id": system_id, "birth": birth})
 
 
-def encode_config(config: DynamicConfig) -> bytes:
-    return encode(dump_dynamic(config))
+def encode_config(config: DynamicConfig, given: Collection[str] = ()) -> bytes:
+    """Of the timings that follow from others, those that are `given` are stored nevertheless."""
+    return encode(dump_dynamic(config, given))
 
 
 def encode_sync(

@@ -316,9 +316,12 @@ class DynamicConfig(Struct, frozen=True, kw_only=True):
 
 
 class BootstrapConfig(Struct, frozen=True, kw_only=True):
-    """`bootstrap:` of a node's file: what the one node that initialises the cluster uses."""
+    """`bootstrap:` of a node's file: what the one node that initialises the cluster uses.
+    `given_timings` are the settings of `dynamic` that are written there, of those that would
+    follow from others."""
 
     dynamic: DynamicConfig = field(default_factory=DynamicConfig)
+    given_timings: frozenset[str] = frozenset()
     initdb: tuple[tuple[str, str | None], ...] = ()
     method: Method | None = None
     post_bootstrap: tuple[str, ...] = ()

@@ -19,9 +19,10 @@ from raftha.model.store import LeaseId, RaftStatus
 
 class Identity(Struct, frozen=True, kw_only=True):
     """This node as its file describes it: changes only when the file is read again. `stream` is how
-    its stream from a primary is called; as the node itself where that is empty. `pre_promote` and
-    `post_bootstrap` say that a program of the operator's is asked then; `copies_alone`, that copies
-    can be made without anybody to copy."""
+    its stream from a primary is called; as the node itself where that is empty. `given_timings` are
+    written in `bootstrap`, though they might follow. `pre_promote` and `post_bootstrap` say that a
+    program of the operator's is asked then; `copies_alone`, that copies can be made without anybody
+    to copy."""
 
     name: MemberName
     slot: str
@@ -36,6 +37,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     pg_hba: tuple[str, ...] = ()
     pg_ident: tuple[str, ...] = ()
     bootstrap: DynamicConfig = field(default_factory=DynamicConfig)
+    given_timings: frozenset[str] = frozenset()
     pre_promote: bool = False
     post_bootstrap: bool = False
     copies_alone: bool = False

@@ -69,6 +69,9 @@ def in_file(cluster: ClusterHarness, name: str, line: str) -> bool:
 def check_live_changes(scene: Scene) -> None:
     """A longer and a shorter ttl, and parameters that need no restart: nobody loses the lead."""
     cluster = scene.cluster
+    first = settings(cluster)
+    assert (first["profile"], first["ttl"]) == ("fast", 2), "it is stored as it was given"
+    assert "heartbeat" not in first, "nobody gave it"
     edit(cluster, "-s", "ttl=6", "-s", "loop_wait=0.5")
     scene.wait_for_writes(40)
     assert report(cluster)["ttl"] == 6

@@ -268,7 +268,7 @@ def _birth(s: Situation, lease: HeldLease, server: ServerStatus) -> Transact:
         guards.append(KeyAt(keys.initialize, initialize.revision))
     if s.cluster.config_revision is None:
         guards.append(KeyAbsent(keys.config))
-        writes.append(Put(keys.config, encode_config(boot)))
+        writes.append(Put(keys.config, encode_config(boot, s.view.me.given_timings)))
     if boot.synchronous_mode is not SynchronousMode.OFF and s.cluster.sync is None:
         guards.append(KeyAbsent(keys.sync))
         writes.append(Put(keys.sync, encode_sync(me, ())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -194,6 +195,23 @@ def test_what_follows_from_other_settings_is_not_stored_at_the_birth() -> None:
     given_ = dump_dynamic(parse_dynamic({"heartbeat": 0.5}, "file"))
     assert given_["heartbeat"] == 0.5
     assert shorter["ttl"] == 4
+
+
+def test_a_timing_that_was_given_is_stored_also_where_it_would_follow() -> None:
+    """Or another profile would move it."""
+    born = dump_dynamic(parse_dynamic({"ttl": 5}, "file"), {"ttl"})
+    assert born["ttl"] == 5
+    assert patch_dynamic(born, {"profile": "fast"}, "PATCH")[1].ttl == 5
+    assert "ttl" not in dump_dynamic(parse_dynamic({}, "file"))
+
+
+def test_timings_that_are_written_are_known_from_those_that_follow(
+    load_text: Any, good: str
+) -> None:
+    text = good + "bootstrap:\n  dcs:\n    ttl: 5\n    loop_wait: null\n    pause: false\n"
+    written, usual = load_text(text).config.bootstrap, load_text(good).config.bootstrap
+    assert written.dynamic == usual.dynamic
+    assert (written.given_timings, usual.given_timings) == ({"ttl"}, frozenset())
 
 
 def test_a_patch_merges_and_null_removes() -> None:

@@ -150,6 +150,15 @@ def test_the_winner_makes_the_cluster_step_by_step() -> None:
     assert written == {KEYS.initialize, KEYS.history, KEYS.status, KEYS.config, KEYS.sync}
 
 
+def test_the_first_settings_are_stored_as_they_were_given() -> None:
+    """Also a timing that would have followed, which a later change of the profile must not move."""
+    for given in (frozenset[str](), frozenset({"ttl"})):
+        me = b.identity(given_timings=given)
+        birth = b.only(b.decided(running(finished=MADE, me=me)), Submit).command
+        (put,) = [w for w in birth.writes if isinstance(w, Put) and w.key == KEYS.config]
+        assert (b'"ttl"' in put.value, b'"heartbeat"' in put.value) == ("ttl" in given, False)
+
+
 def test_the_cluster_is_called_after_the_raft_directory_that_it_began_with() -> None:
     """The data directory says so before the store does: a founder that dies in between must not
     find a directory of its own from before the cluster."""
