@@ -155,6 +155,8 @@ def _standbys(report: ClusterReport, wish: Wish) -> tuple[str, ...]:
         raise NoChoice(f"say which member of {report.scope}: all at once are never made anew")
     if report.leader in named:
         raise NoChoice(f"{report.leader} is the leader: hand over first (raftha switchover)")
+    if report.leader is None:
+        raise NoChoice("there is no leader to make a copy of: raftha status says why")
     return chosen(report, wish)
 
 

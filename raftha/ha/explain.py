@@ -165,8 +165,7 @@ def cluster_problems(
                 code=Trouble.NO_LEADER,
                 subject=cluster_name(cluster),
                 what=f"there is no leader: {state}. " + "; ".join(reasons),
-                remedy="start the members that are down; `raftha failover --candidate` if one of "
-                "them will not come back",
+                remedy=_remedy(cluster, answers),
             )
         )
     wants_sync = cluster.config.synchronous_mode is not SynchronousMode.OFF
@@ -182,6 +181,23 @@ def cluster_problems(
             )
         )
     return tuple(found)
+
+
+def _remedy(cluster: Cluster, answers: Mapping[MemberName, PeerAnswer]) -> str:
+    """What gets a leader. A member that its tags bar is refused to an operator too."""
+    there = [name for name, answer in sorted(answers.items()) if answer.report is not None]
+    members = cluster.members
+    barred = [name for name in there if name in members and not members[name].tags.may_lead]
+    if not barred or barred != there:
+        return (
+            "start the members that are down; `raftha failover --candidate` if one of them will "
+            "not come back"
+        )
+    return (
+        f"start the members that are down; if they will not come back, take the tag out of the "
+        f"file of one of {', '.join(barred)}, and `raftha reload` it: raftha failover refuses a "
+        "member with such a tag"
+    )
 
 
 def _why_not(cluster: Cluster, report: PeerReport) -> str | None:

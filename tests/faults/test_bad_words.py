@@ -5,6 +5,9 @@ who leads. First with a cluster that is well, then without a leader, then withou
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -42,7 +45,7 @@ WELL: Final[tuple[Row, ...]] = (
         )
     ),
     ("flush elsewhere switchover --yes", Exit.USAGE, "cluster test, not of elsewhere"),
-    ("remove test", Exit.USAGE, "raftha member remove NAME"),
+    ("remove test --confirm test", Exit.REFUSED, "is in use by another raftha process"),
     ("member add n4 127.0.0.1:1 --yes", Exit.REFUSED, "no n4 at 127.0.0.1:1 is in touch"),
     ("member add n4 127.0.0.1:1 --dry-run", Exit.REFUSED, "no n4 at 127.0.0.1:1 is in touch"),
     ("member remove nobody --yes", Exit.REFUSED, "there is no nobody"),
@@ -80,16 +83,37 @@ WELL: Final[tuple[Row, ...]] = (
     ("store watch --after 999999", Exit.REFUSED, "there is no revision 999999 yet"),
     ("why nobody", Exit.REFUSED, "there is no node nobody"),
 )
+CHANGING: Final = (
+    "pause",
+    "resume",
+    "stop --yes",
+    "start",
+    "switchover --yes",
+    "switchover --yes --scheduled 2031-05-17T03:00Z",
+    "failover --candidate STANDBY --yes",
+    "restart STANDBY --yes",
+    "restart STANDBY --yes --scheduled 2031-05-17T03:00Z",
+    "reinit STANDBY --yes",
+    "reload STANDBY --yes",
+    "edit-config -s ttl=9 --yes",
+    "member add n4 127.0.0.1:1 --yes",
+    "member replace STANDBY --yes",
+    "member remove STANDBY --yes",
+)
 UNKNOWN: Final[tuple[Row, ...]] = tuple(
     (words, Exit.REFUSED, "needs a client certificate that restapi.cafile has signed")
-    for words in ("pause", "stop --yes", "switchover --yes", "edit-config -s ttl=9 --yes")
+    for words in CHANGING
+)
+SHUT_OUT: Final[tuple[Row, ...]] = tuple(
+    (words, Exit.UNREACHABLE, "the certificate shown") for words in CHANGING
 )
 LEADERLESS: Final[tuple[Row, ...]] = (
     ("switchover --yes", Exit.REFUSED, "the cluster has no leader that could hand over"),
     ("switchover --yes --scheduled 2031-05-17T03:00Z", Exit.REFUSED, "has no leader"),
     ("failover --candidate LEFT --yes", Exit.REFUSED, "its tags forbid it"),
     ("restart LEFT --yes", Exit.REFUSED, "there is no leader"),
-    ("reinit LEFT --yes", Exit.REFUSED, "there is no leader"),
+    ("reinit LEFT --yes", Exit.REFUSED, "there is no leader to make a copy of"),
+    ("status", Exit.DONE, "`raftha reload` it: raftha failover refuses a member with such a tag"),
     ("dsn -r replica", Exit.REFUSED, "no replica that streams now"),
     ("edit-config -p work_mem=lots --yes", Exit.REFUSED, "invalid value for parameter"),
     ("dsn", Exit.REFUSED, "there is no leader now"),
@@ -161,22 +185,26 @@ def check_strangers(cluster: ClusterHarness, folder: Path, standby: str) -> None
     with_dates = partial(make_certificates, begin=timedelta(days=-2), end=timedelta(days=-1))
     authority = cluster.nodes["n1"].file.parent
     options = yaml.safe_load(cluster.nodes["n1"].file.read_text("utf-8"))
-    for name, words in (
-        ("expired", "the certificate shown"),
-        ("strange", "its certificate is not accepted: "),
-        ("missing", "missing/client.pem cannot be read by user"),
+    no_server = (("pause", Exit.UNREACHABLE, "its certificate is not accepted: "),)
+    no_file = (("pause", Exit.USAGE, "missing/client.pem cannot be read by user"),)
+    for name, rows in (
+        ("expired", SHUT_OUT),
+        ("forged", SHUT_OUT),
+        ("strange", no_server),
+        ("missing", no_file),
     ):
         place = folder / name
         place.mkdir()
         if name == "expired":
             with_dates(place, "client", authority=authority)
-        elif name == "strange":
+        elif name != "missing":
             make_certificates(place, "client")
         files = {"certfile": "client.pem", "keyfile": "client.key", "cafile": "ca.pem"}
         options["restapi"].update({key: str(place / file) for key, file in files.items()})
+        if name == "forged":
+            options["restapi"]["cafile"] = str(authority / "ca.pem")
         (place / "n1.yml").write_text(yaml.safe_dump(options), "utf-8")
-        code = Exit.USAGE if name == "missing" else Exit.UNREACHABLE
-        assert words in said(code, "pause", "-c", str(place / "n1.yml")), name
+        check(rows, ("-c", str(place / "n1.yml")), STANDBY=standby)
     plain = url.replace("https", "http")
     assert "and no https?" in said(Exit.UNREACHABLE, "pause", "--url", plain)
     assert "its certificate is not accepted" in said(Exit.UNREACHABLE, "pause", "--url", url)
@@ -184,6 +212,51 @@ def check_strangers(cluster: ClusterHarness, folder: Path, standby: str) -> None
     wrong = url.replace("//", "//operator:wrong@")
     known = ("-c", str(cluster.nodes["n1"].file))
     assert "those given are not right" in said(Exit.REFUSED, "pause", *known, "--url", wrong)
+
+
+def edited(place: tuple[str, ...], folder: Path, script: str) -> str:
+    """What `edit-config` says to somebody at a terminal, whose editor does this to its file."""
+    editor = folder / "editor.sh"
+    editor.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+    editor.chmod(0o755)
+    terminal, end = os.openpty()
+    words = (sys.executable, "-m", "raftha", "edit-config", *place, "--yes")
+    done = subprocess.run(
+        words,
+        stdin=end,
+        capture_output=True,
+        env={**os.environ, "EDITOR": str(editor), "VISUAL": "", "TMPDIR": str(folder)},
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    os.close(terminal)
+    os.close(end)
+    return f"{done.returncode} " + " ".join((done.stdout + done.stderr).split())
+
+
+def check_editor(cluster: ClusterHarness, folder: Path, place: tuple[str, ...]) -> None:
+    """No YAML, and settings that somebody else changes while the editor is open."""
+    before = kept(cluster)
+    told = edited(place, folder, r"""printf 'ttl: 9\nslots: [\n' > "$1" """)
+    assert told.startswith(f"{Exit.USAGE:d} "), told
+    assert "is not valid YAML" in told
+    assert "what you wrote is in " in told
+    assert kept(cluster) == before
+
+    quicker = f"{sys.executable} -m raftha edit-config {' '.join(place)} -s loop_wait=0.7 --yes"
+    told = edited(place, folder, f"""sed -i 's/^ttl: .*/ttl: 9/' "$1"; {quicker} >&2""")
+    assert told.startswith(f"{Exit.REFUSED:d} "), told
+    assert "the settings have been changed meanwhile" in told
+    (file,) = (Path(words.split(":")[0]) for words in told.split("what you wrote is in ")[1:])
+    assert "ttl: 9\n" in file.read_text("utf-8")
+    settings = yaml.safe_load(cluster_settings(place))
+    assert (settings["loop_wait"], settings["ttl"]) == (0.7, 5), "whoever was quicker wins"
+
+
+def cluster_settings(place: tuple[str, ...]) -> str:
+    done = CliRunner(env={"RAFTHA_URL": ""}).invoke(cli, ["show-config", *place])
+    return done.stdout
 
 
 def test_whatever_is_wrong_is_said_and_nothing_changes(
@@ -204,6 +277,7 @@ def test_whatever_is_wrong_is_said_and_nothing_changes(
     check_strangers(cluster, tmp_path, standby)
 
     assert kept(cluster) == before
+    check_editor(cluster, tmp_path, own)
     assert cluster.wait_until_whole() == leader
     check_without_leader(cluster, leader, left, own)
     check_without_majority(cluster, standby, left, own)
@@ -225,6 +299,9 @@ def check_without_leader(
     cluster.kill(leader)
     cluster.wait_for(lambda: report(cluster)["leader"] is None, LIMIT_S, "nobody leads")
     check(LEADERLESS, own, LEFT=left)
+    assert "PostgreSQL is down everywhere" in said(Exit.DONE, "stop", "--yes", *own)
+    told = said(Exit.UNKNOWN, "start", *own)
+    assert "waiting for a leader outcome unknown: there is no leader: nothing is writable" in told
 
 
 def check_without_majority(

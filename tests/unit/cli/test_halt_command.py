@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from msgspec.structs import replace
 
 from raftha.cli import halt
@@ -12,6 +13,8 @@ from raftha.cli.exits import Exit
 from raftha.cli.halt import Wish, late
 from raftha.ha.halting import WORDS
 from raftha.model.ids import MemberName
+from raftha.model.report import Notice
+from raftha.model.trouble import Trouble
 from tests.unit.api.fake_cluster import cluster_report, with_url, without_majority
 from tests.unit.api.fake_responder import FakeResponder
 from tests.unit.cli.test_restart_command import raftha, responder, url
@@ -32,8 +35,7 @@ def test_who_has_not_done_its_part_is_named() -> None:
         "n2",
         "n3",
     )
-    nobody = replace(report, leader=None)
-    assert late(replace(nobody, members=()), halts=False) == ("a leader",)
+    assert late(replace(report, leader=None), halts=False) == ("a leader",)
 
 
 def test_it_is_explained_asked_for_and_waited_for(responder: FakeResponder, url: str) -> None:
@@ -49,6 +51,47 @@ def test_it_is_explained_asked_for_and_waited_for(responder: FakeResponder, url:
     assert responder.schedule_store.cluster.halt is None
     told = raftha("start", "--url", url)
     assert (told.exit_code, "not stopped" in told.stderr) == (Exit.REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "majority", "gives_up", "words"),
+    [
+        ("stopped", True, True, "outcome unknown: nothing is writable: start n1; the start holds"),
+        ("stopped", False, True, "outcome unknown: no node that answers is in touch with a"),
+        ("starting", True, False, "not every member within 120 s"),
+    ],
+)
+def test_a_start_that_gets_no_leader_ends_with_the_reason(
+    responder: FakeResponder,
+    url: str,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    majority: bool,
+    gives_up: bool,
+    words: str,
+) -> None:
+    """Not while a server recovers, which may take long."""
+    ways, clock = contact(None, (url,), {}, ()), FakeClock()
+    why = Notice(
+        code=Trouble.NO_LEADER, subject="cluster", what="nothing is writable", remedy="start n1"
+    )
+    report = responder.cluster_report
+    members = tuple(replace(m, state=state) if m.name == "n2" else m for m in report.members)
+    stuck = replace(report, leader=None, problems=(why,), members=members, majority=majority)
+
+    def pass_(seconds: float) -> None:
+        responder.cluster_report = stuck
+        clock.advance(seconds)
+
+    halt.change(ways, Wish(halts=True, yes=True, waiting=False), clock, clock.advance)
+    begun = clock.now()
+    assert halt.change(ways, Wish(halts=False), clock, pass_) is Exit.UNKNOWN
+    took = clock.now().boot - begun.boot
+    limit = halt.STANDSTILL_S + 2 * report.ttl if gives_up else halt.PATIENCE_S
+    assert took == pytest.approx(limit, abs=1)
+    printed = capsys.readouterr()
+    assert printed.out.count("waiting for a leader") == 1
+    assert words in printed.err
 
 
 def test_a_stopped_cluster_says_so_first(responder: FakeResponder, url: str) -> None:

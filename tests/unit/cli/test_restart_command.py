@@ -295,6 +295,18 @@ def test_the_only_standby_is_not_made_anew_without_a_warning(
     assert words in " ".join(told.stdout.split())
 
 
+def test_without_a_leader_nothing_is_made_anew_and_nothing_is_said_of_commits(
+    responder: FakeResponder, url: str
+) -> None:
+    report = responder.cluster_report
+    down = tuple(replace(m, state="starting") if m.name == "n3" else m for m in report.members)
+    responder.cluster_report = replace(report, leader=None, members=down)
+    told = raftha("reinit", "--url", url, "--yes", "n2")
+    assert told.exit_code == Exit.REFUSED
+    assert "there is no leader to make a copy of" in told.stderr
+    assert (told.stdout, responder.wishes.asked) == ("", [])
+
+
 def test_a_standby_is_made_anew_and_every_file_is_read_again(
     responder: FakeResponder, url: str
 ) -> None:

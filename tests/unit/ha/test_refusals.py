@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from raftha.agent.report import node_report, peer_report
+from raftha.ha.explain import cluster_problems
 from raftha.ha.operations import open_request
 from raftha.ha.refusals import in_the_way, may_lack, refusal
 from raftha.model.ids import MemberName, Revision
@@ -94,3 +95,18 @@ def test_a_request_that_came_to_nothing_is_replaced_unless_somebody_leads_by_now
     assert KeyAt(KEYS.failover, Revision(55)) in guards
     assert KeyAbsent(KEYS.leader) in guards
     assert KeyAbsent(KEYS.leader) not in open_request(KEYS, b.vacant(), failover(N3), N1).guards
+
+
+@pytest.mark.parametrize("tags", [Tags(nofailover=True), Tags(failover_priority=0), Tags()])
+def test_no_failover_is_proposed_to_members_that_their_tags_bar(tags: Tags) -> None:
+    known = {N2: b.member(N2, tags=tags), N3: b.member(N3, tags=Tags(nostream=True))}
+    cluster = b.vacant(members=b.members(*known.values()))
+    reports = (pg.report(N2), pg.report(N3))
+    remedies = {
+        each: cluster_problems(cluster, b.raft(), pg.answers(*reports[each:]))[-1].remedy
+        for each in (0, 1)
+    }
+    assert "take the tag out of the file of one of n3, and `raftha reload` it" in remedies[1]
+    is_barred = not tags.may_lead
+    assert ("one of n2, n3" in remedies[0]) is is_barred
+    assert ("`raftha failover --candidate`" in remedies[0]) is not is_barred
