@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -18,9 +18,11 @@ STARS: Final = "***"
 SHORTEST: Final = 4
 """A known secret that is shorter is left to the second net: it would be found in every word."""
 
+_NO_SECRET: Final = "server_tokens"
 _NAME: Final = r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|pgpass)[\w.-]*"
 _QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*')"""
 _VALUE: Final = rf"""(?:{_QUOTED}|[^\s,;}}&"']+)"""
+_SECRET_KEY: Final = re.compile(rf"(?i){_NAME}")
 _GIVEN: Final = re.compile(rf"(?i)\b{_NAME}[\"']?[ \t]*[=:][ \t]*({_VALUE})")
 _LOOKS: Final = (
     (
@@ -64,6 +66,19 @@ class Censor:
         for look, instead in _LOOKS:
             text = look.sub(instead, text)
         return text
+
+
+def censored(key: str, value: object) -> object:
+    """The value of a setting without what looks like a secret, by its key or by itself."""
+    if isinstance(value, Mapping):
+        return {name: censored(name, below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [censored(key, each) for each in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if key != _NO_SECRET and _SECRET_KEY.fullmatch(key):
+        return STARS
+    return Censor(()).clean(value) if isinstance(value, str) else value
 
 
 def _forms(secret: str) -> set[str]:

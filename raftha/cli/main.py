@@ -87,12 +87,15 @@ def witness(context: click.Context, config: Path) -> None:
 @cli.command("check-config")
 @click.argument("config", type=FILE)
 @click.option("--witness", "as_witness", is_flag=True, help="Check it as a witness's file.")
+@click.option(
+    "-p", "--print", "shows", is_flag=True, help="Show a good one, with RAFTHA_*, without secrets."
+)
 @click.pass_context
-def check_config(context: click.Context, config: Path, as_witness: bool) -> None:
+def check_config(context: click.Context, config: Path, as_witness: bool, shows: bool) -> None:
     """Check a node's file without starting anything."""
     from raftha.cli import run as starter
 
-    context.exit(starter.check_config(config, as_witness))
+    context.exit(starter.check_config(config, as_witness, shows=shows))
 
 
 def _own_file(context: click.Context, file: Path | None) -> Path:

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import yaml
 
 from raftha.account import own_name
 from raftha.agent.shepherd import shepherded
+from raftha.cli.censor import censored
 from raftha.cli.exits import Exit
 from raftha.clock import SystemClock
-from raftha.config.load import Loaded, load
+from raftha.config.load import Loaded, load, written
 from raftha.errors import ConfigError, Problem
 
 
@@ -63,9 +65,10 @@ def _witness(path: Path) -> int:
     return raftha.agent.witness_main.run(loaded.config, path)
 
 
-def check_config(path: Path, as_witness: bool) -> Exit:
+def check_config(path: Path, as_witness: bool, *, shows: bool = False) -> Exit:
     """Say whether the file is good, and what on this machine would keep a node from starting with
-    it: that is no fault of the file, which may be meant for another machine or user."""
+    it: that is no fault of the file, which may be meant for another machine or user. If wished,
+    show a good one with what the environment says put over it."""
     loaded = _load(path, as_witness)
     if loaded is None:
         return Exit.USAGE
@@ -73,7 +76,11 @@ def check_config(path: Path, as_witness: bool) -> Exit:
 
     _print(path, f"obstacle here for user {own_name()}", checkup(loaded.config, SystemClock()))
     kind = "witness" if loaded.config.postgresql is None else "member"
-    click.echo(f"{path}: good; {kind} {loaded.config.name} of cluster {loaded.config.scope}")
+    verdict = f"{path}: good; {kind} {loaded.config.name} of cluster {loaded.config.scope}"
+    click.echo(verdict, err=shows)
+    if shows:
+        shown = censored("", written(path, os.environ))
+        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
     return Exit.DONE
 
 

@@ -48,8 +48,7 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
     A witness's file needs no `postgresql`. Raises ConfigError with every problem found.
     """
     folder = path.parent.absolute()
-    content, mode = _read(path)
-    document = overlay(parse_yaml(content, path.name), environ, NODE_SCHEMA)
+    document, mode = _document(path, environ)
     document, ignored = _without_postgresql(document) if witness else (document, ())
     reading = read(document, NODE_SCHEMA)
     require(reading, NODE_SCHEMA, skip=_POSTGRESQL if witness else "-")
@@ -65,6 +64,12 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
         dynamic_document=_dynamic_document(document),
         of_member=bool(ignored) or not witness,
     )
+
+
+def written(path: Path, environ: Mapping[str, str]) -> object:
+    """What file and environment say together, secrets too. Raises ConfigError if that cannot be
+    read; what it means is not judged."""
+    return to_plain(_document(path, environ)[0])
 
 
 def load_either(path: Path, environ: Mapping[str, str]) -> NodeConfig:
@@ -85,6 +90,12 @@ def _check_ciphers(reading: Reading) -> None:
             f"names no cipher of TLS 1.2 that OpenSSL has here: {ciphers[:200]!r}",
             "write them as `openssl ciphers` does, ECDHE+AESGCM; those of TLS 1.3 cannot be chosen",
         )
+
+
+def _document(path: Path, environ: Mapping[str, str]) -> tuple[Node, int]:
+    """With the mode of the file."""
+    content, mode = _read(path)
+    return overlay(parse_yaml(content, path.name), environ, NODE_SCHEMA), mode
 
 
 def _read(path: Path) -> tuple[str, int]:

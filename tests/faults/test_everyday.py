@@ -298,6 +298,9 @@ def check_environment(cluster: ClusterHarness) -> None:
     assert (wrong.returncode, "RAFTHA_RESTAPI__LISTEN" in wrong.stdout) == (Exit.USAGE, True)
     fine = run_alone("check-config", file, environment={"RAFTHA_LOG__LEVEL": "INFO"})
     assert fine.returncode == Exit.DONE, fine.stdout
+    shown = run_alone("check-config", file, "-p", environment={"RAFTHA_LOG__LEVEL": "DEBUG"})
+    assert (shown.returncode, "\n  level: DEBUG\n" in shown.stdout) == (Exit.DONE, True)
+    assert PASSWORD not in shown.stdout
 
 
 def check_foreign(cluster: ClusterHarness, name: str) -> None:
