@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 
 _BIRTH: Final = "unit/ha/test_bootstrap.py::"
 _LATE: Final = "unit/ha/test_follower.py::"
+_TAKEN: Final = "unit/pg/test_takeover.py::"
 
 MUTANTS: Final = (
     Mutant(
@@ -32,6 +33,42 @@ MUTANTS: Final = (
         text="if stranger is not None and epoch is None:",
         instead="if False:",
         caught_by=_LATE + "test_a_server_that_somebody_else_started_goes_on_while_nobody_leads",
+    ),
+    Mutant(
+        file="pg/takeover.py",
+        without="what runs already is killed where it should end in order",
+        text="signal.pidfd_send_signal(process, signal.SIGINT)",
+        instead="signal.pidfd_send_signal(process, signal.SIGQUIT)",
+        caught_by=_TAKEN + "test_it_is_asked_for_a_fast_shutdown_and_for_nothing_more",
+    ),
+    Mutant(
+        file="pg/takeover.py",
+        without="another process that has the number of a server is ended",
+        text="if running_pid(data_dir) != pid:",
+        instead="if not pid:",
+        caught_by=_TAKEN + "test_a_process_that_only_has_its_number_is_left_alone",
+    ),
+    Mutant(
+        file="pg/takeover.py",
+        without="a server that was started by mistake on a directory of the cluster is taken over",
+        text="if not config.take_over or birth(layout.data_dir):",
+        instead="if not config.take_over:",
+        caught_by=_TAKEN + "test_what_was_part_of_a_cluster_once_is_not_taken_over",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="S10: a standby's directory founds the cluster, and the primary's is undone",
+        text="    if not s.directory_of_primary:\n        return (",
+        instead="    if s.directory_empty:\n        return (",
+        caught_by=_BIRTH + "test_a_standby_s_directory_cannot_be_the_origin",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="S10: an empty node founds a cluster beside the one that is to be brought in",
+        text="if member.has_data and s.directory_empty:",
+        instead="if member.has_data and not s.directory_empty:",
+        caught_by=_BIRTH
+        + "test_an_empty_node_leaves_the_race_to_whoever_has_a_cluster_to_bring_in",
     ),
     Mutant(
         file="ha/rules/bootstrap.py",

@@ -26,6 +26,13 @@ DECISIONS: Final = (
         caught_by=_PAUSE + "test_nothing_is_disarmed_while_a_write_of_the_entry_is_in_flight",
     ),
     Mutant(
+        file="ha/rules/pause.py",
+        without="an agent that is stopped in a pause stops its server",
+        text="if not (s.view.stopping and s.cluster.paused and s.running) or _is_busy(s):",
+        instead="if not (s.view.stopping and s.cluster.halt and s.running) or _is_busy(s):",
+        caught_by=_PAUSE + "test_a_stopped_agent_leaves_its_server_in_a_pause",
+    ),
+    Mutant(
         file="ha/pausing.py",
         without="R16: the entry of an earlier server counts for this one",
         text="entry.guardian == guardian.nonce and entry.process == guardian.process",

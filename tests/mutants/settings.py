@@ -64,6 +64,38 @@ AGENT: Final = (
         caught_by="unit/config/test_load.py::test_a_patroni_file_is_accepted_as_it_stands",
     ),
     Mutant(
+        file="cli/censor.py",
+        without="a password of the file is printed",
+        text="if key != _NO_SECRET and _SECRET_KEY.fullmatch(key):",
+        instead="if key == _NO_SECRET:",
+        caught_by="unit/cli/test_check_config.py::"
+        "test_a_good_file_is_shown_with_the_environment_and_without_secrets",
+    ),
+    Mutant(
+        file="cli/halt.py",
+        without="a start without a leader is waited for as long as one that goes on",
+        text="STANDSTILL_S + 2 * report.ttl",
+        instead="STANDSTILL_S + 99 * report.ttl",
+        caught_by="unit/cli/test_halt_command.py::"
+        "test_a_start_that_gets_no_leader_ends_with_the_reason",
+    ),
+    Mutant(
+        file="ha/explain.py",
+        without="a failover is proposed to members that their tags bar",
+        text="if not barred or barred != there:",
+        instead="if barred != there or barred:",
+        caught_by="unit/ha/test_refusals.py::"
+        "test_no_failover_is_proposed_to_members_that_their_tags_bar",
+    ),
+    Mutant(
+        file="ha/rules/bootstrap.py",
+        without="a ttl that was given as the profile's own is moved by another profile",
+        text="encode_config(boot, s.view.me.given_timings)",
+        instead="encode_config(boot)",
+        caught_by="unit/ha/test_bootstrap.py::"
+        "test_the_first_settings_are_stored_as_they_were_given",
+    ),
+    Mutant(
         file="config/reading.py",
         without="of an old name and the one of today, whichever comes last counts",
         text='key=lambda key: _means(prefix + key, schema) != ""',
