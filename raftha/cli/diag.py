@@ -27,7 +27,7 @@ from raftha.cli.discover import Contact, NobodyAnswers
 from raftha.cli.exits import Exit
 from raftha.cli.handing import complain
 from raftha.clock import Clock
-from raftha.config.load import load
+from raftha.config.load import files_of, load
 from raftha.errors import ConfigError
 from raftha.model.settings import NodeConfig, Secret
 
@@ -96,7 +96,8 @@ def _secrets(
 ) -> Iterator[str]:
     """Every secret that this process can know."""
     if file is not None:
-        yield from harvest(_tail(file) or "")
+        for each in files_of(file):
+            yield from harvest(_tail(each) or "")
     known: list[Secret | None] = []
     if contact is not None and contact.auth is not None:
         known.append(contact.auth.password)
@@ -133,8 +134,10 @@ def _of_machine(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_file(file: Path, config: NodeConfig | None) -> Iterator[tuple[str, str]]:
-    text = _tail(file)
-    yield "node/config.yml", text if text is not None else f"{file} cannot be read\n"
+    for each in files_of(file):
+        text = _tail(each)
+        name = "node/config.yml" if each == file else f"node/config/{each.name}"
+        yield name, text if text is not None else f"{each} cannot be read\n"
     if config is None:
         return
     for name in _LOGS:

@@ -28,7 +28,7 @@ from raftha.cli.verbs.reach import dsn, topology, uri, version
 from raftha.cli.verbs.server import flush, reinit, reload, restart
 from raftha.cli.verbs.settings import edit_config, show_config
 from raftha.cli.verbs.store import store
-from raftha.cli.where import FILE, Where, cluster_argument, contact_of, where_options
+from raftha.cli.where import NODE_FILE, Where, cluster_argument, contact_of, where_options
 
 if TYPE_CHECKING:
     from raftha.cli.discover import Contact
@@ -65,7 +65,7 @@ def cli(context: click.Context, file: Path | None, urls: tuple[str, ...], insecu
 
 
 @cli.command()
-@click.argument("config", type=FILE)
+@click.argument("config", type=NODE_FILE)
 @click.pass_context
 def run(context: click.Context, config: Path) -> None:
     """Run a member: PostgreSQL and a vote."""
@@ -75,7 +75,7 @@ def run(context: click.Context, config: Path) -> None:
 
 
 @cli.command()
-@click.argument("config", type=FILE)
+@click.argument("config", type=NODE_FILE)
 @click.pass_context
 def witness(context: click.Context, config: Path) -> None:
     """Run a witness: a vote without PostgreSQL."""
@@ -85,7 +85,7 @@ def witness(context: click.Context, config: Path) -> None:
 
 
 @cli.command("check-config")
-@click.argument("config", type=FILE)
+@click.argument("config", type=NODE_FILE)
 @click.option("--witness", "as_witness", is_flag=True, help="Check it as a witness's file.")
 @click.option(
     "-p", "--print", "shows", is_flag=True, help="Show a good one, with RAFTHA_*, without secrets."
@@ -107,7 +107,7 @@ def _own_file(context: click.Context, file: Path | None) -> Path:
 
 
 @cli.command()
-@click.option("-c", "--config-file", "file", type=FILE, help="This node's file.")
+@click.option("-c", "--config-file", "file", type=NODE_FILE, help="This node's file.")
 @click.option("--with", "kept", multiple=True, help="Another survivor, which joins again.")
 @click.option("--fenced", multiple=True, help="A lost node that cannot come back; name each.")
 @click.option("--confirm", metavar="SCOPE", help="The cluster's name, instead of typing it.")
@@ -134,7 +134,7 @@ def recover(context: click.Context, /, file: Path | None, output: str, **consent
 
 
 @cli.command()
-@click.option("-c", "--config-file", "file", type=FILE, help="This node's file.")
+@click.option("-c", "--config-file", "file", type=NODE_FILE, help="This node's file.")
 @click.option("--confirm", metavar="SCOPE", help="The cluster's name, instead of typing it.")
 @click.option("--dry-run", is_flag=True, help="Show all, change nothing.")
 @cluster_argument

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from raftha.cli.discover import Contact
 
 SYSTEM_FOLDER: Final = Path("/etc/raftha")
+NODE_FILE: Final = click.Path(readable=False, path_type=Path)
+"""A node's file, or a directory of them. Whether it can be read is told by whoever reads it."""
 FILE: Final = click.Path(dir_okay=False, readable=False, path_type=Path)
 """Whether it can be read is told by whoever reads it, with what to do about it."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -51,7 +53,7 @@ def where_options(command: _Command) -> _Command:
             multiple=True,
             help="Address of a node, http://host:port.",
         ),
-        click.option("-c", "--config-file", "file", type=FILE, help="A node's file."),
+        click.option("-c", "--config-file", "file", type=NODE_FILE, help="A node's file."),
     ):
         command = option(command)
     return command

@@ -1,6 +1,7 @@
 """Read a node's file and the environment. The only file of this package that does I/O.
 
-It reads one file and looks at its permissions; it writes nothing and resolves no host name.
+It reads one file, or those of one directory, and looks at their permissions; it writes nothing and
+resolves no host name.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ssl
 import stat
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ from raftha.config.node import build_node
 from raftha.config.options import NODE_SCHEMA
 from raftha.config.reading import Reading, read, require
 from raftha.config.schema import DYNAMIC_PREFIX, Kind
-from raftha.config.source import overlay, parse_yaml
+from raftha.config.source import overlay, parse_yaml, together
 from raftha.errors import ConfigError, Problem
 from raftha.model.settings import NodeConfig
 
@@ -43,12 +45,13 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loaded:
-    """Read and check the file of one node; `RAFTHA_*` variables win over it.
+    """Read and check the file of one node, or the files `*.yml` of a directory, of which the later
+    one counts, in the order of their names; `RAFTHA_*` variables win over them.
 
     A witness's file needs no `postgresql`. Raises ConfigError with every problem found.
     """
-    folder = path.parent.absolute()
-    document, mode = _document(path, environ)
+    folder = (path if path.is_dir() else path.parent).absolute()
+    document, open_files = _document(path, environ)
     document, ignored = _without_postgresql(document) if witness else (document, ())
     reading = read(document, NODE_SCHEMA)
     require(reading, NODE_SCHEMA, skip=_POSTGRESQL if witness else "-")
@@ -60,10 +63,17 @@ def load(path: Path, environ: Mapping[str, str], witness: bool = False) -> Loade
     return Loaded(
         config=build_node(reading, dynamic, folder, witness),
         ctl=build_ctl(reading, folder),
-        warnings=(*ignored, *reading.warnings, *_permissions(reading, path, mode)),
+        warnings=(*ignored, *reading.warnings, *_permissions(reading, open_files)),
         dynamic_document=_dynamic_document(document),
         of_member=bool(ignored) or not witness,
     )
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of a node: this one, or in the order in which they count those of a directory."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.glob("*.yml") if not file.name.startswith("."))
 
 
 def written(path: Path, environ: Mapping[str, str]) -> object:
@@ -92,10 +102,26 @@ def _check_ciphers(reading: Reading) -> None:
         )
 
 
-def _document(path: Path, environ: Mapping[str, str]) -> tuple[Node, int]:
-    """With the mode of the file."""
-    content, mode = _read(path)
-    return overlay(parse_yaml(content, path.name), environ, NODE_SCHEMA), mode
+def _document(path: Path, environ: Mapping[str, str]) -> tuple[Node, list[Path]]:
+    """With the files that everybody can read."""
+    trees: list[Node] = []
+    open_files: list[Path] = []
+    problems: list[Problem] = []
+    if not (files := files_of(path)):
+        what = f"is a directory in which user {own_name()} sees no file *.yml"
+        remedy = "name a node's file, or a directory with some"
+        raise ConfigError([Problem(str(path), what, remedy)])
+    for file in files:
+        try:
+            content, mode = _read(file)
+            trees.append(parse_yaml(content, file.name))
+        except ConfigError as error:
+            problems.extend(error.problems)
+        else:
+            open_files += [file] if mode & stat.S_IROTH else []
+    if problems:
+        raise ConfigError(problems)
+    return overlay(reduce(together, trees), environ, NODE_SCHEMA), open_files
 
 
 def _read(path: Path) -> tuple[str, int]:
@@ -123,16 +149,16 @@ def _without_postgresql(document: Node) -> tuple[Node, tuple[Problem, ...]]:
     return Node(members, document.place), (warning,)
 
 
-def _permissions(reading: Reading, path: Path, mode: int) -> tuple[Problem, ...]:
-    secrets = [
-        option.path
+def _permissions(reading: Reading, open_files: list[Path]) -> tuple[Problem, ...]:
+    places = {
+        reading.place(option.path).rpartition(":")[0]
         for option in NODE_SCHEMA.options.values()
         if option.kind is Kind.SECRET and reading.wrote(option.path)
-    ]
-    if not secrets or not mode & stat.S_IROTH:
-        return ()
-    return (
-        Problem(path.name, "holds passwords and can be read by everybody", f"chmod o-r {path}"),
+    }
+    return tuple(
+        Problem(file.name, "holds passwords and can be read by everybody", f"chmod o-r {file}")
+        for file in open_files
+        if file.name in places
     )
 
 

@@ -41,6 +41,10 @@ class Reading:
         """The document has this section or option, valid or not."""
         return path in self._places
 
+    def place(self, path: str) -> str:
+        """Where an option was written that was written."""
+        return self._places[path]
+
     def refuse(self, path: str, what: str, remedy: str = "") -> None:
         """Add a problem at the option, or at the closest section that the document has."""
         self.problems.append(Problem(self._where(path), what, remedy))

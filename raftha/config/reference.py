@@ -22,6 +22,11 @@ A mistake stops the start, and all mistakes are told at once, each with its line
 seconds. Relative paths are relative to the folder of the file. A key without a value counts as
 absent.
 
+In the place of the file a directory can be named, such as `raftha run /etc/raftha/n1.d`: its files
+`*.yml` are read in the order of their names, sections are merged, and otherwise the later file
+counts. Relative paths are relative to that directory then. The command line looks for such
+a directory nowhere by itself: name it with `-c`.
+
 Each option can be given as an environment variable, which wins over the file: `RAFTHA_`, then the
 path in capitals joined by two underscores, as in `RAFTHA_RAFT__SELF_ADDR`. Names, addresses, paths
 and passwords are taken as they stand unless they are quoted; everything else is read as YAML.

@@ -106,6 +106,24 @@ class _Composer:
         self._problems.append(Problem(self._place(node), what))
 
 
+def together(first: Node, second: Node) -> Node:
+    """Two documents as one: sections are merged, anything else of the second counts. A document
+    that is no section stays alone, to be refused."""
+    if first.members is None or second.members is None:
+        return first if first.members is None else second
+    return _merged(first, second)
+
+
+def _merged(first: Node, second: Node) -> Node:
+    if first.members is None or second.members is None:
+        return second
+    both = {
+        key: _merged(first.members[key], child) if key in first.members else child
+        for key, child in second.members.items()
+    }
+    return Node({**first.members, **both}, first.place)
+
+
 def overlay(document: Node, environ: Mapping[str, str], schema: Schema) -> Node:
     """The document with what `RAFTHA_*` variables say put over it. Raises ConfigError.
 

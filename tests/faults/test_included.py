@@ -3,6 +3,7 @@ what raftha writes, and cannot end a standby's recovery."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,27 @@ def test_a_file_of_ones_own_is_included_and_missed_when_it_is_not_there(
     cluster.wait_for_primary()
     assert cluster.query("n1", "SHOW work_mem") == [("7MB",)]
     assert cluster.query("n1", "SHOW shared_buffers") == [("16MB",)], "the node's file wins"
+
+
+def test_a_node_may_have_its_settings_in_several_files(new_cluster: NewCluster) -> None:
+    cluster: ClusterHarness = new_cluster(nodes=1)
+    node = cluster.nodes["n1"]
+    folder = node.file.with_name("n1.d")
+    folder.mkdir(mode=0o700)
+    node.file.rename(folder / "00-node.yml")
+    own = folder / "50-own.yml"
+    own.write_text("postgresql: {parameters: {work_mem: 7MB}}\n")
+    cluster.nodes["n1"] = dataclasses.replace(node, file=folder)
+
+    cluster.start("n1")
+    cluster.wait_for_primary()
+    assert cluster.query("n1", "SHOW work_mem") == [("7MB",)]
+    own.write_text("postgresql:\n  parameters: 9MB\n")
+    told = raftha("reload", "n1", "--yes", "-c", cluster.nodes["n1"].file / "00-node.yml")
+    assert (told.returncode, "50-own.yml:2: postgresql.parameters" in told.stdout) == (1, True)
+    own.write_text("postgresql:\n  parameters: {work_mem: 9MB}\n")
+    told = raftha("reload", "n1", "--yes", "-c", folder)
+    assert (told.returncode, "postgresql.parameters" in told.stdout) == (0, True), told.stdout
+    cluster.wait_for(
+        lambda: cluster.query("n1", "SHOW work_mem") == [("9MB",)], 10, "the new value"
+    )

@@ -64,6 +64,14 @@ AGENT: Final = (
         caught_by="unit/config/test_load.py::test_a_patroni_file_is_accepted_as_it_stands",
     ),
     Mutant(
+        file="config/source.py",
+        without="a section of a later file takes the place of the whole one before",
+        text="return Node({**first.members, **both}, first.place)",
+        instead="return Node({**first.members, **second.members}, first.place)",
+        caught_by="unit/config/test_directory.py::"
+        "test_sections_are_merged_in_the_order_of_the_names",
+    ),
+    Mutant(
         file="cli/censor.py",
         without="a password of the file is printed",
         text="if key != _NO_SECRET and _SECRET_KEY.fullmatch(key):",

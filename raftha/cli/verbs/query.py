@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from raftha.cli.verbs.options import example, output_of, watch_option
-from raftha.cli.where import FILE, Where, cluster_argument, contact_of
+from raftha.cli.where import NODE_FILE, Where, cluster_argument, contact_of
 
 
 @click.command(
@@ -18,7 +18,7 @@ from raftha.cli.where import FILE, Where, cluster_argument, contact_of
         "raftha -c n1.yml query --file report.sql -o tsv",
     )
 )
-@click.option("--config-file", "file", type=FILE, help="A node's file.")
+@click.option("--config-file", "file", type=NODE_FILE, help="A node's file.")
 @click.option("--url", "urls", multiple=True, help="Address of a node, http://host:port.")
 @click.option("-k", "--insecure", is_flag=True, help="Accept any server certificate.")
 @click.option("-c", "--command", "sql", metavar="SQL", help="What to run.")

@@ -164,7 +164,9 @@ def test_a_file_that_is_wrong_is_a_wrong_use(tmp_path: Path, text: bytes, words:
     told = raftha("status", "-c", str(tmp_path / "n1.yml"))
     assert told.exit_code == Exit.USAGE, told.output
     assert words in said(told)
-    assert "is a directory" in raftha("status", "-c", str(tmp_path)).stderr
+    (tmp_path / "empty").mkdir()
+    told = raftha("status", "-c", str(tmp_path / "empty"))
+    assert (told.exit_code, "sees no file *.yml" in told.stderr) == (Exit.USAGE, True)
 
 
 @pytest.mark.parametrize("address", ["http://", "", "http://h:99999", "h:x", "http://[::1"])
