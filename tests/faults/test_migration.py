@@ -113,11 +113,16 @@ def by_hand(cluster: ClusterHarness, binaries: Binaries, copies: int) -> Iterato
 def test_a_cluster_made_by_hand_moves_with_its_rows_and_without_a_copy(
     new_cluster: NewCluster, binaries: Binaries
 ) -> None:
+    """The standbys are a majority, and leave it to the primary's node to bring the cluster in."""
     cluster = new_cluster()
     with by_hand(cluster, binaries, copies=2) as nodes:
         for node in nodes:
             end(binaries, node)
 
+    for node in nodes[1:]:
+        cluster.start(node.name)
+    for node in nodes[1:]:
+        wait_until_told(cluster, node.name, "holds a standby of a cluster that", within_s=20)
     cluster.start_all()
     assert cluster.wait_until_whole() == "n1"
 
