@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from subprocess import CalledProcessError
@@ -220,6 +221,34 @@ def test_of_two_primaries_neither_is_brought_in_until_one_is_moved_away(
     assert cluster.wait_until_whole() == second.name
     for node in cluster.members():
         assert cluster.query(node.name, COUNT) == [(ROWS + 1,)]
+
+
+def test_a_standby_that_is_ahead_of_an_older_copy_is_left_alone(
+    new_cluster: NewCluster, binaries: Binaries
+) -> None:
+    """The primary's directory is put back as it was before a row that n2 has, on one timeline."""
+    cluster = new_cluster()
+    with by_hand(cluster, binaries, copies=2) as (first, second, third):
+        end(binaries, third)
+        end(binaries, first)
+        older = first.folder / "older"
+        shutil.copytree(first.pgdata, older)
+        run(binaries, first)
+        tell(first, f"INSERT INTO public.kept SELECT generate_series(1, {ROWS})")
+        cluster.wait_for(lambda: tell(second, COUNT) == [(2 * ROWS,)], 20, "replication")
+        end(binaries, second)
+        end(binaries, first)
+    first.pgdata.rename(first.folder / "newer")
+    older.rename(first.pgdata)
+    before = fingerprint(second.pgdata)
+    for node in (first, third):
+        cluster.start(node.name)
+    cluster.wait_for(lambda: cluster.primary() == first.name, 30, "n1 brings the cluster in")
+
+    cluster.start(second.name)
+    wait_until_told(cluster, second.name, "before this cluster", "raftha reinit n2", within_s=30)
+    assert not cluster.processes(second.name, Part.POSTGRES)
+    assert fingerprint(second.pgdata) == before, "something was changed"
 
 
 @pytest.mark.parametrize("role", ["primary", "standby"])
