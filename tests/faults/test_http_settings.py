@@ -372,7 +372,9 @@ def check_raft_key(cluster: ClusterHarness, name: str) -> None:
     assert (code, f"raft.keyfile_password does not open {key}" in told["reason"]) == (412, True)
     code, told = change(cluster, name, raft(keyfile_password=OTHER_PASSWORD))
     assert (code, told["waiting"]) == (202, [])
-    assert "the old ones stay" not in reason_of(cluster, name)
+    cluster.wait_for(
+        lambda: "the old ones stay" not in reason_of(cluster, name), LIMIT_S, "nothing is wrong"
+    )
     cluster.kill_agent("w1")
     cluster.start("w1")
     cluster.wait_for(partial(_hears_all, cluster, "w1"), LIMIT_S, f"w1 hears {name} with its key")

@@ -41,10 +41,16 @@ def test_a_failover_is_explained_by_whoever_is_left(new_cluster: NewCluster) -> 
     new = cluster.wait_for_primary(other_than=old)
     left = next(n for n in cluster.nodes if n not in (old, new))
 
-    told = {node["name"]: node for node in asked(cluster, left, "why")["nodes"]}
+    def reasons() -> dict[str, Any]:
+        return {node["name"]: node for node in asked(cluster, left, "why")["nodes"]}
+
+    def has_served() -> bool:
+        return any("clients may write here" in words for words in reasons()[new]["because"])
+
+    cluster.wait_for(has_served, TTL_S, "its last event is told")
+    told = reasons()
     assert told[new]["leads"]
     assert f"the lease of {old} ended" in told[new]["because"][0]
-    assert any("clients may write here" in words for words in told[new]["because"])
     assert "does not answer" in told[old]["because"][0]
     assert told["w1"]["because"] == ["it is a witness: it votes, and has no PostgreSQL to promote"]
     kept = events(cluster, left)
