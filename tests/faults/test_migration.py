@@ -226,7 +226,8 @@ def test_of_two_primaries_neither_is_brought_in_until_one_is_moved_away(
 def test_a_standby_that_is_ahead_of_an_older_copy_is_left_alone(
     new_cluster: NewCluster, binaries: Binaries
 ) -> None:
-    """The primary's directory is put back as it was before a row that n2 has, on one timeline."""
+    """The primary's directory is put back as it was before rows that n2 has, on one timeline: more
+    of them than the new primary writes meanwhile."""
     cluster = new_cluster()
     with by_hand(cluster, binaries, copies=2) as (first, second, third):
         end(binaries, third)
@@ -234,8 +235,8 @@ def test_a_standby_that_is_ahead_of_an_older_copy_is_left_alone(
         older = first.folder / "older"
         shutil.copytree(first.pgdata, older)
         run(binaries, first)
-        tell(first, f"INSERT INTO public.kept SELECT generate_series(1, {ROWS})")
-        cluster.wait_for(lambda: tell(second, COUNT) == [(2 * ROWS,)], 20, "replication")
+        tell(first, f"INSERT INTO public.kept SELECT generate_series(1, {9 * ROWS})")
+        cluster.wait_for(lambda: tell(second, COUNT) == [(10 * ROWS,)], 20, "replication")
         end(binaries, second)
         end(binaries, first)
     first.pgdata.rename(first.folder / "newer")
