@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,11 +35,14 @@ class Job(Struct, frozen=True, kw_only=True):
     cancel: Cancel = never
     progress: Progress = ignore
 
-    def run(self, argv: Sequence[str]) -> str:
+    def run(
+        self, argv: Sequence[str], *, name: str = "", environment: Mapping[str, str] | None = None
+    ) -> str:
         """Run a program within what is left of the job's time, alone: one that an earlier agent
         left is killed. Raises CommandFailed, PostgresError."""
         return run(
             argv,
+            name=name,
             clock=self.clock,
             timeout=max(0.1, self.left()),
             cancel=self.cancel,
@@ -47,6 +50,7 @@ class Job(Struct, frozen=True, kw_only=True):
             extra_environment={
                 "PGPASSFILE": str(self.layout.passfile),
                 **key_passwords(self.layout, self.config),
+                **(environment or {}),
             },
             lock=self.layout.work_lock,
         )

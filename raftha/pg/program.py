@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from raftha.pg.configuration import key_passwords
 from raftha.pg.job import Job
-from raftha.pg.run import run
 
 _SHELL: Final = ("/bin/sh", "-c", 'exec "$@" >&2', "raftha")
 
@@ -25,20 +23,7 @@ _OPTIONS: Final = "-c synchronous_commit=local -c statement_timeout=0"
 def run_program(job: Job, words: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run it to its end; each line of its output, of which the last ones are in an error, goes to
     the job's `progress`. Raises CommandFailed, Cancelled, PostgresError."""
-    run(
-        [*_SHELL, *words],
-        name=Path(words[0]).name,
-        clock=job.clock,
-        timeout=max(0.1, job.left()),
-        cancel=job.cancel,
-        progress=job.progress,
-        extra_environment={
-            "PGPASSFILE": str(job.layout.passfile),
-            **key_passwords(job.layout, job.config),
-            **environment,
-        },
-        lock=job.layout.work_lock,
-    )
+    job.run([*_SHELL, *words], name=Path(words[0]).name, environment=environment)
 
 
 def post_bootstrap(job: Job, words: Sequence[str]) -> None:
