@@ -70,8 +70,8 @@ def _show(config: NodeConfig, found: Belongings) -> None:
         )
     click.echo(
         "It forgets the cluster: who votes, who leads, the shared settings, the history. Started\n"
-        "again, it joins the others as a new voter if they remember, and founds a new and empty\n"
-        "cluster with them if they do not."
+        "again, it joins the others as a new voter if they remember. If nobody does, they begin a\n"
+        "new cluster: with the data of the last primary where its directory is there, else empty."
     )
     if config.postgresql is not None:
         click.echo(f"The data in {config.postgresql.data_dir} stay where they are.")

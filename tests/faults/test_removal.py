@@ -1,15 +1,17 @@
-"""A cluster is given up with `raftha remove`, and then taken back."""
+"""A cluster is given up with `raftha remove`, taken back, and begun anew with its data."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from raftha.cli.exits import Exit
 from tests.integration.harness import ClusterHarness
-from tests.integration.scene import NewCluster, Probe, under_load, wait_for_sync
+from tests.integration.scene import NewCluster, Probe, report, under_load, wait_for_sync
 from tests.integration.test_voters import raft_directory
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
@@ -48,18 +50,38 @@ def test_a_cluster_is_given_up_node_by_node_and_taken_back(
     assert all(f"{name} answers" in said for name in others)
     assert [cluster.stop(name) for name in others] == [0, 0]
 
-    stores = [raft_directory(cluster, name) for name in names]
+    give_up(cluster, names)
+    assert not [path for store in stores_of(cluster) for path in store.glob("raft.sqlite*")]
+
+    # As the command says: until an agent has started it can be undone.
+    for store in stores_of(cluster):
+        for path in (store / "raft-void-1").glob("raft.sqlite*"):
+            path.rename(store / path.name)
+    start_again(cluster, names)
+    before = len(report(cluster)["history"])
+    scene.wait_for_writes()
+
+    # And as it says, what is started without is a cluster anew, with the data of the last primary.
+    assert [cluster.stop(name) for name in names] == [0, 0, 0]
+    give_up(cluster, names)
+    start_again(cluster, names)
+    assert len(report(cluster)["history"]) == 1 <= before
+    scene.finish()
+
+
+def stores_of(cluster: ClusterHarness) -> list[Path]:
+    return [raft_directory(cluster, node.name) for node in cluster.members()]
+
+
+def give_up(cluster: ClusterHarness, names: Sequence[str]) -> None:
     for name in names:
         code, said = remove(cluster, name, "test", "--confirm", "test")
         assert (code, "has forgotten test" in said) == (Exit.DONE, True), said
         assert (cluster.nodes[name].pgdata / "PG_VERSION").is_file()
-    assert not [path for store in stores for path in store.glob("raft.sqlite*")]
 
-    # As the command says: until an agent has started it can be undone.
-    for store in stores:
-        for path in (store / "raft-void-1").glob("raft.sqlite*"):
-            path.rename(store / path.name)
+
+def start_again(cluster: ClusterHarness, names: Sequence[str]) -> None:
     for name in names:
         cluster.start(name)
     cluster.wait_until_whole(LIMIT_S)
-    scene.finish()
+    wait_for_sync(cluster)
